@@ -1,0 +1,100 @@
+// A model directory: its config, and where every tensor lies. Reads headers only.
+
+#ifndef MOEC_FRONTENDS_CHECKPOINT_CHECKPOINT_H
+#define MOEC_FRONTENDS_CHECKPOINT_CHECKPOINT_H
+
+#include "frontends/checkpoint/Config.h"
+#include "runtime/core/Safetensors.h"
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moec {
+
+struct CheckpointOptions {
+  bool headersOnly = false; ///< files may end anywhere after their header
+  bool followLinks = false; ///< links may lead anywhere
+};
+
+/// One file of tensors.
+struct CheckpointFile {
+  std::string name; ///< as the index spells it, relative to the directory
+  std::string path; ///< to open it by, links resolved
+  uint64_t bytes = 0;
+};
+
+/// Where one tensor lies, and what it is.
+struct CheckpointTensor {
+  std::string name;
+  size_t file = 0; ///< in Checkpoint::files()
+  DataType type = DataType::F32;
+  std::vector<int64_t> shape;
+  uint64_t offset = 0; ///< of the first byte, in the file
+  uint64_t bytes = 0;
+};
+
+/// An opened model directory; immutable.
+class Checkpoint {
+public:
+  /// Opens config.json and model.safetensors, or the files that model.safetensors.index.json lists.
+  static Result<Checkpoint> open(const std::string &directory, const CheckpointOptions &options = {});
+
+  const std::string &directory() const { return root; }
+  const Config &config() const { return settings; }
+  std::span<const CheckpointFile> files() const { return shards; }
+  /// Sorted by name.
+  std::span<const CheckpointTensor> tensors() const { return table; }
+  bool headersOnly() const { return partial; }
+
+  /// The tensor of that name, or null.
+  const CheckpointTensor *find(std::string_view name) const;
+  /// The tensor of that name and shape; else Code::Model, naming the nearest present name, or what was found
+  /// and wanted and in which file.
+  Result<const CheckpointTensor *> require(std::string_view name,
+                                           std::span<const int64_t> shape) const;
+
+private:
+  std::string root;
+  Config settings;
+  std::vector<CheckpointFile> shards;
+  std::vector<CheckpointTensor> table;
+  bool partial = false;
+};
+
+/// Tensors of one shape and type whose names differ in layer and expert only.
+struct TensorFamily {
+  std::string pattern;         ///< `{l}` stands for the layer, `{e}` for the expert
+  std::vector<int64_t> layers; ///< empty where the pattern has no `{l}`
+  int64_t experts = 0;         ///< 0 where the pattern has no `{e}`
+  std::vector<int64_t> shape;  ///< of each tensor
+};
+
+/// `pattern` with its `{l}` and `{e}` replaced.
+std::string expandPattern(std::string_view pattern, int64_t layer, int64_t expert);
+
+/// Keeps count of the tensors that an architecture reads, so that none is forgotten silently.
+class TensorClaims {
+public:
+  explicit TensorClaims(const Checkpoint &checkpoint)
+      : checkpoint(&checkpoint), claimed(checkpoint.tensors().size(), false) {}
+
+  /// Whether the first tensor of the family exists: to choose between two layouts of a checkpoint.
+  bool has(const TensorFamily &family) const;
+  /// Checks that every tensor of the family is there, in its shape and all of one type, and claims them.
+  /// Gives the type; one that is not a plain float (F32, F16, BF16) is Code::Unsupported.
+  Result<DataType> claim(const TensorFamily &family);
+  /// Tensors whose names match are known and not needed; `*` stands for any characters.
+  void skip(std::string_view pattern);
+  /// Code::Unsupported, naming a tensor that was neither claimed nor skipped and how many there are.
+  Status finish() const;
+
+private:
+  const Checkpoint *checkpoint;
+  std::vector<bool> claimed;
+};
+
+} // namespace moec
+
+#endif // MOEC_FRONTENDS_CHECKPOINT_CHECKPOINT_H

@@ -1,0 +1,350 @@
+// Opening, mapping and replacing files; see File.h for what is refused.
+
+#include "runtime/core/File.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+using namespace moec;
+
+static std::string reason(int error) { return std::strerror(error); }
+
+// File ------------------------------------------------------------------------------------------
+
+static std::string_view kindOf(mode_t mode) {
+  if (S_ISDIR(mode))
+    return "a directory";
+  if (S_ISFIFO(mode))
+    return "a FIFO";
+  if (S_ISSOCK(mode))
+    return "a socket";
+  if (S_ISCHR(mode) || S_ISBLK(mode))
+    return "a device";
+  return "a special file";
+}
+
+Result<File> File::open(const std::string &path, Code code) {
+  // Without O_NONBLOCK the open of a FIFO would wait for a writer.
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (descriptor < 0) {
+    int error = errno;
+    if (error == ENXIO)
+      return Status{code, fmt::format("{}: is a socket or a device, not a regular file", path)};
+    return Status{error == EMFILE || error == ENFILE ? Code::Resource : code,
+                  fmt::format("{}: cannot be opened: {}", path, reason(error))};
+  }
+  struct stat info;
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(descriptor);
+    return Status{code, fmt::format("{}: is {}, not a regular file", path, kindOf(info.st_mode))};
+  }
+  return File(descriptor, static_cast<uint64_t>(info.st_size), path, code);
+}
+
+File &File::operator=(File &&other) noexcept {
+  std::swap(descriptor, other.descriptor);
+  std::swap(length, other.length);
+  std::swap(name, other.name);
+  std::swap(code, other.code);
+  return *this;
+}
+
+File::~File() {
+  if (descriptor >= 0)
+    ::close(descriptor);
+}
+
+Status File::readAt(uint64_t offset, std::span<uint8_t> into) const {
+  while (!into.empty()) {
+    ssize_t count = pread(descriptor, into.data(), into.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return {code, fmt::format("{}: cannot be read at byte {}: {}", name, offset, reason(errno))};
+    if (count == 0)
+      return {code, fmt::format("{}: ends at byte {}, {} bytes more were wanted", name, offset,
+                                into.size())};
+    into = into.subspan(static_cast<size_t>(count));
+    offset += static_cast<uint64_t>(count);
+  }
+  return {};
+}
+
+// MappedFile ------------------------------------------------------------------------------------
+
+Result<MappedFile> MappedFile::map(const File &file) {
+  MappedFile mapped;
+  if (file.size() == 0)
+    return mapped;
+  void *base = mmap(nullptr, file.size(), PROT_READ, MAP_SHARED, file.fd(), 0);
+  if (base == MAP_FAILED)
+    return Status{errno == ENOMEM ? Code::Resource : file.failureCode(),
+                  fmt::format("{}: cannot be mapped: {}", file.path(), reason(errno))};
+  mapped.base = static_cast<const uint8_t *>(base);
+  mapped.length = file.size();
+  return mapped;
+}
+
+MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
+  std::swap(base, other.base);
+  std::swap(length, other.length);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (base)
+    munmap(const_cast<uint8_t *>(base), length);
+}
+
+// Whole files -----------------------------------------------------------------------------------
+
+Result<std::string> moec::readFile(const std::string &path, uint64_t limit, Code code) {
+  Result<File> file = File::open(path, code);
+  if (!file.ok())
+    return file.status();
+  if (file->size() > limit)
+    return Status{code, fmt::format("{}: holds {} bytes, more than the {} that are read", path,
+                                    file->size(), limit)};
+  std::string text(file->size(), '\0');
+  if (Status status = file->readAt(0, {reinterpret_cast<uint8_t *>(text.data()), text.size()});
+      !status.ok())
+    return status;
+  return text;
+}
+
+// Files named by other files --------------------------------------------------------------------
+
+/// The path with all links resolved, or empty with errno set.
+static std::string realPath(const std::string &path) {
+  char *resolved = ::realpath(path.c_str(), nullptr);
+  if (!resolved)
+    return {};
+  std::string text = resolved;
+  std::free(resolved);
+  return text;
+}
+
+static bool isInside(const std::string &path, const std::string &directory) {
+  if (directory == "/")
+    return true;
+  return path.size() > directory.size() && path.starts_with(directory) &&
+         path[directory.size()] == '/';
+}
+
+/// `REPOSITORY/blobs` where `directory` is `REPOSITORY/snapshots/REVISION`, as the Hub's cache lays it out.
+static std::string blobsBeside(const std::string &directory) {
+  size_t revision = directory.rfind('/');
+  if (revision == std::string::npos || revision == 0)
+    return {};
+  size_t snapshots = directory.rfind('/', revision - 1);
+  if (snapshots == std::string::npos ||
+      directory.substr(snapshots + 1, revision - snapshots - 1) != "snapshots")
+    return {};
+  return directory.substr(0, snapshots) + "/blobs";
+}
+
+Result<std::string> moec::resolveInside(const std::string &directory, std::string_view relative,
+                                        bool followLinks) {
+  auto refuse = [&](std::string_view why) {
+    return Status{Code::Model, fmt::format("{}: the file name `{}` {}", directory, relative, why)};
+  };
+  if (relative.empty())
+    return refuse("is empty");
+  if (relative.size() >= PATH_MAX)
+    return refuse("is too long");
+  for (char character : relative)
+    if (static_cast<unsigned char>(character) < 0x20 || character == 0x7f)
+      return Status{Code::Model, directory + ": a file name holds a control character"};
+  if (relative.front() == '/')
+    return refuse("is absolute, wanted one inside the directory");
+  for (size_t begin = 0; begin <= relative.size();) {
+    size_t end = std::min(relative.find('/', begin), relative.size());
+    if (relative.substr(begin, end - begin) == "..")
+      return refuse("leaves the directory");
+    begin = end + 1;
+  }
+
+  std::string path = directory + "/" + std::string(relative);
+  std::string resolved = realPath(path);
+  if (resolved.empty())
+    return Status{Code::Model, fmt::format("{}: cannot be opened: {}", path, reason(errno))};
+  std::string base = realPath(directory);
+  std::string blobs = blobsBeside(base);
+  bool allowed =
+      followLinks || isInside(resolved, base) || (!blobs.empty() && isInside(resolved, blobs));
+  if (!allowed)
+    return Status{Code::Model,
+                  fmt::format("{}: is a link to {}, outside the model directory; --follow-links "
+                              "permits that",
+                              path, resolved)};
+  struct stat info;
+  if (stat(resolved.c_str(), &info) != 0)
+    return Status{Code::Model, fmt::format("{}: cannot be opened: {}", path, reason(errno))};
+  if (!S_ISREG(info.st_mode))
+    return Status{Code::Model,
+                  fmt::format("{}: is {}, not a regular file", path, kindOf(info.st_mode))};
+  return resolved;
+}
+
+// Outputs ---------------------------------------------------------------------------------------
+
+// Names of unfinished outputs, where a signal handler can read them: it may neither lock nor allocate.
+static constexpr int kSlots = 32;
+enum SlotState : int { Free, Filling, Live };
+static struct {
+  std::atomic<int> state{Free};
+  char path[PATH_MAX];
+} unfinished[kSlots];
+
+static int takeSlot(const std::string &path) {
+  if (path.size() >= PATH_MAX)
+    return -1;
+  for (int slot = 0; slot < kSlots; ++slot) {
+    int expected = Free;
+    if (!unfinished[slot].state.compare_exchange_strong(expected, Filling))
+      continue;
+    std::memcpy(unfinished[slot].path, path.c_str(), path.size() + 1);
+    unfinished[slot].state.store(Live);
+    return slot;
+  }
+  return -1;
+}
+
+static void freeSlot(int slot) {
+  if (slot >= 0)
+    unfinished[slot].state.store(Free);
+}
+
+void moec::removeOutputs() {
+  for (auto &entry : unfinished)
+    if (entry.state.load() == Live)
+      ::unlink(entry.path);
+}
+
+static void onInterrupt(int signal) {
+  removeOutputs();
+  ::_exit(128 + signal);
+}
+
+void moec::removeOutputsOnInterrupt() {
+  struct sigaction action = {};
+  action.sa_handler = onInterrupt;
+  sigemptyset(&action.sa_mask);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP})
+    sigaction(signal, &action, nullptr);
+}
+
+/// Failures of writing: a full disk is a matter of resources, all else of the output that was asked for.
+static Status writeFailure(const std::string &path, int error) {
+  Code code = error == ENOSPC || error == EDQUOT || error == EFBIG ? Code::Resource : Code::Usage;
+  return {code, fmt::format("{}: cannot be written: {}", path, reason(error))};
+}
+
+Result<OutputFile> OutputFile::create(const std::string &path, unsigned mode) {
+  struct stat info;
+  if (path.empty() || path.back() == '/' ||
+      (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)))
+    return Status{Code::Usage, fmt::format("{}: cannot be written: not a regular file", path)};
+  OutputFile output;
+  output.finalPath = path;
+  size_t name = path.rfind('/') + 1; // 0 where there is no slash
+  static std::atomic<unsigned> counter{0};
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    output.temporary = fmt::format("{}.{}.{}-{}", path.substr(0, name), path.substr(name, 200),
+                                   getpid(), counter.fetch_add(1));
+    output.slot = takeSlot(output.temporary);
+    output.descriptor =
+        ::open(output.temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(mode));
+    if (output.descriptor >= 0)
+      return output;
+    int error = errno;
+    freeSlot(std::exchange(output.slot, -1));
+    if (error != EEXIST)
+      return writeFailure(path, error);
+  }
+  return writeFailure(path, EEXIST);
+}
+
+OutputFile::OutputFile(OutputFile &&other) noexcept
+    : descriptor(std::exchange(other.descriptor, -1)), slot(std::exchange(other.slot, -1)),
+      finalPath(std::move(other.finalPath)), temporary(std::move(other.temporary)) {}
+
+OutputFile::~OutputFile() {
+  if (descriptor < 0)
+    return;
+  ::close(descriptor);
+  ::unlink(temporary.c_str());
+  freeSlot(slot);
+}
+
+Status OutputFile::append(std::span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return writeFailure(finalPath, errno);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return {};
+}
+
+Status OutputFile::append(std::string_view text) {
+  return append(std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
+}
+
+Status OutputFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) const {
+  while (!bytes.empty()) {
+    ssize_t count = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return writeFailure(finalPath, errno);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+    offset += static_cast<uint64_t>(count);
+  }
+  return {};
+}
+
+Status OutputFile::reserve(uint64_t bytes) const {
+  int error = 0;
+  do
+    error = fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+  while (error == EINTR);
+  // A file system that cannot reserve is no reason to stop: writing will tell.
+  return error == ENOSPC || error == EDQUOT || error == EFBIG ? writeFailure(finalPath, error)
+                                                             : Status{};
+}
+
+Status OutputFile::commit() {
+  int closed = ::close(std::exchange(descriptor, -1));
+  int error = closed == 0 ? 0 : errno;
+  if (error == 0 && ::rename(temporary.c_str(), finalPath.c_str()) != 0)
+    error = errno;
+  if (error != 0)
+    ::unlink(temporary.c_str());
+  freeSlot(std::exchange(slot, -1));
+  return error == 0 ? Status{} : writeFailure(finalPath, error);
+}
+
+Result<uint64_t> moec::freeDiskBytes(const std::string &path) {
+  struct statvfs info;
+  if (statvfs(path.c_str(), &info) != 0) {
+    size_t slash = path.rfind('/');
+    std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    if (statvfs(parent.c_str(), &info) != 0)
+      return Status{Code::Usage, fmt::format("{}: cannot be written: {}", path, reason(errno))};
+  }
+  return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+}
