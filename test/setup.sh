@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Installs what building moec needs (with --tests also what its tests need); quiet when nothing is missing.
+#
+#   test/setup.sh [--tests]
+#
+# Packages come from apt where this user may install (root, or sudo without a password); otherwise the script
+# prints what is missing and stops with status 1. The tests' Python lives in build/python and touches no other.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+build_packages="cmake ninja-build g++ clang-22 lld-22 liblld-22-dev llvm-22-dev libmlir-22-dev mlir-22-tools
+  libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgtest-dev zlib1g-dev libzstd-dev"
+test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 python3 python3-venv"
+
+packages=$build_packages
+case "${1-}" in
+  "") ;;
+  --tests) packages="$packages $test_packages" ;;
+  *) echo "usage: test/setup.sh [--tests]" >&2; exit 2 ;;
+esac
+
+say() { echo "setup: $*" >&2; }
+
+# Runs a long command: its output is shown on a terminal, else kept and shown only if it fails.
+run_long() {
+  if [ -t 2 ]; then
+    "$@" >&2
+  else
+    mkdir -p build
+    "$@" >build/setup.log 2>&1 || { tail -n 30 build/setup.log >&2; return 1; }
+  fi
+}
+
+case "$(uname -s) $(uname -m)" in
+  "Linux x86_64" | "Linux aarch64") ;;
+  *) say "moec builds on Linux x86-64 and AArch64 only; this is $(uname -s) $(uname -m)"; exit 1 ;;
+esac
+
+if ! command -v dpkg-query >/dev/null; then
+  say "this system has no dpkg, so what is missing cannot be told or installed here; moec needs what Debian 12 calls"
+  printf '  %s\n' $packages >&2
+  exit 1
+fi
+
+missing=
+installed=" $(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null |
+  awk '$2 == "installed" { printf "%s ", $1 }')" || true
+for package in $packages; do
+  case "$installed" in
+    *" $package "*) ;;
+    *) missing="$missing $package" ;;
+  esac
+done
+
+if [ -n "$missing" ]; then
+  become=
+  if [ "$(id -u)" != 0 ]; then
+    become="sudo -n"
+    if ! sudo -n true 2>/dev/null; then
+      say "these packages are missing, and only root can install them:"
+      printf '  %s\n' $missing >&2
+      say "run: sudo apt-get install$missing"
+      exit 1
+    fi
+  fi
+  say "installing$missing"
+  install() {
+    run_long $become env DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends install $missing
+  }
+  # The package lists of a fresh machine are empty or old: they are fetched when the first try shows that.
+  if ! apt-get -s -qq --no-install-recommends install $missing >/dev/null 2>&1 || ! install 2>/dev/null; then
+    say "fetching the package lists"
+    run_long $become apt-get -q update
+    if ! install; then
+      say "apt could not install all of:$missing"
+      say "they are in Debian 12 and its security archive; see that /etc/apt/sources.list has both"
+      exit 1
+    fi
+  fi
+fi
+
+if [ "${1-}" = --tests ]; then
+  stamp=build/python/requirements.txt
+  if ! cmp -s test/requirements.txt "$stamp"; then
+    say "making build/python for the tests"
+    rm -rf build/python
+    run_long /usr/bin/python3 -m venv build/python
+    if ! run_long build/python/bin/python3 -m pip install --disable-pip-version-check -q -r test/requirements.txt; then
+      say "pip could not install what test/requirements.txt lists into build/python"
+      exit 1
+    fi
+    cp test/requirements.txt "$stamp"
+  fi
+fi
