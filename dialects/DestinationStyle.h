@@ -1,0 +1,78 @@
+// What our destination-style ops have in common: their memory effects, their bufferization, and checks of their shapes.
+
+#ifndef MOEC_DIALECTS_DESTINATIONSTYLE_H
+#define MOEC_DIALECTS_DESTINATIONSTYLE_H
+
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace moec {
+
+using EffectInstances =
+    llvm::SmallVectorImpl<mlir::SideEffects::EffectInstance<mlir::MemoryEffects::Effect>>;
+
+/// Memref inputs are read and memref destinations written; destinations are read as well where `readsDestinations`. Tensors and
+/// weights have no effect.
+void addDestinationStyleEffects(mlir::DestinationStyleOpInterface op, bool readsDestinations,
+                                EffectInstances &effects);
+
+/// Fails with an error on `op` unless the two extents are equal; an unknown extent equals any. The words say what the
+/// extents are of: "the input's columns".
+mlir::LogicalResult verifyExtents(mlir::Operation *op, llvm::StringRef what, int64_t extent,
+                                  llvm::StringRef otherWhat, int64_t otherExtent);
+
+/// The results of a destination-style op are the tensors among its destinations.
+mlir::LogicalResult verifyDestinations(mlir::DestinationStyleOpInterface op);
+
+/// Extent `dimension` of a shaped value.
+int64_t extentOf(mlir::Value value, unsigned dimension);
+
+/// Bufferizes a destination-style op in place: the same op on memrefs. Destinations are read only if `Op::readsDestinations()`
+/// says so, so that an uninitialised one needs no copy.
+template <typename Op>
+struct DestinationBufferization
+    : mlir::bufferization::DstBufferizableOpInterfaceExternalModel<DestinationBufferization<Op>, Op> {
+  bool bufferizesToMemoryRead(mlir::Operation *op, mlir::OpOperand &operand,
+                              const mlir::bufferization::AnalysisState &) const {
+    auto concrete = mlir::cast<Op>(op);
+    return !concrete.isDpsInit(&operand) || concrete.readsDestinations();
+  }
+
+  mlir::LogicalResult bufferize(mlir::Operation *op, mlir::RewriterBase &rewriter,
+                                const mlir::bufferization::BufferizationOptions &options,
+                                mlir::bufferization::BufferizationState &state) const {
+    auto destination = mlir::cast<mlir::DestinationStyleOpInterface>(op);
+    if (destination.hasPureBufferSemantics())
+      return mlir::success();
+    mlir::OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPoint(op);
+    mlir::IRMapping buffers;
+    for (mlir::Value operand : op->getOperands()) {
+      if (!mlir::isa<mlir::TensorType>(operand.getType()))
+        continue;
+      mlir::FailureOr<mlir::Value> buffer =
+          mlir::bufferization::getBuffer(rewriter, operand, options, state);
+      if (mlir::failed(buffer))
+        return mlir::failure();
+      buffers.map(operand, *buffer);
+    }
+    mlir::SmallVector<mlir::Value> operands, inits;
+    for (mlir::Value operand : op->getOperands())
+      operands.push_back(buffers.lookupOrDefault(operand));
+    for (mlir::Value init : destination.getDpsInits())
+      if (mlir::isa<mlir::TensorType>(init.getType()))
+        inits.push_back(buffers.lookup(init));
+    mlir::OperationState newState(op->getLoc(), op->getName(), operands, mlir::TypeRange(), op->getAttrs());
+    newState.propertiesAttr = op->getPropertiesAsAttribute();
+    rewriter.create(newState);
+    mlir::bufferization::replaceOpWithBufferizedValues(rewriter, op, inits);
+    return mlir::success();
+  }
+};
+
+} // namespace moec
+
+#endif // MOEC_DIALECTS_DESTINATIONSTYLE_H

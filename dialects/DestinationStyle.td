@@ -1,0 +1,45 @@
+// The shape that all our computing ops share: inputs, then destinations, on tensors or on memrefs.
+
+#ifndef MOEC_DIALECTS_DESTINATIONSTYLE_TD
+#define MOEC_DIALECTS_DESTINATIONSTYLE_TD
+
+include "mlir/IR/OpBase.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+// A tensor or a memref of the given element types and rank.
+class BufferOf<list<Type> elements, int rank>
+    : AnyTypeOf<[TensorRankOf<elements, [rank]>, MemRefRankOf<elements, [rank]>],
+                "tensor or memref of rank " # rank>;
+// What is rounded to be an operand of a product, or summed.
+class Rows : BufferOf<[F32, BF16, F16], 2>;
+def Rows : Rows;
+def FloatRows : BufferOf<[F32], 2>;
+def Ids : BufferOf<[I32], 1>;
+def IdRows : BufferOf<[I32], 2>;
+
+// A weight as its users see it: anything shaped, so that the ops work on tensors and memrefs (rows as written) as well as on
+// handles to stored weights, whose layout only the lowering knows.
+class Weight<int rank>
+    : Type<And<[CPred<"::llvm::isa<::mlir::ShapedType>($_self)">,
+                CPred<"::llvm::cast<::mlir::ShapedType>($_self).hasRank()">,
+                CPred<"::llvm::cast<::mlir::ShapedType>($_self).getRank() == " # rank>,
+                CPred<"::llvm::isa<::mlir::FloatType>(::llvm::cast<::mlir::ShapedType>($_self).getElementType())">]>,
+           "weight of rank " # rank>;
+
+// An op whose last `destinations` operands are where its results go: tensors in and out, or memrefs written in place.
+class DestinationOp<Dialect dialect, string mnemonic, int destinations, list<Trait> traits = []>
+    : Op<dialect, mnemonic,
+         traits # [DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let hasVerifier = 1;
+  code destinationDeclarations = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() {
+      return ::mlir::MutableOperandRange(getOperation(), getOperation()->getNumOperands() - }] # destinations # [{, }] #
+          destinations # [{);
+    }
+  }];
+  let extraClassDeclaration = destinationDeclarations;
+}
+
+#endif // MOEC_DIALECTS_DESTINATIONSTYLE_TD

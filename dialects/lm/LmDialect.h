@@ -1,0 +1,39 @@
+// The lm dialect: see LmOps.td for what it holds.
+
+#ifndef MOEC_DIALECTS_LM_LMDIALECT_H
+#define MOEC_DIALECTS_LM_LMDIALECT_H
+
+#include "dialects/DestinationStyle.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/SymbolTable.h"
+
+#include "dialects/lm/LmOpsDialect.h.inc"
+#include "dialects/lm/LmEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/lm/LmAttributes.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/lm/LmOpsTypes.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/lm/LmOps.h.inc"
+
+namespace moec::lm {
+
+/// The keys and values of all sequences, as a resource of memory effects.
+struct CacheResource : mlir::SideEffects::Resource::Base<CacheResource> {
+  llvm::StringRef getName() final { return "<Cache>"; }
+};
+
+/// What the caller of a step gets besides logits.
+struct RecordResource : mlir::SideEffects::Resource::Base<RecordResource> {
+  llvm::StringRef getName() final { return "<Record>"; }
+};
+
+/// Attaches the bufferization of the dialect's ops.
+void registerBufferization(mlir::DialectRegistry &registry);
+
+} // namespace moec::lm
+
+#endif // MOEC_DIALECTS_LM_LMDIALECT_H

@@ -1,0 +1,192 @@
+// Verifies and folds the ops of the lm dialect, and states their effects.
+
+#include "dialects/lm/LmDialect.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/OpImplementation.h"
+
+#include "dialects/lm/LmEnums.cpp.inc"
+#define GET_OP_CLASSES
+#include "dialects/lm/LmOps.cpp.inc"
+
+using namespace mlir;
+using namespace moec;
+using namespace moec::lm;
+
+#define MOEC_DESTINATION_EFFECTS(Op)                                                               \
+  void Op::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {                   \
+    addDestinationStyleEffects(*this, readsDestinations(), effects);                               \
+  }
+MOEC_DESTINATION_EFFECTS(EmbeddingOp)
+MOEC_DESTINATION_EFFECTS(RmsNormOp)
+MOEC_DESTINATION_EFFECTS(LinearOp)
+MOEC_DESTINATION_EFFECTS(ClampOp)
+MOEC_DESTINATION_EFFECTS(RopeTableOp)
+MOEC_DESTINATION_EFFECTS(RopeOp)
+MOEC_DESTINATION_EFFECTS(ScaleRowsOp)
+MOEC_DESTINATION_EFFECTS(AddOp)
+MOEC_DESTINATION_EFFECTS(RoundOp)
+MOEC_DESTINATION_EFFECTS(SelectRowsOp)
+#undef MOEC_DESTINATION_EFFECTS
+
+void AttentionOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addDestinationStyleEffects(*this, readsDestinations(), effects);
+  effects.emplace_back(MemoryEffects::Read::get(), CacheResource::get());
+}
+
+/// Memref operands are read, `resource` is written.
+static void addSinkEffects(Operation *op, SideEffects::Resource *resource, EffectInstances &effects) {
+  for (OpOperand &operand : op->getOpOperands())
+    if (isa<BaseMemRefType>(operand.get().getType()))
+      effects.emplace_back(MemoryEffects::Read::get(), &operand, SideEffects::DefaultResource::get());
+  effects.emplace_back(MemoryEffects::Write::get(), resource);
+}
+
+void CacheAppendOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addSinkEffects(*this, CacheResource::get(), effects);
+}
+
+void RecordRoutingOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addSinkEffects(*this, RecordResource::get(), effects);
+}
+
+LogicalResult WeightOp::verify() {
+  ArrayRef<int64_t> shape = getType().getShape();
+  if (shape.empty() || shape.size() > 3)
+    return emitOpError() << "has rank " << shape.size() << ", but a weight has rank 1, 2 or 3 (experts first)";
+  int64_t rows = 0;
+  for (PieceAttr piece : getPieces().getAsRange<PieceAttr>())
+    rows += piece.getRows();
+  int64_t wanted = shape.size() == 1 ? shape[0] : shape[shape.size() - 2];
+  if (rows != wanted)
+    return emitOpError() << "needs " << wanted << " rows, but its pieces have " << rows;
+  return success();
+}
+
+/// The symbol of kind `Symbol` that `op` uses; an error and null if there is none.
+template <typename Symbol>
+static Symbol lookup(Operation *op, FlatSymbolRefAttr name, SymbolTableCollection &symbols) {
+  auto symbol = symbols.lookupNearestSymbolFrom<Symbol>(op, name);
+  if (!symbol)
+    op->emitOpError() << "finds no '" << Symbol::getOperationName() << "' of the name " << name;
+  return symbol;
+}
+
+LogicalResult LoadWeightOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto weight = lookup<WeightOp>(*this, getWeightAttr(), symbols);
+  if (!weight)
+    return failure();
+  if (weight.getType() != getType())
+    return emitOpError() << "is of type " << getType() << ", but " << getWeightAttr() << " holds " << weight.getType();
+  if (weight.getLayers().empty() == static_cast<bool>(getLayer()))
+    return emitOpError() << (getLayer() ? "names a layer, but " : "names no layer, but ") << getWeightAttr()
+                         << (getLayer() ? " belongs to none" : " has one tensor per layer");
+  return success();
+}
+
+LogicalResult CacheAppendOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = lookup<CacheOp>(*this, getCacheAttr(), symbols);
+  if (!cache)
+    return failure();
+  int64_t width = cache.getHeads() * cache.getSize();
+  if (failed(verifyExtents(*this, "columns of the keys", extentOf(getKeys(), 1), "elements of the cache's heads", width)))
+    return failure();
+  return verifyExtents(*this, "columns of the values", extentOf(getValues(), 1), "elements of the cache's heads", width);
+}
+
+LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = lookup<CacheOp>(*this, getCacheAttr(), symbols);
+  if (!cache)
+    return failure();
+  int64_t width = extentOf(getQueries(), 1);
+  if (ShapedType::isDynamic(width) || width % static_cast<int64_t>(cache.getHeads() * cache.getSize()) != 0)
+    return emitOpError() << "columns of the queries are " << width << ", which is no multiple of the cache's "
+                         << cache.getHeads() << " heads of " << cache.getSize();
+  return success();
+}
+
+OpFoldResult LayerKindOp::fold(FoldAdaptor adaptor) {
+  ArrayRef<int64_t> kinds = getKinds();
+  if (llvm::all_equal(kinds) && !kinds.empty())
+    return IntegerAttr::get(getType(), kinds.front());
+  if (auto layer = dyn_cast_or_null<IntegerAttr>(adaptor.getLayer()))
+    if (layer.getInt() >= 0 && layer.getInt() < static_cast<int64_t>(kinds.size()))
+      return IntegerAttr::get(getType(), kinds[layer.getInt()]);
+  return {};
+}
+
+LogicalResult EmbeddingOp::verify() {
+  if (failed(verifyDestinations(*this)))
+    return failure();
+  return verifyExtents(*this, "columns of the table", extentOf(getTable(), 1), "columns of the result", extentOf(getOut(), 1));
+}
+
+LogicalResult RmsNormOp::verify() {
+  int64_t columns = extentOf(getInput(), 1), heads = getHeads();
+  if (failed(verifyDestinations(*this)) ||
+      failed(verifyExtents(*this, "columns of the input", columns, "columns of the result", extentOf(getOut(), 1))))
+    return failure();
+  if (ShapedType::isDynamic(columns) || columns % heads != 0)
+    return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
+  return verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0), "columns of a head", columns / heads);
+}
+
+LogicalResult LinearOp::verify() {
+  if (failed(verifyDestinations(*this)) ||
+      failed(verifyExtents(*this, "columns of the weight", extentOf(getWeight(), 1), "columns of the input", extentOf(getInput(), 1))))
+    return failure();
+  if (getBias() && failed(verifyExtents(*this, "elements of the bias", extentOf(getBias(), 0), "rows of the weight",
+                                        extentOf(getWeight(), 0))))
+    return failure();
+  return verifyExtents(*this, "rows of the weight", extentOf(getWeight(), 0), "columns of the result", extentOf(getOut(), 1));
+}
+
+/// Input and result of an op that works element by element.
+template <typename Op> static LogicalResult verifyElementwise(Op op, Value input) {
+  if (failed(verifyDestinations(op)))
+    return failure();
+  return verifyExtents(op, "columns of the input", extentOf(input, 1), "columns of the result", extentOf(op.getOut(), 1));
+}
+
+LogicalResult ClampOp::verify() { return verifyElementwise(*this, getInput()); }
+LogicalResult RoundOp::verify() { return verifyElementwise(*this, getInput()); }
+LogicalResult SelectRowsOp::verify() { return verifyElementwise(*this, getInput()); }
+
+LogicalResult AddOp::verify() {
+  if (failed(verifyElementwise(*this, getLeft())))
+    return failure();
+  return verifyExtents(*this, "columns of the right", extentOf(getRight(), 1), "columns of the left", extentOf(getLeft(), 1));
+}
+
+LogicalResult ScaleRowsOp::verify() {
+  if (failed(verifyElementwise(*this, getInput())))
+    return failure();
+  return verifyExtents(*this, "columns of the gate", extentOf(getGate(), 1), "gates of a row", 1);
+}
+
+LogicalResult RopeTableOp::verify() {
+  int64_t count = getFrequencies().size();
+  if (failed(verifyDestinations(*this)) ||
+      failed(verifyExtents(*this, "columns of the cosines", extentOf(getCosines(), 1), "frequencies", count)))
+    return failure();
+  return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1), "frequencies", count);
+}
+
+LogicalResult RopeOp::verify() {
+  if (failed(verifyElementwise(*this, getInput())))
+    return failure();
+  int64_t columns = extentOf(getInput(), 1), heads = getHeads(), pairs = extentOf(getCosines(), 1);
+  if (ShapedType::isDynamic(columns) || columns % heads != 0)
+    return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
+  if (2 * pairs > columns / heads)
+    return emitOpError() << "rotates " << 2 * pairs << " entries of a head of " << columns / heads;
+  return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1), "columns of the cosines", pairs);
+}
+
+LogicalResult AttentionOp::verify() { return verifyElementwise(*this, getQueries()); }
+
+LogicalResult PhaseOp::verifyRegions() {
+  Block &block = getBody().front();
+  if (block.getNumArguments() != 1 || !block.getArgument(0).getType().isIndex())
+    return emitOpError("needs a body of one argument, the tile, of type index");
+  return success();
+}

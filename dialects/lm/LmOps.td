@@ -1,0 +1,443 @@
+// The attributes, types and ops of the lm dialect, in the order in which a model runs them.
+
+#ifndef MOEC_DIALECTS_LM_LMOPS_TD
+#define MOEC_DIALECTS_LM_LMOPS_TD
+
+include "dialects/DestinationStyle.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinTypeInterfaces.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/SymbolInterfaces.td"
+
+def Lm_Dialect : Dialect {
+  let name = "lm";
+  let cppNamespace = "::moec::lm";
+  let summary = "what surrounds the experts of a language model";
+  let description = [{
+    Weights and caches are symbols, never constants: a program says where they are stored and how, and its text is as long for 61
+    layers of 256 experts as for 4 of 4. A function takes the batch of one step as a value of type `!lm.batch`. Letters: T tokens (rows of
+    the step), H hidden, V vocabulary, R rows whose logits are wanted.
+
+    Computing ops are in destination style, as those of `moe`. Sums are in f32.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
+}
+
+// Attributes and types
+
+def Lm_Layout : I32EnumAttr<"Layout", "how a packed matrix lies in memory", [
+    I32EnumAttrCase<"Rows", 0, "rows">, I32EnumAttrCase<"Panels", 1, "panels">]> {
+  let cppNamespace = "::moec::lm";
+  let genSpecializedAttr = 0;
+}
+def Lm_LayoutParameter : EnumParameter<Lm_Layout>;
+
+def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
+  let mnemonic = "piece";
+  let summary = "rows of a stored tensor";
+  let description = [{
+    `pattern` names a tensor of the checkpoint; `{l}` stands for the layer, `{e}` for the expert. The piece is `rows` rows from `first_row` of
+    that tensor; where one tensor stacks all experts (no `{e}`), expert e's rows start `rows_per_expert * e` later. `stored` is the element type in
+    the file.
+  }];
+  let parameters = (ins StringRefParameter<>:$pattern, "int64_t":$rows, DefaultValuedParameter<"int64_t", "0">:$first_row,
+                        DefaultValuedParameter<"int64_t", "0">:$rows_per_expert, "::mlir::Type":$stored);
+  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $rows_per_expert, $stored) `>`";
+}
+def Lm_PieceArrayAttr : TypedArrayAttrBase<Lm_PieceAttr, "pieces">;
+
+def Lm_PackedAttr : AttrDef<Lm_Dialect, "Packed"> {
+  let mnemonic = "packed";
+  let summary = "how a program holds a weight";
+  let description = [{
+    `element` is the element type in memory, `layout` how each matrix lies (see the packed file's format), `offset` the bytes from the base of
+    the packed weights, or, where weights are mapped, the weight's first entry in the table of pieces.
+  }];
+  let parameters = (ins Lm_LayoutParameter:$layout, "::mlir::Type":$element, "int64_t":$offset, DefaultValuedParameter<"bool", "false">:$mapped);
+  let assemblyFormat = "`<` struct($layout, $element, $offset, $mapped) `>`";
+}
+
+def Lm_BatchType : TypeDef<Lm_Dialect, "Batch"> {
+  let mnemonic = "batch";
+  let summary = "the rows of one step, their sequences and where their results go";
+}
+
+def Lm_WeightType : TypeDef<Lm_Dialect, "Weight", [ShapedTypeInterface]> {
+  let mnemonic = "weight";
+  let summary = "a weight, by reference";
+  let description = "A weight of the given shape; its layout in memory is that of its symbol. Element type: what is stored in the checkpoint.";
+  let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType);
+  let assemblyFormat = "`<` custom<WeightShape>($shape, $elementType) `>`";
+  let extraClassDeclaration = [{
+    bool hasRank() const { return true; }
+    WeightType cloneWith(std::optional<::llvm::ArrayRef<int64_t>> shape, ::mlir::Type elementType) const {
+      return get(getContext(), shape.value_or(getShape()), elementType);
+    }
+  }];
+}
+
+// Symbols
+
+class Lm_Op<string mnemonic, list<Trait> traits = []> : Op<Lm_Dialect, mnemonic, traits>;
+
+def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
+  let summary = "a weight of the model";
+  let description = [{
+    A stack of tensors of type `type`, one per entry of `layers` (one in all where it is empty). `pieces` say which rows of which stored tensors they
+    are, in order. `packed` is set once it is known how the program holds them.
+
+    ```mlir
+    lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
+        from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.{e}.up_proj.weight", rows = 28, stored = f32>]
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Lm_WeightType>:$type, DenseI64ArrayAttr:$layers, Lm_PieceArrayAttr:$pieces,
+                       OptionalAttr<Lm_PackedAttr>:$packed);
+  let assemblyFormat = "$sym_name `:` $type `layers` $layers `from` $pieces (`packed` $packed^)? attr-dict";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Experts in a layer; 0 for a weight without experts.
+    int64_t getNumExperts() { return getType().getShape().size() == 3 ? getType().getShape()[0] : 0; }
+    /// Tensors in the stack: the layers, or 1.
+    int64_t getNumOrdinals() { return getLayers().empty() ? 1 : getLayers().size(); }
+  }];
+}
+
+def Lm_CacheOp : Lm_Op<"cache", [Symbol]> {
+  let summary = "a group of layers whose keys and values live equally long";
+  let description = [{
+    Keys and values of `heads` heads of `size` elements, for each of `layers`, in blocks of `block` positions. A `window` of W lets a row see
+    the W latest positions including its own; 0: all.
+
+    ```mlir
+    lm.cache @attention layers [0, 1] heads 2 size 12 block 32 : f32
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, DenseI64ArrayAttr:$layers, ConfinedAttr<I64Attr, [IntPositive]>:$heads,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$size, ConfinedAttr<I64Attr, [IntPositive]>:$block,
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$window, TypeAttrOf<AnyFloat>:$element);
+  let assemblyFormat = [{
+    $sym_name `layers` $layers `heads` $heads `size` $size `block` $block (`window` $window^)? `:` $element attr-dict
+  }];
+}
+
+def Lm_LoadWeightOp : Lm_Op<"load_weight", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "the weight of a layer";
+  let description = [{
+    The tensor of `weight` for `layer`, or the only one where no layer is given.
+
+    ```mlir
+    %w = lm.load_weight @up[%layer] : !lm.weight<8x28x40xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weight, Optional<Index>:$layer);
+  let results = (outs Lm_WeightType:$result);
+  let assemblyFormat = "$weight (`[` $layer^ `]`)? `:` type($result) attr-dict";
+}
+
+def Lm_LayerKindOp : Lm_Op<"layer_kind", [Pure]> {
+  let summary = "the kind of a layer";
+  let description = [{
+    Entry `layer` of `kinds`.
+
+    ```mlir
+    %kind = lm.layer_kind %layer of [0, 1, 0, 0]
+    ```
+  }];
+  let arguments = (ins Index:$layer, DenseI64ArrayAttr:$kinds);
+  let results = (outs Index:$kind);
+  let assemblyFormat = "$layer `of` $kinds attr-dict";
+  let hasFolder = 1;
+}
+
+// The batch
+
+class Lm_BatchCountOp<string mnemonic, string what> : Lm_Op<mnemonic, [Pure]> {
+  let summary = what;
+  let arguments = (ins Lm_BatchType:$batch);
+  let results = (outs Index:$count);
+  let assemblyFormat = "$batch attr-dict";
+}
+def Lm_TokenCountOp : Lm_BatchCountOp<"token_count", "T, the rows of the step"> {
+  let description = "The rows of the step, at least 1.\n\n```mlir\n%T = lm.token_count %batch\n```";
+}
+def Lm_OutputCountOp : Lm_BatchCountOp<"output_count", "R, the rows whose logits are wanted"> {
+  let description = "The rows whose logits are wanted; may be 0.\n\n```mlir\n%R = lm.output_count %batch\n```";
+}
+
+class Lm_BatchIdsOp<string mnemonic, string what> : Lm_Op<mnemonic, [Pure]> {
+  let summary = what;
+  let arguments = (ins Lm_BatchType:$batch);
+  let results = (outs Ids:$ids);
+  let assemblyFormat = "$batch `:` type($ids) attr-dict";
+}
+def Lm_TokenIdsOp : Lm_BatchIdsOp<"token_ids", "the token of each row"> {
+  let description = "T token ids, each below V.\n\n```mlir\n%ids = lm.token_ids %batch : tensor<?xi32>\n```";
+}
+def Lm_PositionsOp : Lm_BatchIdsOp<"positions", "the position of each row in its sequence"> {
+  let description = "T positions, from 0.\n\n```mlir\n%p = lm.positions %batch : tensor<?xi32>\n```";
+}
+def Lm_OutputRowsOp : Lm_BatchIdsOp<"output_rows", "the rows whose logits are wanted"> {
+  let description = "R row numbers, each below T.\n\n```mlir\n%rows = lm.output_rows %batch : tensor<?xi32>\n```";
+}
+def Lm_LogitsOp : Lm_Op<"logits"> {
+  let summary = "where the logits go";
+  let description = "The caller's buffer of R x V logits.\n\n```mlir\n%l = lm.logits %batch : memref<?x341xf32>\n```";
+  let arguments = (ins Lm_BatchType:$batch);
+  let results = (outs Res<MemRefRankOf<[F32], [2]>, "the caller's", []>:$buffer);
+  let assemblyFormat = "$batch `:` type($buffer) attr-dict";
+  let extraClassDeclaration = "";
+}
+
+// Computing ops
+
+class Lm_DestinationOp<string mnemonic, int destinations, list<Trait> traits = []>
+    : DestinationOp<Lm_Dialect, mnemonic, destinations, traits>;
+
+def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1> {
+  let summary = "the embedding of each token";
+  let description = [{
+    Row t of `out` (T x H) is row `ids[t]` of `table` (V x H).
+
+    ```mlir
+    %h = lm.embedding ins(%ids, %w : tensor<?xi32>, !lm.weight<341x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins Ids:$ids, Weight<2>:$table, FloatRows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $ids `,` $table `:` type($ids) `,` type($table) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1> {
+  let summary = "root mean square norm";
+  let description = [{
+    Each row is cut into `heads` equal parts (1 unless given); each part x becomes `x / sqrt(mean(x * x) + epsilon) * weight`, in f32, rounded once to the
+    element type of `out`. `weight` is as long as a part.
+
+    ```mlir
+    %y = lm.rms_norm epsilon 1.0e-5 ins(%x, %w : tensor<?x40xf32>, !lm.weight<40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins F32Attr:$epsilon, DefaultValuedAttr<ConfinedAttr<I64Attr, [IntPositive]>, "1">:$heads, FloatRows:$input,
+                       Weight<1>:$weight, Rows:$out);
+  let assemblyFormat = [{
+    `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_LinearOp : Lm_DestinationOp<"linear", 1> {
+  let summary = "product with a weight";
+  let description = [{
+    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds.
+
+    ```mlir
+    %y = lm.linear ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    ```
+  }];
+  let arguments = (ins UnitAttr:$accumulate, Rows:$input, Weight<2>:$weight, Optional<Weight<1>>:$bias, FloatRows:$out);
+  let assemblyFormat = [{
+    (`accumulate` $accumulate^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
+    (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "bool readsDestinations() { return getAccumulate(); }";
+}
+
+def Lm_ClampOp : Lm_DestinationOp<"clamp", 1> {
+  let summary = "limit every element";
+  let description = [{
+    `out = min(max(input, -limit), limit)`.
+
+    ```mlir
+    %y = lm.clamp 8.0 ins(%x : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    ```
+  }];
+  let arguments = (ins F32Attr:$limit, FloatRows:$input, FloatRows:$out);
+  let assemblyFormat = [{
+    $limit `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2> {
+  let summary = "cosines and sines of each row's position";
+  let description = [{
+    `cosines[t, i] = factor * cos(positions[t] * frequencies[i])`, the product rounded to f32, and likewise the sines.
+
+    ```mlir
+    %c, %s = lm.rope_table frequencies [1.0, 0.1] factor 1.0 ins(%p : tensor<?xi32>)
+        outs(%a, %b : tensor<?x2xf32>, tensor<?x2xf32>) -> tensor<?x2xf32>, tensor<?x2xf32>
+    ```
+  }];
+  let arguments = (ins DenseF32ArrayAttr:$frequencies, F32Attr:$factor, Ids:$positions, FloatRows:$cosines, FloatRows:$sines);
+  let assemblyFormat = [{
+    `frequencies` $frequencies `factor` $factor `ins` `(` $positions `:` type($positions) `)`
+    `outs` `(` $cosines `,` $sines `:` type($cosines) `,` type($sines) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_RopeOp : Lm_DestinationOp<"rope", 1> {
+  let summary = "rotate queries or keys by their position";
+  let description = [{
+    Each row is cut into `heads` equal parts x. With c and s the row's cosines and sines, n of them, x[i] and x[i + n] become
+    `x[i] c[i] - x[i+n] s[i]` and `x[i+n] c[i] + x[i] s[i]` for i < n; entries from 2n on stay. With `interleaved` the pairs are x[2i] and x[2i + 1].
+
+    ```mlir
+    %r = lm.rope heads 4 ins(%q, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, UnitAttr:$interleaved, FloatRows:$input, FloatRows:$cosines,
+                       FloatRows:$sines, Rows:$out);
+  let assemblyFormat = [{
+    `heads` $heads (`interleaved` $interleaved^)? `ins` `(` $input `,` $cosines `,` $sines `:` type($input) `,` type($cosines) `,` type($sines) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_CacheAppendOp : Lm_Op<"cache_append", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+                                              DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "store the keys and values of the step's rows";
+  let description = [{
+    Rounds `keys` and `values` (T x heads*size) to the cache's element type and stores them at their rows' positions.
+
+    ```mlir
+    lm.cache_append @attention[%layer] of %batch ins(%k, %v : tensor<?x24xf32>, tensor<?x24xf32>)
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$cache, Index:$layer, Lm_BatchType:$batch, Rows:$keys, Rows:$values);
+  let assemblyFormat = "$cache `[` $layer `]` `of` $batch `ins` `(` $keys `,` $values `:` type($keys) `,` type($values) `)` attr-dict";
+}
+
+def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "attention of the step's rows to the cache";
+  let description = [{
+    Row t of `out`, head j: the softmax, over the positions p that row t sees, of `scale * (query_j . key_p)` weighs the values. A row sees the
+    positions of its sequence up to its own, of which a cache with a window keeps the latest. Query head j reads the key head
+    `j / (query heads / key heads)`. `queries` and `out` are T x heads*size. The probabilities are rounded to the cache's element type for their product with
+    the values; the softmax is taken block by block of the cache in ascending order.
+
+    ```mlir
+    %o = lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale, Index:$layer, Lm_BatchType:$batch, Rows:$queries, Rows:$out);
+  let assemblyFormat = [{
+    $cache `[` $layer `]` `of` $batch `scale` $scale `ins` `(` $queries `:` type($queries) `)` `outs` `(` $out `:` type($out) `)`
+    attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_RecordRoutingOp : Lm_Op<"record_routing", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "give the caller a layer's routing";
+  let description = [{
+    Copies `experts` and `weights` (T x K) to the caller's record of MoE layer `ordinal`, if it wants one; `picked` is the widest K of the model.
+
+    ```mlir
+    lm.record_routing %ordinal of %batch picked 2 ins(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>)
+    ```
+  }];
+  let arguments = (ins Index:$ordinal, Lm_BatchType:$batch, ConfinedAttr<I64Attr, [IntPositive]>:$picked, IdRows:$experts, FloatRows:$weights);
+  let assemblyFormat = "$ordinal `of` $batch `picked` $picked `ins` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict";
+}
+
+def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1> {
+  let summary = "scale each row by the sigmoid of its gate";
+  let description = [{
+    Row t of `out` is row t of `input` times `sigmoid(gate[t, 0])`.
+
+    ```mlir
+    %y = lm.scale_rows ins(%x, %g : tensor<?x40xf32>, tensor<?x1xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins FloatRows:$input, FloatRows:$gate, FloatRows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $input `,` $gate `:` type($input) `,` type($gate) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_AddOp : Lm_DestinationOp<"add", 1> {
+  let summary = "sum of two streams";
+  let description = [{
+    `out = left + right`.
+
+    ```mlir
+    %y = lm.add ins(%a, %b : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins FloatRows:$left, FloatRows:$right, FloatRows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_RoundOp : Lm_DestinationOp<"round", 1> {
+  let summary = "round to the element type of a product's operands";
+  let description = [{
+    `out` is `input`, each element rounded to nearest, ties to even.
+
+    ```mlir
+    %y = lm.round ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x40xbf16>) -> tensor<?x40xbf16>
+    ```
+  }];
+  let arguments = (ins FloatRows:$input, Rows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1> {
+  let summary = "some rows";
+  let description = [{
+    Row r of `out` (R x H) is row `rows[r]` of `input` (T x H).
+
+    ```mlir
+    %y = lm.select_rows ins(%h, %rows : tensor<?x40xf32>, tensor<?xi32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins FloatRows:$input, Ids:$rows, FloatRows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $input `,` $rows `:` type($input) `,` type($rows) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+// Structure of a scheduled step
+
+def Lm_PhaseOp : Lm_Op<"phase", [SingleBlock, NoTerminator, RecursiveMemoryEffects]> {
+  let summary = "work that the threads of a step share";
+  let description = [{
+    Runs its body once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the ops in its body; a
+    barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the result, as far as the op
+    in the body is cut along them; 0: not cut.
+
+    ```mlir
+    lm.phase "linear" tiles(%n) rows 128 columns 48 {
+    ^bb0(%tile: index):
+      lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x48xf32>)
+    }
+    ```
+  }];
+  let arguments = (ins StrAttr:$name, Index:$tiles, I64Attr:$rows, I64Attr:$columns);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$name `tiles` `(` $tiles `)` `rows` $rows `columns` $columns $body attr-dict";
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = "::mlir::BlockArgument getTile() { return getBody().getArgument(0); }";
+}
+
+def Lm_BarrierOp : Lm_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "wait for all threads";
+  let description = "No thread goes on before all threads of the step have come here.\n\n```mlir\nlm.barrier\n```";
+  let assemblyFormat = "attr-dict";
+}
+
+#endif // MOEC_DIALECTS_LM_LMOPS_TD

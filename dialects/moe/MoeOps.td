@@ -1,0 +1,215 @@
+// The ops of the moe dialect, in the order in which an expert layer runs them.
+
+#ifndef MOEC_DIALECTS_MOE_MOEOPS_TD
+#define MOEC_DIALECTS_MOE_MOEOPS_TD
+
+include "dialects/DestinationStyle.td"
+include "mlir/IR/EnumAttr.td"
+
+def Moe_Dialect : Dialect {
+  let name = "moe";
+  let cppNamespace = "::moec::moe";
+  let summary = "the expert layer of a mixture-of-experts model";
+  let description = [{
+    Routing is an operation here, not traced control flow: `moe.route` chooses the experts of every token, and the other ops take
+    that choice as data. Letters: T tokens, H hidden, E experts, K picked per token, F expert width.
+
+    Every op is in destination style and takes tensors or memrefs. Sums are in f32, over the inner extent in ascending order or
+    in a fixed tree; operands of products have the element types of their tensors. Weights are `[out, in]`, as checkpoints store them.
+  }];
+}
+
+def Moe_ScoreFunction : I32EnumAttr<"ScoreFunction", "how a router logit becomes a score", [
+    I32EnumAttrCase<"None", 0, "none">, I32EnumAttrCase<"Softmax", 1, "softmax">,
+    I32EnumAttrCase<"Sigmoid", 2, "sigmoid">]> {
+  let cppNamespace = "::moec::moe";
+}
+def Moe_Activation : I32EnumAttr<"Activation", "what joins the gate and the up product", [
+    I32EnumAttrCase<"Silu", 0, "silu">]> {
+  let cppNamespace = "::moec::moe";
+}
+
+class Moe_Op<string mnemonic, int destinations, list<Trait> traits = []>
+    : DestinationOp<Moe_Dialect, mnemonic, destinations, traits>;
+
+def Moe_ScoreOp : Moe_Op<"score", 1> {
+  let summary = "turn router logits into scores";
+  let description = [{
+    `function` is `none` (the logits themselves), `softmax` (over the E logits of a token) or `sigmoid`.
+
+    ```mlir
+    %s = moe.score softmax ins(%logits : tensor<?x8xf32>) outs(%init : tensor<?x8xf32>) -> tensor<?x8xf32>
+    ```
+  }];
+  let arguments = (ins Moe_ScoreFunction:$function, FloatRows:$logits, FloatRows:$scores);
+  let assemblyFormat = [{
+    $function `ins` `(` $logits `:` type($logits) `)` `outs` `(` $scores `:` type($scores) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_RouteOp : Moe_Op<"route", 2> {
+  let summary = "choose the experts of every token";
+  let description = [{
+    Row `t` of `experts` holds the ids of the K largest scores of row `t`, largest first; equal scores go to the lower id, and a
+    NaN counts as largest. K is the extent of `experts`. `weights` holds the chosen scores; with `renormalize`, each
+    divided by the sum of the K.
+
+    ```mlir
+    // Mixtral: 2 of 8 experts, whose weights sum to one.
+    %e, %w = moe.route renormalize ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+        -> tensor<?x2xi32>, tensor<?x2xf32>
+    ```
+  }];
+  let arguments = (ins UnitAttr:$renormalize, FloatRows:$scores, IdRows:$experts, FloatRows:$weights);
+  let assemblyFormat = [{
+    (`renormalize` $renormalize^)? `ins` `(` $scores `:` type($scores) `)`
+    `outs` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_GateOp : Moe_Op<"gate", 2> {
+  let summary = "fused: router product, score and route";
+  let description = [{
+    `moe.route` of `moe.score` of the product of `tokens` (T x H) and `router` (E x H).
+
+    ```mlir
+    %e, %w = moe.gate softmax renormalize ins(%x, %r : tensor<?x40xf32>, tensor<8x40xf32>)
+        outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
+    ```
+  }];
+  let arguments = (ins Moe_ScoreFunction:$function, UnitAttr:$renormalize, Rows:$tokens, Weight<2>:$router,
+                       IdRows:$experts, FloatRows:$weights);
+  let assemblyFormat = [{
+    $function (`renormalize` $renormalize^)? `ins` `(` $tokens `,` $router `:` type($tokens) `,` type($router) `)`
+    `outs` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_DispatchOp : Moe_Op<"dispatch", 4> {
+  let summary = "plan the rows of every expert";
+  let description = [{
+    Sorts the T x K picks by expert, keeping the order of (token, slot) within one. `rows` (T*K) holds the token of each sorted
+    row; `inverse` (T*K) where the pick (t, k), at t*K + k, went. `offsets` (E + 1) bounds each expert's
+    rows. `tiles` lists pieces of at most `tile_rows` rows of one expert as (expert, first row, rows), experts ascending: row 0 of `tiles` holds
+    (number of pieces, 0, 0), the pieces follow; its extent is at least 1 + min(E, T*K) + T*K / tile_rows.
+
+    ```mlir
+    %rows, %inverse, %offsets, %tiles = moe.dispatch tile_rows 64 ins(%e : tensor<?x2xi32>)
+        outs(%a, %b, %c, %d : tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>)
+        -> tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$tile_rows, IdRows:$experts, Ids:$rows, Ids:$inverse, Ids:$offsets,
+                       IdRows:$tiles);
+  let assemblyFormat = [{
+    `tile_rows` $tile_rows `ins` `(` $experts `:` type($experts) `)`
+    `outs` `(` $rows `,` $inverse `,` $offsets `,` $tiles `:`
+    type($rows) `,` type($inverse) `,` type($offsets) `,` type($tiles) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1> {
+  let summary = "multiply each expert's rows by its weight";
+  let description = [{
+    Row r of `out` (T*K x N) is row `rows[r]` of `input`, or row r where `rows` is not given, times the weight (N x M) of the expert whose tile
+    holds r.
+
+    ```mlir
+    %up = moe.grouped_matmul ins(%x, %w, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+        rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
+    ```
+  }];
+  let arguments = (ins Rows:$input, Weight<3>:$weight, IdRows:$tiles, Optional<Ids>:$rows, Rows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $input `,` $weight `,` $tiles `:` type($input) `,` type($weight) `,` type($tiles) `)`
+    (`rows` `(` $rows^ `:` type($rows) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_GatedActivationOp : Moe_Op<"gated_activation", 1> {
+  let summary = "activation of the gate, times up";
+  let description = [{
+    `out = activation(gate) * up`, element by element in f32, rounded once to the element type of `out`. `silu(x)` is x times sigmoid(x).
+
+    ```mlir
+    %a = moe.gated_activation silu ins(%gate, %up : tensor<?x28xf32>, tensor<?x28xf32>)
+        outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
+    ```
+  }];
+  let arguments = (ins Moe_Activation:$activation, FloatRows:$gate, FloatRows:$up, Rows:$out);
+  let assemblyFormat = [{
+    $activation `ins` `(` $gate `,` $up `:` type($gate) `,` type($up) `)` `outs` `(` $out `:` type($out) `)`
+    attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_GroupedGluOp : Moe_Op<"grouped_glu", 1> {
+  let summary = "fused: gate and up products of each expert's rows, and their activation";
+  let description = [{
+    `moe.gated_activation` of the two `moe.grouped_matmul` by `gate` and `up` (each E x F x H).
+
+    ```mlir
+    %a = moe.grouped_glu silu ins(%x, %g, %u, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+        rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
+    ```
+  }];
+  let arguments = (ins Moe_Activation:$activation, Rows:$input, Weight<3>:$gate, Weight<3>:$up, IdRows:$tiles, Optional<Ids>:$rows,
+                       Rows:$out);
+  let assemblyFormat = [{
+    $activation `ins` `(` $input `,` $gate `,` $up `,` $tiles `:` type($input) `,` type($gate) `,` type($up) `,` type($tiles) `)`
+    (`rows` `(` $rows^ `:` type($rows) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Moe_CombineOp : Moe_Op<"combine", 1> {
+  let summary = "weighted sum of each token's expert outputs";
+  let description = [{
+    Row t of `out` (T x H) is the sum over the slots k, in ascending order and in f32, of `weights[t, k]` times row `inverse[t*K + k]` of `input`
+    (T*K x H). With `accumulate` that sum is added to what `out` holds.
+
+    ```mlir
+    %y = moe.combine ins(%d, %inverse, %w : tensor<?x40xf32>, tensor<?xi32>, tensor<?x2xf32>)
+        outs(%init : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins UnitAttr:$accumulate, FloatRows:$input, Ids:$inverse, FloatRows:$weights, FloatRows:$out);
+  let assemblyFormat = [{
+    (`accumulate` $accumulate^)? `ins` `(` $input `,` $inverse `,` $weights `:` type($input) `,` type($inverse) `,` type($weights) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "bool readsDestinations() { return getAccumulate(); }";
+}
+
+def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1> {
+  let summary = "fused: everything between the router's choice and the layer's output";
+  let description = [{
+    For each token the sum, over its picks in slot order, of the pick's weight times `down(activation(gate x) * (up x))` of that expert; that is
+    `moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`. The inner result is rounded to `inner`, the type of the operands
+    of the down product. With `accumulate` the sum is added to what `out` holds.
+
+    ```mlir
+    %y = moe.expert_ffn silu inner f32
+        ins(%x, %e, %w : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+        experts(%g, %u, %d : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
+        outs(%init : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins Moe_Activation:$activation, UnitAttr:$accumulate, TypeAttrOf<AnyFloat>:$inner, Rows:$tokens, IdRows:$experts,
+                       FloatRows:$weights, Weight<3>:$gate, Weight<3>:$up, Weight<3>:$down, FloatRows:$out);
+  let assemblyFormat = [{
+    $activation (`accumulate` $accumulate^)? `inner` $inner
+    `ins` `(` $tokens `,` $experts `,` $weights `:` type($tokens) `,` type($experts) `,` type($weights) `)`
+    `experts` `(` $gate `,` $up `,` $down `:` type($gate) `,` type($up) `,` type($down) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "bool readsDestinations() { return getAccumulate(); }";
+}
+
+#endif // MOEC_DIALECTS_MOE_MOEOPS_TD
