@@ -1,0 +1,133 @@
+// LLVM's optimiser and code generator, set up for generated kernels.
+
+#include "compiler/emit/ObjectCode.h"
+
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/SubtargetFeature.h"
+
+using namespace moec;
+
+static void initializeTargets() {
+  // The dylib holds every target; a program of moec's runs on one of these.
+  static const bool initialized = [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
+    return true;
+  }();
+  (void)initialized;
+}
+
+MachineTarget moec::hostMachineTarget() {
+  llvm::SubtargetFeatures features;
+  llvm::StringMap<bool> found = llvm::sys::getHostCPUFeatures();
+  std::vector<std::string> names;
+  for (const auto &feature : found)
+    names.push_back((feature.second ? "+" : "-") + feature.first().str());
+  std::sort(names.begin(), names.end()); // a StringMap's order is not a promise
+  for (const std::string &name : names)
+    features.AddFeature(name);
+  return {llvm::sys::getProcessTriple(), llvm::sys::getHostCPUName().str(), features.getString()};
+}
+
+void moec::registerLlvmTranslations(mlir::DialectRegistry &registry) {
+  mlir::registerBuiltinDialectTranslation(registry);
+  mlir::registerLLVMDialectTranslation(registry);
+}
+
+static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const MachineTarget &target) {
+  initializeTargets();
+  llvm::Triple triple(target.triple);
+  std::string error;
+  const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!found)
+    return Status{Code::Unsupported, "no code generator for '" + target.triple +
+                                         "'; wanted x86_64 or aarch64 Linux"};
+  llvm::TargetOptions options;
+  options.FunctionSections = true;
+  options.DataSections = true;
+  options.UseInitArray = true;
+  // Only what the lowering wrote as a multiply-add may be one: results then do not depend on what
+  // the optimiser happened to see.
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  return std::unique_ptr<llvm::TargetMachine>(
+      found->createTargetMachine(triple, target.cpu, target.features, options, llvm::Reloc::PIC_,
+                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
+}
+
+Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp module,
+                                                            llvm::LLVMContext &context,
+                                                            const MachineTarget &target) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
+  if (!machine.ok())
+    return machine.status();
+  std::unique_ptr<llvm::Module> translated =
+      mlir::translateModuleToLLVMIR(module, context, "moec");
+  if (!translated)
+    return Status{Code::Internal, "the module does not translate to LLVM IR"};
+  translated->setSourceFileName("moec");
+  translated->setTargetTriple((*machine)->getTargetTriple());
+  translated->setDataLayout((*machine)->createDataLayout());
+  translated->setPICLevel(llvm::PICLevel::BigPIC);
+  return translated;
+}
+
+Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget &target) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
+  if (!machine.ok())
+    return machine.status();
+
+  // Kernels come as vectors and unrolled: LLVM's vectorisers find nothing, in much time.
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = false;
+  tuning.LoopInterleaving = false;
+  tuning.SLPVectorization = false;
+  llvm::PassBuilder builder(machine->get(), tuning);
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager callGraph;
+  llvm::ModuleAnalysisManager modules;
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(callGraph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, callGraph, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
+  return {};
+}
+
+Result<std::string> moec::emitObject(llvm::Module &module, const MachineTarget &target) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
+  if (!machine.ok())
+    return machine.status();
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
+    return Status{Code::Internal, "no object code for '" + target.triple + "'"};
+  passes.run(module);
+  return std::string(bytes.begin(), bytes.end());
+}
+
+std::string moec::printLlvm(const llvm::Module &module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  return text;
+}
