@@ -44,7 +44,7 @@ Result<File> File::open(const std::string &path, Code code) {
     return Status{error == EMFILE || error == ENFILE ? Code::Resource : code,
                   fmt::format("{}: cannot be opened: {}", path, reason(error))};
   }
-  struct stat info;
+  struct stat info = {};
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(descriptor);
     return Status{code, fmt::format("{}: is {}, not a regular file", path, kindOf(info.st_mode))};
@@ -142,7 +142,8 @@ static bool isInside(const std::string &path, const std::string &directory) {
          path[directory.size()] == '/';
 }
 
-/// `REPOSITORY/blobs` where `directory` is `REPOSITORY/snapshots/REVISION`, as the Hub's cache lays it out.
+/// `REPOSITORY/blobs` where `directory` is `REPOSITORY/snapshots/REVISION`, as the Hub's cache lays
+/// it out.
 static std::string blobsBeside(const std::string &directory) {
   size_t revision = directory.rfind('/');
   if (revision == std::string::npos || revision == 0)
@@ -199,7 +200,8 @@ Result<std::string> moec::resolveInside(const std::string &directory, std::strin
 
 // Outputs ---------------------------------------------------------------------------------------
 
-// Names of unfinished outputs, where a signal handler can read them: it may neither lock nor allocate.
+// Names of unfinished outputs, where a signal handler can read them: it may neither lock nor
+// allocate.
 static constexpr int kSlots = 32;
 enum SlotState : int { Free, Filling, Live };
 static struct {
@@ -245,7 +247,8 @@ void moec::removeOutputsOnInterrupt() {
     sigaction(signal, &action, nullptr);
 }
 
-/// Failures of writing: a full disk is a matter of resources, all else of the output that was asked for.
+/// Failures of writing: a full disk is a matter of resources, all else of the output that was asked
+/// for.
 static Status writeFailure(const std::string &path, int error) {
   Code code = error == ENOSPC || error == EDQUOT || error == EFBIG ? Code::Resource : Code::Usage;
   return {code, fmt::format("{}: cannot be written: {}", path, reason(error))};
@@ -324,7 +327,7 @@ Status OutputFile::reserve(uint64_t bytes) const {
   while (error == EINTR);
   // A file system that cannot reserve is no reason to stop: writing will tell.
   return error == ENOSPC || error == EDQUOT || error == EFBIG ? writeFailure(finalPath, error)
-                                                             : Status{};
+                                                              : Status{};
 }
 
 Status OutputFile::commit() {
@@ -342,7 +345,9 @@ Result<uint64_t> moec::freeDiskBytes(const std::string &path) {
   struct statvfs info;
   if (statvfs(path.c_str(), &info) != 0) {
     size_t slash = path.rfind('/');
-    std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+    std::string parent = slash == std::string::npos ? "."
+                         : slash == 0               ? "/"
+                                                    : path.substr(0, slash);
     if (statvfs(parent.c_str(), &info) != 0)
       return Status{Code::Usage, fmt::format("{}: cannot be written: {}", path, reason(errno))};
   }

@@ -1,4 +1,5 @@
-// Files opened safely: regular files only, links checked, mapped or read with limits, outputs renamed when whole.
+// Files opened safely: regular files only, links checked, mapped or read with limits, outputs
+// renamed when whole.
 
 #ifndef MOEC_RUNTIME_CORE_FILE_H
 #define MOEC_RUNTIME_CORE_FILE_H
@@ -67,9 +68,10 @@ private:
 /// The contents of a regular file of at most `limit` bytes.
 Result<std::string> readFile(const std::string &path, uint64_t limit, Code code = Code::Model);
 
-/// The path of the file that a model's index, or another file of `directory`, calls `relative`. The name
-/// must be relative and stay inside as text. A link must end in a regular file inside the directory, or
-/// inside `blobs/` of the same Hub cache repository; `followLinks` lifts that rule for links.
+/// The path of the file that a model's index, or another file of `directory`, calls `relative`. The
+/// name must be relative and stay inside as text. A link must end in a regular file inside the
+/// directory, or inside `blobs/` of the same Hub cache repository; `followLinks` lifts that rule
+/// for links.
 Result<std::string> resolveInside(const std::string &directory, std::string_view relative,
                                   bool followLinks = false);
 
@@ -107,8 +109,9 @@ private:
   std::string temporary;
 };
 
-/// From now on SIGINT, SIGTERM and SIGHUP remove unfinished outputs and end the process with 130 (128 plus
-/// the signal's number for the others). For tools; a program with its own handlers calls removeOutputs.
+/// From now on SIGINT, SIGTERM and SIGHUP remove unfinished outputs and end the process with 130
+/// (128 plus the signal's number for the others). For tools; a program with its own handlers calls
+/// removeOutputs.
 void removeOutputsOnInterrupt();
 /// Removes unfinished outputs; may be called from a signal handler.
 void removeOutputs();

@@ -1,4 +1,5 @@
-// The safetensors format: element types, a strict header parser, a header-only file reader and a writer.
+// The safetensors format: element types, a strict header parser, a header-only file reader and a
+// writer.
 
 #ifndef MOEC_RUNTIME_CORE_SAFETENSORS_H
 #define MOEC_RUNTIME_CORE_SAFETENSORS_H
@@ -104,8 +105,8 @@ struct SafetensorsOutput {
   std::span<const uint8_t> data;
 };
 
-/// Writes `tensors` sorted by name, without metadata, data starting at a multiple of 8; the file appears
-/// under `path` when it is whole. Equal tensors give equal bytes.
+/// Writes `tensors` sorted by name, without metadata, data starting at a multiple of 8; the file
+/// appears under `path` when it is whole. Equal tensors give equal bytes.
 Status writeSafetensors(const std::string &path, std::vector<SafetensorsOutput> tensors);
 
 } // namespace moec
