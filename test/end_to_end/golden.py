@@ -1,0 +1,59 @@
+"""Compiles golden cases in each form and compares what `eval` gives with their numbers.
+
+    golden.py CASE...
+
+A few representative forms; with MOEC_TEST_ALL=1 every one.
+"""
+
+import itertools
+import sys
+
+from safetensors.numpy import load_file
+
+from comparison import check_form, compare_golden
+from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
+
+# How eval may cut and share the work; its output must be the same to the byte.
+WAYS = [["--chunk", "1"], ["--chunk", "5"], ["--chunk", "7", "--threads", "3"], ["--chunk", "64", "--threads", "1"], ["--batch"],
+        ["--batch", "--chunk", "3", "--threads", "2"], ["--threads", "1"], ["--threads", "2"]]
+
+# (activations, further options of compile, how many of WAYS)
+FORMS = [("f32", ["--weights=pack"], 8), ("bf16", ["--weights=pack"], 2)]
+MORE_FORMS = {"mixtral": [("f32", ["--weights=embed"], 1), ("f32", ["--weights=map"], 1), ("f32", ["--reference"], 1),
+                          ("f32", ["--no-fuse"], 1)],
+              "mixtral_bf16": [("bf16", ["--weights=map"], 1)],
+              "qwen3_moe": [("bf16", ["--reference"], 1)],
+              "qwen2_moe": [("bf16", ["--no-fuse"], 1)],
+              "olmoe": [("f32", ["--no-fuse"], 1)]}
+
+
+def forms(case):
+    if not ALL:
+        return FORMS + MORE_FORMS.get(case, [])
+    return [(activations, [weights, *how], len(WAYS)) for activations, weights, how in itertools.product(
+        ["f32", "bf16"], ["--weights=pack", "--weights=embed", "--weights=map"], [[], ["--no-fuse"], ["--reference"]])]
+
+
+def check_case(checks, case):
+    directory = GOLDEN / case
+    source = directory / "golden.safetensors"
+    golden = load_file(source)
+    length = len(golden["seq0.greedy_ids"])
+    for activations, options, ways in forms(case):
+        what = " ".join([case, activations, *options])
+        with work_folder() as folder, checks.about(what):
+            program = compile_model(directory, folder / "program", f"--activations={activations}", *options)
+            ask = ["--routing", "--greedy", str(length)]
+            first = evaluate(program, source, folder / "first.safetensors", *ask)
+            check_form(checks, what, first)
+            compare_golden(checks, what, load_file(first), golden, activations)
+            for way in WAYS[:ways]:
+                other = evaluate(program, source, folder / "other.safetensors", *ask, *way)
+                checks.that(other.read_bytes() == first.read_bytes(), f"{what}: {' '.join(way)} gives other bytes")
+
+
+if __name__ == "__main__":
+    checks = Checks()
+    for case in sys.argv[1:]:
+        check_case(checks, case)
+    checks.finish()
