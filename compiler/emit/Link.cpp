@@ -25,7 +25,7 @@ static std::vector<std::string> commonFlags(const LinkOptions &options,
                                             const std::vector<std::string> &exports) {
   std::vector<std::string> flags = {"--gc-sections", "--build-id=none"};
   if (options.artifact != Artifact::StaticLibrary)
-    flags.insert(flags.end(), {"-z", "noexecstack", "-z", "relro"});
+    flags.insert(flags.end(), {"--eh-frame-hdr", "-z", "noexecstack", "-z", "relro"});
   if (options.strip && options.artifact != Artifact::StaticLibrary)
     flags.push_back("--strip-all");
   if (options.artifact == Artifact::Executable)
@@ -191,6 +191,12 @@ Status moec::link(const LinkOptions &request, const std::string &output) {
   Result<std::vector<std::string>> archives = listArchives(options.linkFiles);
   if (!archives.ok())
     return archives.status();
+  if (options.libc == LibcLink::Dynamic) {
+    Result<std::vector<std::string>> more = listArchives(options.linkFiles + "/dynamic");
+    if (!more.ok())
+      return more.status();
+    archives->insert(archives->end(), more->begin(), more->end());
+  }
   Result<std::vector<std::string>> exports = exportedNames(options.linkFiles);
   if (!exports.ok())
     return exports.status();
