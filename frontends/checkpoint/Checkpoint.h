@@ -23,6 +23,7 @@ struct CheckpointFile {
   std::string name; ///< as the index spells it, relative to the directory
   std::string path; ///< to open it by, links resolved
   uint64_t bytes = 0;
+  uint64_t dataStart = 0; ///< length of its header
 };
 
 /// Where one tensor lies, and what it is.
@@ -39,7 +40,8 @@ struct CheckpointTensor {
 class Checkpoint {
 public:
   /// Opens config.json and model.safetensors, or the files that model.safetensors.index.json lists.
-  static Result<Checkpoint> open(const std::string &directory, const CheckpointOptions &options = {});
+  static Result<Checkpoint> open(const std::string &directory,
+                                 const CheckpointOptions &options = {});
 
   const std::string &directory() const { return root; }
   const Config &config() const { return settings; }
@@ -50,8 +52,8 @@ public:
 
   /// The tensor of that name, or null.
   const CheckpointTensor *find(std::string_view name) const;
-  /// The tensor of that name and shape; else Code::Model, naming the nearest present name, or what was found
-  /// and wanted and in which file.
+  /// The tensor of that name and shape; else Code::Model, naming the nearest present name, or what
+  /// was found and wanted and in which file.
   Result<const CheckpointTensor *> require(std::string_view name,
                                            std::span<const int64_t> shape) const;
 
@@ -82,12 +84,13 @@ public:
 
   /// Whether the first tensor of the family exists: to choose between two layouts of a checkpoint.
   bool has(const TensorFamily &family) const;
-  /// Checks that every tensor of the family is there, in its shape and all of one type, and claims them.
-  /// Gives the type; one that is not a plain float (F32, F16, BF16) is Code::Unsupported.
+  /// Checks that every tensor of the family is there, in its shape and all of one type, and claims
+  /// them. Gives the type; one that is not a plain float (F32, F16, BF16) is Code::Unsupported.
   Result<DataType> claim(const TensorFamily &family);
   /// Tensors whose names match are known and not needed; `*` stands for any characters.
   void skip(std::string_view pattern);
-  /// Code::Unsupported, naming a tensor that was neither claimed nor skipped and how many there are.
+  /// Code::Unsupported, naming a tensor that was neither claimed nor skipped and how many there
+  /// are.
   Status finish() const;
 
 private:

@@ -1,4 +1,5 @@
-// config.json: typed keys with defaults and ranges, both spellings of what was renamed, and errors that name the key.
+// config.json: typed keys with defaults and ranges, both spellings of what was renamed, and errors
+// that name the key.
 
 #ifndef MOEC_FRONTENDS_CHECKPOINT_CONFIG_H
 #define MOEC_FRONTENDS_CHECKPOINT_CONFIG_H
@@ -18,8 +19,8 @@
 
 namespace moec {
 
-/// A parsed config.json. Where it nests the language model (`text_config`), keys are looked up in there
-/// first and in the outer object second.
+/// A parsed config.json. Where it nests the language model (`text_config`), keys are looked up in
+/// there first and in the outer object second.
 class Config {
 public:
   /// `file` is the name in messages.
@@ -48,8 +49,9 @@ struct ConfigKey {
   std::vector<std::string_view> names;
 };
 
-/// Reads keys of a Config and remembers which, and the first failure. After a failure every read gives its
-/// default (or the lowest legal value), so that one check at the end, finish(), is enough:
+/// Reads keys of a Config and remembers which, and the first failure. After a failure every read
+/// gives its default (or the lowest legal value), so that one check at the end, finish(), is
+/// enough:
 ///
 ///   ConfigReader read(checkpoint.config());
 ///   int64_t hidden = read.integer("hidden_size", 4096, 1, 1 << 20);
@@ -63,7 +65,8 @@ public:
   explicit ConfigReader(const Config &config) : config(&config) {}
 
   bool has(const ConfigKey &key);
-  int64_t integer(const ConfigKey &key, std::optional<int64_t> missing, int64_t least, int64_t most);
+  int64_t integer(const ConfigKey &key, std::optional<int64_t> missing, int64_t least,
+                  int64_t most);
   double number(const ConfigKey &key, std::optional<double> missing,
                 double least = std::numeric_limits<double>::lowest(),
                 double most = std::numeric_limits<double>::max());
@@ -75,18 +78,20 @@ public:
   /// The object under `key`, for keys with a parser of their own; null where absent.
   const nlohmann::json *object(const ConfigKey &key);
 
-  /// Where the key is present its value must be `wanted`; any other is Code::Unsupported, naming it.
+  /// Where the key is present its value must be `wanted`; any other is Code::Unsupported, naming
+  /// it.
   void expect(const ConfigKey &key, const nlohmann::json &wanted);
   /// These keys change nothing for this architecture, whatever their value.
   void ignore(std::initializer_list<std::string_view> keys);
 
   /// Records a failure, if it is the first.
   void fail(Code code, std::string message);
-  /// Records that `key`, with the value found, is inconsistent or not supported: "FILE: `key` is 3, MORE".
+  /// Records that `key`, with the value found, is inconsistent or not supported: "FILE: `key` is 3,
+  /// MORE".
   void refuse(Code code, std::string_view key, std::string_view more);
   const Status &status() const { return failure; }
-  /// The first failure; else Code::Unsupported for the first key that is known to change the maths in some
-  /// architecture, has a value that does so, and was neither read nor ignored.
+  /// The first failure; else Code::Unsupported for the first key that is known to change the maths
+  /// in some architecture, has a value that does so, and was neither read nor ignored.
   Status finish();
 
   const Config &source() const { return *config; }

@@ -254,12 +254,12 @@ static Status writeFailure(const std::string &path, int error) {
   return {code, fmt::format("{}: cannot be written: {}", path, reason(error))};
 }
 
-Result<OutputFile> OutputFile::create(const std::string &path, unsigned mode) {
+Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
   struct stat info;
   if (path.empty() || path.back() == '/' ||
       (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)))
     return Status{Code::Usage, fmt::format("{}: cannot be written: not a regular file", path)};
-  OutputFile output;
+  AtomicFile output;
   output.finalPath = path;
   size_t name = path.rfind('/') + 1; // 0 where there is no slash
   static std::atomic<unsigned> counter{0};
@@ -279,11 +279,11 @@ Result<OutputFile> OutputFile::create(const std::string &path, unsigned mode) {
   return writeFailure(path, EEXIST);
 }
 
-OutputFile::OutputFile(OutputFile &&other) noexcept
+AtomicFile::AtomicFile(AtomicFile &&other) noexcept
     : descriptor(std::exchange(other.descriptor, -1)), slot(std::exchange(other.slot, -1)),
       finalPath(std::move(other.finalPath)), temporary(std::move(other.temporary)) {}
 
-OutputFile::~OutputFile() {
+AtomicFile::~AtomicFile() {
   if (descriptor < 0)
     return;
   ::close(descriptor);
@@ -291,7 +291,7 @@ OutputFile::~OutputFile() {
   freeSlot(slot);
 }
 
-Status OutputFile::append(std::span<const uint8_t> bytes) {
+Status AtomicFile::append(std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
     ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR)
@@ -303,11 +303,11 @@ Status OutputFile::append(std::span<const uint8_t> bytes) {
   return {};
 }
 
-Status OutputFile::append(std::string_view text) {
+Status AtomicFile::append(std::string_view text) {
   return append(std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
 }
 
-Status OutputFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) const {
+Status AtomicFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) const {
   while (!bytes.empty()) {
     ssize_t count = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR)
@@ -320,7 +320,7 @@ Status OutputFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) cons
   return {};
 }
 
-Status OutputFile::reserve(uint64_t bytes) const {
+Status AtomicFile::reserve(uint64_t bytes) const {
   int error = 0;
   do
     error = fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
@@ -330,7 +330,7 @@ Status OutputFile::reserve(uint64_t bytes) const {
                                                               : Status{};
 }
 
-Status OutputFile::commit() {
+Status AtomicFile::commit() {
   int closed = ::close(std::exchange(descriptor, -1));
   int error = closed == 0 ? 0 : errno;
   if (error == 0 && ::rename(temporary.c_str(), finalPath.c_str()) != 0)

@@ -78,14 +78,14 @@ Result<std::string> resolveInside(const std::string &directory, std::string_view
 /// A file that appears under its name when it is whole: written under a temporary name beside it,
 /// renamed by commit(), removed where commit() was not reached, also on Ctrl-C (see
 /// removeOutputsOnInterrupt).
-class OutputFile {
+class AtomicFile {
 public:
   /// `mode` are the permissions, before the umask.
-  static Result<OutputFile> create(const std::string &path, unsigned mode = 0666);
+  static Result<AtomicFile> create(const std::string &path, unsigned mode = 0666);
 
-  OutputFile(OutputFile &&other) noexcept;
-  OutputFile &operator=(OutputFile &&) = delete;
-  ~OutputFile();
+  AtomicFile(AtomicFile &&other) noexcept;
+  AtomicFile &operator=(AtomicFile &&) = delete;
+  ~AtomicFile();
 
   int fd() const { return descriptor; }
   const std::string &path() const { return finalPath; }
@@ -101,7 +101,7 @@ public:
   Status commit();
 
 private:
-  OutputFile() = default;
+  AtomicFile() = default;
 
   int descriptor = -1;
   int slot = -1; // in the table that the interrupt handler reads

@@ -386,7 +386,7 @@ Status moec::writeSafetensors(const std::string &path, std::vector<SafetensorsOu
   text += '}';
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
-  Result<OutputFile> output = OutputFile::create(path);
+  Result<AtomicFile> output = AtomicFile::create(path);
   if (!output.ok())
     return output.status();
   uint8_t length[8];

@@ -1,0 +1,293 @@
+// Opening a model directory, finding its tensors, and counting which of them are read.
+
+#include "frontends/checkpoint/Checkpoint.h"
+
+#include "runtime/core/Json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <sys/stat.h>
+
+using namespace moec;
+using nlohmann::json;
+
+static constexpr uint64_t kMaxConfigBytes = 16 << 20;
+static constexpr uint64_t kMaxIndexBytes = 100'000'000;
+static constexpr size_t kMaxFiles = 10'000;
+static constexpr const char *kSingle = "model.safetensors";
+static constexpr const char *kIndex = "model.safetensors.index.json";
+
+/// Whether something of that name is there, be it a link that leads nowhere.
+static bool isPresent(const std::string &path) {
+  struct stat info;
+  return lstat(path.c_str(), &info) == 0;
+}
+
+/// Which file holds which tensor, in the order of file names.
+using WeightMap = std::map<std::string, std::vector<std::string>>;
+
+static Result<WeightMap> readIndex(const std::string &directory, bool followLinks) {
+  Result<std::string> path = resolveInside(directory, kIndex, followLinks);
+  if (!path.ok())
+    return path.status();
+  Result<std::string> text = readFile(*path, kMaxIndexBytes);
+  if (!text.ok())
+    return text.status();
+  std::string file = directory + "/" + kIndex;
+  Result<json> index = parseJson(*text, file, {.maxDepth = 8});
+  if (!index.ok())
+    return index.status();
+  auto map = index->is_object() ? index->find("weight_map") : index->end();
+  if (!index->is_object() || map == index->end() || !map->is_object() || map->empty())
+    return Status{Code::Model,
+                  fmt::format("{}: wanted an object `weight_map`, from tensor names to "
+                              "file names",
+                              file)};
+  WeightMap tensors;
+  for (const auto &[name, shard] : map->items()) {
+    if (!shard.is_string())
+      return Status{Code::Model,
+                    fmt::format("{}: tensor {} has no file name", file, json(name).dump())};
+    tensors[shard.get_ref<const std::string &>()].push_back(name);
+    if (tensors.size() > kMaxFiles)
+      return Status{Code::Model, fmt::format("{}: names more than {} files", file, kMaxFiles)};
+  }
+  return tensors;
+}
+
+Result<Checkpoint> Checkpoint::open(const std::string &directory,
+                                    const CheckpointOptions &options) {
+  struct stat info;
+  if (stat(directory.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    return Status{Code::Model,
+                  fmt::format("{}: is not a directory; wanted one with config.json and "
+                              "safetensors files",
+                              directory)};
+  Checkpoint checkpoint;
+  checkpoint.root = directory;
+  while (checkpoint.root.size() > 1 && checkpoint.root.back() == '/')
+    checkpoint.root.pop_back();
+  const std::string &root = checkpoint.root;
+  checkpoint.partial = options.headersOnly;
+
+  Result<std::string> configPath = resolveInside(root, "config.json", options.followLinks);
+  if (!configPath.ok())
+    return configPath.status();
+  Result<std::string> text = readFile(*configPath, kMaxConfigBytes);
+  if (!text.ok())
+    return text.status();
+  Result<Config> config = Config::parse(*text, root + "/config.json");
+  if (!config.ok())
+    return config.status();
+  checkpoint.settings = std::move(*config);
+
+  WeightMap wanted;
+  if (isPresent(root + "/" + kSingle)) {
+    wanted[kSingle];
+  } else if (isPresent(root + "/" + kIndex)) {
+    Result<WeightMap> index = readIndex(root, options.followLinks);
+    if (!index.ok())
+      return index.status();
+    wanted = std::move(*index);
+  } else {
+    bool pickled =
+        isPresent(root + "/pytorch_model.bin") || isPresent(root + "/pytorch_model.bin.index.json");
+    return Status{
+        Code::Model,
+        fmt::format("{}: holds neither {} nor {}{}", root, kSingle, kIndex,
+                    pickled ? "; its weights are pickled, convert them to safetensors" : "")};
+  }
+
+  FileLength length = options.headersOnly ? FileLength::Partial : FileLength::Exact;
+  for (const auto &[name, names] : wanted) {
+    Result<std::string> path = resolveInside(root, name, options.followLinks);
+    if (!path.ok())
+      return path.status();
+    Result<File> file = File::open(*path);
+    if (!file.ok())
+      return file.status();
+    Result<SafetensorsHeader> header = SafetensorsHeader::read(*file, length);
+    if (!header.ok())
+      return header.status();
+    for (const std::string &tensor : names)
+      if (!header->find(tensor))
+        return Status{Code::Model, fmt::format("{}/{}: lacks the tensor {}, which {} places there",
+                                               root, name, json(tensor).dump(), kIndex)};
+    for (const SafetensorsTensor &tensor : header->tensors())
+      checkpoint.table.push_back({.name = tensor.name,
+                                  .file = checkpoint.shards.size(),
+                                  .type = tensor.type,
+                                  .shape = tensor.shape,
+                                  .offset = header->dataStart() + tensor.begin,
+                                  .bytes = tensor.bytes()});
+    checkpoint.shards.push_back({name, std::move(*path), file->size(), header->dataStart()});
+  }
+
+  std::vector<CheckpointTensor> &table = checkpoint.table;
+  std::sort(table.begin(), table.end(), [](const CheckpointTensor &a, const CheckpointTensor &b) {
+    return std::tie(a.name, a.file) < std::tie(b.name, b.file);
+  });
+  auto twice = std::adjacent_find(table.begin(), table.end(),
+                                  [](const auto &a, const auto &b) { return a.name == b.name; });
+  if (twice != table.end())
+    return Status{Code::Model, fmt::format("{}: tensor `{}` lies both in {} and in {}", root,
+                                           twice->name, checkpoint.shards[twice->file].name,
+                                           checkpoint.shards[(twice + 1)->file].name)};
+  return checkpoint;
+}
+
+const CheckpointTensor *Checkpoint::find(std::string_view name) const {
+  auto place = std::lower_bound(
+      table.begin(), table.end(), name,
+      [](const CheckpointTensor &tensor, std::string_view wanted) { return tensor.name < wanted; });
+  return place != table.end() && place->name == name ? &*place : nullptr;
+}
+
+/// How many characters must be changed, added or removed to make `a` of `b`; anything above `limit`
+/// is alike.
+static size_t editDistance(std::string_view a, std::string_view b, size_t limit) {
+  if (std::max(a.size(), b.size()) - std::min(a.size(), b.size()) > limit)
+    return limit + 1;
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j)
+    row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0], least = row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t kept = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({kept, row[j] + 1, row[j - 1] + 1});
+      least = std::min(least, row[j]);
+    }
+    if (least > limit)
+      return limit + 1;
+  }
+  return row[b.size()];
+}
+
+Result<const CheckpointTensor *> Checkpoint::require(std::string_view name,
+                                                     std::span<const int64_t> shape) const {
+  const CheckpointTensor *tensor = find(name);
+  if (!tensor) {
+    const CheckpointTensor *nearest = nullptr;
+    size_t distance = 64;
+    if (name.size() <= 512)
+      for (const CheckpointTensor &candidate : table)
+        if (size_t other = editDistance(candidate.name, name, distance - 1); other < distance) {
+          nearest = &candidate;
+          distance = other;
+        }
+    return Status{Code::Model,
+                  fmt::format("{}: tensor `{}` is missing{}", root, name,
+                              nearest ? fmt::format("; the nearest name is `{}`", nearest->name)
+                                      : std::string())};
+  }
+  if (!std::equal(shape.begin(), shape.end(), tensor->shape.begin(), tensor->shape.end()))
+    return Status{Code::Model, fmt::format("{}/{}: tensor `{}` has shape {}, wanted {}", root,
+                                           shards[tensor->file].name, name,
+                                           shapeText(tensor->shape), shapeText(shape))};
+  return tensor;
+}
+
+// Families --------------------------------------------------------------------------------------
+
+std::string moec::expandPattern(std::string_view pattern, int64_t layer, int64_t expert) {
+  std::string name;
+  for (size_t index = 0; index < pattern.size(); ++index) {
+    std::string_view rest = pattern.substr(index);
+    if (rest.starts_with("{l}") || rest.starts_with("{e}")) {
+      name += std::to_string(rest[1] == 'l' ? layer : expert);
+      index += 2;
+    } else {
+      name += rest.front();
+    }
+  }
+  return name;
+}
+
+/// Calls `visit` with each name of the family until it fails.
+template <typename Visitor> static Status forEachName(const TensorFamily &family, Visitor visit) {
+  size_t layers = std::max<size_t>(family.layers.size(), 1);
+  int64_t experts = std::max<int64_t>(family.experts, 1);
+  for (size_t ordinal = 0; ordinal < layers; ++ordinal)
+    for (int64_t expert = 0; expert < experts; ++expert)
+      if (Status status = visit(expandPattern(
+              family.pattern, family.layers.empty() ? 0 : family.layers[ordinal], expert));
+          !status.ok())
+        return status;
+  return {};
+}
+
+bool TensorClaims::has(const TensorFamily &family) const {
+  return checkpoint->find(
+      expandPattern(family.pattern, family.layers.empty() ? 0 : family.layers.front(), 0));
+}
+
+Result<DataType> TensorClaims::claim(const TensorFamily &family) {
+  const CheckpointTensor *first = nullptr;
+  auto place = [&](const CheckpointTensor *tensor) {
+    return checkpoint->directory() + "/" + checkpoint->files()[tensor->file].name;
+  };
+  Status status = forEachName(family, [&](const std::string &name) -> Status {
+    Result<const CheckpointTensor *> tensor = checkpoint->require(name, family.shape);
+    if (!tensor.ok())
+      return tensor.status();
+    DataType type = (*tensor)->type;
+    if (!first)
+      first = *tensor;
+    if (type != DataType::F32 && type != DataType::F16 && type != DataType::BF16)
+      return {Code::Unsupported,
+              fmt::format("{}: tensor `{}` is {}; supported are F32, F16 and BF16", place(*tensor),
+                          name, dataTypeName(type))};
+    if (type != first->type)
+      return {Code::Model,
+              fmt::format("{}: tensor `{}` is {}, wanted {} like `{}`", place(*tensor), name,
+                          dataTypeName(type), dataTypeName(first->type), first->name)};
+    claimed[static_cast<size_t>(*tensor - checkpoint->tensors().data())] = true;
+    return {};
+  });
+  if (!status.ok())
+    return status;
+  return first->type;
+}
+
+/// Whether `*` in `pattern` can be replaced so that it equals `text`.
+static bool matches(std::string_view pattern, std::string_view text) {
+  size_t p = 0, t = 0, star = pattern.npos, resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != pattern.npos) {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == pattern.npos;
+}
+
+void TensorClaims::skip(std::string_view pattern) {
+  for (size_t index = 0; index < claimed.size(); ++index)
+    if (matches(pattern, checkpoint->tensors()[index].name))
+      claimed[index] = true;
+}
+
+Status TensorClaims::finish() const {
+  auto left = static_cast<size_t>(std::count(claimed.begin(), claimed.end(), false));
+  if (left == 0)
+    return {};
+  size_t index =
+      static_cast<size_t>(std::find(claimed.begin(), claimed.end(), false) - claimed.begin());
+  const CheckpointTensor &tensor = checkpoint->tensors()[index];
+  return {Code::Unsupported,
+          fmt::format("{}/{}: tensor `{}`{} is read by no part of this architecture",
+                      checkpoint->directory(), checkpoint->files()[tensor.file].name, tensor.name,
+                      left == 1 ? "" : fmt::format(" (and {} more)", left - 1))};
+}
