@@ -1,0 +1,45 @@
+// The numbers of each CPU level: what code generation may use, and the register tiles of the
+// kernels.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_CPUTARGET_H
+#define MOEC_COMPILER_TARGETS_CPU_CPUTARGET_H
+
+#include "runtime/core/Result.h"
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
+namespace moec {
+
+/// What kernel builders and code generation need to know of a CPU. A level is a set of
+/// instructions; all CPUs of a level compute the same bits.
+struct CpuTarget {
+  llvm::StringRef level;                   ///< The name users type: --cpu=LEVEL.
+  llvm::StringRef arch;                    ///< As in a triple.
+  llvm::StringRef processor;               ///< LLVM's -mcpu.
+  llvm::StringRef features;                ///< LLVM's -mattr, beyond what `processor` has.
+  llvm::ArrayRef<llvm::StringRef> needed;  ///< What a machine must have, by LLVM's names.
+  llvm::ArrayRef<llvm::StringRef> cpuinfo; ///< The same by the names in /proc/cpuinfo.
+  int64_t vectorLanes;                     ///< f32 values in one register.
+  int64_t tileRows;          ///< Rows (tokens) of the tallest register tile, layout `panels`.
+  int64_t tileLanes;         ///< f32 sums of such a tile that fit beside its operands.
+  int64_t storedTileRows;    ///< Rows of the register tile, layout `rows`.
+  int64_t storedTileColumns; ///< Weight rows of it; divides 16.
+  bool hasBf16Dot;           ///< Sums two bf16 products a lane in one instruction.
+};
+
+/// f32 values in every vector that the kernels build; LLVM splits them where registers are
+/// narrower.
+inline constexpr int64_t kLanes = 16;
+
+/// All levels; those of one architecture with the least demanding first.
+llvm::ArrayRef<CpuTarget> cpuTargets();
+
+/// The level called `name`; "native" stands for the best level of this machine. An unknown name is
+/// a usage error that lists the levels; a machine below the lowest level is a mismatch that names
+/// what it lacks.
+Result<const CpuTarget *> findCpuTarget(llvm::StringRef name);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_CPUTARGET_H

@@ -1,0 +1,222 @@
+// Short spellings for the operations that CPU kernels are made of.
+
+#include "compiler/targets/cpu/KernelBuilder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace moec;
+
+Value KernelBuilder::integer(int64_t value) { return integer(i64(), value); }
+
+Value KernelBuilder::integer(Type type, int64_t value) {
+  auto scalar = builder.getIntegerAttr(getElementTypeOrSelf(type), value);
+  if (auto vector = dyn_cast<VectorType>(type))
+    return arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(vector, scalar));
+  return arith::ConstantOp::create(builder, loc, scalar);
+}
+
+Value KernelBuilder::number(Type type, double value) {
+  auto scalar = builder.getFloatAttr(getElementTypeOrSelf(type), value);
+  if (auto vector = dyn_cast<VectorType>(type))
+    return arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(vector, scalar));
+  return arith::ConstantOp::create(builder, loc, scalar);
+}
+
+static bool isFloat(Value value) { return isa<FloatType>(getElementTypeOrSelf(value)); }
+
+Value KernelBuilder::add(Value a, Value b) {
+  if (isFloat(a))
+    return arith::AddFOp::create(builder, loc, a, b);
+  return arith::AddIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::sub(Value a, Value b) {
+  if (isFloat(a))
+    return arith::SubFOp::create(builder, loc, a, b);
+  return arith::SubIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::mul(Value a, Value b) {
+  if (isFloat(a))
+    return arith::MulFOp::create(builder, loc, a, b);
+  return arith::MulIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::div(Value a, Value b) {
+  if (isFloat(a))
+    return arith::DivFOp::create(builder, loc, a, b);
+  return arith::DivUIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::rem(Value a, Value b) { return arith::RemUIOp::create(builder, loc, a, b); }
+
+// Compare and select is what vminps and vmaxps do; llvm.minnum costs more.
+Value KernelBuilder::min(Value a, Value b) {
+  if (isFloat(a))
+    return select(arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, a, b), a, b);
+  return arith::MinSIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::max(Value a, Value b) {
+  if (isFloat(a))
+    return select(arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OGT, a, b), a, b);
+  return arith::MaxSIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::fma(Value a, Value b, Value c) {
+  return LLVM::FMAOp::create(builder, loc, a.getType(), a, b, c);
+}
+
+Value KernelBuilder::bitcast(Type type, Value value) {
+  return LLVM::BitcastOp::create(builder, loc, type, value);
+}
+
+Value KernelBuilder::select(Value condition, Value a, Value b) {
+  return arith::SelectOp::create(builder, loc, condition, a, b);
+}
+
+Value KernelBuilder::address(Value base, Type element, Value offset) {
+  return LLVM::GEPOp::create(builder, loc, pointer(), element, base,
+                             ArrayRef<LLVM::GEPArg>{offset});
+}
+
+Value KernelBuilder::address(Value base, int64_t bytes) {
+  if (bytes == 0)
+    return base;
+  return addressBytes(base, integer(bytes));
+}
+
+Value KernelBuilder::addressBytes(Value base, Value bytes) {
+  return address(base, builder.getI8Type(), bytes);
+}
+
+static unsigned alignmentOf(Type type) { return bytesOf(getElementTypeOrSelf(type)); }
+
+Value KernelBuilder::load(Type type, Value from) {
+  return LLVM::LoadOp::create(builder, loc, type, from, alignmentOf(type));
+}
+
+void KernelBuilder::store(Value value, Value to) {
+  LLVM::StoreOp::create(builder, loc, value, to, alignmentOf(value.getType()));
+}
+
+static Value firstLanes(KernelBuilder &kernel, int64_t count) {
+  SmallVector<bool> mask(kLanes, false);
+  std::fill_n(mask.begin(), count, true);
+  VectorType type = kernel.lanes(kernel.builder.getI1Type());
+  return arith::ConstantOp::create(kernel.builder, kernel.loc, DenseElementsAttr::get(type, mask));
+}
+
+Value KernelBuilder::loadLanes(Type element, Value from, int64_t count) {
+  Type type = lanes(element);
+  if (count == kLanes)
+    return load(type, from);
+  Value zero = isa<FloatType>(element) ? number(type, 0) : integer(type, 0);
+  return LLVM::MaskedLoadOp::create(builder, loc, type, from, firstLanes(*this, count), zero,
+                                    alignmentOf(type));
+}
+
+void KernelBuilder::storeLanes(Value vector, Value to, int64_t count) {
+  if (count == kLanes)
+    return store(vector, to);
+  LLVM::MaskedStoreOp::create(builder, loc, vector, to, firstLanes(*this, count),
+                              alignmentOf(vector.getType()));
+}
+
+void KernelBuilder::prefetch(Value at) { LLVM::Prefetch::create(builder, loc, at, 0, 3, 1); }
+
+Value KernelBuilder::broadcast(Value scalar, int64_t count) {
+  return vector::BroadcastOp::create(builder, loc, lanes(scalar.getType(), count), scalar);
+}
+
+Value KernelBuilder::shuffle(Value a, Value b, ArrayRef<int64_t> lanes) {
+  return vector::ShuffleOp::create(builder, loc, a, b, lanes);
+}
+
+static Type withElement(Type type, Type element) {
+  if (auto vector = dyn_cast<VectorType>(type))
+    return vector.clone(element);
+  return element;
+}
+
+Value KernelBuilder::widen(Value value) {
+  if (getElementTypeOrSelf(value) == f32())
+    return value;
+  return arith::ExtFOp::create(builder, loc, withElement(value.getType(), f32()), value);
+}
+
+Value KernelBuilder::round(Type element, Value value) {
+  if (element == f32())
+    return value;
+  return arith::TruncFOp::create(builder, loc, withElement(value.getType(), element), value);
+}
+
+static Value foldLanes(KernelBuilder &kernel, Value vector,
+                       function_ref<Value(Value, Value)> join) {
+  for (int64_t half = cast<VectorType>(vector.getType()).getNumElements() / 2; half > 0;
+       half /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t i = 0; i < half; ++i) {
+      low.push_back(i);
+      high.push_back(half + i);
+    }
+    vector = join(kernel.shuffle(vector, vector, low), kernel.shuffle(vector, vector, high));
+  }
+  return vector::ExtractOp::create(kernel.builder, kernel.loc, vector, ArrayRef<int64_t>{0});
+}
+
+Value KernelBuilder::sumOfLanes(Value vector) {
+  return foldLanes(*this, vector, [&](Value a, Value b) { return add(a, b); });
+}
+
+Value KernelBuilder::maxOfLanes(Value vector) {
+  return foldLanes(*this, vector, [&](Value a, Value b) { return max(a, b); });
+}
+
+SmallVector<Value> KernelBuilder::loop(Value begin, Value end, int64_t step, ValueRange carried,
+                                       LoopBody body) {
+  auto loop = scf::ForOp::create(builder, loc, begin, end, integer(step), carried);
+  OpBuilder::InsertionGuard guard(builder);
+  if (carried.empty())
+    builder.setInsertionPoint(loop.getBody()->getTerminator());
+  else
+    builder.setInsertionPointToEnd(loop.getBody());
+  SmallVector<Value> results = body(loop.getInductionVar(), loop.getRegionIterArgs());
+  if (!carried.empty())
+    scf::YieldOp::create(builder, loc, results);
+  return SmallVector<Value>(loop.getResults());
+}
+
+void KernelBuilder::loop(Value begin, Value end, int64_t step, function_ref<void(Value)> body) {
+  loop(begin, end, step, {}, [&](Value index, ValueRange) {
+    body(index);
+    return SmallVector<Value>();
+  });
+}
+
+void KernelBuilder::when(Value condition, function_ref<void()> body) {
+  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  body();
+}
+
+void KernelBuilder::dispatch(Value value, int64_t first, int64_t last,
+                             function_ref<void(int64_t)> body) {
+  SmallVector<int64_t> cases;
+  for (int64_t i = first; i <= last; ++i)
+    cases.push_back(i);
+  Value index = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value);
+  auto choice = scf::IndexSwitchOp::create(builder, loc, TypeRange(), index, cases, cases.size());
+  OpBuilder::InsertionGuard guard(builder);
+  for (auto [i, region] : llvm::enumerate(choice.getCaseRegions())) {
+    builder.setInsertionPointToEnd(&region.emplaceBlock());
+    body(cases[i]);
+    scf::YieldOp::create(builder, loc);
+  }
+  builder.setInsertionPointToEnd(&choice.getDefaultRegion().emplaceBlock());
+  scf::YieldOp::create(builder, loc);
+}

@@ -1,0 +1,100 @@
+// Short spellings for the operations that CPU kernels are made of: i64 arithmetic, addresses,
+// 16-lane vectors.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_KERNELBUILDER_H
+#define MOEC_COMPILER_TARGETS_CPU_KERNELBUILDER_H
+
+#include "compiler/targets/cpu/CpuTarget.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+
+namespace moec {
+
+/// Emits at the insertion point of `builder`. Integers are i64, pointers !llvm.ptr, offsets in
+/// elements unless a name says bytes. What it emits lowers by arith-to-llvm, scf-to-cf and
+/// vector-to-llvm; it needs no libm.
+class KernelBuilder {
+public:
+  KernelBuilder(mlir::OpBuilder &builder, mlir::Location loc, const CpuTarget &target)
+      : builder(builder), loc(loc), target(target) {}
+
+  mlir::OpBuilder &builder;
+  const mlir::Location loc;
+  const CpuTarget &target;
+
+  // Types.
+  mlir::Type i16() { return builder.getI16Type(); }
+  mlir::Type i32() { return builder.getI32Type(); }
+  mlir::Type i64() { return builder.getI64Type(); }
+  mlir::Type f32() { return builder.getF32Type(); }
+  mlir::Type bf16() { return builder.getBF16Type(); }
+  mlir::Type pointer() { return mlir::LLVM::LLVMPointerType::get(builder.getContext()); }
+  mlir::VectorType lanes(mlir::Type element, int64_t count = kLanes) {
+    return mlir::VectorType::get({count}, element);
+  }
+
+  // Constants; of a vector type they are the same in every lane.
+  mlir::Value integer(int64_t value);
+  mlir::Value integer(mlir::Type type, int64_t value);
+  mlir::Value number(mlir::Type type, double value);
+
+  // Arithmetic of equal types.
+  mlir::Value add(mlir::Value a, mlir::Value b); ///< Integers or floats.
+  mlir::Value sub(mlir::Value a, mlir::Value b);
+  mlir::Value mul(mlir::Value a, mlir::Value b);
+  mlir::Value div(mlir::Value a, mlir::Value b); ///< Floats; integers as unsigned.
+  mlir::Value rem(mlir::Value a, mlir::Value b); ///< Integers, as unsigned.
+  mlir::Value min(mlir::Value a,
+                  mlir::Value b); ///< Integers, as signed; floats: `b` where unordered.
+  mlir::Value max(mlir::Value a, mlir::Value b);
+  mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c); ///< a * b + c, rounded once.
+  mlir::Value bitcast(mlir::Type type, mlir::Value value);
+  mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
+
+  // Memory. Loads and stores may be unaligned.
+  mlir::Value address(mlir::Value base, mlir::Type element, mlir::Value offset);
+  mlir::Value address(mlir::Value base, int64_t bytes);
+  mlir::Value addressBytes(mlir::Value base, mlir::Value bytes);
+  mlir::Value load(mlir::Type type, mlir::Value from);
+  void store(mlir::Value value, mlir::Value to);
+  /// Loads the first `count` of kLanes elements; the other lanes are zero and not touched in
+  /// memory.
+  mlir::Value loadLanes(mlir::Type element, mlir::Value from, int64_t count);
+  /// Stores the first `count` lanes of a vector of kLanes.
+  void storeLanes(mlir::Value vector, mlir::Value to, int64_t count);
+  /// Asks for the cache line at `at`, for reading, into all levels. Never faults.
+  void prefetch(mlir::Value at);
+
+  // Vectors.
+  mlir::Value broadcast(mlir::Value scalar, int64_t count = kLanes);
+  mlir::Value shuffle(mlir::Value a, mlir::Value b, llvm::ArrayRef<int64_t> lanes);
+  /// f32 from bf16 or f16, scalars or vectors; f32 is returned as it is.
+  mlir::Value widen(mlir::Value value);
+  /// f32 to `element`: itself, or bf16 or f16 rounded to nearest even. (Where the level has a bf16
+  /// instruction, it takes f32 denormals for zero; others round them.)
+  mlir::Value round(mlir::Type element, mlir::Value value);
+  /// Sum or largest of the lanes, in the order of a halving tree.
+  mlir::Value sumOfLanes(mlir::Value vector);
+  mlir::Value maxOfLanes(mlir::Value vector);
+
+  // Control flow. `body` emits at the same builder, inside.
+  using LoopBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value index,
+                                                                     mlir::ValueRange carried)>;
+  llvm::SmallVector<mlir::Value> loop(mlir::Value begin, mlir::Value end, int64_t step,
+                                      mlir::ValueRange carried, LoopBody body);
+  void loop(mlir::Value begin, mlir::Value end, int64_t step,
+            llvm::function_ref<void(mlir::Value)> body);
+  void when(mlir::Value condition, llvm::function_ref<void()> body);
+  /// Runs body(v) for the v in [first, last] that `value` equals; nothing where it is outside.
+  void dispatch(mlir::Value value, int64_t first, int64_t last,
+                llvm::function_ref<void(int64_t)> body);
+};
+
+/// Bytes of an element that a kernel may read.
+inline int64_t bytesOf(mlir::Type element) { return element.getIntOrFloatBitWidth() / 8; }
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_KERNELBUILDER_H

@@ -1,0 +1,80 @@
+// Products of rows of activations with a weight matrix, as register tiles: the API for both weight
+// layouts.
+//
+// Sums are f32. The order in which a sum over K is taken depends on K, the element types and the
+// CPU level alone, never on how many rows there are or which of them a row is, so a row's result is
+// the same bits in every batch.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
+#define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
+
+#include "compiler/targets/cpu/KernelBuilder.h"
+
+namespace moec {
+
+/// Columns of a full panel of the packed layout; a matrix's last panel may be narrower.
+inline constexpr int64_t kPanelColumns = 48;
+
+/// Columns of the last panel of a matrix of N columns: N mod 48 rounded up to whole vectors; 0 if
+/// there is none.
+inline int64_t lastPanelWidth(int64_t columns) {
+  return (columns % kPanelColumns + kLanes - 1) / kLanes * kLanes;
+}
+
+/// The left operand: `count` rows of f32 or bf16. Row r begins `indices[r] * stride` elements after
+/// `base` (r * stride where there are no indices).
+struct ActivationRows {
+  mlir::Value base;         ///< !llvm.ptr
+  mlir::Type element;       ///< f32 or bf16
+  mlir::Value stride;       ///< i64, elements
+  mlir::Value count;        ///< i64, may be 0
+  mlir::Value indices = {}; ///< !llvm.ptr to `count` x i32; null where rows are adjacent
+};
+
+/// A panel of the packed layout: f32 [K][width], 16-bit elements [ceil(K/2)][width][2], a missing
+/// last K zero.
+struct PanelShape {
+  mlir::Type element; ///< f32, bf16 or f16
+  int64_t depth;      ///< K
+  int64_t width;      ///< in memory: a multiple of 16
+  int64_t columns;    ///< those that exist: more than width - 16, at most width
+};
+
+/// Takes the sums of 16 columns of one row: `row` (i64) counts within the rows given, `column`
+/// within the panel, the first `lanes` (1 to 16) of each vector are columns that exist, and sums[i]
+/// is the product with panel i.
+using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, int64_t column, int64_t lanes,
+                                               llvm::ArrayRef<mlir::Value> sums)>;
+
+/// Emits the products of `rows` with one or more panels of the same shape (gate and up; query, key
+/// and value), each of whose sums the epilogue gets together. Emission calls the epilogue once per
+/// place in the code, so it must not carry state from one call to the next. The panel's successor
+/// in memory is prefetched: read on in order if you can.
+void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
+                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue);
+
+/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height), emitted once
+/// per height.
+void emitRowTiles(KernelBuilder &kernel, mlir::Value count, int64_t tallest,
+                  llvm::function_ref<void(mlir::Value first, int64_t height)> body);
+
+/// Where the rows first, first + 1, ... begin.
+llvm::SmallVector<mlir::Value> rowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
+                                            mlir::Value first, int64_t height);
+
+/// Calls body(address of the panel in each matrix, its first column as i64, its shape) for the
+/// panels [begin, end) of matrices of `columns` x `depth`: once in a loop over full panels, once
+/// for the narrower last panel if there is one.
+void emitPanels(KernelBuilder &kernel, mlir::Type element, int64_t depth, int64_t columns,
+                llvm::ArrayRef<mlir::Value> matrices, mlir::Value begin, mlir::Value end,
+                llvm::function_ref<void(llvm::ArrayRef<mlir::Value> panels, mlir::Value column,
+                                        const PanelShape &shape)>
+                    body);
+
+/// Panels of a matrix of N columns, and bytes of such a matrix.
+inline int64_t panelCount(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }
+int64_t panelMatrixBytes(mlir::Type element, int64_t depth, int64_t columns);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H

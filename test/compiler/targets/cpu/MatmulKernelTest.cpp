@@ -1,0 +1,225 @@
+// The product kernels against sums in double precision, for every level that this machine runs.
+
+#include "compiler/targets/cpu/MatmulKernel.h"
+#include "test/compiler/targets/cpu/KernelJit.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+using namespace moec;
+using mlir::Value;
+
+namespace {
+
+enum class Element { F32, BF16, F16 };
+
+mlir::Type typeOf(KernelBuilder &kernel, Element element) {
+  if (element == Element::F32)
+    return kernel.f32();
+  return element == Element::BF16 ? kernel.bf16() : mlir::Type(kernel.builder.getF16Type());
+}
+
+int64_t sizeOf(Element element) { return element == Element::F32 ? 4 : 2; }
+
+/// Writes `value` as element `index` of `bytes`; returns what it was rounded to.
+float put(std::vector<uint8_t> &bytes, int64_t index, float value, Element element) {
+  if (element == Element::F32) {
+    std::memcpy(&bytes[index * 4], &value, 4);
+    return value;
+  }
+  uint16_t half;
+  if (element == Element::BF16) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    half = bits >> 16;
+    bits &= 0xffff0000;
+    std::memcpy(&value, &bits, 4);
+  } else {
+    const _Float16 rounded = value;
+    std::memcpy(&half, &rounded, 2);
+    value = rounded;
+  }
+  std::memcpy(&bytes[index * 2], &half, 2);
+  return value;
+}
+
+/// A random product: activations [rows][depth] and weights [columns][depth], as values and as
+/// packed bytes.
+struct Product {
+  int64_t rows, depth, columns;
+  Element activation, weight;
+  std::vector<uint8_t> activations, panels, stored;
+  std::vector<double> exact, magnitude; // sums, and sums of absolute products, [rows][columns]
+
+  Product(int64_t rows, int64_t depth, int64_t columns, Element activation, Element weight)
+      : rows(rows), depth(depth), columns(columns), activation(activation), weight(weight),
+        activations(rows * depth * sizeOf(activation)), stored(columns * depth * sizeOf(weight)),
+        exact(rows * columns), magnitude(rows * columns) {
+    std::mt19937 random(rows * 1000003 + depth * 1009 + columns);
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    std::vector<float> a(rows * depth), b(columns * depth);
+    for (int64_t i = 0; i < rows * depth; ++i)
+      a[i] = put(activations, i, uniform(random), activation);
+    const bool pairs = weight != Element::F32;
+    const int64_t wholeDepth = pairs ? (depth + 1) / 2 * 2 : depth;
+    panels.resize((columns / 48 * 48 + lastPanelWidth(columns)) * wholeDepth * sizeOf(weight));
+    for (int64_t n = 0; n < columns; ++n)
+      for (int64_t k = 0; k < depth; ++k) {
+        const int64_t panel = n / 48, width = panel < columns / 48 ? 48 : lastPanelWidth(columns),
+                      lane = n % 48;
+        const int64_t at = panel * 48 * wholeDepth +
+                           (pairs ? (k / 2 * width + lane) * 2 + k % 2 : k * width + lane);
+        const float value = uniform(random);
+        put(stored, n * depth + k, value, weight);
+        b[n * depth + k] = put(panels, at, value, weight);
+      }
+    for (int64_t m = 0; m < rows; ++m)
+      for (int64_t n = 0; n < columns; ++n)
+        for (int64_t k = 0; k < depth; ++k) {
+          const double term = double(a[m * depth + k]) * b[n * depth + k];
+          exact[m * columns + n] += term;
+          magnitude[m * columns + n] += std::abs(term);
+        }
+  }
+
+  void check(const std::vector<float> &sums, const std::string &what) const {
+    for (int64_t i = 0; i < rows * columns; ++i)
+      ASSERT_NEAR(sums[i], exact[i], 1e-6 * std::sqrt(double(depth)) * (magnitude[i] + 1e-3))
+          << what << " row " << i / columns << " column " << i % columns;
+  }
+};
+
+/// kernel(activations, rows, weights, sums, first panel, last panel): all panels of a matrix, sums
+/// stored as f32.
+KernelJit panelKernel(const CpuTarget &target, const Product &product) {
+  return KernelJit(target, "pippii", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+    const ActivationRows rows{.base = arguments[0],
+                              .element = typeOf(kernel, product.activation),
+                              .stride = kernel.integer(product.depth),
+                              .count = arguments[1]};
+    emitPanels(kernel, typeOf(kernel, product.weight), product.depth, product.columns,
+               {arguments[2]}, arguments[4], arguments[5],
+               [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
+                 emitPanelProduct(
+                     kernel, rows, shape, panels,
+                     [&](Value row, int64_t offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                       Value at = kernel.mul(row, kernel.integer(product.columns));
+                       at = kernel.add(at, kernel.add(column, kernel.integer(offset)));
+                       kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at),
+                                         lanes);
+                     });
+               });
+  });
+}
+
+std::vector<float> runPanels(const KernelJit &kernel, Product &product, int64_t firstRow,
+                             int64_t rows) {
+  std::vector<float> sums(rows * product.columns + 16, 77);
+  kernel(product.activations.data() + firstRow * product.depth * sizeOf(product.activation), rows,
+         product.panels.data(), sums.data(), int64_t(0), panelCount(product.columns));
+  for (int64_t i = 0; i < 16; ++i)
+    EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
+  sums.resize(rows * product.columns);
+  return sums;
+}
+
+class MatmulKernel : public testing::TestWithParam<const CpuTarget *> {
+protected:
+  void SetUp() override {
+    if (!runsHere(*GetParam()))
+      GTEST_SKIP() << "this CPU is below level " << GetParam()->level.str();
+  }
+};
+
+constexpr std::pair<Element, Element> elements[] = {
+    {Element::F32, Element::F32},   {Element::F32, Element::BF16}, {Element::F32, Element::F16},
+    {Element::BF16, Element::BF16}, {Element::BF16, Element::F16}, {Element::BF16, Element::F32}};
+
+TEST_P(MatmulKernel, PanelsEqualTheExactSums) {
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {7, 12}, {33, 50}, {129, 143}};
+  for (auto [activation, weight] : elements)
+    for (auto [depth, columns] : shapes) {
+      Product product(17, depth, columns, activation, weight);
+      KernelJit kernel = panelKernel(*GetParam(), product);
+      product.check(runPanels(kernel, product, 0, 17),
+                    "K " + std::to_string(depth) + " N " + std::to_string(columns));
+    }
+}
+
+TEST_P(MatmulKernel, PanelsGiveARowTheSameBitsInEveryBatch) {
+  for (auto [activation, weight] : elements) {
+    Product product(17, 77, 70, activation, weight);
+    KernelJit kernel = panelKernel(*GetParam(), product);
+    const std::vector<float> all = runPanels(kernel, product, 0, 17);
+    for (int64_t rows = 0; rows <= 17; ++rows) {
+      const std::vector<float> some = runPanels(kernel, product, 17 - rows, rows);
+      EXPECT_EQ(0, std::memcmp(some.data(), &all[(17 - rows) * 70], some.size() * sizeof(float)))
+          << rows << " rows";
+    }
+  }
+}
+
+TEST_P(MatmulKernel, PanelsGatherRowsAndShareThemBetweenMatrices) {
+  Product up(9, 24, 48, Element::F32, Element::F32), gate(9, 24, 48, Element::F32, Element::F32);
+  std::rotate(gate.panels.begin(), gate.panels.begin() + 96,
+              gate.panels.end()); // other weights, compared with itself
+  const int32_t indices[] = {8, 0, 0, 5};
+  auto kernel = [&](bool gathered) {
+    return KernelJit(
+        *GetParam(), "ppipppp", [&, gathered](KernelBuilder &kernel, mlir::ValueRange arguments) {
+          const ActivationRows rows{.base = arguments[0],
+                                    .element = kernel.f32(),
+                                    .stride = kernel.integer(24),
+                                    .count = arguments[2],
+                                    .indices = gathered ? arguments[1] : Value()};
+          const PanelShape shape{.element = kernel.f32(), .depth = 24, .width = 48, .columns = 48};
+          emitPanelProduct(
+              kernel, rows, shape, {arguments[3], arguments[4]},
+              [&](Value row, int64_t column, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                Value at = kernel.add(kernel.mul(row, kernel.integer(48)), kernel.integer(column));
+                for (int i : {0, 1})
+                  kernel.storeLanes(sums[i], kernel.address(arguments[5 + i], kernel.f32(), at),
+                                    lanes);
+              });
+        });
+  };
+  auto run = [&](bool gathered, int64_t rows, std::vector<float> &first,
+                 std::vector<float> &second) {
+    first.assign(rows * 48, 0);
+    second.assign(rows * 48, 0);
+    kernel(gathered)(up.activations.data(), indices, rows, up.panels.data(), gate.panels.data(),
+                     first.data(), second.data());
+  };
+  std::vector<float> first, second, gatheredFirst, gatheredSecond;
+  run(false, 9, first, second);
+  run(true, 4, gatheredFirst, gatheredSecond);
+  up.check(first, "up");
+  for (int64_t r = 0; r < 4; ++r)
+    for (int64_t n = 0; n < 48; ++n) {
+      EXPECT_EQ(gatheredFirst[r * 48 + n], first[indices[r] * 48 + n]);
+      EXPECT_EQ(gatheredSecond[r * 48 + n], second[indices[r] * 48 + n]);
+    }
+}
+
+TEST(MatmulPacking, CountsBytesOfAPackedMatrix) {
+  mlir::MLIRContext context;
+  mlir::OpBuilder builder(&context);
+  EXPECT_EQ(panelMatrixBytes(builder.getF32Type(), 5, 50), (48 + 16) * 5 * 4);
+  EXPECT_EQ(panelMatrixBytes(builder.getBF16Type(), 5, 48), 48 * 6 * 2);
+}
+
+std::vector<const CpuTarget *> allTargets() {
+  std::vector<const CpuTarget *> all;
+  for (const CpuTarget &target : cpuTargets())
+    all.push_back(&target);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, MatmulKernel, testing::ValuesIn(allTargets()),
+                         [](const auto &info) { return info.param->level.str(); });
+
+} // namespace
