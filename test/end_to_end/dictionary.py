@@ -39,9 +39,10 @@ def check_numbers(checks, program, folder, activations):
 
 def check_text(checks, program):
     want = "a fissure in the earth's crust (or in the surface of some other planet) through which molten lava and gases erupt"
-    for words in (["volcano"], ["generate", "volcano"], ["--", "volcano"]):
-        said = succeed(program, *(words[:1] if words[0] != "volcano" else []), "--temperature", "0",
-                       *(words[1:] if words[0] != "volcano" else words)).decode()
+    greedy = ["--temperature", "0"]
+    for words in ([*greedy, "volcano"], ["generate", *greedy, "volcano"], [*greedy, "--", "volcano"],
+                  ["generate", "--raw", *greedy, "define volcano"]):
+        said = succeed(program, *words).decode()
         checks.that(want in re.sub(r"\s+", " ", said), f"{' '.join(words)}: answered {said!r}")
         checks.that("<|" not in said, f"{' '.join(words)}: a control token reached the output: {said!r}")
 

@@ -1,0 +1,187 @@
+"""What a compiled program promises beside its numbers: it stands alone, is small, and the same input gives the same bytes."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+
+from programs import GOLDEN, MOEC, TEST, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
+
+MODEL = GOLDEN / "qwen3_moe"
+SOURCE = MODEL / "golden.safetensors"
+BYTES = 4 << 20  # stripped, without weights and tokenizer
+NEWEST_GLIBC = (2, 34)
+LIBRARIES = {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+# What LLVM may call for a loop that copies or fills, and what every linked object may name.
+COPIES = {"memcpy", "memset", "memmove", "_GLOBAL_OFFSET_TABLE_"}
+
+
+def in_chroot(folder, program, *arguments):
+    """Runs `program`, a file of `folder`, with that folder as the whole file system."""
+    if os.geteuid() == 0:
+        return succeed(f"/{program}", *arguments, preexec_fn=lambda: (os.chroot(folder), os.chdir("/")))
+    return succeed("unshare", "-r", "--root", folder, f"/{program}", *arguments)
+
+
+def check_alone(checks, folder):
+    """A program in an otherwise empty file system, and its size."""
+    root = folder / "root"
+    root.mkdir()
+    program = compile_model(MODEL, root / "program", "--activations=f32")
+    headers = succeed("readelf", "-lW", program).decode()
+    checks.that("INTERP" not in headers and "DYNAMIC" not in headers, "the program is not static")
+    wanted = evaluate(program, SOURCE, folder / "out.safetensors").read_bytes()
+    shutil.copy(SOURCE, root / "in.safetensors")
+    in_chroot(root, "program", "eval", "--input", "/in.safetensors", "--output", "/out.safetensors")
+    checks.that((root / "out.safetensors").read_bytes() == wanted, "in a chroot: other bytes")
+    stripped = folder / "stripped"
+    succeed("strip", "-o", stripped, program)
+    size = stripped.stat().st_size
+    checks.that(size <= BYTES, f"{size} bytes stripped, at most {BYTES}")
+    print(f"stripped: {size} bytes")
+
+
+def check_embedded(checks, folder):
+    """Embedded weights survive strip."""
+    program = compile_model(MODEL, folder / "embedded", "--activations=f32", "--weights=embed")
+    checks.that(not (folder / "embedded.weights").exists(), "embed: a weights file beside the program")
+    before = evaluate(program, SOURCE, folder / "before.safetensors").read_bytes()
+    succeed("strip", program)
+    after = evaluate(program, SOURCE, folder / "after.safetensors").read_bytes()
+    checks.that(before == after, "embed: other bytes after strip")
+
+
+def check_dynamic(checks, folder):
+    program = compile_model(MODEL, folder / "dynamic", "--activations=f32", "--link=dynamic")
+    needed = set(re.findall(r"NEEDED.*\[(.*)\]", succeed("readelf", "-dW", program).decode()))
+    checks.that("libc.so.6" in needed and needed <= LIBRARIES, f"dynamic: needs {sorted(needed)}")
+    versions = re.findall(r"GLIBC_(\d+)\.(\d+)", succeed("readelf", "-VW", program).decode())
+    newest = max((int(major), int(minor)) for major, minor in versions)
+    checks.that(newest <= NEWEST_GLIBC, f"dynamic: needs GLIBC_{newest[0]}.{newest[1]}")
+    evaluate(program, SOURCE, folder / "out.safetensors")
+    checks.that("GLIBC_" in succeed(program, "inspect").decode(), "dynamic: inspect does not print the newest GLIBC symbol")
+
+
+def check_same_bytes(checks, folder):
+    """The same input and options give the same bytes, wherever and whenever."""
+    for place in ("one", "two/deep"):
+        (folder / place).mkdir(parents=True)
+        compile_model(MODEL, folder / place / "program")
+    for name in ("program", "program.weights"):
+        checks.that((folder / "one" / name).read_bytes() == (folder / "two/deep" / name).read_bytes(),
+                    f"{name} has other bytes at another place")
+
+
+def check_calls(checks, folder):
+    """All arithmetic of a step is in the compiled code: it calls what abi.def lists, and copies."""
+    listed = set(re.findall(r"\b(moec_\w+)\b", (TEST.parent / "runtime/include/moec/abi.def").read_text()))
+    for activations in ("f32", "bf16"):
+        code = folder / f"{activations}.o"
+        succeed(MOEC, "compile", MODEL, "--emit=obj", "--headers-only", f"--activations={activations}", "-o", code)
+        called = set(re.findall(r"\bU (\w+)", succeed("nm", "-u", code).decode()))
+        checks.that(called <= listed | COPIES, f"{activations}: compiled code calls {sorted(called - listed - COPIES)}")
+
+
+def check_moved(checks, folder):
+    """A pack is found beside the program, as PROGRAM.weights, by --weights-file and by MOEC_WEIGHTS."""
+    program = compile_model(MODEL, folder / "program", "--activations=f32")
+    wanted = evaluate(program, SOURCE, folder / "out.safetensors").read_bytes()
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    weights = elsewhere / "weights"
+    (folder / "program.weights").rename(weights)
+    renamed = elsewhere / "renamed"
+    shutil.copy(program, renamed)
+    ask = ["eval", "--input", SOURCE, "--output", folder / "out.safetensors"]
+    succeed(program, *ask, "--weights-file", weights)
+    checks.that((folder / "out.safetensors").read_bytes() == wanted, "--weights-file: other bytes")
+    succeed(program, *ask, env=os.environ | {"MOEC_WEIGHTS": str(weights)})
+    shutil.copy(weights, elsewhere / "renamed.weights")
+    succeed(renamed, *ask)
+    checks.that((folder / "out.safetensors").read_bytes() == wanted, "renamed program: other bytes")
+
+
+def check_inspect(checks, folder):
+    program = compile_model(MODEL, folder / "program", "--activations=f32")
+    told = json.loads(succeed(program, "inspect", "--json"))
+    before = json.loads(succeed(MOEC, "inspect", MODEL, "--json"))
+    checks.that(told["parameters"] == before["parameters"],
+                f"inspect: {told['parameters']} of the program, {before['parameters']} of the directory")
+    words = succeed(program, "inspect").decode()
+    for word in ("Qwen3Moe", "22.1", "f32"):
+        checks.that(word in words, f"inspect does not say {word}")
+    licences = succeed(program, "inspect", "--licenses").decode()
+    for word in ("Apache", "PCRE2", "utf8proc", "fmt"):
+        checks.that(word in licences, f"inspect --licenses does not name {word}")
+    succeed(program, "inspect", "--verify")
+
+
+def check_text(checks, folder):
+    """Prompts from everywhere; text on stdout and nothing else."""
+    program = compile_model(MODEL, folder / "program", "--activations=f32")
+    greedy = ["--temperature", "0", "--max-tokens", "12"]
+    said = succeed(program, "generate", *greedy, "hello")
+    checks.that(b"<|" not in said, f"a control token on stdout: {said!r}")
+    (folder / "prompt").write_text("hello")
+    checks.that(succeed(program, "generate", *greedy, "--file", folder / "prompt") == said, "--file: another answer")
+    checks.that(succeed(program, *greedy, "hello") == said, "without a command: another answer")
+    with open(folder / "prompt", "rb") as file:
+        checks.that(succeed(program, "generate", *greedy, "-", stdin=file) == said, "-: another answer")
+    one = succeed(program, "generate", "--max-tokens", "12", "--seed", "7", "--temperature", "1.5", "hello")
+    two = succeed(program, "generate", "--max-tokens", "12", "--seed", "7", "--temperature", "1.5", "--threads", "1", "hello")
+    checks.that(one == two, "the same seed gave two texts")
+    with contextlib.suppress(ValueError):
+        told = json.loads(succeed(program, "generate", *greedy, "--json", "hello"))
+        checks.that(isinstance(told, dict), "--json is no object")
+        return
+    checks.that(False, "--json is no JSON")
+
+
+def check_run(checks, folder):
+    """`moec run` compiles into its cache once, and again when the model changed."""
+    model, cache = folder / "model", folder / "cache"
+    shutil.copytree(MODEL, model)
+    command = [MOEC, "run", model, "--temperature", "0", "--max-tokens", "8", "hello"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    first = succeed(*command, env=environment)
+    entries = sorted(cache.rglob("*"))
+    checks.that(len(entries) > 0, "run: nothing in the cache")
+    checks.that(succeed(*command, env=environment) == first, "run: another answer from the cache")
+    checks.that(sorted(cache.rglob("*")) == entries, "run: the second run changed the cache")
+    data = bytearray((model / "model.safetensors").read_bytes())
+    for at in range(len(data) // 2 + 3, len(data), 4):
+        data[at] ^= 0x80
+    (model / "model.safetensors").write_bytes(data)
+    done = run(*command, env=environment)
+    checks.that(done.returncode == 0 and done.stdout != first, "run: a changed model was served from the cache")
+
+
+def check_stages(checks, folder):
+    """Every stage can be stopped at, and gone on from; a dump holds them all."""
+    for stage in ("import", "optimized", "scheduled", "lowered"):
+        text = succeed(MOEC, "compile", MODEL, "--headers-only", f"--emit={stage}")
+        checks.that(b"func" in text, f"--emit={stage}: no function in it")
+        path = folder / f"{stage}.mlir"
+        path.write_bytes(text)
+        succeed(MOEC, "compile", path, "--emit=obj", "-o", folder / f"{stage}.o")
+    checks.that(b"define" in succeed(MOEC, "compile", MODEL, "--headers-only", "--emit=llvm"), "--emit=llvm: no function")
+    dump = folder / "stages"
+    compile_model(MODEL, folder / "program", f"--dump-stages={dump}")
+    checks.that(len(list(dump.glob("*.mlir"))) >= 4, f"--dump-stages: {sorted(path.name for path in dump.glob('*'))}")
+    report = run(MOEC, "compile", MODEL, "-o", folder / "program", "--report", "--strict")
+    words = (report.stdout + report.stderr).decode()
+    checks.that(report.returncode == 0 and "moe.expert_ffn" in words, f"--report --strict: {words[:500]}")
+
+
+if __name__ == "__main__":
+    checks = Checks()
+    for part in (check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_inspect, check_text,
+                 check_run, check_stages):
+        with work_folder() as folder, checks.about(part.__name__):
+            try:
+                part(checks, folder)
+            except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+                raise Failed(f"{type(error).__name__}: {error}") from error
+    checks.finish()

@@ -1,0 +1,34 @@
+"""Directories of published models' true sizes that hold headers only: compiled to object code, and inspected."""
+
+import json
+import resource
+import time
+
+import checkpoints
+from programs import MOEC, Checks, succeed, work_folder
+
+# name -> config, parameters in all and at work per token (of the embedding, one row), in billions
+MODELS = {
+    "mixtral-8x7b": (checkpoints.mixtral_8x7b(), 46.70, 12.75),
+    "qwen3-30b-a3b": (checkpoints.qwen3_30b(), 30.53, 3.04),
+}
+SECONDS, BYTES = 60, 1 << 30  # tests run beside others: the benchmark compile_cost.py measures the time
+
+if __name__ == "__main__":
+    checks = Checks()
+    for name, (config, total, active) in MODELS.items():
+        with work_folder() as folder, checks.about(name):
+            directory = folder / "model"
+            checkpoints.write_headers(directory, config)
+            start = time.monotonic()
+            succeed(MOEC, "compile", directory, "-o", folder / "model.o", "--headers-only", "--emit=obj")
+            seconds = time.monotonic() - start
+            checks.that((folder / "model.o").read_bytes()[:4] == b"\x7fELF", f"{name}: no object file")
+            checks.that(seconds <= SECONDS, f"{name}: took {seconds:.0f} s")
+            counts = json.loads(succeed(MOEC, "inspect", directory, "--json"))["parameters"]
+            for kind, want in (("total", total), ("active", active)):
+                found = counts[kind] / 1e9
+                checks.that(abs(found - want) < 0.02, f"{name}: {found:.2f} billion {kind} parameters, expected {want}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    checks.that(peak <= BYTES, f"a compile took {peak / 1e6:.0f} MB")
+    checks.finish()
