@@ -70,8 +70,10 @@ Result<uint64_t> moec::openEmbeddedWeights(const std::string &path, uint64_t byt
   if (index >= sections.size())
     return unexpected("has no section for the weights");
   elf::Elf64_Shdr &section = sections[index];
-  uint64_t offset = llvm::alignTo(static_cast<uint64_t>(info.st_size), pageBytes);
   uint64_t address = section.sh_addr;
+  // GNU's linker starts the section anywhere; the weights begin at its first page.
+  uint64_t padding = llvm::alignTo(address, pageBytes) - address;
+  uint64_t offset = llvm::alignTo(static_cast<uint64_t>(info.st_size) + padding, pageBytes);
 
   // A relocatable file has no segments; in a program the weights need a last one of their own.
   if (header.e_type != elf::ET_REL) {
@@ -88,16 +90,16 @@ Result<uint64_t> moec::openEmbeddedWeights(const std::string &path, uint64_t byt
       else if (segment.p_vaddr + segment.p_memsz > address)
         return unexpected("has other data behind the weights");
     }
-    if (!own || own->p_align > pageBytes || address % pageBytes != 0)
+    if (!own || own->p_align > pageBytes)
       return unexpected("has no segment of its own for the weights");
-    own->p_offset = offset;
-    own->p_filesz = own->p_memsz = bytes;
+    own->p_offset = offset - padding;
+    own->p_filesz = own->p_memsz = padding + bytes;
     if (!writeAt(file.number, segments.data(), segments.size() * sizeof(elf::Elf64_Phdr),
                  header.e_phoff))
       return outputError(errno, "cannot write", path);
   }
-  section.sh_offset = offset;
-  section.sh_size = bytes;
+  section.sh_offset = offset - padding;
+  section.sh_size = padding + bytes;
   if (!writeAt(file.number, sections.data(), sections.size() * sizeof(elf::Elf64_Shdr),
                header.e_shoff) ||
       ::ftruncate(file.number, static_cast<off_t>(offset + bytes)) != 0)

@@ -1,0 +1,102 @@
+// Sizes, offsets and the digest of a plan of packed weights.
+
+#include "compiler/emit/WeightPlan.h"
+
+#include <fmt/format.h>
+
+using namespace moec;
+
+std::string_view moec::packedLayoutName(PackedLayout layout) {
+  return layout == PackedLayout::Rows ? "rows" : "panels";
+}
+
+std::string_view moec::packedElementName(PackedElement element) {
+  switch (element) {
+  case PackedElement::F32:
+    return "f32";
+  case PackedElement::BF16:
+    return "bf16";
+  case PackedElement::F16:
+    return "f16";
+  }
+  return "";
+}
+
+uint64_t PackedWeight::matrixBytes() const {
+  uint64_t size = packedElementBytes(element);
+  if (layout == PackedLayout::Panels)
+    return panelMatrixBytes(static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), size);
+  return static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * size;
+}
+
+uint64_t WeightPlan::append(PackedWeight weight) {
+  weight.offset = totalBytes();
+  weights.push_back(std::move(weight));
+  return weights.back().offset;
+}
+
+uint64_t WeightPlan::totalBytes() const {
+  return weights.empty() ? 0 : alignPacked(weights.back().offset + weights.back().bytes());
+}
+
+Digest WeightPlan::digest() const {
+  Hasher hasher;
+  hasher.addField("moec weight plan 1");
+  hasher.add(static_cast<uint64_t>(weights.size()));
+  auto addNumbers = [&](std::initializer_list<int64_t> numbers) {
+    for (int64_t number : numbers)
+      hasher.add(static_cast<uint64_t>(number));
+  };
+  for (const PackedWeight &weight : weights) {
+    hasher.addField(weight.name);
+    hasher.addField(packedLayoutName(weight.layout));
+    hasher.addField(packedElementName(weight.element));
+    addNumbers({static_cast<int64_t>(weight.offset), weight.experts, weight.rows, weight.columns,
+                static_cast<int64_t>(weight.layers.size()),
+                static_cast<int64_t>(weight.sources.size())});
+    for (int64_t layer : weight.layers)
+      addNumbers({layer});
+    for (const WeightSource &source : weight.sources) {
+      hasher.addField(source.pattern);
+      hasher.addField(dataTypeName(source.stored));
+      addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerExpert,
+                  source.transposed});
+    }
+  }
+  return hasher.finish();
+}
+
+Status WeightPlan::check() const {
+  constexpr int64_t kMost = int64_t(1) << 40;
+  uint64_t end = 0;
+  for (const PackedWeight &weight : weights) {
+    auto wrong = [&](std::string_view what) {
+      return Status{Code::Internal, fmt::format("weight plan: `{}` {}", weight.name, what)};
+    };
+    if (weight.rows < 1 || weight.rows > kMost || weight.columns < 1 || weight.columns > kMost ||
+        weight.experts < 0 || weight.experts > kMost || weight.layers.size() > 1'000'000)
+      return wrong("has a size out of range");
+    double bytes = static_cast<double>(weight.matrices()) * static_cast<double>(weight.rows + 48) *
+                   static_cast<double>(weight.columns + 1) * 4;
+    if (bytes > 0x1p60 || weight.offset > uint64_t(1) << 60)
+      return wrong("is too large");
+    if (weight.offset < end || weight.offset % kPackedAlignment != 0)
+      return wrong("overlaps the weight before it, or is not aligned");
+    end = weight.offset + weight.bytes();
+    int64_t rows = 0;
+    for (const WeightSource &source : weight.sources) {
+      if (source.rows < 1 || source.rows > kMost || source.firstRow < 0 ||
+          source.firstRow > kMost || source.rowStep < 1 || source.rowStep > 1024 ||
+          source.rowsPerExpert < 0 || source.rowsPerExpert > kMost ||
+          (source.transposed && source.rowsPerExpert == 0))
+        return wrong("has a source with a number out of range");
+      if (source.stored != DataType::F32 && source.stored != DataType::F16 &&
+          source.stored != DataType::BF16)
+        return wrong("has a source that is not stored as F32, F16 or BF16");
+      rows += source.rows;
+    }
+    if (rows != weight.rows)
+      return wrong(fmt::format("has {} rows, its sources {}", weight.rows, rows));
+  }
+  return {};
+}

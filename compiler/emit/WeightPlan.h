@@ -1,0 +1,82 @@
+// What the packer makes: every packed weight, where it lies in the blob, and the stored rows it is made of.
+
+#ifndef MOEC_COMPILER_EMIT_WEIGHTPLAN_H
+#define MOEC_COMPILER_EMIT_WEIGHTPLAN_H
+
+#include "runtime/core/Digest.h"
+#include "runtime/core/PackedLayout.h"
+#include "runtime/core/Safetensors.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moec {
+
+enum class PackedLayout : uint8_t {
+  Rows,   ///< row-major, as stored
+  Panels, ///< see PackedLayout.h
+};
+
+enum class PackedElement : uint8_t { F32, BF16, F16 };
+
+std::string_view packedLayoutName(PackedLayout layout);
+std::string_view packedElementName(PackedElement element);
+constexpr uint64_t packedElementBytes(PackedElement element) {
+  return element == PackedElement::F32 ? 4 : 2;
+}
+
+/// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack of rows of
+/// K elements: row n of the piece of expert e is row `e * rowsPerExpert + firstRow + n * rowStep`.
+/// Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that number is the column; there
+/// `rowsPerExpert` is given also where each expert has its own tensor (e counts as 0 then).
+struct WeightSource {
+  std::string pattern; ///< `{l}` stands for the layer of the ordinal, `{e}` for the expert
+  DataType stored = DataType::F32; ///< F32, F16 or BF16
+  int64_t rows = 0;
+  int64_t firstRow = 0;
+  int64_t rowStep = 1;
+  int64_t rowsPerExpert = 0; ///< 0: each expert has its own tensor, or there are no experts
+  bool transposed = false;
+};
+
+/// A stack [ordinal][expert] of matrices of N rows and K columns. A vector has one row.
+struct PackedWeight {
+  std::string name;
+  uint64_t offset = 0; ///< from the start of the blob
+  PackedLayout layout = PackedLayout::Rows;
+  PackedElement element = PackedElement::F32;
+  std::vector<int64_t> layers; ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
+  int64_t experts = 0;         ///< 0: no expert dimension
+  int64_t rows = 0;            ///< N, the sum of those of `sources`
+  int64_t columns = 0;         ///< K
+  std::vector<WeightSource> sources; ///< from the first row on
+
+  uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }
+  /// Matrices in the stack.
+  uint64_t matrices() const { return ordinals() * static_cast<uint64_t>(experts ? experts : 1); }
+  /// Bytes of one matrix as packed, from one to the next.
+  uint64_t matrixBytes() const;
+  /// Bytes of the stack.
+  uint64_t bytes() const { return matrices() * matrixBytes(); }
+};
+
+/// All weights of a program, in the order of their offsets.
+struct WeightPlan {
+  std::vector<PackedWeight> weights;
+
+  /// Places `weight` after those already there and returns its offset.
+  uint64_t append(PackedWeight weight);
+  /// Bytes of the blob, a multiple of kPackedAlignment.
+  uint64_t totalBytes() const;
+  /// Digest of everything above: equal plans, and only they, have equal digests.
+  Digest digest() const;
+  /// Code::Internal where sizes are not positive or too large, offsets overlap or are not aligned, or the
+  /// rows of the sources do not add up.
+  Status check() const;
+};
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_EMIT_WEIGHTPLAN_H
