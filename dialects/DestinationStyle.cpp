@@ -11,17 +11,20 @@ void moec::addDestinationStyleEffects(DestinationStyleOpInterface op, bool reads
       continue;
     bool isDestination = op.isDpsInit(&operand);
     if (!isDestination || readsDestinations)
-      effects.emplace_back(MemoryEffects::Read::get(), &operand, SideEffects::DefaultResource::get());
+      effects.emplace_back(MemoryEffects::Read::get(), &operand,
+                           SideEffects::DefaultResource::get());
     if (isDestination)
-      effects.emplace_back(MemoryEffects::Write::get(), &operand, SideEffects::DefaultResource::get());
+      effects.emplace_back(MemoryEffects::Write::get(), &operand,
+                           SideEffects::DefaultResource::get());
   }
 }
 
-LogicalResult moec::verifyExtents(Operation *op, StringRef what, int64_t extent, StringRef otherWhat,
-                                  int64_t otherExtent) {
+LogicalResult moec::verifyExtents(Operation *op, StringRef what, int64_t extent,
+                                  StringRef otherWhat, int64_t otherExtent) {
   if (extent == otherExtent || ShapedType::isDynamic(extent) || ShapedType::isDynamic(otherExtent))
     return success();
-  return op->emitOpError() << what << " are " << extent << ", but " << otherWhat << " are " << otherExtent;
+  return op->emitOpError() << what << " are " << extent << ", but " << otherWhat << " are "
+                           << otherExtent;
 }
 
 LogicalResult moec::verifyDestinations(DestinationStyleOpInterface op) {
@@ -31,8 +34,8 @@ LogicalResult moec::verifyDestinations(DestinationStyleOpInterface op) {
       wanted.push_back(init.getType());
   if (TypeRange(wanted) == op->getResultTypes())
     return success();
-  return op->emitOpError() << "results are " << op->getResultTypes() << ", but the tensors among its destinations are "
-                           << TypeRange(wanted);
+  return op->emitOpError() << "results are " << op->getResultTypes()
+                           << ", but the tensors among its destinations are " << TypeRange(wanted);
 }
 
 int64_t moec::extentOf(Value value, unsigned dimension) {

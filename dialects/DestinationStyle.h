@@ -1,4 +1,5 @@
-// What our destination-style ops have in common: their memory effects, their bufferization, and checks of their shapes.
+// What our destination-style ops have in common: their memory effects, their bufferization, and
+// checks of their shapes.
 
 #ifndef MOEC_DIALECTS_DESTINATIONSTYLE_H
 #define MOEC_DIALECTS_DESTINATIONSTYLE_H
@@ -14,13 +15,13 @@ namespace moec {
 using EffectInstances =
     llvm::SmallVectorImpl<mlir::SideEffects::EffectInstance<mlir::MemoryEffects::Effect>>;
 
-/// Memref inputs are read and memref destinations written; destinations are read as well where `readsDestinations`. Tensors and
-/// weights have no effect.
+/// Memref inputs are read and memref destinations written; destinations are read as well where
+/// `readsDestinations`. Tensors and weights have no effect.
 void addDestinationStyleEffects(mlir::DestinationStyleOpInterface op, bool readsDestinations,
                                 EffectInstances &effects);
 
-/// Fails with an error on `op` unless the two extents are equal; an unknown extent equals any. The words say what the
-/// extents are of: "the input's columns".
+/// Fails with an error on `op` unless the two extents are equal; an unknown extent equals any. The
+/// words say what the extents are of: "the input's columns".
 mlir::LogicalResult verifyExtents(mlir::Operation *op, llvm::StringRef what, int64_t extent,
                                   llvm::StringRef otherWhat, int64_t otherExtent);
 
@@ -30,11 +31,12 @@ mlir::LogicalResult verifyDestinations(mlir::DestinationStyleOpInterface op);
 /// Extent `dimension` of a shaped value.
 int64_t extentOf(mlir::Value value, unsigned dimension);
 
-/// Bufferizes a destination-style op in place: the same op on memrefs. Destinations are read only if `Op::readsDestinations()`
-/// says so, so that an uninitialised one needs no copy.
+/// Bufferizes a destination-style op in place: the same op on memrefs. Destinations are read only
+/// if `Op::readsDestinations()` says so, so that an uninitialised one needs no copy.
 template <typename Op>
 struct DestinationBufferization
-    : mlir::bufferization::DstBufferizableOpInterfaceExternalModel<DestinationBufferization<Op>, Op> {
+    : mlir::bufferization::DstBufferizableOpInterfaceExternalModel<DestinationBufferization<Op>,
+                                                                   Op> {
   bool bufferizesToMemoryRead(mlir::Operation *op, mlir::OpOperand &operand,
                               const mlir::bufferization::AnalysisState &) const {
     auto concrete = mlir::cast<Op>(op);
@@ -65,7 +67,8 @@ struct DestinationBufferization
     for (mlir::Value init : destination.getDpsInits())
       if (mlir::isa<mlir::TensorType>(init.getType()))
         inits.push_back(buffers.lookup(init));
-    mlir::OperationState newState(op->getLoc(), op->getName(), operands, mlir::TypeRange(), op->getAttrs());
+    mlir::OperationState newState(op->getLoc(), op->getName(), operands, mlir::TypeRange(),
+                                  op->getAttrs());
     newState.propertiesAttr = op->getPropertiesAsAttribute();
     rewriter.create(newState);
     mlir::bufferization::replaceOpWithBufferizedValues(rewriter, op, inits);

@@ -64,9 +64,9 @@ static std::vector<std::string> lldArguments(const LinkOptions &options, const L
       line.insert(line.end(), {"-static"});
     else
       line.insert(line.end(), {"--dynamic-linker", libc.dynamicLoader});
-    line.insert(line.end(), {libc.folder + "/crt1.o", libc.folder + "/crti.o",
-                             own + (options.libc == LibcLink::Static ? "/crtbeginT.o"
-                                                                     : "/crtbegin.o")});
+    line.insert(line.end(),
+                {libc.folder + "/crt1.o", libc.folder + "/crti.o",
+                 own + (options.libc == LibcLink::Static ? "/crtbeginT.o" : "/crtbegin.o")});
     after = {own + "/crtend.o", libc.folder + "/crtn.o"};
     break;
   }
@@ -127,8 +127,7 @@ static Status runLld(const std::vector<std::string> &arguments) {
     pointers.push_back(argument.c_str());
   std::string messages;
   llvm::raw_string_ostream stream(messages);
-  lld::Result result =
-      lld::lldMain(pointers, llvm::nulls(), stream, {{lld::Gnu, &lld::elf::link}});
+  lld::Result result = lld::lldMain(pointers, llvm::nulls(), stream, {{lld::Gnu, &lld::elf::link}});
   return result.retCode == 0 ? Status{} : linkFailure("lld", messages);
 }
 
@@ -144,8 +143,8 @@ static Status runDriver(const std::vector<std::string> &arguments) {
   references.insert(references.end(), arguments.begin(), arguments.end());
   std::optional<llvm::StringRef> redirects[] = {"", log->path(), log->path()};
   std::string error;
-  int status = llvm::sys::ExecuteAndWait(*program, references, std::nullopt, redirects, 0, 0,
-                                         &error);
+  int status =
+      llvm::sys::ExecuteAndWait(*program, references, std::nullopt, redirects, 0, 0, &error);
   if (status == 0)
     return {};
   llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> text =
@@ -169,8 +168,7 @@ static Status localizeSymbols(const std::string &file, const std::vector<std::st
   for (const std::string &name : names)
     if (llvm::Error error =
             config.Common.SymbolsToKeepGlobal.addMatcher(llvm::objcopy::NameOrPattern::create(
-                name, llvm::objcopy::MatchStyle::Literal,
-                [](llvm::Error error) { return error; })))
+                name, llvm::objcopy::MatchStyle::Literal, [](llvm::Error error) { return error; })))
       return failure(std::move(error));
   llvm::Expected<llvm::object::OwningBinary<llvm::object::Binary>> binary =
       llvm::object::createBinary(file);

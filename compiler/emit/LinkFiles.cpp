@@ -59,8 +59,7 @@ Result<LibcFiles> moec::findLibc(const std::string &tripleText, LibcLink libc) {
     // /usr/lib may hold another machine's files where /usr/lib64 is the place for ours.
     if (fs::exists(folder + "/crt1.o") &&
         (libc == LibcLink::Dynamic || fs::exists(folder + "/libc.a")))
-      return LibcFiles{folder,
-                       x86 ? "/lib64/ld-linux-x86-64.so.2" : "/lib/ld-linux-aarch64.so.1"};
+      return LibcFiles{folder, x86 ? "/lib64/ld-linux-x86-64.so.2" : "/lib/ld-linux-aarch64.so.1"};
     looked += (looked.empty() ? "" : ", ") + folder;
   }
   return Status{Code::Usage, std::string("libc's development files are missing: no crt1.o") +

@@ -57,8 +57,8 @@ static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const MachineTar
   std::string error;
   const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!found)
-    return Status{Code::Unsupported, "no code generator for '" + target.triple +
-                                         "'; wanted x86_64 or aarch64 Linux"};
+    return Status{Code::Unsupported,
+                  "no code generator for '" + target.triple + "'; wanted x86_64 or aarch64 Linux"};
   llvm::TargetOptions options;
   options.FunctionSections = true;
   options.DataSections = true;
@@ -77,8 +77,7 @@ Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp modul
   Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
   if (!machine.ok())
     return machine.status();
-  std::unique_ptr<llvm::Module> translated =
-      mlir::translateModuleToLLVMIR(module, context, "moec");
+  std::unique_ptr<llvm::Module> translated = mlir::translateModuleToLLVMIR(module, context, "moec");
   if (!translated)
     return Status{Code::Internal, "the module does not translate to LLVM IR"};
   translated->setSourceFileName("moec");

@@ -28,9 +28,8 @@ void registerLlvmTranslations(mlir::DialectRegistry &registry);
 
 /// Translates a module of the LLVM dialect. What is wrong with it is reported through the
 /// module's context too.
-Result<std::unique_ptr<llvm::Module>> translateToLlvm(mlir::ModuleOp module,
-                                                      llvm::LLVMContext &context,
-                                                      const MachineTarget &target);
+Result<std::unique_ptr<llvm::Module>>
+translateToLlvm(mlir::ModuleOp module, llvm::LLVMContext &context, const MachineTarget &target);
 
 /// Optimises `module` for `target`. Sums keep their order: nothing here reassociates.
 Status optimizeLlvm(llvm::Module &module, const MachineTarget &target);

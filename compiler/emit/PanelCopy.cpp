@@ -1,5 +1,5 @@
-// Portable loops that compilers turn into vector code: integers only, so that no instruction beyond the baseline is
-// needed for half precision.
+// Portable loops that compilers turn into vector code: integers only, so that no instruction beyond
+// the baseline is needed for half precision.
 
 #include "compiler/emit/PanelCopy.h"
 
@@ -12,7 +12,8 @@ using namespace moec;
 
 // Elements --------------------------------------------------------------------------------------
 
-// x86's baseline has four lanes of 32 bits; where the CPU has more, the same loops are built once more for them.
+// x86's baseline has four lanes of 32 bits; where the CPU has more, the same loops are built once
+// more for them.
 #if defined(__x86_64__) && defined(__clang__)
 #define MOEC_WIDE __attribute__((target_clones("avx2", "default")))
 #else
@@ -35,8 +36,8 @@ static inline uint16_t loadHalf(const uint8_t *from) {
 static inline uint32_t widenF16(uint32_t half) {
   uint32_t sign = (half & 0x8000) << 16;
   uint32_t rest = half & 0x7fff;
-  uint32_t normal = (rest << 13) + (112u << 23);           // bias 127 - 15
-  uint32_t special = (rest << 13) | 0x7f800000u;           // infinities and NaNs
+  uint32_t normal = (rest << 13) + (112u << 23); // bias 127 - 15
+  uint32_t special = (rest << 13) | 0x7f800000u; // infinities and NaNs
   // A subnormal's value is its bits times 2^-24.
   uint32_t subnormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(rest)) *
                                                std::bit_cast<float>(uint32_t(103) << 23));
@@ -55,14 +56,14 @@ static inline uint32_t narrowBf16(uint32_t bits) {
 static inline uint32_t narrowF16(uint32_t bits) {
   uint32_t sign = (bits >> 16) & 0x8000;
   uint32_t rest = bits & 0x7fffffff;
-  // Normal results: shift the exponent's bias and round off 13 bits; a carry walks into the exponent, at last
-  // into infinity.
+  // Normal results: shift the exponent's bias and round off 13 bits; a carry walks into the
+  // exponent, at last into infinity.
   uint32_t normal = (rest - (112u << 23) + 0xfff + ((rest >> 13) & 1)) >> 13;
   // Subnormal results are multiples of 2^-24: adding 1/2, whose last place that is, rounds to one.
   float shifted = std::bit_cast<float>(rest) + 0.5f;
   uint32_t subnormal = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(0.5f);
   uint32_t nan = 0x7e00 | ((rest >> 13) & 0x3ff);
-  uint32_t magnitude = rest > 0x7f800000   ? nan
+  uint32_t magnitude = rest > 0x7f800000    ? nan
                        : rest >= 0x477ff000 ? 0x7c00
                        : rest < 0x38800000  ? subnormal
                                             : normal;
@@ -83,7 +84,8 @@ MOEC_WIDE static void widenF16Row(const uint8_t *from, uint8_t *to, size_t count
   }
 }
 
-/// Gives the bits, or'ed over all elements, in which the rounded values differ from the stored ones.
+/// Gives the bits, or'ed over all elements, in which the rounded values differ from the stored
+/// ones.
 MOEC_WIDE static uint32_t narrowBf16Row(const uint8_t *from, uint8_t *to, size_t count) {
   uint32_t lost = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -159,8 +161,10 @@ typedef uint32_t Words4 __attribute__((vector_size(16)));
 
 /// Four rows of four words to four columns, by two rounds of interleaving.
 static inline void transpose4(Words4 &a, Words4 &b, Words4 &c, Words4 &d) {
-  Words4 ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
-  Words4 bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+  Words4 ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5),
+         ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+  Words4 bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5),
+         bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
   a = __builtin_shufflevector(ac0, bd0, 0, 4, 1, 5);
   b = __builtin_shufflevector(ac0, bd0, 2, 6, 3, 7);
   c = __builtin_shufflevector(ac1, bd1, 0, 4, 1, 5);

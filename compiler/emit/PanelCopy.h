@@ -28,12 +28,13 @@ constexpr bool isSameElement(DataType stored, PackedElement element) {
          (stored == DataType::F16 && element == PackedElement::F16);
 }
 
-/// Converts `count` elements, to nearest with ties to even; NaNs stay NaNs. Neither pointer need be aligned.
+/// Converts `count` elements, to nearest with ties to even; NaNs stay NaNs. Neither pointer need be
+/// aligned.
 ConversionLoss convertElements(const uint8_t *from, DataType stored, uint8_t *to,
                                PackedElement element, size_t count);
 
-/// Writes out[word][row] = rows[row][word] for words of 32 bits: `width` row pointers (a multiple of 16), none
-/// of which need be aligned.
+/// Writes out[word][row] = rows[row][word] for words of 32 bits: `width` row pointers (a multiple
+/// of 16), none of which need be aligned.
 void transposeWords(const uint8_t *const *rows, size_t width, size_t words, uint8_t *out);
 
 } // namespace moec

@@ -59,8 +59,8 @@ Digest WeightPlan::digest() const {
     for (const WeightSource &source : weight.sources) {
       hasher.addField(source.pattern);
       hasher.addField(dataTypeName(source.stored));
-      addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerExpert,
-                  source.transposed});
+      addNumbers(
+          {source.rows, source.firstRow, source.rowStep, source.rowsPerExpert, source.transposed});
     }
   }
   return hasher.finish();

@@ -1,4 +1,5 @@
-// What the packer makes: every packed weight, where it lies in the blob, and the stored rows it is made of.
+// What the packer makes: every packed weight, where it lies in the blob, and the stored rows it is
+// made of.
 
 #ifndef MOEC_COMPILER_EMIT_WEIGHTPLAN_H
 #define MOEC_COMPILER_EMIT_WEIGHTPLAN_H
@@ -27,10 +28,11 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
   return element == PackedElement::F32 ? 4 : 2;
 }
 
-/// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack of rows of
-/// K elements: row n of the piece of expert e is row `e * rowsPerExpert + firstRow + n * rowStep`.
-/// Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that number is the column; there
-/// `rowsPerExpert` is given also where each expert has its own tensor (e counts as 0 then).
+/// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack
+/// of rows of K elements: row n of the piece of expert e is row `e * rowsPerExpert + firstRow + n *
+/// rowStep`. Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that number
+/// is the column; there `rowsPerExpert` is given also where each expert has its own tensor (e
+/// counts as 0 then).
 struct WeightSource {
   std::string pattern; ///< `{l}` stands for the layer of the ordinal, `{e}` for the expert
   DataType stored = DataType::F32; ///< F32, F16 or BF16
@@ -47,10 +49,11 @@ struct PackedWeight {
   uint64_t offset = 0; ///< from the start of the blob
   PackedLayout layout = PackedLayout::Rows;
   PackedElement element = PackedElement::F32;
-  std::vector<int64_t> layers; ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
-  int64_t experts = 0;         ///< 0: no expert dimension
-  int64_t rows = 0;            ///< N, the sum of those of `sources`
-  int64_t columns = 0;         ///< K
+  std::vector<int64_t>
+      layers;          ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
+  int64_t experts = 0; ///< 0: no expert dimension
+  int64_t rows = 0;    ///< N, the sum of those of `sources`
+  int64_t columns = 0; ///< K
   std::vector<WeightSource> sources; ///< from the first row on
 
   uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }
@@ -72,8 +75,8 @@ struct WeightPlan {
   uint64_t totalBytes() const;
   /// Digest of everything above: equal plans, and only they, have equal digests.
   Digest digest() const;
-  /// Code::Internal where sizes are not positive or too large, offsets overlap or are not aligned, or the
-  /// rows of the sources do not add up.
+  /// Code::Internal where sizes are not positive or too large, offsets overlap or are not aligned,
+  /// or the rows of the sources do not add up.
   Status check() const;
 };
 

@@ -12,12 +12,18 @@ namespace {
 /// Ops that read tensors and have no results.
 template <typename Op>
 struct SinkBufferization : BufferizableOpInterface::ExternalModel<SinkBufferization<Op>, Op> {
-  bool bufferizesToMemoryRead(Operation *, OpOperand &, const AnalysisState &) const { return true; }
-  bool bufferizesToMemoryWrite(Operation *, OpOperand &, const AnalysisState &) const { return false; }
-  AliasingValueList getAliasingValues(Operation *, OpOperand &, const AnalysisState &) const { return {}; }
+  bool bufferizesToMemoryRead(Operation *, OpOperand &, const AnalysisState &) const {
+    return true;
+  }
+  bool bufferizesToMemoryWrite(Operation *, OpOperand &, const AnalysisState &) const {
+    return false;
+  }
+  AliasingValueList getAliasingValues(Operation *, OpOperand &, const AnalysisState &) const {
+    return {};
+  }
 
-  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
-                          BufferizationState &state) const {
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options, BufferizationState &state) const {
     for (OpOperand &operand : op->getOpOperands()) {
       if (!isa<TensorType>(operand.get().getType()))
         continue;
@@ -42,12 +48,14 @@ struct ViewBufferization : BufferizableOpInterface::ExternalModel<ViewBufferizat
     return cast<BufferLikeType>(MemRefType::get(type.getShape(), type.getElementType()));
   }
 
-  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &, BufferizationState &) const {
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &,
+                          BufferizationState &) const {
     auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
     if (!type)
       return success();
-    auto view = Op::create(rewriter, op->getLoc(), MemRefType::get(type.getShape(), type.getElementType()),
-                           cast<Op>(op).getBatch());
+    auto view =
+        Op::create(rewriter, op->getLoc(), MemRefType::get(type.getShape(), type.getElementType()),
+                   cast<Op>(op).getBatch());
     replaceOpWithBufferizedValues(rewriter, op, view->getResults());
     return success();
   }
@@ -61,8 +69,8 @@ template <typename... Ops> void attachDestination(MLIRContext *context) {
 
 void moec::lm::registerBufferization(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LmDialect *) {
-    attachDestination<EmbeddingOp, RmsNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp, AttentionOp, ScaleRowsOp, AddOp, RoundOp,
-                      SelectRowsOp>(context);
+    attachDestination<EmbeddingOp, RmsNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp, AttentionOp,
+                      ScaleRowsOp, AddOp, RoundOp, SelectRowsOp>(context);
     CacheAppendOp::attachInterface<SinkBufferization<CacheAppendOp>>(*context);
     RecordRoutingOp::attachInterface<SinkBufferization<RecordRoutingOp>>(*context);
     TokenIdsOp::attachInterface<ViewBufferization<TokenIdsOp>>(*context);

@@ -10,8 +10,10 @@
 using namespace mlir;
 using namespace moec::lm;
 
-static ParseResult parseWeightShape(AsmParser &parser, SmallVector<int64_t> &shape, Type &elementType) {
-  return failure(parser.parseDimensionList(shape, /*allowDynamic=*/false) || parser.parseType(elementType));
+static ParseResult parseWeightShape(AsmParser &parser, SmallVector<int64_t> &shape,
+                                    Type &elementType) {
+  return failure(parser.parseDimensionList(shape, /*allowDynamic=*/false) ||
+                 parser.parseType(elementType));
 }
 
 static void printWeightShape(AsmPrinter &printer, ArrayRef<int64_t> shape, Type elementType) {

@@ -9,8 +9,8 @@
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/SymbolTable.h"
 
-#include "dialects/lm/LmOpsDialect.h.inc"
 #include "dialects/lm/LmEnums.h.inc"
+#include "dialects/lm/LmOpsDialect.h.inc"
 
 #define GET_ATTRDEF_CLASSES
 #include "dialects/lm/LmAttributes.h.inc"

@@ -34,10 +34,12 @@ void AttentionOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &eff
 }
 
 /// Memref operands are read, `resource` is written.
-static void addSinkEffects(Operation *op, SideEffects::Resource *resource, EffectInstances &effects) {
+static void addSinkEffects(Operation *op, SideEffects::Resource *resource,
+                           EffectInstances &effects) {
   for (OpOperand &operand : op->getOpOperands())
     if (isa<BaseMemRefType>(operand.get().getType()))
-      effects.emplace_back(MemoryEffects::Read::get(), &operand, SideEffects::DefaultResource::get());
+      effects.emplace_back(MemoryEffects::Read::get(), &operand,
+                           SideEffects::DefaultResource::get());
   effects.emplace_back(MemoryEffects::Write::get(), resource);
 }
 
@@ -52,7 +54,8 @@ void RecordRoutingOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> 
 LogicalResult WeightOp::verify() {
   ArrayRef<int64_t> shape = getType().getShape();
   if (shape.empty() || shape.size() > 3)
-    return emitOpError() << "has rank " << shape.size() << ", but a weight has rank 1, 2 or 3 (experts first)";
+    return emitOpError() << "has rank " << shape.size()
+                         << ", but a weight has rank 1, 2 or 3 (experts first)";
   int64_t rows = 0;
   for (PieceAttr piece : getPieces().getAsRange<PieceAttr>())
     rows += piece.getRows();
@@ -76,9 +79,11 @@ LogicalResult LoadWeightOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (!weight)
     return failure();
   if (weight.getType() != getType())
-    return emitOpError() << "is of type " << getType() << ", but " << getWeightAttr() << " holds " << weight.getType();
+    return emitOpError() << "is of type " << getType() << ", but " << getWeightAttr() << " holds "
+                         << weight.getType();
   if (weight.getLayers().empty() == static_cast<bool>(getLayer()))
-    return emitOpError() << (getLayer() ? "names a layer, but " : "names no layer, but ") << getWeightAttr()
+    return emitOpError() << (getLayer() ? "names a layer, but " : "names no layer, but ")
+                         << getWeightAttr()
                          << (getLayer() ? " belongs to none" : " has one tensor per layer");
   return success();
 }
@@ -88,9 +93,11 @@ LogicalResult CacheAppendOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (!cache)
     return failure();
   int64_t width = cache.getHeads() * cache.getSize();
-  if (failed(verifyExtents(*this, "columns of the keys", extentOf(getKeys(), 1), "elements of the cache's heads", width)))
+  if (failed(verifyExtents(*this, "columns of the keys", extentOf(getKeys(), 1),
+                           "elements of the cache's heads", width)))
     return failure();
-  return verifyExtents(*this, "columns of the values", extentOf(getValues(), 1), "elements of the cache's heads", width);
+  return verifyExtents(*this, "columns of the values", extentOf(getValues(), 1),
+                       "elements of the cache's heads", width);
 }
 
 LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
@@ -98,9 +105,11 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (!cache)
     return failure();
   int64_t width = extentOf(getQueries(), 1);
-  if (ShapedType::isDynamic(width) || width % static_cast<int64_t>(cache.getHeads() * cache.getSize()) != 0)
-    return emitOpError() << "columns of the queries are " << width << ", which is no multiple of the cache's "
-                         << cache.getHeads() << " heads of " << cache.getSize();
+  if (ShapedType::isDynamic(width) ||
+      width % static_cast<int64_t>(cache.getHeads() * cache.getSize()) != 0)
+    return emitOpError() << "columns of the queries are " << width
+                         << ", which is no multiple of the cache's " << cache.getHeads()
+                         << " heads of " << cache.getSize();
   return success();
 }
 
@@ -117,34 +126,40 @@ OpFoldResult LayerKindOp::fold(FoldAdaptor adaptor) {
 LogicalResult EmbeddingOp::verify() {
   if (failed(verifyDestinations(*this)))
     return failure();
-  return verifyExtents(*this, "columns of the table", extentOf(getTable(), 1), "columns of the result", extentOf(getOut(), 1));
+  return verifyExtents(*this, "columns of the table", extentOf(getTable(), 1),
+                       "columns of the result", extentOf(getOut(), 1));
 }
 
 LogicalResult RmsNormOp::verify() {
   int64_t columns = extentOf(getInput(), 1), heads = getHeads();
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the input", columns, "columns of the result", extentOf(getOut(), 1))))
+      failed(verifyExtents(*this, "columns of the input", columns, "columns of the result",
+                           extentOf(getOut(), 1))))
     return failure();
   if (ShapedType::isDynamic(columns) || columns % heads != 0)
     return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
-  return verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0), "columns of a head", columns / heads);
+  return verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0),
+                       "columns of a head", columns / heads);
 }
 
 LogicalResult LinearOp::verify() {
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the weight", extentOf(getWeight(), 1), "columns of the input", extentOf(getInput(), 1))))
+      failed(verifyExtents(*this, "columns of the weight", extentOf(getWeight(), 1),
+                           "columns of the input", extentOf(getInput(), 1))))
     return failure();
-  if (getBias() && failed(verifyExtents(*this, "elements of the bias", extentOf(getBias(), 0), "rows of the weight",
-                                        extentOf(getWeight(), 0))))
+  if (getBias() && failed(verifyExtents(*this, "elements of the bias", extentOf(getBias(), 0),
+                                        "rows of the weight", extentOf(getWeight(), 0))))
     return failure();
-  return verifyExtents(*this, "rows of the weight", extentOf(getWeight(), 0), "columns of the result", extentOf(getOut(), 1));
+  return verifyExtents(*this, "rows of the weight", extentOf(getWeight(), 0),
+                       "columns of the result", extentOf(getOut(), 1));
 }
 
 /// Input and result of an op that works element by element.
 template <typename Op> static LogicalResult verifyElementwise(Op op, Value input) {
   if (failed(verifyDestinations(op)))
     return failure();
-  return verifyExtents(op, "columns of the input", extentOf(input, 1), "columns of the result", extentOf(op.getOut(), 1));
+  return verifyExtents(op, "columns of the input", extentOf(input, 1), "columns of the result",
+                       extentOf(op.getOut(), 1));
 }
 
 LogicalResult ClampOp::verify() { return verifyElementwise(*this, getInput()); }
@@ -154,7 +169,8 @@ LogicalResult SelectRowsOp::verify() { return verifyElementwise(*this, getInput(
 LogicalResult AddOp::verify() {
   if (failed(verifyElementwise(*this, getLeft())))
     return failure();
-  return verifyExtents(*this, "columns of the right", extentOf(getRight(), 1), "columns of the left", extentOf(getLeft(), 1));
+  return verifyExtents(*this, "columns of the right", extentOf(getRight(), 1),
+                       "columns of the left", extentOf(getLeft(), 1));
 }
 
 LogicalResult ScaleRowsOp::verify() {
@@ -166,9 +182,11 @@ LogicalResult ScaleRowsOp::verify() {
 LogicalResult RopeTableOp::verify() {
   int64_t count = getFrequencies().size();
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the cosines", extentOf(getCosines(), 1), "frequencies", count)))
+      failed(verifyExtents(*this, "columns of the cosines", extentOf(getCosines(), 1),
+                           "frequencies", count)))
     return failure();
-  return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1), "frequencies", count);
+  return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1), "frequencies",
+                       count);
 }
 
 LogicalResult RopeOp::verify() {
@@ -179,7 +197,8 @@ LogicalResult RopeOp::verify() {
     return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
   if (2 * pairs > columns / heads)
     return emitOpError() << "rotates " << 2 * pairs << " entries of a head of " << columns / heads;
-  return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1), "columns of the cosines", pairs);
+  return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1),
+                       "columns of the cosines", pairs);
 }
 
 LogicalResult AttentionOp::verify() { return verifyElementwise(*this, getQueries()); }

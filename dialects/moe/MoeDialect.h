@@ -8,8 +8,8 @@
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpDefinition.h"
 
-#include "dialects/moe/MoeOpsDialect.h.inc"
 #include "dialects/moe/MoeEnums.h.inc"
+#include "dialects/moe/MoeOpsDialect.h.inc"
 
 #define GET_OP_CLASSES
 #include "dialects/moe/MoeOps.h.inc"

@@ -30,8 +30,8 @@ MOEC_DESTINATION_EFFECTS(ExpertFfnOp)
 LogicalResult ScoreOp::verify() {
   if (failed(verifyDestinations(*this)))
     return failure();
-  return verifyExtents(*this, "columns of the scores", extentOf(getScores(), 1), "columns of the logits",
-                       extentOf(getLogits(), 1));
+  return verifyExtents(*this, "columns of the scores", extentOf(getScores(), 1),
+                       "columns of the logits", extentOf(getLogits(), 1));
 }
 
 /// The picks of a router that chooses among `numExperts`.
@@ -40,8 +40,10 @@ static LogicalResult verifyPicks(Operation *op, Value experts, Value weights, in
   if (ShapedType::isDynamic(picked))
     return op->emitOpError("needs a fixed number of picks per token");
   if (ShapedType::isStatic(numExperts) && picked > numExperts)
-    return op->emitOpError() << "picks the top " << picked << " of only " << numExperts << " experts";
-  return verifyExtents(op, "columns of the weights", extentOf(weights, 1), "columns of the experts", picked);
+    return op->emitOpError() << "picks the top " << picked << " of only " << numExperts
+                             << " experts";
+  return verifyExtents(op, "columns of the weights", extentOf(weights, 1), "columns of the experts",
+                       picked);
 }
 
 LogicalResult RouteOp::verify() {
@@ -52,8 +54,8 @@ LogicalResult RouteOp::verify() {
 
 LogicalResult GateOp::verify() {
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the router", extentOf(getRouter(), 1), "columns of the tokens",
-                           extentOf(getTokens(), 1))))
+      failed(verifyExtents(*this, "columns of the router", extentOf(getRouter(), 1),
+                           "columns of the tokens", extentOf(getTokens(), 1))))
     return failure();
   return verifyPicks(*this, getExperts(), getWeights(), extentOf(getRouter(), 0));
 }
@@ -63,31 +65,36 @@ LogicalResult DispatchOp::verify() {
     return failure();
   if (ShapedType::isDynamic(extentOf(getOffsets(), 0)))
     return emitOpError("needs a fixed number of offsets, one more than experts");
-  return verifyExtents(*this, "columns of the tiles", extentOf(getTiles(), 1), "fields of a tile", 3);
+  return verifyExtents(*this, "columns of the tiles", extentOf(getTiles(), 1), "fields of a tile",
+                       3);
 }
 
 LogicalResult GroupedMatmulOp::verify() {
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "inner columns of the weight", extentOf(getWeight(), 2), "columns of the input",
-                           extentOf(getInput(), 1))))
+      failed(verifyExtents(*this, "inner columns of the weight", extentOf(getWeight(), 2),
+                           "columns of the input", extentOf(getInput(), 1))))
     return failure();
-  return verifyExtents(*this, "rows of each weight", extentOf(getWeight(), 1), "columns of the result", extentOf(getOut(), 1));
+  return verifyExtents(*this, "rows of each weight", extentOf(getWeight(), 1),
+                       "columns of the result", extentOf(getOut(), 1));
 }
 
 LogicalResult GatedActivationOp::verify() {
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of up", extentOf(getUp(), 1))))
+      failed(verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of up",
+                           extentOf(getUp(), 1))))
     return failure();
-  return verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of the result", extentOf(getOut(), 1));
+  return verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of the result",
+                       extentOf(getOut(), 1));
 }
 
 LogicalResult GroupedGluOp::verify() {
   if (failed(verifyDestinations(*this)))
     return failure();
   for (Value weight : {getGate(), getUp()})
-    if (failed(verifyExtents(*this, "inner columns of a weight", extentOf(weight, 2), "columns of the input",
-                             extentOf(getInput(), 1))) ||
-        failed(verifyExtents(*this, "rows of each weight", extentOf(weight, 1), "columns of the result", extentOf(getOut(), 1))))
+    if (failed(verifyExtents(*this, "inner columns of a weight", extentOf(weight, 2),
+                             "columns of the input", extentOf(getInput(), 1))) ||
+        failed(verifyExtents(*this, "rows of each weight", extentOf(weight, 1),
+                             "columns of the result", extentOf(getOut(), 1))))
       return failure();
   return success();
 }
@@ -95,21 +102,29 @@ LogicalResult GroupedGluOp::verify() {
 LogicalResult CombineOp::verify() {
   if (failed(verifyDestinations(*this)))
     return failure();
-  return verifyExtents(*this, "columns of the input", extentOf(getInput(), 1), "columns of the result", extentOf(getOut(), 1));
+  return verifyExtents(*this, "columns of the input", extentOf(getInput(), 1),
+                       "columns of the result", extentOf(getOut(), 1));
 }
 
 LogicalResult ExpertFfnOp::verify() {
   int64_t hidden = extentOf(getTokens(), 1);
   if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "inner columns of gate", extentOf(getGate(), 2), "columns of the tokens", hidden)) ||
-      failed(verifyExtents(*this, "inner columns of up", extentOf(getUp(), 2), "columns of the tokens", hidden)) ||
-      failed(verifyExtents(*this, "inner columns of down", extentOf(getDown(), 2), "rows of each up", extentOf(getUp(), 1))) ||
-      failed(verifyExtents(*this, "rows of each gate", extentOf(getGate(), 1), "rows of each up", extentOf(getUp(), 1))) ||
-      failed(verifyExtents(*this, "rows of each down", extentOf(getDown(), 1), "columns of the result", extentOf(getOut(), 1))) ||
-      failed(verifyExtents(*this, "picked experts", extentOf(getExperts(), 1), "weights", extentOf(getWeights(), 1))))
+      failed(verifyExtents(*this, "inner columns of gate", extentOf(getGate(), 2),
+                           "columns of the tokens", hidden)) ||
+      failed(verifyExtents(*this, "inner columns of up", extentOf(getUp(), 2),
+                           "columns of the tokens", hidden)) ||
+      failed(verifyExtents(*this, "inner columns of down", extentOf(getDown(), 2),
+                           "rows of each up", extentOf(getUp(), 1))) ||
+      failed(verifyExtents(*this, "rows of each gate", extentOf(getGate(), 1), "rows of each up",
+                           extentOf(getUp(), 1))) ||
+      failed(verifyExtents(*this, "rows of each down", extentOf(getDown(), 1),
+                           "columns of the result", extentOf(getOut(), 1))) ||
+      failed(verifyExtents(*this, "picked experts", extentOf(getExperts(), 1), "weights",
+                           extentOf(getWeights(), 1))))
     return failure();
   for (Value weight : {getUp(), getDown()})
-    if (failed(verifyExtents(*this, "experts of gate", extentOf(getGate(), 0), "experts of another weight", extentOf(weight, 0))))
+    if (failed(verifyExtents(*this, "experts of gate", extentOf(getGate(), 0),
+                             "experts of another weight", extentOf(weight, 0))))
       return failure();
   return success();
 }

@@ -1,5 +1,5 @@
-/* `_dl_find_object` for programs that share the system's libc: libgcc's unwinder calls it, and a libc older than 2.35
- * does not have it. Linked into those only. */
+/* `_dl_find_object` for programs that share the system's libc: libgcc's unwinder calls it, and a
+ * libc older than 2.35 does not have it. Linked into those only. */
 
 #include <link.h>
 #include <stddef.h>
@@ -39,15 +39,17 @@ static int look(struct dl_phdr_info *object, size_t size, void *data) {
   }
   if (!inside || !unwind)
     return 0;
-  *search->result = (struct found_object){.map_start = (void *)low,
-                                          .map_end = (void *)high,
-                                          .eh_frame = (void *)(object->dlpi_addr + unwind->p_vaddr)};
+  *search->result =
+      (struct found_object){.map_start = (void *)low,
+                            .map_end = (void *)high,
+                            .eh_frame = (void *)(object->dlpi_addr + unwind->p_vaddr)};
   return 1;
 }
 
 /* 0 and the object that `address` lies in, or -1. */
-__attribute__((visibility("hidden"))) int moec_find_object(void *address, struct found_object *result)
-    __asm__("_dl_find_object"); /* newer headers declare the name themselves */
+__attribute__((visibility("hidden"))) int
+moec_find_object(void *address, struct found_object *result) __asm__(
+    "_dl_find_object"); /* newer headers declare the name themselves */
 
 int moec_find_object(void *address, struct found_object *result) {
   struct search search = {(uintptr_t)address, result};

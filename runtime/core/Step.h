@@ -1,5 +1,6 @@
-/* The contract between a compiled program and the runtime: what the compiler emits, and the one call that computes.
- * C11; read by the runtime and by the compiler, which takes field offsets from here. */
+/* The contract between a compiled program and the runtime: what the compiler emits, and the one
+ * call that computes. C11; read by the runtime and by the compiler, which takes field offsets from
+ * here. */
 
 #ifndef MOEC_RUNTIME_CORE_STEP_H
 #define MOEC_RUNTIME_CORE_STEP_H
@@ -19,43 +20,53 @@ typedef struct {
   int64_t query_tiles;  /* Q: entries of `tiles` */
   int64_t block_stride; /* entries in one sequence's row of a block table */
 
-  const int32_t *token_ids;           /* T, each in [0, vocabulary) */
-  const int32_t *positions;           /* T, each in [0, context) */
-  const int32_t *row_sequences;       /* T, each in [0, S) */
-  const int32_t *output_rows;         /* R, each in [0, T) */
-  const int32_t *tiles;               /* Q x 3: first row, rows in [1, query_tile], sequence; cover every row once */
-  const int32_t *const *block_tables; /* per cache group, S x block_stride: position p of sequence s lies in slot
-                                         p % block_tokens of block table[s * block_stride + p / block_tokens] */
-  uint8_t *const *caches;             /* per cache group: its blocks, one after another, zero when first handed out */
+  const int32_t *token_ids;     /* T, each in [0, vocabulary) */
+  const int32_t *positions;     /* T, each in [0, context) */
+  const int32_t *row_sequences; /* T, each in [0, S) */
+  const int32_t *output_rows;   /* R, each in [0, T) */
+  const int32_t
+      *tiles; /* Q x 3: first row, rows in [1, query_tile], sequence; cover every row once */
+  const int32_t *const
+      *block_tables; /* per cache group, S x block_stride: position p of sequence s lies in slot
+                        p % block_tokens of block table[s * block_stride + p / block_tokens] */
+  uint8_t *const
+      *caches; /* per cache group: its blocks, one after another, zero when first handed out */
 
-  const uint8_t *weights;               /* the packed weights; null where they are mapped */
-  const uint8_t *const *weight_pieces;  /* mapped: where each piece of the manifest lies; else null */
+  const uint8_t *weights; /* the packed weights; null where they are mapped */
+  const uint8_t *const
+      *weight_pieces; /* mapped: where each piece of the manifest lies; else null */
 
-  float *logits;         /* R x vocabulary */
-  int32_t *experts;      /* null, or M x T x K: M MoE layers in order, K picks each (the largest K of the model) */
+  float *logits;    /* R x vocabulary */
+  int32_t *experts; /* null, or M x T x K: M MoE layers in order, K picks each (the largest K of the
+                       model) */
   float *expert_weights; /* null together with `experts`, same shape */
 
   uint8_t *arena; /* moec_program_arena_bytes() bytes, 64-byte aligned */
   void *barrier;  /* for moec_barrier_wait */
 } moec_step_arguments;
 
-/* Emitted by the compiler. Runs one step; called by each of `threads` threads with its own `thread`, with the same
- * arguments; returns when this thread's share is done (the last phase ends in a barrier). */
+/* Emitted by the compiler. Runs one step; called by each of `threads` threads with its own
+ * `thread`, with the same arguments; returns when this thread's share is done (the last phase ends
+ * in a barrier). */
 void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int64_t threads);
 
 /* Emitted by the compiler. Bytes of arena that a step of these sizes needs. */
-int64_t moec_program_arena_bytes(int64_t tokens, int64_t sequences, int64_t outputs, int64_t threads);
+int64_t moec_program_arena_bytes(int64_t tokens, int64_t sequences, int64_t outputs,
+                                 int64_t threads);
 
 /* Emitted by the compiler: bytes and how many. A size of 0 says that the model has none. */
-extern const uint8_t moec_program_manifest[];   /* JSON, see Manifest.h */
+extern const uint8_t moec_program_manifest[]; /* JSON, see Manifest.h */
 extern const uint64_t moec_program_manifest_size;
-extern const uint8_t moec_program_tokenizer[];  /* tables, see text/TokenizerTables.h; 64-byte aligned */
+extern const uint8_t
+    moec_program_tokenizer[]; /* tables, see text/TokenizerTables.h; 64-byte aligned */
 extern const uint64_t moec_program_tokenizer_size;
-extern const uint8_t moec_program_template[];   /* Jinja source of the chat template */
+extern const uint8_t moec_program_template[]; /* Jinja source of the chat template */
 extern const uint64_t moec_program_template_size;
-extern const uint8_t moec_program_generation[]; /* generation_config.json, merged with config.json's stop ids */
+extern const uint8_t
+    moec_program_generation[]; /* generation_config.json, merged with config.json's stop ids */
 extern const uint64_t moec_program_generation_size;
-extern const uint8_t moec_program_weights[];    /* the packed weights where they are embedded; page-aligned */
+extern const uint8_t
+    moec_program_weights[]; /* the packed weights where they are embedded; page-aligned */
 extern const uint64_t moec_program_weights_size;
 
 #ifdef __cplusplus

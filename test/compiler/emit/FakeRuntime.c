@@ -1,4 +1,5 @@
-/* A runtime of one page, to link programs and libraries with: prints what the compiler put into them. */
+/* A runtime of one page, to link programs and libraries with: prints what the compiler put into
+ * them. */
 
 #include "runtime/core/Step.h"
 

@@ -1,7 +1,8 @@
-// Programs and libraries made from a tiny step and a fake runtime: they run, and hold what they should.
+// Programs and libraries made from a tiny step and a fake runtime: they run, and hold what they
+// should.
 
-#include "compiler/emit/EmbeddedWeights.h"
 #include "compiler/emit/Link.h"
+#include "compiler/emit/EmbeddedWeights.h"
 #include "compiler/emit/ObjectCode.h"
 #include "compiler/emit/OutputFile.h"
 #include "compiler/emit/ProgramData.h"
