@@ -1,0 +1,142 @@
+// Pools grow by remapping, so that what was written is not copied; used blocks are cleared when
+// handed out again.
+
+#include "runtime/core/KvCache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <sys/mman.h>
+
+namespace moec {
+
+// A chunk: small enough to fail early where memory is short, large enough to be rare.
+static constexpr int64_t leastChunk = INT64_C(4) << 20;
+static constexpr int64_t mostChunk = INT64_C(256) << 20;
+
+BlockPool::~BlockPool() {
+  if (base)
+    munmap(base, capacity);
+}
+
+Status BlockPool::grow() {
+  // Doubling keeps remappings few; what is not touched costs no memory.
+  int64_t more = std::clamp(capacity, leastChunk, mostChunk);
+  more = std::max(more, (blockBytes + 4095) / 4096 * 4096);
+  void *grown =
+      base ? mremap(base, capacity, capacity + more, MREMAP_MAYMOVE)
+           : mmap(nullptr, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (grown == MAP_FAILED)
+    return {Code::Resource,
+            fmt::format(
+                "no memory for the key/value cache: it holds {} MiB and needs {} MiB more ({}); "
+                "use a smaller --context",
+                capacity >> 20, more >> 20, strerror(errno))};
+  base = static_cast<uint8_t *>(grown);
+  capacity += more;
+  return {};
+}
+
+Result<int32_t> BlockPool::take() {
+  if (!idle.empty()) {
+    int32_t block = idle.back();
+    idle.pop_back();
+    memset(base + block * blockBytes, 0, blockBytes);
+    return block;
+  }
+  if (next == std::numeric_limits<int32_t>::max())
+    return Status{Code::Resource, "the key/value cache has no block numbers left"};
+  if ((next + 1) * blockBytes > capacity)
+    if (Status status = grow(); !status.ok())
+      return status;
+  return static_cast<int32_t>(next++); // the kernel's fresh pages are zero
+}
+
+void BlockPool::give(int32_t block) { idle.push_back(block); }
+
+KvCache::KvCache(const std::vector<ManifestCache> &groups, int64_t blockTokens)
+    : tokensPerBlock(blockTokens) {
+  for (const ManifestCache &group : groups) {
+    windows.push_back(group.window);
+    pools.push_back(std::make_unique<BlockPool>(group.bytesPerBlock));
+  }
+}
+
+CacheBlocks::CacheBlocks(KvCache &cache) : cache(&cache), tables(cache.groups()) {}
+
+CacheBlocks::~CacheBlocks() {
+  for (size_t group = 0; group < tables.size(); ++group)
+    while (!tables[group].blocks.empty())
+      giveLast(group);
+}
+
+void CacheBlocks::giveLast(size_t group) {
+  Table &table = tables[group];
+  if (table.held.back())
+    cache->pool(group).give(table.blocks.back());
+  table.blocks.pop_back();
+  table.held.pop_back();
+}
+
+Status CacheBlocks::reserve(int64_t end) {
+  size_t wanted = (end + cache->blockTokens() - 1) / cache->blockTokens();
+  size_t before = tables.empty() ? 0 : tables.front().blocks.size(); // the same in all groups
+  for (size_t group = 0; group < tables.size(); ++group) {
+    Table &table = tables[group];
+    while (table.blocks.size() < wanted) {
+      Result<int32_t> block = cache->pool(group).take();
+      if (block.ok()) {
+        table.blocks.push_back(*block);
+        table.held.push_back(true);
+        continue;
+      }
+      for (size_t undo = 0; undo <= group; ++undo)
+        while (tables[undo].blocks.size() > before)
+          giveLast(undo);
+      return block.status();
+    }
+  }
+  return {};
+}
+
+/// Blocks in front that no position from `next` on sees: such a position sees `window` positions,
+/// the last of which is its own.
+static int64_t unseenBlocks(int64_t next, int64_t window, int64_t blockTokens) {
+  return window == 0 ? 0 : std::max<int64_t>(next - window + 1, 0) / blockTokens;
+}
+
+void CacheBlocks::release(int64_t next, int64_t keptUntil) {
+  int64_t first = (keptUntil + cache->blockTokens() - 1) / cache->blockTokens();
+  for (size_t group = 0; group < tables.size(); ++group) {
+    Table &table = tables[group];
+    int64_t unseen = std::min<int64_t>(
+        unseenBlocks(next, cache->window(group), cache->blockTokens()), table.blocks.size());
+    for (int64_t block = first; block < unseen; ++block) {
+      if (!table.held[block])
+        continue;
+      cache->pool(group).give(table.blocks[block]);
+      table.held[block] = false;
+      table.blocks[block] = 0; // not looked at, but still a block of the pool
+    }
+  }
+}
+
+bool CacheBlocks::truncate(int64_t end) {
+  size_t kept = (end + cache->blockTokens() - 1) / cache->blockTokens();
+  for (size_t group = 0; group < tables.size(); ++group) {
+    const Table &table = tables[group];
+    size_t block = unseenBlocks(end, cache->window(group), cache->blockTokens());
+    for (; block < std::min(kept, table.blocks.size()); ++block)
+      if (!table.held[block])
+        return false;
+  }
+  for (size_t group = 0; group < tables.size(); ++group)
+    while (tables[group].blocks.size() > kept)
+      giveLast(group);
+  return true;
+}
+
+} // namespace moec

@@ -1,0 +1,351 @@
+// Reads and writes the manifest; every number is bounded before anything is sized by it.
+
+#include "runtime/core/Manifest.h"
+
+#include "runtime/core/Json.h"
+#include "runtime/core/Safetensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace moec {
+
+using nlohmann::json;
+
+static constexpr int64_t maxCount = 1 << 20;           // layers, experts, entries of a list
+static constexpr int64_t maxTokens = INT64_C(1) << 30; // positions are 32-bit
+static constexpr int64_t maxBytes = INT64_C(1) << 50;
+static constexpr int64_t maxNumber = INT64_C(1) << 60;
+
+namespace {
+
+/// Reads fields off one object and remembers the first thing wrong.
+class Reader {
+public:
+  Reader(const json &object, std::string path, std::string &error)
+      : object(object), path(std::move(path)), error(error) {
+    if (!object.is_object())
+      fail("", "an object", object);
+  }
+
+  int64_t integer(const char *key, int64_t least, int64_t most) {
+    const json *value = field(key);
+    if (!value)
+      return least;
+    if (!isInteger(*value, least, most)) {
+      fail(key, fmt::format("an integer from {} to {}", least, most), *value);
+      return least;
+    }
+    return value->get<int64_t>();
+  }
+
+  std::string text(const char *key, bool required = true) {
+    const json *value = field(key, required);
+    if (!value)
+      return {};
+    if (!value->is_string()) {
+      fail(key, "a string", *value);
+      return {};
+    }
+    return value->get<std::string>();
+  }
+
+  std::vector<int64_t> integers(const char *key, int64_t least, int64_t most) {
+    std::vector<int64_t> numbers;
+    for (const json &entry : list(key)) {
+      if (!isInteger(entry, least, most)) {
+        fail(key, fmt::format("integers from {} to {}", least, most), entry);
+        return {};
+      }
+      numbers.push_back(entry.get<int64_t>());
+    }
+    return numbers;
+  }
+
+  std::vector<std::string> texts(const char *key) {
+    std::vector<std::string> strings;
+    for (const json &entry : list(key)) {
+      if (!entry.is_string()) {
+        fail(key, "strings", entry);
+        return {};
+      }
+      strings.push_back(entry.get<std::string>());
+    }
+    return strings;
+  }
+
+  std::vector<std::pair<std::string, std::string>> pairs(const char *key) {
+    std::vector<std::pair<std::string, std::string>> found;
+    const json *value = field(key);
+    if (!value)
+      return found;
+    if (!value->is_object()) {
+      fail(key, "an object", *value);
+      return found;
+    }
+    for (const auto &entry : value->items()) {
+      if (!entry.value().is_string()) {
+        fail(key, "strings", entry.value());
+        return {};
+      }
+      found.emplace_back(entry.key(), entry.value().get<std::string>());
+    }
+    return found;
+  }
+
+  /// The entries of a list; an empty list after a failure.
+  const json &list(const char *key) {
+    static const json none = json::array();
+    const json *value = field(key);
+    if (!value)
+      return none;
+    if (!value->is_array() || value->size() > static_cast<size_t>(maxCount)) {
+      fail(key, "a list", *value);
+      return none;
+    }
+    return *value;
+  }
+
+  /// A reader of the object in `key`.
+  Reader inner(const char *key) {
+    static const json none = json::object();
+    const json *value = field(key);
+    return Reader(value ? *value : none, at(key), error);
+  }
+
+  Reader entry(const json &value, const char *key, size_t index) {
+    return Reader(value, fmt::format("{}[{}]", at(key), index), error);
+  }
+
+  void fail(const char *key, std::string_view wanted, const json &found) {
+    if (!error.empty())
+      return;
+    std::string shown = found.dump(-1, ' ', true, json::error_handler_t::replace);
+    if (shown.size() > 40)
+      shown = shown.substr(0, 40) + "...";
+    error = fmt::format("manifest: '{}' is {}, wanted {}", at(key), shown, wanted);
+  }
+
+  void refuse(const char *key, std::string_view why) {
+    if (error.empty())
+      error = fmt::format("manifest: '{}' {}", at(key), why);
+  }
+
+  bool has(const char *key) const { return object.is_object() && object.contains(key); }
+
+private:
+  static bool isInteger(const json &value, int64_t least, int64_t most) {
+    if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(maxNumber))
+      return false;
+    return value.is_number_integer() && value.get<int64_t>() >= least &&
+           value.get<int64_t>() <= most;
+  }
+
+  std::string at(const char *key) const {
+    return path.empty() || !*key ? path + key : path + "." + key;
+  }
+
+  const json *field(const char *key, bool required = true) {
+    if (!error.empty() || !object.is_object())
+      return nullptr;
+    auto found = object.find(key);
+    if (found != object.end())
+      return &*found;
+    if (required)
+      error = fmt::format("manifest: no '{}'", at(key));
+    return nullptr;
+  }
+
+  const json &object;
+  std::string path;
+  std::string &error;
+};
+
+} // namespace
+
+std::string_view weightsModeName(WeightsMode mode) {
+  switch (mode) {
+  case WeightsMode::Pack:
+    return "pack";
+  case WeightsMode::Embed:
+    return "embed";
+  case WeightsMode::Map:
+    return "map";
+  }
+  return "";
+}
+
+int64_t Manifest::mostPicked() const {
+  int64_t most = 0;
+  for (const ManifestMoeLayer &layer : moeLayers)
+    most = std::max(most, layer.picked);
+  return most;
+}
+
+static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
+  size_t index = 0;
+  for (const json &entry : weights.list("pieces")) {
+    Reader reader = weights.entry(entry, "pieces", index++);
+    ManifestPiece piece;
+    piece.name = reader.text("name");
+    piece.pattern = reader.text("pattern");
+    piece.layers = reader.integers("layers", 0, maxCount);
+    piece.experts = reader.integer("experts", 0, maxCount);
+    piece.stored = reader.text("stored");
+    piece.shape = reader.integers("shape", 1, maxTokens);
+    piece.firstRow = reader.has("first_row") ? reader.integer("first_row", 0, maxNumber) : 0;
+    piece.rowsPerExpert =
+        reader.has("rows_per_expert") ? reader.integer("rows_per_expert", 0, maxNumber) : 0;
+    if (!parseDataType(piece.stored))
+      reader.refuse("stored", fmt::format("names no element type: '{}'", piece.stored));
+    if (piece.shape.empty() || piece.shape.size() > 2)
+      reader.refuse("shape", fmt::format("has {} dimensions, wanted 1 or 2", piece.shape.size()));
+    if (piece.layers.size() > 1 && piece.pattern.find("{l}") == std::string::npos)
+      reader.refuse("pattern", "has several layers and no '{l}'");
+    if (piece.experts > 1 && piece.rowsPerExpert == 0 &&
+        piece.pattern.find("{e}") == std::string::npos)
+      reader.refuse("pattern", "has several experts, and neither '{e}' nor rows_per_expert");
+    pieces.push_back(std::move(piece));
+  }
+}
+
+static void readWeights(Reader &reader, Manifest &manifest) {
+  Reader weights = reader.inner("weights");
+  std::string mode = weights.text("mode");
+  ManifestWeights &into = manifest.weights;
+  if (mode == "pack")
+    into.mode = WeightsMode::Pack;
+  else if (mode == "embed")
+    into.mode = WeightsMode::Embed;
+  else if (mode == "map")
+    into.mode = WeightsMode::Map;
+  else
+    weights.refuse("mode", fmt::format("is '{}', wanted pack, embed or map", mode));
+  bool mapped = into.mode == WeightsMode::Map;
+  into.bytes = weights.integer("bytes", 0, maxBytes);
+  into.digest = weights.text("digest", !mapped);
+  into.file = weights.text("file", into.mode == WeightsMode::Pack);
+  if (into.file.find('/') != std::string::npos)
+    weights.refuse("file", fmt::format("is '{}', wanted a name without folders", into.file));
+  readPieces(weights, into.pieces);
+  manifest.modelDirectory = reader.text("model_directory", mapped);
+}
+
+Result<Manifest> parseManifest(std::string_view text) {
+  Result<json> root = parseJson(text, "manifest", {.maxDepth = 16});
+  if (!root.ok())
+    return root.status();
+  std::string error;
+  Reader reader(*root, "", error);
+  Manifest manifest;
+  int64_t format = reader.integer("format", 0, maxNumber);
+  if (error.empty() && format != Manifest::supportedFormat)
+    return Status{Code::Mismatch, fmt::format("manifest: format {}, this runtime reads format {}",
+                                              format, Manifest::supportedFormat)};
+  manifest.name = reader.text("name");
+  manifest.versions = reader.pairs("versions");
+  manifest.options = reader.pairs("options");
+  manifest.architecture = reader.text("architecture");
+  manifest.vocabulary = reader.integer("vocabulary", 1, maxTokens);
+  manifest.hidden = reader.integer("hidden", 1, maxTokens);
+  manifest.layers = reader.integer("layers", 1, maxCount);
+  manifest.context = reader.integer("context", 1, maxTokens);
+  manifest.queryTile = reader.integer("query_tile", 1, maxCount);
+  manifest.blockTokens = reader.integer("block_tokens", 1, maxCount);
+  manifest.stepTokens = reader.integer("step_tokens", 1, maxCount);
+  Reader parameters = reader.inner("parameters");
+  manifest.totalParameters = parameters.integer("total", 0, maxNumber);
+  manifest.activeParameters = parameters.integer("active", 0, maxNumber);
+  int64_t previous = -1;
+  for (const json &entry : reader.list("moe_layers")) {
+    Reader layer = reader.entry(entry, "moe_layers", manifest.moeLayers.size());
+    ManifestMoeLayer into;
+    into.layer = layer.integer("layer", previous + 1, manifest.layers - 1);
+    into.experts = layer.integer("experts", 1, maxCount);
+    into.picked = layer.integer("picked", 1, into.experts);
+    previous = into.layer;
+    manifest.moeLayers.push_back(into);
+    if (!error.empty())
+      break;
+  }
+  Reader cpu = reader.inner("cpu");
+  manifest.cpuLevel = cpu.text("level");
+  manifest.cpuFeatures = cpu.texts("features");
+  for (const json &entry : reader.list("caches")) {
+    Reader cache = reader.entry(entry, "caches", manifest.caches.size());
+    ManifestCache into;
+    into.name = cache.text("name");
+    into.layers = cache.integers("layers", 0, manifest.layers - 1);
+    into.bytesPerBlock = cache.integer("bytes_per_block", 1, INT64_C(1) << 40);
+    into.window = cache.integer("window", 0, maxTokens);
+    manifest.caches.push_back(std::move(into));
+  }
+  readWeights(reader, manifest);
+  for (const json &entry : reader.list("sources")) {
+    Reader source = reader.entry(entry, "sources", manifest.sources.size());
+    ManifestSource into;
+    into.path = source.text("path");
+    into.bytes = source.integer("bytes", 0, maxBytes);
+    into.digest = source.text("digest");
+    manifest.sources.push_back(std::move(into));
+  }
+  if (!error.empty())
+    return Status{Code::Model, error};
+  return manifest;
+}
+
+static json writePiece(const ManifestPiece &piece) {
+  json object = {{"name", piece.name},         {"pattern", piece.pattern}, {"layers", piece.layers},
+                 {"experts", piece.experts},   {"stored", piece.stored},   {"shape", piece.shape},
+                 {"first_row", piece.firstRow}};
+  if (piece.rowsPerExpert)
+    object["rows_per_expert"] = piece.rowsPerExpert;
+  return object;
+}
+
+std::string writeManifest(const Manifest &manifest) {
+  json root = {
+      {"format", Manifest::supportedFormat},
+      {"name", manifest.name},
+      {"architecture", manifest.architecture},
+      {"vocabulary", manifest.vocabulary},
+      {"hidden", manifest.hidden},
+      {"layers", manifest.layers},
+      {"context", manifest.context},
+      {"query_tile", manifest.queryTile},
+      {"block_tokens", manifest.blockTokens},
+      {"step_tokens", manifest.stepTokens},
+      {"parameters", {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}}},
+      {"cpu", {{"level", manifest.cpuLevel}, {"features", manifest.cpuFeatures}}}};
+  json &versions = root["versions"] = json::object(), &options = root["options"] = json::object();
+  for (const auto &[name, value] : manifest.versions)
+    versions[name] = value;
+  for (const auto &[name, value] : manifest.options)
+    options[name] = value;
+  json &moeLayers = root["moe_layers"] = json::array();
+  for (const ManifestMoeLayer &layer : manifest.moeLayers)
+    moeLayers.push_back(
+        {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
+  json &caches = root["caches"] = json::array();
+  for (const ManifestCache &cache : manifest.caches)
+    caches.push_back({{"name", cache.name},
+                      {"layers", cache.layers},
+                      {"bytes_per_block", cache.bytesPerBlock},
+                      {"window", cache.window}});
+  json &weights = root["weights"] = {{"mode", weightsModeName(manifest.weights.mode)},
+                                     {"bytes", manifest.weights.bytes},
+                                     {"digest", manifest.weights.digest},
+                                     {"file", manifest.weights.file},
+                                     {"pieces", json::array()}};
+  for (const ManifestPiece &piece : manifest.weights.pieces)
+    weights["pieces"].push_back(writePiece(piece));
+  json &sources = root["sources"] = json::array();
+  for (const ManifestSource &source : manifest.sources)
+    sources.push_back({{"path", source.path}, {"bytes", source.bytes}, {"digest", source.digest}});
+  if (manifest.weights.mode == WeightsMode::Map)
+    root["model_directory"] = manifest.modelDirectory;
+  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+} // namespace moec

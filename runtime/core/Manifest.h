@@ -1,0 +1,97 @@
+// What a compiled program says of itself: the JSON that the compiler writes and the runtime reads.
+
+#ifndef MOEC_RUNTIME_CORE_MANIFEST_H
+#define MOEC_RUNTIME_CORE_MANIFEST_H
+
+#include "runtime/core/Result.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace moec {
+
+/// One MoE layer: its index in the model, its experts, and how many each token picks.
+struct ManifestMoeLayer {
+  int64_t layer = 0;
+  int64_t experts = 0;
+  int64_t picked = 0;
+};
+
+/// A group of layers whose keys and values live and die together.
+struct ManifestCache {
+  std::string name;
+  std::vector<int64_t> layers;
+  int64_t bytesPerBlock = 0; ///< of all layers of the group, for `blockTokens` positions
+  int64_t window = 0;        ///< a token sees this many positions, itself included; 0: all
+};
+
+/// Stored matrices that share a name pattern, in the order layers, then experts.
+struct ManifestPiece {
+  std::string name;            ///< of the weight: `experts.up`
+  std::string pattern;         ///< of stored tensors; `{l}` and `{e}` stand for layer and expert
+  std::vector<int64_t> layers; ///< empty: one tensor, without `{l}`
+  int64_t experts = 0;         ///< 0: no expert dimension
+  std::string stored;          ///< element type, as safetensors names it
+  std::vector<int64_t> shape;  ///< of one matrix or vector
+  int64_t firstRow = 0;
+  int64_t rowsPerExpert = 0; ///< where all experts share a tensor: rows from one to the next
+};
+
+enum class WeightsMode { Pack, Embed, Map };
+std::string_view weightsModeName(WeightsMode mode);
+
+struct ManifestWeights {
+  WeightsMode mode = WeightsMode::Pack;
+  uint64_t bytes = 0; ///< of the packed form; 0 where weights are mapped
+  std::string digest;
+  std::string file; ///< recorded name of the side file (pack only)
+  std::vector<ManifestPiece> pieces;
+};
+
+struct ManifestSource {
+  std::string path; ///< relative to the model's directory
+  uint64_t bytes = 0;
+  std::string digest;
+};
+
+struct Manifest {
+  static constexpr int64_t supportedFormat = 1;
+
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> versions; ///< sorted by name
+  std::vector<std::pair<std::string, std::string>> options;  ///< sorted by name
+  std::string architecture;
+  int64_t vocabulary = 0;
+  int64_t hidden = 0;
+  int64_t layers = 0;
+  int64_t context = 0;
+  int64_t queryTile = 0;   ///< most rows in one entry of the step's tiles
+  int64_t blockTokens = 0; ///< positions in one cache block
+  int64_t stepTokens = 0;  ///< most rows that the runtime puts into one step
+  int64_t totalParameters = 0;
+  int64_t activeParameters = 0; ///< read for one token
+  std::vector<ManifestMoeLayer> moeLayers;
+  std::string cpuLevel;
+  std::vector<std::string> cpuFeatures; ///< names as in /proc/cpuinfo
+  std::vector<ManifestCache> caches;
+  ManifestWeights weights;
+  std::vector<ManifestSource> sources;
+  std::string modelDirectory; ///< map only
+
+  /// The largest `picked` of all MoE layers, 0 without any.
+  int64_t mostPicked() const;
+};
+
+/// Reads and checks a manifest: every field is there, of its type and in bounds, and those that
+/// belong together agree. Fails with Code::Model naming the field.
+Result<Manifest> parseManifest(std::string_view json);
+
+/// The text that `parseManifest` reads; equal manifests give equal bytes.
+std::string writeManifest(const Manifest &manifest);
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_CORE_MANIFEST_H

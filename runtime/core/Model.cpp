@@ -1,0 +1,231 @@
+// Opening the program's model, and reading tokens step by step.
+
+#include "runtime/core/Model.h"
+
+#include "runtime/cpu/CpuFeatures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace moec {
+
+/// One feed's part of a step: tokens [begin, end), the last `outputs` of which give logits.
+struct Model::Share {
+  const Feed *feed;
+  int64_t begin, end, outputs;
+};
+
+Sequence::Sequence(Model &model) : blocks(model.cache) {}
+
+bool Sequence::rewind(int64_t position) {
+  if (position >= next)
+    return true;
+  bool possible = blocks.truncate(position);
+  if (!possible) {
+    blocks.release(INT32_MAX);
+    blocks.truncate(0);
+  }
+  next = possible ? position : 0;
+  return possible;
+}
+
+Result<Manifest> programManifest() {
+  return parseManifest({reinterpret_cast<const char *>(moec_program_manifest),
+                        static_cast<size_t>(moec_program_manifest_size)});
+}
+
+/// MOEC_CPU asks for a level by name; a program has the code of one.
+static Status checkLevel(const std::string &level) {
+  const char *wanted = getenv("MOEC_CPU");
+  if (wanted && *wanted && wanted != level)
+    return {Code::Mismatch,
+            fmt::format("MOEC_CPU asks for '{}', this program was compiled for '{}' only", wanted,
+                        level)};
+  return {};
+}
+
+Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
+  Result<Manifest> manifest = programManifest();
+  if (!manifest.ok())
+    return manifest.status();
+  if (Status status = checkLevel(manifest->cpuLevel); !status.ok())
+    return status;
+  if (Status status = checkCpu(manifest->cpuFeatures); !status.ok())
+    return status;
+  if (options.context < 0 || options.context > manifest->context)
+    return Status{Code::Usage, fmt::format("a context of {} positions asked for, the model has {}",
+                                           options.context, manifest->context)};
+  std::unique_ptr<Model> model(new Model(std::move(*manifest)));
+  model->positions = options.context ? options.context : model->description.context;
+  Result<std::unique_ptr<Weights>> weights = Weights::open(model->description, options.weights);
+  if (!weights.ok())
+    return weights.status();
+  model->openWeights = std::move(*weights);
+  Result<std::unique_ptr<Threads>> pool =
+      Threads::start(options.threads ? options.threads : defaultThreads());
+  if (!pool.ok())
+    return pool.status();
+  model->pool = std::move(*pool);
+  return model;
+}
+
+int64_t Model::cacheBytes() const {
+  int64_t bytes = 0;
+  for (size_t group = 0; group < cache.groups(); ++group)
+    bytes += cache.pool(group).used() * description.caches[group].bytesPerBlock;
+  return bytes;
+}
+
+Status Model::check(std::span<const Feed> feeds) const {
+  for (const Feed &feed : feeds) {
+    int64_t count = static_cast<int64_t>(feed.tokens.size());
+    assert(feed.outputs >= 0 && feed.outputs <= count && "logits of tokens that are not fed");
+    if (count == 0)
+      return {Code::Usage, "no tokens to read, wanted at least one"};
+    if (feed.sequence->next + count > positions)
+      return {Code::Usage, fmt::format("{} tokens do not fit the context of {} positions",
+                                       feed.sequence->next + count, positions)};
+    for (int32_t token : feed.tokens)
+      if (token < 0 || token >= description.vocabulary)
+        return {Code::Usage, fmt::format("token id {} is outside the vocabulary of {}", token,
+                                         description.vocabulary)};
+  }
+  return {};
+}
+
+Status Model::feed(std::span<const Feed> feeds, const FeedOptions &options) {
+  if (Status status = check(feeds); !status.ok())
+    return status;
+  std::vector<int64_t> starts;
+  for (const Feed &feed : feeds)
+    starts.push_back(feed.sequence->next);
+  Status status = runSteps(feeds, options, starts);
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    if (status.ok())
+      feeds[i].sequence->blocks.release(feeds[i].sequence->next);
+    else
+      feeds[i].sequence->rewind(starts[i]); // possible: no block from before was released
+  }
+  return status;
+}
+
+Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options,
+                       std::span<const int64_t> starts) {
+  int64_t most = description.stepTokens;
+  int64_t chunk = options.chunk > 0 ? std::min(options.chunk, most) : most;
+  std::vector<Share> shares;
+  for (;;) {
+    shares.clear();
+    bool routing = false;
+    int64_t rows = 0;
+    for (size_t i = 0; i < feeds.size() && rows < most; ++i) {
+      const Feed &feed = feeds[i];
+      int64_t begin = feed.sequence->next - starts[i];
+      int64_t total = static_cast<int64_t>(feed.tokens.size());
+      int64_t end = begin + std::min({total - begin, chunk, most - rows});
+      if (begin == end)
+        continue;
+      if (Status status = feed.sequence->blocks.reserve(starts[i] + end); !status.ok())
+        return status;
+      int64_t outputs = std::min(end - begin, std::max<int64_t>(end - (total - feed.outputs), 0));
+      shares.push_back({&feed, begin, end, outputs});
+      routing |= feed.experts != nullptr;
+      rows += end - begin;
+    }
+    if (shares.empty())
+      return {};
+    if (options.stop && options.stop())
+      return {Code::Interrupted, "interrupted"};
+    if (Status status = runStep(shares, routing); !status.ok())
+      return status;
+    for (const Share &share : shares) {
+      Sequence &sequence = *share.feed->sequence;
+      sequence.next += share.end - share.begin;
+      // What was held before this feed stays until it has succeeded.
+      sequence.blocks.release(sequence.next, starts[share.feed - feeds.data()]);
+    }
+  }
+}
+
+namespace {
+struct StepCall {
+  const moec_step_arguments *arguments;
+  int64_t threads;
+};
+} // namespace
+
+Status Model::runStep(std::span<const Share> shares, bool routing) {
+  batch.clear();
+  for (const Share &share : shares)
+    batch.add(share.feed->tokens.subspan(share.begin, share.end - share.begin),
+              share.feed->sequence->next, share.outputs, share.feed->sequence->blocks);
+  moec_step_arguments arguments = batch.arguments(cache);
+
+  int64_t vocabulary = description.vocabulary;
+  const Share *only = nullptr;
+  for (const Share &share : shares)
+    if (share.outputs && share.outputs == arguments.outputs)
+      only = &share;
+  auto logitsOf = [&](const Share &share) {
+    int64_t total = static_cast<int64_t>(share.feed->tokens.size());
+    int64_t row = share.end - share.outputs - (total - share.feed->outputs);
+    return share.feed->logits + row * vocabulary;
+  };
+  if (only) {
+    arguments.logits = logitsOf(*only);
+  } else {
+    Status status =
+        logits.ensure(arguments.outputs * vocabulary * sizeof(float), "the logits of a step");
+    if (!status.ok())
+      return status;
+    arguments.logits = reinterpret_cast<float *>(logits.data());
+  }
+  int64_t picks = description.mostPicked(), rows = arguments.tokens;
+  int64_t moeLayers = static_cast<int64_t>(description.moeLayers.size());
+  if (routing) {
+    int64_t bytes = moeLayers * rows * picks * sizeof(int32_t);
+    for (PageBuffer *buffer : {&experts, &expertWeights})
+      if (Status status = buffer->ensure(bytes, "the routing of a step"); !status.ok())
+        return status;
+    arguments.experts = reinterpret_cast<int32_t *>(experts.data());
+    arguments.expert_weights = reinterpret_cast<float *>(expertWeights.data());
+  }
+  int64_t arenaBytes =
+      moec_program_arena_bytes(rows, arguments.sequences, arguments.outputs, pool->count());
+  if (Status status = arena.ensure(arenaBytes, "the activations of a step"); !status.ok())
+    return status;
+  arguments.arena = arena.data();
+  arguments.weights = openWeights->packed();
+  arguments.weight_pieces = openWeights->pieces();
+  arguments.barrier = &pool->barrier();
+
+  StepCall call{&arguments, pool->count()};
+  pool->run(
+      [](void *context, int64_t thread) {
+        const StepCall &call = *static_cast<const StepCall *>(context);
+        moec_program_step(call.arguments, thread, call.threads);
+      },
+      &call);
+
+  int64_t row = 0, output = 0;
+  for (const Share &share : shares) {
+    int64_t count = share.end - share.begin;
+    if (!only && share.outputs)
+      memcpy(logitsOf(share), arguments.logits + output * vocabulary,
+             share.outputs * vocabulary * sizeof(float));
+    for (int64_t layer = 0; share.feed->experts && layer < moeLayers; ++layer) {
+      int64_t total = static_cast<int64_t>(share.feed->tokens.size());
+      int64_t to = (layer * total + share.begin) * picks, from = (layer * rows + row) * picks;
+      memcpy(share.feed->experts + to, arguments.experts + from, count * picks * sizeof(int32_t));
+      memcpy(share.feed->expertWeights + to, arguments.expert_weights + from,
+             count * picks * sizeof(float));
+    }
+    row += count;
+    output += share.outputs;
+  }
+  return {};
+}
+
+} // namespace moec

@@ -1,0 +1,112 @@
+// A compiled model that is open, and sequences of tokens that it reads.
+
+#ifndef MOEC_RUNTIME_CORE_MODEL_H
+#define MOEC_RUNTIME_CORE_MODEL_H
+
+#include "runtime/core/Batch.h"
+#include "runtime/core/KvCache.h"
+#include "runtime/core/Manifest.h"
+#include "runtime/core/PageBuffer.h"
+#include "runtime/core/Result.h"
+#include "runtime/core/Weights.h"
+#include "runtime/cpu/Threads.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace moec {
+
+class Model;
+
+/// What a model is opened with; zero and empty ask for the default.
+struct ModelOptions {
+  WeightsPlace weights;
+  int64_t threads = 0; ///< the physical cores that the process may use
+  int64_t context = 0; ///< positions per sequence; at most and by default the model's
+};
+
+/// Tokens that the model has read, as the keys and values of its layers. The model must outlive it.
+class Sequence {
+public:
+  explicit Sequence(Model &model);
+
+  /// Tokens read so far: the position of the next one.
+  int64_t position() const { return next; }
+
+  /// Forgets the tokens from `position` on. False where a sliding window no longer holds what the
+  /// next token would see; all is forgotten then.
+  bool rewind(int64_t position);
+
+private:
+  friend class Model;
+
+  CacheBlocks blocks;
+  int64_t next = 0;
+};
+
+/// Tokens for one sequence to read, and where results go.
+struct Feed {
+  Sequence *sequence = nullptr;
+  std::span<const int32_t> tokens;
+  int64_t outputs = 0;     ///< the last that many tokens give logits
+  float *logits = nullptr; ///< outputs x vocabulary
+  /// Null, or MoE layers x tokens x Manifest::mostPicked(); both or neither.
+  int32_t *experts = nullptr;
+  float *expertWeights = nullptr;
+};
+
+/// How a feed is carried out; none of it changes a result.
+struct FeedOptions {
+  int64_t chunk = 0;        ///< most tokens of a sequence in one step; 0: as many as fit
+  bool (*stop)() = nullptr; ///< asked between steps; true ends the feed with Code::Interrupted
+};
+
+/// The model that is linked into this program: manifest, weights, threads and caches.
+class Model {
+public:
+  static Result<std::unique_ptr<Model>> open(const ModelOptions &options);
+
+  const Manifest &manifest() const { return description; }
+  const Weights &weights() const { return *openWeights; }
+  int64_t threads() const { return pool->count(); }
+  /// Positions that a sequence can have.
+  int64_t context() const { return positions; }
+  /// Bytes of the key/value cache in use, and of what a step works in.
+  int64_t cacheBytes() const;
+  int64_t arenaBytes() const { return arena.size(); }
+  Threads &threadPool() { return *pool; }
+
+  /// Reads all `feeds`, each of another sequence, in as few steps as the options allow. One call at
+  /// a time. On failure every sequence is as it was: Code::Usage for a token that the vocabulary
+  /// lacks or more tokens than the context holds, Code::Resource without memory.
+  Status feed(std::span<const Feed> feeds, const FeedOptions &options = {});
+
+private:
+  friend class Sequence;
+
+  explicit Model(Manifest manifest)
+      : description(std::move(manifest)), cache(description.caches, description.blockTokens),
+        batch(description.queryTile) {}
+  Status check(std::span<const Feed> feeds) const;
+  Status runSteps(std::span<const Feed> feeds, const FeedOptions &options,
+                  std::span<const int64_t> starts);
+  struct Share;
+  Status runStep(std::span<const Share> shares, bool routing);
+
+  Manifest description;
+  int64_t positions = 0;
+  std::unique_ptr<Weights> openWeights;
+  std::unique_ptr<Threads> pool;
+  KvCache cache;
+  Batch batch;
+  PageBuffer arena, logits, experts, expertWeights;
+};
+
+/// The manifest that is linked into this program.
+Result<Manifest> programManifest();
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_CORE_MODEL_H

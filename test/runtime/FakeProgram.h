@@ -1,0 +1,31 @@
+// A stand-in for compiled code: a toy model whose results depend on tokens, positions and cache
+// reads.
+
+#ifndef MOEC_TEST_RUNTIME_FAKE_PROGRAM_H
+#define MOEC_TEST_RUNTIME_FAKE_PROGRAM_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// What the toy does; the same numbers stand in its manifest.
+inline constexpr int64_t fakeVocabulary = 11, fakeContext = 64, fakeQueryTile = 3,
+                         fakeBlockTokens = 4, fakeStepTokens = 8, fakeWindow = 6,
+                         fakeMostPicked = 2;
+
+/// What went against the contract of a step since the last call: dirty blocks, tiles that miss
+/// rows, positions out of order. Empty when all is well.
+std::vector<std::string> takeFakeFaults();
+/// Steps run since the last call.
+int64_t takeFakeSteps();
+
+/// What the toy computes for the last of `tokens`, without any cache: its logits, and its picks,
+/// layer by layer.
+std::vector<float> fakeLogits(const std::vector<int32_t> &tokens);
+std::vector<int32_t> fakeExperts(const std::vector<int32_t> &tokens);
+
+} // namespace moec
+
+#endif // MOEC_TEST_RUNTIME_FAKE_PROGRAM_H

@@ -1,0 +1,77 @@
+// Blocks are handed out once and clean, pools keep their contents when they grow.
+
+#include "runtime/core/KvCache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+
+using namespace moec;
+
+TEST(BlockPool, KeepsContentsWhenItGrows) {
+  BlockPool pool(1 << 20);
+  std::set<int32_t> seen;
+  for (int i = 0; i < 20; ++i) {
+    Result<int32_t> block = pool.take();
+    ASSERT_TRUE(block.ok());
+    EXPECT_TRUE(seen.insert(*block).second);
+    memset(pool.data() + (static_cast<int64_t>(*block) << 20), i + 1, 1 << 20);
+  }
+  int i = 0;
+  for (int32_t block : seen)
+    EXPECT_EQ(pool.data()[(static_cast<int64_t>(block) << 20) + 12345], ++i);
+  EXPECT_EQ(pool.used(), 20);
+}
+
+TEST(BlockPool, ClearsBlocksThatComeBack) {
+  BlockPool pool(100);
+  Result<int32_t> block = pool.take();
+  ASSERT_TRUE(block.ok());
+  memset(pool.data(), 7, 100);
+  pool.give(*block);
+  EXPECT_EQ(pool.used(), 0);
+  Result<int32_t> again = pool.take();
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(*again, *block);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(pool.data()[i], 0);
+}
+
+TEST(BlockPool, SaysWhenMemoryIsShort) {
+  BlockPool pool(INT64_C(1) << 50);
+  Result<int32_t> block = pool.take();
+  ASSERT_FALSE(block.ok());
+  EXPECT_EQ(block.status().code, Code::Resource);
+  EXPECT_NE(block.status().message.find("--context"), std::string::npos);
+}
+
+TEST(CacheBlocks, FailedReserveTakesNothing) {
+  KvCache cache({{"small", {0}, 64, 0}, {"huge", {1}, INT64_C(1) << 50, 0}}, 4);
+  CacheBlocks blocks(cache);
+  EXPECT_EQ(blocks.reserve(9).code, Code::Resource);
+  EXPECT_EQ(cache.pool(0).used(), 0);
+  EXPECT_TRUE(blocks.table(0).empty());
+}
+
+TEST(CacheBlocks, WindowKeepsExactlyWhatTheNextPositionSees) {
+  KvCache cache({{"window", {0}, 64, 8}}, 4);
+  CacheBlocks blocks(cache);
+  ASSERT_TRUE(blocks.reserve(20).ok());
+  blocks.release(10); // sees 3 to 10
+  EXPECT_EQ(cache.pool(0).used(), 5);
+  blocks.release(11); // sees 4 to 11
+  EXPECT_EQ(cache.pool(0).used(), 4);
+  EXPECT_FALSE(blocks.truncate(10));
+  EXPECT_TRUE(blocks.truncate(12));
+  EXPECT_EQ(cache.pool(0).used(), 2);
+}
+
+TEST(CacheBlocks, KeptBlocksOutliveTheWindow) {
+  KvCache cache({{"window", {0}, 64, 4}}, 4);
+  CacheBlocks blocks(cache);
+  ASSERT_TRUE(blocks.reserve(40).ok());
+  blocks.release(40, 10);
+  EXPECT_EQ(cache.pool(0).used(), 3 + 1);
+  EXPECT_TRUE(blocks.truncate(10));
+}

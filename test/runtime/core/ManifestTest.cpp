@@ -1,0 +1,86 @@
+// Manifests survive a round trip, and each thing wrong with one is named.
+
+#include "runtime/core/Manifest.h"
+
+#include <gtest/gtest.h>
+
+using namespace moec;
+
+namespace {
+
+Manifest sample() {
+  Manifest manifest;
+  manifest.name = "sample";
+  manifest.versions = {{"llvm", "22.1.8"}, {"moec", "0.1.0"}};
+  manifest.options = {{"weights", "map"}};
+  manifest.architecture = "MixtralForCausalLM";
+  manifest.vocabulary = 341;
+  manifest.hidden = 40;
+  manifest.layers = 2;
+  manifest.context = 128;
+  manifest.queryTile = 8;
+  manifest.blockTokens = 32;
+  manifest.stepTokens = 512;
+  manifest.totalParameters = 1000;
+  manifest.activeParameters = 600;
+  manifest.moeLayers = {{0, 8, 2}, {1, 8, 3}};
+  manifest.cpuLevel = "avx512bf16";
+  manifest.cpuFeatures = {"avx512f", "avx512_bf16"};
+  manifest.caches = {{"attention", {0, 1}, 9216, 16}};
+  manifest.weights = {.mode = WeightsMode::Map,
+                      .pieces = {{.name = "experts.up",
+                                  .pattern = "model.layers.{l}.experts.{e}.w3.weight",
+                                  .layers = {0, 1},
+                                  .experts = 8,
+                                  .stored = "BF16",
+                                  .shape = {28, 40}}}};
+  manifest.sources = {{"model.safetensors", 77, "00ff"}};
+  manifest.modelDirectory = "/models/sample";
+  return manifest;
+}
+
+/// The message that a manifest gets after `from` was replaced by `to` in its text.
+std::string errorAfter(const std::string &from, const std::string &to) {
+  std::string text = writeManifest(sample());
+  size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  Result<Manifest> parsed = parseManifest(text.replace(at, from.size(), to));
+  return parsed.ok() ? "" : parsed.status().message;
+}
+
+TEST(Manifest, RoundTrip) {
+  std::string text = writeManifest(sample());
+  Result<Manifest> parsed = parseManifest(text);
+  ASSERT_TRUE(parsed.ok()) << parsed.status().message;
+  EXPECT_EQ(writeManifest(*parsed), text);
+  EXPECT_EQ(parsed->mostPicked(), 3);
+  EXPECT_EQ(parsed->weights.pieces[0].shape, (std::vector<int64_t>{28, 40}));
+  EXPECT_EQ(parsed->modelDirectory, "/models/sample");
+}
+
+TEST(Manifest, NamesTheField) {
+  EXPECT_EQ(errorAfter("\"hidden\":40,", ""), "manifest: no 'hidden'");
+  EXPECT_EQ(errorAfter("\"layers\":2,", "\"layers\":\"2\","),
+            "manifest: 'layers' is \"2\", wanted an integer from 1 to 1048576");
+  EXPECT_EQ(errorAfter("\"picked\":3", "\"picked\":9"),
+            "manifest: 'moe_layers[1].picked' is 9, wanted an integer from 1 to 8");
+  EXPECT_EQ(errorAfter("\"layer\":1", "\"layer\":0"),
+            "manifest: 'moe_layers[1].layer' is 0, wanted an integer from 1 to 1");
+  EXPECT_EQ(errorAfter("\"mode\":\"map\"", "\"mode\":\"heap\""),
+            "manifest: 'weights.mode' is 'heap', wanted pack, embed or map");
+  EXPECT_EQ(errorAfter("\"BF16\"", "\"BF17\""),
+            "manifest: 'weights.pieces[0].stored' names no element type: 'BF17'");
+  EXPECT_EQ(errorAfter("experts.{e}", "experts"),
+            "manifest: 'weights.pieces[0].pattern' has several experts, and neither '{e}' nor "
+            "rows_per_expert");
+  EXPECT_NE(errorAfter("\"context\":128", "\"context\":99999999999999999999"), "");
+  EXPECT_NE(errorAfter("\"bytes_per_block\":9216", "\"bytes_per_block\":-1"), "");
+  EXPECT_NE(errorAfter("\"format\":1", "\"format\":2").find("reads format 1"), std::string::npos);
+}
+
+TEST(Manifest, RefusesWhatIsNoObject) {
+  for (const char *text : {"", "[]", "null", "{}", "{\"format\":1", "\xff"})
+    EXPECT_FALSE(parseManifest(text).ok()) << text;
+}
+
+} // namespace
