@@ -9,11 +9,9 @@
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 
 #include "compiler/targets/cpu/KernelBuilder.h"
+#include "runtime/core/PackedLayout.h"
 
 namespace moec {
-
-/// Columns of a full panel of the packed layout; a matrix's last panel may be narrower.
-inline constexpr int64_t kPanelColumns = 48;
 
 /// Columns of the last panel of a matrix of N columns: N mod 48 rounded up to whole vectors; 0 if
 /// there is none.
