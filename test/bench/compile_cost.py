@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Time and memory of compiling models of true sizes to object code, and what twice the layers or experts adds.
+
+    build/python/bin/python3 test/bench/compile_cost.py [--rounds N]
+
+The directories hold headers only, so nothing is packed.
+"""
+
+import argparse
+import statistics
+import tempfile
+import pathlib
+
+from measure import FOLDER, MOEC, machine, spread, timed
+import checkpoints
+
+MODELS = {
+    "Mixtral 8x7B": checkpoints.mixtral_8x7b(),
+    "twice the layers": checkpoints.mixtral_8x7b(layers=64),
+    "twice the experts": checkpoints.mixtral_8x7b(experts=16),
+    "Qwen3-30B-A3B": checkpoints.qwen3_30b(),
+    "twice the layers ": checkpoints.qwen3_30b(layers=96),
+    "twice the experts ": checkpoints.qwen3_30b(experts=256),
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as name:
+        folder = pathlib.Path(name)
+        for number, config in enumerate(MODELS.values()):
+            checkpoints.write_headers(folder / str(number), config)
+        taken = {model: [] for model in MODELS}
+        for _ in range(rounds):  # in turns, so that a slow minute of the machine meets all of them
+            for number, model in enumerate(MODELS):
+                taken[model].append(timed(MOEC, "compile", folder / str(number), "--headers-only", "--emit=obj",
+                                          "-o", folder / "out.o"))
+    print(f"{machine()}; {rounds} rounds; least / median / most\n")
+    print("| model | seconds | against the first | MB | against the first |\n|---|---|---|---|---|")
+    base = None
+    for model, figures in taken.items():
+        seconds, peak = ([figure[i] for figure in figures] for i in (0, 1))
+        middle = statistics.median(seconds), statistics.median(peak)
+        if not model.startswith("twice"):
+            base = middle
+        change = [f"{100 * (now / then - 1):+.1f} %" if middle is not base else "" for now, then in zip(middle, base)]
+        print(f"| {model.strip()} | {spread(seconds, 2)} | {change[0]} | {spread([p / 1e6 for p in peak], 0)} | {change[1]} |")
