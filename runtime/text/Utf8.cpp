@@ -141,8 +141,12 @@ bool utf8::isSpace(char32_t value) {
 }
 
 bool utf8::isWord(char32_t value) {
-  if (value == 0x200C || value == 0x200D || (value >= 0x24B6 && value <= 0x24E9))
-    return true; // joiners, and circled letters: Alphabetic, though symbols
+  if (value == 0x200C || value == 0x200D)
+    return true; // joiners
+  // Circled and squared letters are symbols, and yet alphabetic.
+  if ((value >= 0x24B6 && value <= 0x24E9) || (value >= 0x1F130 && value <= 0x1F149) ||
+      (value >= 0x1F150 && value <= 0x1F169) || (value >= 0x1F170 && value <= 0x1F189))
+    return true;
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(value))) {
   case UTF8PROC_CATEGORY_LU:
   case UTF8PROC_CATEGORY_LL:
