@@ -80,8 +80,9 @@ Status WeightPlan::check() const {
                    static_cast<double>(weight.columns + 1) * 4;
     if (bytes > 0x1p60 || weight.offset > uint64_t(1) << 60)
       return wrong("is too large");
-    if (weight.offset < end || weight.offset % kPackedAlignment != 0)
-      return wrong("overlaps the weight before it, or is not aligned");
+    if (weight.offset != alignPacked(end))
+      return wrong(fmt::format("lies at {}, wanted {}, after the weight before it", weight.offset,
+                               alignPacked(end)));
     end = weight.offset + weight.bytes();
     int64_t rows = 0;
     for (const WeightSource &source : weight.sources) {
@@ -90,6 +91,9 @@ Status WeightPlan::check() const {
           source.rowsPerExpert < 0 || source.rowsPerExpert > kMost ||
           (source.transposed && source.rowsPerExpert == 0))
         return wrong("has a source with a number out of range");
+      if (weight.experts > 0 && source.rowsPerExpert == 0 &&
+          source.pattern.find("{e}") == std::string::npos)
+        return wrong("has a source that does not say where each expert's rows are");
       if (source.stored != DataType::F32 && source.stored != DataType::F16 &&
           source.stored != DataType::BF16)
         return wrong("has a source that is not stored as F32, F16 or BF16");

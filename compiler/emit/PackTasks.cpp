@@ -1,0 +1,266 @@
+// Cutting a plan into tasks, and carrying one out: read rows, convert, transpose.
+
+#include "compiler/emit/PackTasks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+using namespace moec;
+
+/// What a task makes at least, where the weight is large enough: long reads and writes, small
+/// buffers.
+static constexpr uint64_t kTaskBytes = 4 << 20;
+
+// Units -----------------------------------------------------------------------------------------
+
+static uint64_t storedBytes(DataType type) { return static_cast<uint64_t>(dataTypeBits(type)) / 8; }
+
+/// K as packed, in bytes: what one row takes in a panel.
+static uint64_t depthBytes(const PackedWeight &weight) {
+  uint64_t size = packedElementBytes(weight.element);
+  auto columns = static_cast<uint64_t>(weight.columns);
+  return weight.layout == PackedLayout::Panels ? panelDepth(columns, size) * size : columns * size;
+}
+
+static uint64_t unitsPerMatrix(const PackedWeight &weight) {
+  auto rows = static_cast<uint64_t>(weight.rows);
+  return weight.layout == PackedLayout::Panels ? (rows + kPanelColumns - 1) / kPanelColumns : rows;
+}
+
+/// Where a unit starts, from the start of the weight.
+static uint64_t unitOffset(const PackedWeight &weight, uint64_t unit) {
+  uint64_t perMatrix = unitsPerMatrix(weight);
+  uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
+  return unit / perMatrix * weight.matrixBytes() +
+         unit % perMatrix * rowsPerUnit * depthBytes(weight);
+}
+
+std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
+  std::vector<PackTask> tasks;
+  for (size_t index = 0; index < plan.weights.size(); ++index) {
+    const PackedWeight &weight = plan.weights[index];
+    uint64_t units = unitsPerMatrix(weight) * weight.matrices();
+    uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
+    uint64_t step = std::max<uint64_t>(1, kTaskBytes / (rowsPerUnit * depthBytes(weight)));
+    for (uint64_t unit = 0; unit < units; unit += step) {
+      uint64_t count = std::min(step, units - unit);
+      uint64_t begin = weight.offset + unitOffset(weight, unit);
+      uint64_t end = unit + count == units ? alignPacked(weight.offset + weight.bytes())
+                                           : weight.offset + unitOffset(weight, unit + count);
+      tasks.push_back({static_cast<uint32_t>(index), unit, count, begin, end - begin});
+    }
+  }
+  return tasks;
+}
+
+// Sources ---------------------------------------------------------------------------------------
+
+/// The tensor of a source for one matrix of the stack.
+static std::string tensorName(const PackedWeight &weight, const WeightSource &source,
+                              uint64_t matrix) {
+  uint64_t experts = weight.experts ? static_cast<uint64_t>(weight.experts) : 1;
+  int64_t layer = weight.layers.empty() ? 0 : weight.layers[matrix / experts];
+  return expandPattern(source.pattern, layer, static_cast<int64_t>(matrix % experts));
+}
+
+/// The expert whose part of the tensor is meant; 0 where it has a tensor of its own.
+static uint64_t expertInTensor(const PackedWeight &weight, const WeightSource &source,
+                               uint64_t matrix) {
+  bool shared = weight.experts > 0 && source.pattern.find("{e}") == std::string::npos;
+  return shared ? matrix % static_cast<uint64_t>(weight.experts) : 0;
+}
+
+Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const WeightPlan &plan) {
+  PackSources opened;
+  opened.tensors = &checkpoint;
+  for (const CheckpointFile &shard : checkpoint.files()) {
+    Result<File> file = File::open(shard.path);
+    if (!file.ok())
+      return file.status();
+    if (file->size() != shard.bytes)
+      return Status{Code::Model, fmt::format("{}: holds {} bytes now, and held {} a moment ago",
+                                             shard.path, file->size(), shard.bytes)};
+    opened.files.push_back(std::move(*file));
+  }
+  for (const PackedWeight &weight : plan.weights)
+    for (const WeightSource &source : weight.sources)
+      for (uint64_t matrix = 0; matrix < weight.matrices(); ++matrix) {
+        std::string name = tensorName(weight, source, matrix);
+        const CheckpointTensor *tensor = checkpoint.find(name);
+        if (!tensor)
+          return Status{Code::Model,
+                        fmt::format("{}: tensor `{}` is missing, which `{}` is made of",
+                                    checkpoint.directory(), name, weight.name)};
+        if (tensor->type != source.stored)
+          return Status{Code::Model,
+                        fmt::format("{}: tensor `{}` is {}, wanted {}",
+                                    checkpoint.files()[tensor->file].path, name,
+                                    dataTypeName(tensor->type), dataTypeName(source.stored))};
+        auto columns = static_cast<uint64_t>(weight.columns);
+        auto perExpert = static_cast<uint64_t>(source.rowsPerExpert);
+        uint64_t expert = expertInTensor(weight, source, matrix);
+        uint64_t last =
+            static_cast<uint64_t>(source.firstRow) +
+            static_cast<uint64_t>(source.rows - 1) * static_cast<uint64_t>(source.rowStep);
+        uint64_t elements = tensor->bytes / storedBytes(tensor->type);
+        bool fits = source.transposed
+                        ? last < perExpert && elements % (columns * perExpert) == 0 &&
+                              expert < elements / (columns * perExpert)
+                        : elements % columns == 0 && expert * perExpert + last < elements / columns;
+        if (!fits)
+          return Status{Code::Model,
+                        fmt::format("{}: tensor `{}` of shape {} does not hold the {} rows of {} "
+                                    "elements that `{}` takes from it",
+                                    checkpoint.files()[tensor->file].path, name,
+                                    shapeText(tensor->shape), source.rows, columns, weight.name)};
+      }
+  return opened;
+}
+
+// Work ------------------------------------------------------------------------------------------
+
+/// The most bytes of stored rows that a task has in memory at a time: those of one matrix.
+static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
+  uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
+  uint64_t rows = std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit,
+                           static_cast<uint64_t>(weight.rows));
+  uint64_t most = 0;
+  for (const WeightSource &source : weight.sources)
+    most = std::max(most, storedBytes(source.stored) *
+                              (source.transposed ? 2 : static_cast<uint64_t>(source.rowStep)));
+  return rows * static_cast<uint64_t>(weight.columns) * most;
+}
+
+uint64_t PackWorker::memoryFor(const WeightPlan &plan, const PackTask &task) {
+  const PackedWeight &weight = plan.weights[task.weight];
+  return task.bytes + inputBytes(weight, task) + (kPanelColumns + 1) * depthBytes(weight);
+}
+
+Status PackWorker::loadPiece(const PackedWeight &weight, const WeightSource &source,
+                             uint64_t matrix, uint64_t first, uint64_t count) {
+  const CheckpointTensor *tensor = sources.checkpoint().find(tensorName(weight, source, matrix));
+  const File &file = sources.file(tensor->file);
+  auto columns = static_cast<uint64_t>(weight.columns);
+  auto step = static_cast<uint64_t>(source.rowStep);
+  uint64_t perExpert = static_cast<uint64_t>(source.rowsPerExpert);
+  uint64_t expert = expertInTensor(weight, source, matrix);
+  uint64_t size = storedBytes(source.stored);
+  uint64_t begin = static_cast<uint64_t>(source.firstRow) + first * step;
+  uint64_t span = (count - 1) * step + 1; // rows from the first to the last
+
+  if (!source.transposed) {
+    std::span<uint8_t> room(in.data() + used, span * columns * size);
+    used += room.size();
+    uint64_t row = expert * perExpert + begin;
+    if (Status status = file.readAt(tensor->offset + row * columns * size, room); !status.ok())
+      return status;
+    for (uint64_t n = 0; n < count; ++n)
+      rows.push_back({room.data() + n * step * columns * size, source.stored});
+    return {};
+  }
+
+  // Stored [K, perExpert]: fetch the columns that are our rows, and turn them.
+  strip.resize(columns * span * size);
+  uint64_t base = tensor->offset + expert * columns * perExpert * size;
+  if (span == perExpert) {
+    if (Status status = file.readAt(base, strip); !status.ok())
+      return status;
+  } else {
+    for (uint64_t k = 0; k < columns; ++k)
+      if (Status status = file.readAt(base + (k * perExpert + begin) * size,
+                                      {strip.data() + k * span * size, span * size});
+          !status.ok())
+        return status;
+  }
+  uint8_t *to = in.data() + used;
+  used += count * columns * size;
+  for (uint64_t n = 0; n < count; ++n) {
+    uint8_t *row = to + n * columns * size;
+    for (uint64_t k = 0; k < columns; ++k)
+      std::memcpy(row + k * size, strip.data() + (k * span + n * step) * size, size);
+    rows.push_back({row, source.stored});
+  }
+  return {};
+}
+
+Status PackWorker::loadRows(const PackedWeight &weight, uint64_t matrix, uint64_t first,
+                            uint64_t count) {
+  rows.clear();
+  used = 0;
+  uint64_t begin = 0; // of the source, among the matrix's rows
+  for (const WeightSource &source : weight.sources) {
+    uint64_t end = begin + static_cast<uint64_t>(source.rows);
+    uint64_t from = std::max(first, begin), to = std::min(first + count, end);
+    if (from < to)
+      if (Status status = loadPiece(weight, source, matrix, from - begin, to - from); !status.ok())
+        return status;
+    begin = end;
+  }
+  return {};
+}
+
+void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
+                             uint8_t *to) {
+  uint64_t depth = depthBytes(weight);
+  auto columns = static_cast<size_t>(weight.columns);
+  uint64_t size = packedElementBytes(weight.element);
+  const uint8_t *pointers[kPanelColumns];
+  uint8_t *zeros = staging.data() + kPanelColumns * depth;
+  for (uint64_t n = 0; n < width; ++n) {
+    if (n >= panel.size()) {
+      pointers[n] = zeros;
+    } else if (columns * size == depth && isSameElement(panel[n].stored, weight.element)) {
+      pointers[n] = panel[n].data;
+    } else {
+      uint8_t *row = staging.data() + n * depth;
+      lost |= convertElements(panel[n].data, panel[n].stored, row, weight.element, columns);
+      std::memset(row + columns * size, 0, depth - columns * size);
+      pointers[n] = row;
+    }
+  }
+  transposeWords(pointers, width, depth / 4, to);
+}
+
+Status PackWorker::run(const PackTask &task) {
+  const PackedWeight &weight = plan.weights[task.weight];
+  bool panels = weight.layout == PackedLayout::Panels;
+  uint64_t perMatrix = unitsPerMatrix(weight);
+  uint64_t rowsPerUnit = panels ? kPanelColumns : 1;
+  uint64_t depth = depthBytes(weight);
+  lost = {};
+  if (out.size() < task.bytes)
+    out.resize(task.bytes);
+  if (uint64_t bytes = inputBytes(weight, task); in.size() < bytes)
+    in.resize(bytes);
+  if (panels)
+    staging.assign((kPanelColumns + 1) * depth, 0);
+
+  uint64_t written = 0;
+  for (uint64_t unit = task.firstUnit; unit < task.firstUnit + task.units;) {
+    uint64_t matrix = unit / perMatrix, within = unit % perMatrix;
+    uint64_t count = std::min(perMatrix - within, task.firstUnit + task.units - unit);
+    uint64_t first = within * rowsPerUnit;
+    uint64_t last = std::min((within + count) * rowsPerUnit, static_cast<uint64_t>(weight.rows));
+    if (Status status = loadRows(weight, matrix, first, last - first); !status.ok())
+      return status;
+    if (panels) {
+      for (uint64_t begin = 0; begin < rows.size(); begin += kPanelColumns) {
+        uint64_t here = std::min<uint64_t>(kPanelColumns, rows.size() - begin);
+        uint64_t width = roundUpTo(here, kPanelLanes);
+        layOutPanel(weight, std::span(rows).subspan(begin, here), width, out.data() + written);
+        written += width * depth;
+      }
+    } else {
+      for (const Row &row : rows) {
+        lost |= convertElements(row.data, row.stored, out.data() + written, weight.element,
+                                static_cast<size_t>(weight.columns));
+        written += depth;
+      }
+    }
+    unit += count;
+  }
+  std::memset(out.data() + written, 0, task.bytes - written);
+  return {};
+}

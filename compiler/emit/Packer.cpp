@@ -1,0 +1,314 @@
+// Threads that take tasks in order, and the file around what they make.
+
+#include "compiler/emit/Packer.h"
+
+#include "compiler/emit/PackTasks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <sched.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace moec;
+
+Result<std::vector<SourceDigest>> moec::digestSources(const Checkpoint &checkpoint) {
+  std::vector<SourceDigest> digests;
+  for (const CheckpointFile &shard : checkpoint.files()) {
+    Result<File> file = File::open(shard.path);
+    if (!file.ok())
+      return file.status();
+    Result<Digest> digest = sampleDigest(*file, shard.dataStart);
+    if (!digest.ok())
+      return digest.status();
+    digests.push_back({shard.name, file->size(), *digest});
+  }
+  return digests;
+}
+
+uint64_t moec::packedFileBytes(const WeightPlan &plan) {
+  PackedHeader header;
+  header.blobBytes = plan.totalBytes();
+  header.chunks = makePackTasks(plan).size();
+  return header.fileBytes();
+}
+
+// Change of the sources -------------------------------------------------------------------------
+
+namespace {
+
+/// What the system changes whenever a file's bytes are: with it, a file that was written to, or
+/// replaced, is told from one that was not.
+struct Stamp {
+  ino_t inode = 0;
+  int64_t size = 0;
+  timespec changed = {};
+
+  bool operator==(const Stamp &other) const {
+    return inode == other.inode && size == other.size && changed.tv_sec == other.changed.tv_sec &&
+           changed.tv_nsec == other.changed.tv_nsec;
+  }
+};
+
+} // namespace
+
+static bool isBefore(const timespec &a, const timespec &b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+static Stamp stampOf(const std::string &path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0)
+    return {};
+  return {info.st_ino, info.st_size, info.st_ctim};
+}
+
+static std::vector<Stamp> stampsOf(const Checkpoint &checkpoint) {
+  std::vector<Stamp> stamps;
+  for (const CheckpointFile &shard : checkpoint.files())
+    stamps.push_back(stampOf(shard.path));
+  return stamps;
+}
+
+static Status checkUnchanged(const Checkpoint &checkpoint, const std::vector<Stamp> &before) {
+  std::vector<Stamp> after = stampsOf(checkpoint);
+  for (size_t index = 0; index < before.size(); ++index)
+    if (!(before[index] == after[index]))
+      return {Code::Model, fmt::format("{}: changed while it was read; compile the model again",
+                                       checkpoint.files()[index].path)};
+  return {};
+}
+
+/// Whether the file at `path` is what packing would make. Digests alone would miss a change between
+/// the sampled blocks, so a source that the system touched after the file was written counts as
+/// changed.
+static bool isReusable(const std::string &path, const PackedHeader &wanted,
+                       const std::vector<Stamp> &stamps) {
+  Result<File> file = File::open(path);
+  if (!file.ok())
+    return false;
+  Result<PackedHeader> header = PackedHeader::read(*file);
+  if (!header.ok() || header->plan != wanted.plan || header->sources != wanted.sources ||
+      header->blobBytes != wanted.blobBytes || header->chunks != wanted.chunks)
+    return false;
+  struct stat info;
+  if (fstat(file->fd(), &info) != 0)
+    return false;
+  return std::all_of(stamps.begin(), stamps.end(),
+                     [&](const Stamp &stamp) { return isBefore(stamp.changed, info.st_mtim); });
+}
+
+// Threads ---------------------------------------------------------------------------------------
+
+static unsigned usableCpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0)
+    return 1;
+  return std::max(1u, static_cast<unsigned>(CPU_COUNT(&set)));
+}
+
+/// Twice the CPUs, since a thread that waits for a read needs none; fewer where buffers would take
+/// too much.
+static unsigned threadCount(const WeightPlan &plan, const std::vector<PackTask> &tasks,
+                            const PackOptions &options) {
+  uint64_t memory = 1;
+  for (const PackTask &task : tasks)
+    memory = std::max(memory, PackWorker::memoryFor(plan, task));
+  uint64_t most = options.threads ? options.threads : std::min(16u, 2 * usableCpus());
+  most = std::min<uint64_t>(most, std::max<uint64_t>(1, options.memoryBytes / memory));
+  return static_cast<unsigned>(std::clamp<uint64_t>(tasks.size(), 1, most));
+}
+
+/// Runs all tasks; fills in `report`'s chunks and losses.
+static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
+                       const std::vector<PackTask> &tasks, const PackSink &sink,
+                       const PackOptions &options, PackReport &report) {
+  Result<PackSources> sources = PackSources::open(checkpoint, plan);
+  if (!sources.ok())
+    return sources.status();
+  report.chunks.resize(tasks.size());
+  std::vector<ConversionLoss> losses(plan.weights.size());
+  std::atomic<size_t> next{0};
+  std::mutex mutex; // guards what follows, and `losses`
+  Status failure;
+  uint64_t done = 0, total = plan.totalBytes();
+
+  auto work = [&] {
+    PackWorker worker(plan, *sources);
+    for (size_t index = next++; index < tasks.size(); index = next++) {
+      const PackTask &task = tasks[index];
+      Status status = worker.run(task);
+      if (status.ok()) {
+        std::span<const uint8_t> bytes = worker.output(task);
+        Hasher hasher;
+        hasher.add(bytes);
+        report.chunks[index] = {task.bytes, hasher.finish()};
+        status = sink(task.offset, bytes);
+      }
+      std::lock_guard lock(mutex);
+      if (!status.ok()) {
+        if (failure.ok())
+          failure = std::move(status);
+        next = tasks.size();
+        return;
+      }
+      losses[task.weight] |= worker.loss();
+      done += task.bytes;
+      if (options.progress)
+        options.progress(done, total);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned index = 1; index < threadCount(plan, tasks, options); ++index)
+    threads.emplace_back(work);
+  work();
+  for (std::thread &thread : threads)
+    thread.join();
+
+  for (size_t index = 0; index < losses.size(); ++index)
+    if (losses[index].inexact || losses[index].overflow)
+      report.lossy.push_back(
+          {plan.weights[index].name, plan.weights[index].element, losses[index].overflow});
+  return failure;
+}
+
+// Entry points ----------------------------------------------------------------------------------
+
+/// What every way of packing does first.
+static Status prepare(const Checkpoint &checkpoint, const WeightPlan &plan, PackedHeader &header) {
+  if (Status status = plan.check(); !status.ok())
+    return status;
+  if (checkpoint.headersOnly())
+    return {Code::Usage,
+            fmt::format("{}: opened for its headers only, there are no weights to pack",
+                        checkpoint.directory())};
+  Result<std::vector<SourceDigest>> sources = digestSources(checkpoint);
+  if (!sources.ok())
+    return sources.status();
+  header.blobBytes = plan.totalBytes();
+  header.plan = plan.digest();
+  header.sources = packSourcesDigest(*sources);
+  return {};
+}
+
+Result<PackReport> moec::packToSink(const Checkpoint &checkpoint, const WeightPlan &plan,
+                                    const PackSink &sink, const PackOptions &options) {
+  std::vector<Stamp> stamps = stampsOf(checkpoint);
+  PackedHeader header;
+  if (Status status = prepare(checkpoint, plan, header); !status.ok())
+    return status;
+  PackReport report;
+  report.bytes = header.blobBytes;
+  report.digest = packedWeightsDigest(header.plan, header.sources);
+  if (Status status = runTasks(checkpoint, plan, makePackTasks(plan), sink, options, report);
+      !status.ok())
+    return status;
+  if (Status status = checkUnchanged(checkpoint, stamps); !status.ok())
+    return status;
+  return report;
+}
+
+/// Starts writing what was just handed to the system, so that the disk is busy from the first chunk
+/// on.
+static void startWriting(int fd, uint64_t offset, uint64_t bytes) {
+  sync_file_range(fd, static_cast<off64_t>(offset), static_cast<off64_t>(bytes),
+                  SYNC_FILE_RANGE_WRITE);
+}
+
+Result<PackReport> moec::packToDescriptor(const Checkpoint &checkpoint, const WeightPlan &plan,
+                                          int fd, uint64_t offset, const std::string &name,
+                                          const PackOptions &options) {
+  auto write = [&](uint64_t at, std::span<const uint8_t> bytes) -> Status {
+    uint64_t place = offset + at;
+    while (!bytes.empty()) {
+      ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(place));
+      if (count < 0 && errno == EINTR)
+        continue;
+      if (count < 0)
+        return {errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? Code::Resource : Code::Usage,
+                fmt::format("{}: cannot be written: {}", name, std::strerror(errno))};
+      bytes = bytes.subspan(static_cast<size_t>(count));
+      place += static_cast<uint64_t>(count);
+    }
+    startWriting(fd, offset + at, place - offset - at);
+    return {};
+  };
+  return packToSink(checkpoint, plan, write, options);
+}
+
+static std::string sizeText(uint64_t bytes) {
+  constexpr double kGiga = 1e9, kMega = 1e6;
+  auto number = static_cast<double>(bytes);
+  if (number >= kGiga)
+    return fmt::format("{:.1f} GB", number / kGiga);
+  return number >= kMega ? fmt::format("{:.1f} MB", number / kMega)
+                         : fmt::format("{} bytes", bytes);
+}
+
+/// Says what else to do where the disk is full.
+static Status nameMap(Status status) {
+  if (status.code == Code::Resource)
+    status.message +=
+        "; free some space, or use --weights=map, which leaves the weights where they are";
+  return status;
+}
+
+Result<PackReport> moec::packToFile(const Checkpoint &checkpoint, const WeightPlan &plan,
+                                    const std::string &path, const PackOptions &options) {
+  std::vector<Stamp> stamps = stampsOf(checkpoint);
+  PackedHeader header;
+  if (Status status = prepare(checkpoint, plan, header); !status.ok())
+    return status;
+  std::vector<PackTask> tasks = makePackTasks(plan);
+  header.chunks = tasks.size();
+  PackReport report;
+  report.bytes = header.blobBytes;
+  report.digest = packedWeightsDigest(header.plan, header.sources);
+  if (isReusable(path, header, stamps)) {
+    report.reused = true;
+    if (options.progress)
+      options.progress(report.bytes, report.bytes);
+    return report;
+  }
+
+  Result<uint64_t> free = freeDiskBytes(path);
+  if (!free.ok())
+    return free.status();
+  if (*free < header.fileBytes())
+    return nameMap({Code::Resource, fmt::format("{}: needs {}, and its disk has {} free", path,
+                                                sizeText(header.fileBytes()), sizeText(*free))});
+  Result<AtomicFile> file = AtomicFile::create(path);
+  if (!file.ok())
+    return file.status();
+  if (Status status = file->reserve(header.fileBytes()); !status.ok())
+    return nameMap(std::move(status));
+
+  auto write = [&](uint64_t offset, std::span<const uint8_t> bytes) {
+    Status status = file->writeAt(kPackedHeaderBytes + offset, bytes);
+    if (status.ok())
+      startWriting(file->fd(), kPackedHeaderBytes + offset, bytes.size());
+    return status;
+  };
+  if (Status status = runTasks(checkpoint, plan, tasks, write, options, report); !status.ok())
+    return nameMap(std::move(status));
+  std::vector<uint8_t> table = packedChunkTable(report.chunks);
+  Hasher hasher;
+  hasher.add(table);
+  header.table = hasher.finish();
+  if (Status status = file->writeAt(kPackedHeaderBytes + header.blobBytes, table); !status.ok())
+    return nameMap(std::move(status));
+  if (Status status = file->writeAt(0, header.bytes()); !status.ok())
+    return nameMap(std::move(status));
+  if (Status status = checkUnchanged(checkpoint, stamps); !status.ok())
+    return status;
+  if (Status status = file->commit(); !status.ok())
+    return nameMap(std::move(status));
+  return report;
+}
