@@ -1,0 +1,48 @@
+// Chat templates: the face of the template parser and interpreter.
+
+#include "runtime/text/ChatTemplate.h"
+
+#include "runtime/text/JinjaInterpreter.h"
+#include "runtime/text/JinjaParser.h"
+
+#include <nlohmann/json.hpp>
+
+using namespace moec;
+
+struct moec::jinja::ParsedTemplate {
+  Body body;
+};
+
+ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::ParsedTemplate> parsed)
+    : parsed(std::move(parsed)) {}
+
+Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
+  Result<jinja::Body> body = jinja::parse(source);
+  if (!body.ok())
+    return body.status();
+  return ChatTemplate(
+      std::make_shared<const jinja::ParsedTemplate>(jinja::ParsedTemplate{std::move(*body)}));
+}
+
+Result<std::string> ChatTemplate::render(const nlohmann::ordered_json &messages,
+                                         const nlohmann::ordered_json &tools,
+                                         const nlohmann::ordered_json &variables,
+                                         const std::tm &now) const {
+  jinja::Run run(jinja::Limits{});
+  std::map<std::string_view, jinja::Value> values;
+  values["documents"] = jinja::None{};
+  values["add_generation_prompt"] = false;
+  if (variables.is_object())
+    for (auto it = variables.begin(); it != variables.end(); ++it)
+      values[it.key()] = run.fromJson(it.value());
+  values["messages"] = run.fromJson(messages);
+  values["tools"] = run.fromJson(tools);
+  std::string text;
+  if (!run.failed()) {
+    jinja::Interpreter interpreter(run, now);
+    text = interpreter.render(parsed->body, std::move(values));
+  }
+  if (run.failed())
+    return run.status();
+  return text;
+}
