@@ -1,0 +1,32 @@
+// The commands of a compiled program.
+
+#ifndef MOEC_RUNTIME_PROGRAM_COMMANDS_H
+#define MOEC_RUNTIME_PROGRAM_COMMANDS_H
+
+#include "runtime/core/Model.h"
+#include "runtime/core/Result.h"
+#include "runtime/program/Options.h"
+
+namespace moec {
+
+/// Answers one prompt on standard output.
+Status runGenerate(const GenerateOptions &options);
+
+/// Talks until the input ends or Ctrl-C is pressed at the prompt (Code::Interrupted).
+Status runChat(const ChatOptions &options);
+
+/// Writes logits, and on request routing and greedy tokens, of the sequences of a safetensors file.
+Status runEval(const EvalOptions &options);
+
+/// Times prompts and generation, beside what this machine can do.
+Status runBench(const BenchOptions &options);
+
+/// Tells what the program is made of.
+Status runInspect(const InspectOptions &options);
+
+/// The model, as a command's options want it.
+Result<std::unique_ptr<Model>> openModel(const OpenOptions &options);
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_PROGRAM_COMMANDS_H

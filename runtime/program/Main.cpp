@@ -1,0 +1,73 @@
+// A compiled program starts here: it takes its arguments apart and runs one command.
+
+#include "runtime/core/File.h"
+#include "runtime/program/CommandLine.h"
+#include "runtime/program/Commands.h"
+#include "runtime/program/Output.h"
+
+#include <csignal>
+#include <new>
+#include <unistd.h>
+
+namespace moec {
+
+Result<std::unique_ptr<Model>> openModel(const OpenOptions &options) {
+  ModelOptions model;
+  model.weights.file = options.weightsFile;
+  model.weights.directory = options.modelDirectory;
+  model.threads = options.threads;
+  model.context = options.context;
+  return Model::open(model);
+}
+
+/// Ends the process from a place that cannot clean up.
+template <size_t N> [[noreturn]] static void endNow(const char (&message)[N], Code code) {
+  removeOutputs();
+  ssize_t ignored = write(STDERR_FILENO, message, N - 1);
+  static_cast<void>(ignored);
+  _exit(static_cast<int>(code));
+}
+
+static void onMissingPage(int) {
+  endNow("error: a mapped file became shorter or unreadable while it was in use\n", Code::Mismatch);
+}
+
+static void onNoMemory() { endNow("error: out of memory\n", Code::Resource); }
+
+static Status runCommand(const CommandLine &line) {
+  switch (line.command) {
+  case Command::Help:
+    return writeOutput(line.help);
+  case Command::Generate:
+    break;
+  case Command::Chat:
+    break;
+  case Command::Eval:
+    return runEval(line.eval);
+  case Command::Bench:
+    break;
+  case Command::Inspect:
+    break;
+  }
+  return {Code::Internal, "a command that nobody runs"};
+}
+
+} // namespace moec
+
+int main(int argc, char **argv) {
+  using namespace moec;
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGBUS, onMissingPage);
+  std::set_new_handler(onNoMemory);
+  removeOutputsOnInterrupt();
+  std::string name = argc > 0 ? argv[0] : "";
+  name = name.substr(name.rfind('/') + 1);
+  setProgramName(name);
+  Result<CommandLine> line = parseCommandLine(name, {argv + (argc > 0), argv + argc});
+  Status status = line.ok() ? runCommand(*line) : line.status();
+  if (status.ok() || outputClosed())
+    return 0;
+  if (status.code != Code::Interrupted)
+    writeMessage("error: " + status.message);
+  return static_cast<int>(status.code);
+}

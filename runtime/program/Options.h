@@ -1,0 +1,95 @@
+// What the commands of a compiled program can be told.
+
+#ifndef MOEC_RUNTIME_PROGRAM_OPTIONS_H
+#define MOEC_RUNTIME_PROGRAM_OPTIONS_H
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moec {
+
+/// How any command opens the model; zero and empty ask for the default.
+struct OpenOptions {
+  std::string weightsFile;
+  std::string modelDirectory;
+  int64_t threads = 0;
+  int64_t context = 0;
+};
+
+/// How tokens are chosen; what is not set comes from the model's generation defaults.
+struct SamplingOptions {
+  bool greedy = false;
+  std::optional<double> temperature, topP, minP, repetitionPenalty, presencePenalty;
+  std::optional<int64_t> topK, maxTokens;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> stops;
+  std::vector<std::pair<int32_t, double>> logitBias;
+};
+
+/// How a prompt is made of what the user said.
+struct PromptOptions {
+  std::optional<std::string> system;
+  std::vector<std::pair<std::string, std::string>> templateArguments;
+  std::string templateFile;
+};
+
+struct GenerateOptions {
+  OpenOptions open;
+  SamplingOptions sampling;
+  PromptOptions prompt;
+  std::optional<std::string> text; ///< "-" reads standard input
+  std::string file;
+  bool raw = false;
+  bool json = false;
+};
+
+struct ChatOptions {
+  OpenOptions open;
+  SamplingOptions sampling;
+  PromptOptions prompt;
+};
+
+struct EvalOptions {
+  OpenOptions open;
+  std::string input, output;
+  int64_t greedy = 0;
+  int64_t chunk = 0;
+  bool routing = false;
+  bool batch = false;
+};
+
+struct BenchOptions {
+  OpenOptions open;
+  std::vector<int64_t> prompts;   ///< prompt lengths to time
+  std::vector<int64_t> generated; ///< numbers of generated tokens to time
+  int64_t depth = 0;              ///< tokens in the cache before
+  int64_t repetitions = 5;
+  bool json = false;
+};
+
+struct InspectOptions {
+  OpenOptions open;
+  bool json = false;
+  bool verify = false;
+  bool licenses = false;
+};
+
+enum class Command { Help, Generate, Chat, Eval, Bench, Inspect };
+
+/// A command line, taken apart.
+struct CommandLine {
+  Command command = Command::Help;
+  std::string help; ///< what to print where help was asked for
+  GenerateOptions generate;
+  ChatOptions chat;
+  EvalOptions eval;
+  BenchOptions bench;
+  InspectOptions inspect;
+};
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_PROGRAM_OPTIONS_H

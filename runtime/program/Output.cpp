@@ -1,0 +1,45 @@
+// Unbuffered writes; whoever writes much collects it first.
+
+#include "runtime/program/Output.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <unistd.h>
+
+namespace moec {
+
+static bool closed = false;
+static std::string programName = "moec";
+
+/// False with errno set where not all was written.
+static bool writeAll(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t written = write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written < 0)
+      return false;
+    text.remove_prefix(written);
+  }
+  return true;
+}
+
+Status writeOutput(std::string_view text) {
+  if (writeAll(STDOUT_FILENO, text))
+    return {};
+  closed = errno == EPIPE;
+  return {Code::Usage, fmt::format("cannot write to standard output: {}", strerror(errno))};
+}
+
+bool outputClosed() { return closed; }
+
+void writeMessage(std::string_view text) {
+  writeAll(STDERR_FILENO, fmt::format("{}: {}\n", programName, text));
+}
+
+void setProgramName(std::string_view name) { programName = name; }
+
+} // namespace moec

@@ -1,0 +1,24 @@
+// Text for standard output and messages for standard error.
+
+#ifndef MOEC_RUNTIME_PROGRAM_OUTPUT_H
+#define MOEC_RUNTIME_PROGRAM_OUTPUT_H
+
+#include "runtime/core/Result.h"
+
+#include <string_view>
+
+namespace moec {
+
+/// Writes to standard output at once. A closed pipe is a failure that `outputClosed` tells apart:
+/// the program then ends quietly.
+Status writeOutput(std::string_view text);
+bool outputClosed();
+
+/// Writes one line to standard error, after the program's name.
+void writeMessage(std::string_view text);
+/// What `writeMessage` puts in front.
+void setProgramName(std::string_view name);
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_PROGRAM_OUTPUT_H

@@ -1,0 +1,27 @@
+// Runs a program and keeps what it says.
+
+#ifndef MOEC_TEST_RUNTIME_PROGRAM_RUN_PROGRAM_H
+#define MOEC_TEST_RUNTIME_PROGRAM_RUN_PROGRAM_H
+
+#include <string>
+#include <vector>
+
+namespace moec {
+
+struct Ran {
+  int status = -1; ///< exit status; 128 plus the signal where one ended it
+  std::string output, errors;
+};
+
+/// Runs the toy model with `arguments`; `input` is its standard input.
+Ran runFake(const std::vector<std::string> &arguments, const std::string &input = "");
+
+/// A new folder that is removed with the process.
+std::string temporaryFolder();
+
+std::string readAll(const std::string &path);
+void writeAll(const std::string &path, const std::string &text);
+
+} // namespace moec
+
+#endif // MOEC_TEST_RUNTIME_PROGRAM_RUN_PROGRAM_H
