@@ -2,6 +2,8 @@
 
 #include "compiler/emit/PackTasks.h"
 
+#include "runtime/core/TensorPattern.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -253,10 +255,17 @@ Status PackWorker::run(const PackTask &task) {
         written += width * depth;
       }
     } else {
-      for (const Row &row : rows) {
+      // Rows that follow one another in memory are converted in one go: vectors come as rows of one
+      // element.
+      for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+        const Row &row = rows[begin];
+        uint64_t bytes = static_cast<uint64_t>(weight.columns) * storedBytes(row.stored);
+        for (end = begin + 1; end < rows.size() && rows[end].stored == row.stored &&
+                              rows[end].data == row.data + (end - begin) * bytes;)
+          ++end;
         lost |= convertElements(row.data, row.stored, out.data() + written, weight.element,
-                                static_cast<size_t>(weight.columns));
-        written += depth;
+                                (end - begin) * static_cast<size_t>(weight.columns));
+        written += (end - begin) * depth;
       }
     }
     unit += count;

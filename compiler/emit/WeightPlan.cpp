@@ -80,9 +80,10 @@ Status WeightPlan::check() const {
                    static_cast<double>(weight.columns + 1) * 4;
     if (bytes > 0x1p60 || weight.offset > uint64_t(1) << 60)
       return wrong("is too large");
-    if (weight.offset != alignPacked(end))
-      return wrong(fmt::format("lies at {}, wanted {}, after the weight before it", weight.offset,
-                               alignPacked(end)));
+    if (auto wanted = static_cast<uint64_t>(alignPacked(static_cast<int64_t>(end)));
+        weight.offset != wanted)
+      return wrong(
+          fmt::format("lies at {}, wanted {}, after the weight before it", weight.offset, wanted));
     end = weight.offset + weight.bytes();
     int64_t rows = 0;
     for (const WeightSource &source : weight.sources) {

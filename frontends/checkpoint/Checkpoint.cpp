@@ -3,6 +3,7 @@
 #include "frontends/checkpoint/Checkpoint.h"
 
 #include "runtime/core/Json.h"
+#include "runtime/core/TensorPattern.h"
 
 #include <fmt/format.h>
 
@@ -192,20 +193,6 @@ Result<const CheckpointTensor *> Checkpoint::require(std::string_view name,
 }
 
 // Families --------------------------------------------------------------------------------------
-
-std::string moec::expandPattern(std::string_view pattern, int64_t layer, int64_t expert) {
-  std::string name;
-  for (size_t index = 0; index < pattern.size(); ++index) {
-    std::string_view rest = pattern.substr(index);
-    if (rest.starts_with("{l}") || rest.starts_with("{e}")) {
-      name += std::to_string(rest[1] == 'l' ? layer : expert);
-      index += 2;
-    } else {
-      name += rest.front();
-    }
-  }
-  return name;
-}
 
 /// Calls `visit` with each name of the family until it fails.
 template <typename Visitor> static Status forEachName(const TensorFamily &family, Visitor visit) {

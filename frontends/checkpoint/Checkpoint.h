@@ -73,9 +73,6 @@ struct TensorFamily {
   std::vector<int64_t> shape;  ///< of each tensor
 };
 
-/// `pattern` with its `{l}` and `{e}` replaced.
-std::string expandPattern(std::string_view pattern, int64_t layer, int64_t expert);
-
 /// Keeps count of the tensors that an architecture reads, so that none is forgotten silently.
 class TensorClaims {
 public:

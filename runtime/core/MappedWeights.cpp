@@ -1,0 +1,141 @@
+// From the manifest's pieces to addresses in mapped files.
+
+#include "runtime/core/MappedWeights.h"
+
+#include "runtime/core/Digest.h"
+#include "runtime/core/Safetensors.h"
+#include "runtime/core/TensorPattern.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+using namespace moec;
+
+namespace {
+
+/// A tensor, and where it lies in memory.
+struct Place {
+  const SafetensorsTensor *tensor = nullptr;
+  const uint8_t *data = nullptr;
+  const std::string *path = nullptr;
+};
+
+} // namespace
+
+/// Opens one source, and checks that it is what the program was compiled from.
+static Result<File> openSource(const ManifestSource &source, const std::string &directory,
+                               bool followLinks) {
+  auto mismatch = [&](const std::string &why) {
+    return Status{Code::Mismatch,
+                  fmt::format("{}; name the model that this program was compiled from with "
+                              "--model-dir, or compile again",
+                              why)};
+  };
+  Result<std::string> path = resolveInside(directory, source.path, followLinks);
+  if (!path.ok())
+    return mismatch(path.status().message);
+  Result<File> file = File::open(*path, Code::Mismatch);
+  if (!file.ok())
+    return file.status();
+  if (file->size() != source.bytes)
+    return mismatch(fmt::format("{}/{}: holds {} bytes, {} when the program was compiled",
+                                directory, source.path, file->size(), source.bytes));
+  return file;
+}
+
+Result<MappedWeights> MappedWeights::open(std::span<const ManifestPiece> pieces,
+                                          std::span<const ManifestSource> sources,
+                                          const std::string &directory, bool followLinks) {
+  MappedWeights weights;
+  std::vector<SafetensorsHeader> headers;
+  headers.reserve(sources.size()); // places point into them
+  weights.names.reserve(sources.size());
+  std::unordered_map<std::string_view, Place> places;
+
+  for (const ManifestSource &source : sources) {
+    Result<File> file = openSource(source, directory, followLinks);
+    if (!file.ok())
+      return file.status();
+    Result<SafetensorsHeader> header = SafetensorsHeader::read(*file);
+    if (!header.ok())
+      return Status{Code::Mismatch, header.status().message};
+    Result<Digest> digest = sampleDigest(*file, header->dataStart());
+    if (!digest.ok())
+      return digest.status();
+    if (digestText(*digest) != source.digest)
+      return Status{Code::Mismatch,
+                    fmt::format("{}/{}: was changed after the program was compiled; "
+                                "compile the model again",
+                                directory, source.path)};
+    Result<MappedFile> mapped = MappedFile::map(*file);
+    if (!mapped.ok())
+      return mapped.status();
+    headers.push_back(std::move(*header));
+    weights.names.push_back(file->path());
+    for (const SafetensorsTensor &tensor : headers.back().tensors())
+      places.emplace(tensor.name,
+                     Place{&tensor, mapped->data() + headers.back().dataStart() + tensor.begin,
+                           &weights.names.back()});
+    weights.files.push_back(std::move(*mapped));
+  }
+
+  for (const ManifestPiece &piece : pieces) {
+    std::optional<DataType> stored = parseDataType(piece.stored);
+    bool plain = stored == DataType::F32 || stored == DataType::F16 || stored == DataType::BF16;
+    if (!plain || piece.shape.empty())
+      return Status{
+          Code::Mismatch,
+          fmt::format("piece `{}` of the manifest has no shape, or is not F32, F16 or BF16",
+                      piece.name)};
+    auto elementBytes = static_cast<uint64_t>(dataTypeBits(*stored)) / 8;
+    uint64_t rowElements = 1;
+    for (size_t axis = 1; axis < piece.shape.size(); ++axis)
+      rowElements *= static_cast<uint64_t>(piece.shape[axis]);
+    rowElements = std::max<uint64_t>(rowElements, 1);
+    auto rows = static_cast<uint64_t>(piece.shape[0]);
+    size_t layers = std::max<size_t>(piece.layers.size(), 1);
+    int64_t experts = std::max<int64_t>(piece.experts, 1);
+    for (size_t ordinal = 0; ordinal < layers; ++ordinal)
+      for (int64_t expert = 0; expert < experts; ++expert) {
+        std::string name =
+            expandPattern(piece.pattern, piece.layers.empty() ? 0 : piece.layers[ordinal], expert);
+        auto found = places.find(name);
+        if (found == places.end())
+          return Status{
+              Code::Mismatch,
+              fmt::format("{}: tensor `{}` is missing, which the program reads; compile the "
+                          "model again",
+                          directory, name)};
+        const Place &place = found->second;
+        uint64_t elements = place.tensor->bytes() / elementBytes;
+        uint64_t first =
+            static_cast<uint64_t>(expert) * static_cast<uint64_t>(piece.rowsPerExpert) +
+            static_cast<uint64_t>(piece.firstRow);
+        if (place.tensor->type != *stored || elements % rowElements != 0 ||
+            first > elements / rowElements || rows > elements / rowElements - first)
+          return Status{
+              Code::Mismatch,
+              fmt::format("{}: tensor `{}` is {} of shape {}; the program wants {} rows from "
+                          "row {} on, of {} elements of {}; compile the model again",
+                          *place.path, name, dataTypeName(place.tensor->type),
+                          shapeText(place.tensor->shape), rows, first, rowElements, piece.stored)};
+        const uint8_t *data = place.data + first * rowElements * elementBytes;
+        if (reinterpret_cast<uintptr_t>(data) % elementBytes != 0)
+          return Status{Code::Unsupported,
+                        fmt::format("{}: tensor `{}` does not lie at a multiple of {} bytes, so it "
+                                    "cannot be used where it lies; compile with --weights=pack",
+                                    *place.path, name, elementBytes)};
+        weights.table.push_back(data);
+      }
+  }
+  return weights;
+}
+
+uint64_t MappedWeights::bytes() const {
+  uint64_t total = 0;
+  for (const MappedFile &file : files)
+    total += file.size();
+  return total;
+}
