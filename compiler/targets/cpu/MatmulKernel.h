@@ -13,12 +13,6 @@
 
 namespace moec {
 
-/// Columns of the last panel of a matrix of N columns: N mod 48 rounded up to whole vectors; 0 if
-/// there is none.
-inline int64_t lastPanelWidth(int64_t columns) {
-  return (columns % kPanelColumns + kLanes - 1) / kLanes * kLanes;
-}
-
 /// The left operand: `count` rows of f32 or bf16. Row r begins `indices[r] * stride` elements after
 /// `base` (r * stride where there are no indices).
 struct ActivationRows {
@@ -46,15 +40,17 @@ using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, int64_t column, 
 
 /// Emits the products of `rows` with one or more panels of the same shape (gate and up; query, key
 /// and value), each of whose sums the epilogue gets together. Emission calls the epilogue once per
-/// place in the code, so it must not carry state from one call to the next. The panel's successor
-/// in memory is prefetched: read on in order if you can.
+/// place in the code, so it must not carry state from one call to the next. With
+/// `prefetchNext` many rows have the panel that follows in memory read ahead.
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
-                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue);
+                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
+                      bool prefetchNext = true);
 
-/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height), emitted once
-/// per height.
-void emitRowTiles(KernelBuilder &kernel, mlir::Value count, int64_t tallest,
-                  llvm::function_ref<void(mlir::Value first, int64_t height)> body);
+/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number),
+/// emitted once per height.
+void emitRowTiles(
+    KernelBuilder &kernel, mlir::Value count, int64_t tallest,
+    llvm::function_ref<void(mlir::Value first, int64_t height, mlir::Value tile)> body);
 
 /// Where the rows first, first + 1, ... begin.
 llvm::SmallVector<mlir::Value> rowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
@@ -69,9 +65,8 @@ void emitPanels(KernelBuilder &kernel, mlir::Type element, int64_t depth, int64_
                                         const PanelShape &shape)>
                     body);
 
-/// Panels of a matrix of N columns, and bytes of such a matrix.
+/// Panels of a matrix of N columns.
 inline int64_t panelCount(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }
-int64_t panelMatrixBytes(mlir::Type element, int64_t depth, int64_t columns);
 
 } // namespace moec
 

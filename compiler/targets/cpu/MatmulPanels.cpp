@@ -8,6 +8,8 @@
 using namespace mlir;
 using namespace moec;
 
+static constexpr int64_t kLineBytes = 64;
+
 namespace {
 
 /// One register tile: `height` rows by `vectors` x 16 columns of one panel, for one way of
@@ -19,8 +21,9 @@ public:
         steps(pairs ? shape.depth / 2 : shape.depth),
         activationStep(bytesOf(activation) * (pairs ? 2 : 1)) {}
 
-  /// Sums of the tile, [row][vector], over all of K.
-  SmallVector<Value> emit(ArrayRef<Value> rows, Value panel, int64_t vectors);
+  /// Sums of the tile, [row][vector], over all of K. Where `ahead` is given, every step prefetches
+  /// one more line from there on.
+  SmallVector<Value> emit(ArrayRef<Value> rows, Value panel, int64_t vectors, Value ahead);
 
 private:
   SmallVector<Value> step(ArrayRef<Value> rows, Value weights, Value activationBytes,
@@ -128,7 +131,8 @@ SmallVector<Value> PanelTile::step(ArrayRef<Value> rows, Value weights, Value ac
   return sums;
 }
 
-SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t vectors) {
+SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t vectors,
+                                   Value ahead) {
   Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
   SmallVector<Value> sums(rows.size() * vectors, zero);
   const int64_t unroll = rows.size() * vectors >= 12 ? 4 : 8;
@@ -141,9 +145,15 @@ SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t ve
     sums = kernel.loop(kernel.integer(0), kernel.integer(looped), unroll, sums,
                        [&](Value first, ValueRange carried) {
                          SmallVector<Value> inner(carried);
-                         Value weights = at(first), offset = bytes(first);
-                         for (int64_t u = 0; u < unroll; ++u)
+                         Value weights = at(first), offset = bytes(first), lines;
+                         if (ahead)
+                           lines = kernel.addressBytes(
+                               ahead, kernel.mul(first, kernel.integer(kLineBytes)));
+                         for (int64_t u = 0; u < unroll; ++u) {
                            inner = step(rows, weights, offset, u, vectors, inner, /*half=*/false);
+                           if (ahead)
+                             kernel.prefetch(kernel.address(lines, u * kLineBytes));
+                         }
                          return inner;
                        });
   Value rest = kernel.integer(looped), weights = at(rest), offset = bytes(rest);
@@ -155,7 +165,7 @@ SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t ve
 }
 
 void moec::emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
-                        function_ref<void(Value first, int64_t height)> body) {
+                        function_ref<void(Value first, int64_t height, Value tile)> body) {
   // Tiles of nearly equal height: 9 rows as 5 + 4 keep more sums in flight than 8 + 1.
   Value tiles = kernel.div(kernel.add(count, kernel.integer(tallest - 1)), kernel.integer(tallest));
   Value divisor = kernel.max(tiles, kernel.integer(1));
@@ -166,7 +176,7 @@ void moec::emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
         arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::slt, tile, taller);
     Value rows = kernel.add(
         height, arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), isTaller));
-    kernel.dispatch(rows, 1, tallest, [&](int64_t h) { body(first, h); });
+    kernel.dispatch(rows, 1, tallest, [&](int64_t h) { body(first, h, tile); });
   });
 }
 
@@ -184,47 +194,54 @@ SmallVector<Value> moec::rowAddresses(KernelBuilder &kernel, const ActivationRow
   return addresses;
 }
 
+static int64_t panelBytes(const PanelShape &shape) {
+  return panelMatrixBytes(shape.width, shape.depth, bytesOf(shape.element));
+}
+
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
-                            MatmulEpilogue epilogue) {
-  const int64_t vectors = shape.width / kLanes;
-  emitRowTiles(kernel, rows.count, kernel.target.tileRows, [&](Value first, int64_t height) {
-    SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
-    const int64_t fitting = std::max<int64_t>(kernel.target.tileLanes / kLanes / height, 1);
-    for (int64_t from = 0; from < vectors; from += fitting) {
-      const int64_t taken = std::min(fitting, vectors - from);
-      SmallVector<SmallVector<Value>> sums;
-      for (Value panel : panels)
-        sums.push_back(PanelTile(kernel, shape, rows.element)
-                           .emit(addresses, kernel.address(panel, from * kLanes * 4), taken));
-      for (int64_t r = 0; r < height; ++r)
-        for (int64_t v = 0; v < taken; ++v) {
-          const int64_t column = (from + v) * kLanes;
-          SmallVector<Value> together;
-          for (ArrayRef<Value> product : sums)
-            together.push_back(product[r * taken + v]);
-          epilogue(kernel.add(first, kernel.integer(r)), column,
-                   std::min(kLanes, shape.columns - column), together);
+                            MatmulEpilogue epilogue, bool prefetchNext) {
+  const int64_t vectors = shape.width / kLanes, bytes = panelBytes(shape);
+  emitRowTiles(
+      kernel, rows.count, kernel.target.tileRows, [&](Value first, int64_t height, Value tile) {
+        SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
+        // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long
+        // enough for the next panel to arrive meanwhile: the first tiles ask for a part of it each.
+        auto ahead = [&](Value panel) -> Value {
+          if (!prefetchNext || height <= kernel.target.tileRows / 2)
+            return {};
+          Value part = kernel.min(tile, kernel.integer(vectors - 1));
+          part = kernel.mul(part, kernel.integer(bytes / vectors / kLineBytes * kLineBytes));
+          return kernel.addressBytes(panel, kernel.add(part, kernel.integer(bytes)));
+        };
+        const int64_t fitting = std::max<int64_t>(kernel.target.tileLanes / kLanes / height, 1);
+        for (int64_t from = 0; from < vectors; from += fitting) {
+          const int64_t taken = std::min(fitting, vectors - from);
+          SmallVector<SmallVector<Value>> sums;
+          for (Value panel : panels)
+            sums.push_back(PanelTile(kernel, shape, rows.element)
+                               .emit(addresses, kernel.address(panel, from * kLanes * 4), taken,
+                                     from == 0 ? ahead(panel) : Value()));
+          for (int64_t r = 0; r < height; ++r)
+            for (int64_t v = 0; v < taken; ++v) {
+              const int64_t column = (from + v) * kLanes;
+              SmallVector<Value> together;
+              for (ArrayRef<Value> product : sums)
+                together.push_back(product[r * taken + v]);
+              epilogue(kernel.add(first, kernel.integer(r)), column,
+                       std::min(kLanes, shape.columns - column), together);
+            }
         }
-    }
-  });
-}
-
-static int64_t panelBytes(Type element, int64_t depth, int64_t width) {
-  const int64_t whole = bytesOf(element) == 2 ? (depth + 1) / 2 * 2 : depth;
-  return whole * width * bytesOf(element);
-}
-
-int64_t moec::panelMatrixBytes(Type element, int64_t depth, int64_t columns) {
-  return columns / kPanelColumns * panelBytes(element, depth, kPanelColumns) +
-         panelBytes(element, depth, lastPanelWidth(columns));
+      });
 }
 
 void moec::emitPanels(
     KernelBuilder &kernel, Type element, int64_t depth, int64_t columns, ArrayRef<Value> matrices,
     Value begin, Value end,
     function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body) {
-  const int64_t full = columns / kPanelColumns, bytes = panelBytes(element, depth, kPanelColumns);
+  const int64_t full = columns / kPanelColumns;
+  const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
+  const int64_t bytes = panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
   auto visit = [&](Value panel, int64_t width, int64_t existing) {
     SmallVector<Value> panels;
     for (Value matrix : matrices)
@@ -235,7 +252,7 @@ void moec::emitPanels(
   if (full > 0)
     kernel.loop(begin, kernel.min(end, kernel.integer(full)), 1,
                 [&](Value panel) { visit(panel, kPanelColumns, kPanelColumns); });
-  if (const int64_t width = lastPanelWidth(columns)) {
+  if (lastWidth > 0) {
     Value last = kernel.integer(full);
     auto compare = [&](arith::CmpIPredicate how, Value bound) {
       return arith::CmpIOp::create(kernel.builder, kernel.loc, how, bound, last);
@@ -243,6 +260,6 @@ void moec::emitPanels(
     Value inside =
         arith::AndIOp::create(kernel.builder, kernel.loc, compare(arith::CmpIPredicate::sle, begin),
                               compare(arith::CmpIPredicate::sgt, end));
-    kernel.when(inside, [&] { visit(last, width, columns % kPanelColumns); });
+    kernel.when(inside, [&] { visit(last, lastWidth, columns % kPanelColumns); });
   }
 }
