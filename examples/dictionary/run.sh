@@ -23,4 +23,4 @@ if [ ! -x $program ] || [ $moec -nt $program ] || [ -n "$(find $model -newer $pr
   $moec compile $model -o $program
   touch $program # what was compiled before may have been kept as it was
 fi
-exec $program generate --temperature 0 -- "$1"
+exec $program generate --greedy -- "$1"

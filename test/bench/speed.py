@@ -49,8 +49,7 @@ def prepare(name):
 
 def measure(program, threads):
     """(decoded, prefilled) tokens per second, as the program itself measures them."""
-    told = json.loads(output_of(program, "bench", "--json", "--threads", threads, "--prompt", PROMPT, "--decode", 64,
-                                "--rounds", 1))
+    told = json.loads(output_of(program, "bench", "--json", "--threads", threads, "-p", PROMPT, "-n", 64, "-r", 1))
     return told["decode"]["tokens_per_second"], told["prefill"]["tokens_per_second"]
 
 

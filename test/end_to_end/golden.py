@@ -17,21 +17,24 @@ from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
 WAYS = [["--chunk", "1"], ["--chunk", "5"], ["--chunk", "7", "--threads", "3"], ["--chunk", "64", "--threads", "1"], ["--batch"],
         ["--batch", "--chunk", "3", "--threads", "2"], ["--threads", "1"], ["--threads", "2"]]
 
+# Every fusion left out.
+UNFUSED = [f"--without-pass={name}" for name in ("moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv", "lm-fuse-residual")]
+
 # (activations, further options of compile, how many of WAYS)
 FORMS = [("f32", ["--weights=pack"], 8), ("bf16", ["--weights=pack"], 2)]
 MORE_FORMS = {"mixtral": [("f32", ["--weights=embed"], 1), ("f32", ["--weights=map"], 1), ("f32", ["--reference"], 1),
-                          ("f32", ["--no-fuse"], 1)],
+                          ("f32", UNFUSED, 1)],
               "mixtral_bf16": [("bf16", ["--weights=map"], 1)],
               "qwen3_moe": [("bf16", ["--reference"], 1)],
-              "qwen2_moe": [("bf16", ["--no-fuse"], 1)],
-              "olmoe": [("f32", ["--no-fuse"], 1)]}
+              "qwen2_moe": [("bf16", UNFUSED, 1)],
+              "olmoe": [("f32", UNFUSED, 1)]}
 
 
 def forms(case):
     if not ALL:
         return FORMS + MORE_FORMS.get(case, [])
     return [(activations, [weights, *how], len(WAYS)) for activations, weights, how in itertools.product(
-        ["f32", "bf16"], ["--weights=pack", "--weights=embed", "--weights=map"], [[], ["--no-fuse"], ["--reference"]])]
+        ["f32", "bf16"], ["--weights=pack", "--weights=embed", "--weights=map"], [[], UNFUSED, ["--reference"]])]
 
 
 def check_case(checks, case):
