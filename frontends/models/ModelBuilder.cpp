@@ -1,0 +1,234 @@
+// Builds what is alike in all decoders: symbols, the loop over layers, and the way to the logits.
+
+#include "frontends/models/ModelBuilder.h"
+
+#include "dialects/moe/MoeDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Verifier.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+
+using namespace mlir;
+using namespace moec;
+
+/// Positions per block of the cache.
+static constexpr int64_t kCacheBlock = 32;
+
+static RankedTensorType rowsType(MLIRContext *context, int64_t columns) {
+  return RankedTensorType::get({ShapedType::kDynamic, columns}, Float32Type::get(context));
+}
+
+/// Weights outside the layers; an output of its own where it is not tied to the embedding.
+static Weight embeddingWeight(const DecoderConfig &decoder) {
+  return {"embed_tokens", {decoder.vocabulary, decoder.hidden}, {"model.embed_tokens.weight"}};
+}
+static Weight outputWeight(const DecoderConfig &decoder) {
+  if (decoder.tied)
+    return embeddingWeight(decoder);
+  return {"lm_head", {decoder.vocabulary, decoder.hidden}, {"lm_head.weight"}};
+}
+
+ModelBuilder::ModelBuilder(const Checkpoint &checkpoint, MLIRContext &context,
+                           ModelIdentity identity)
+    : checkpoint(checkpoint), identity(std::move(identity)) {
+  context.loadDialect<arith::ArithDialect, bufferization::BufferizationDialect, func::FuncDialect,
+                      lm::LmDialect, moe::MoeDialect, scf::SCFDialect, tensor::TensorDialect>();
+  module = ModuleOp::create(NameLoc::get(StringAttr::get(&context, this->identity.name)),
+                            this->identity.name);
+}
+
+void ModelBuilder::begin(const DecoderConfig &numbers) {
+  decoder = numbers;
+  if (identity.context > decoder.positions && failure.ok())
+    failure = {
+        Code::Usage,
+        fmt::format("a context of {} is more than the model is made for; `max_position_embeddings` "
+                    "in {} is {}",
+                    identity.context, checkpoint.config().file(), decoder.positions)};
+  if (identity.context <= 0)
+    identity.context = decoder.positions;
+
+  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
+  SmallVector<int64_t> layers(decoder.layers);
+  std::iota(layers.begin(), layers.end(), 0);
+  auto cache = lm::CacheOp::create(
+      builder, NameLoc::get(builder.getStringAttr(std::string(kLayerPrefix) + "self_attn")),
+      kCacheSymbol, layers, decoder.keyHeads, decoder.headSize, kCacheBlock, decoder.window,
+      builder.getF32Type());
+  // Weights come before the cache, functions after it.
+  weights.emplace(checkpoint, OpBuilder(cache));
+  weights->skip("*rotary_emb.inv_freq"); // tables that old checkpoints carry along
+  if (decoder.tied)
+    weights->skip("lm_head.weight");
+  weights->declare(embeddingWeight(decoder), {});
+}
+
+void ModelBuilder::setExperts(const ExpertConfig &numbers, std::vector<int64_t> layers) {
+  moeLayers = std::move(layers);
+  if (moeLayers.empty())
+    return;
+  experts = numbers;
+  weights->setPicked(experts.picked);
+}
+
+void ModelBuilder::addLayers(std::string_view kind, std::vector<int64_t> layers,
+                             llvm::function_ref<Value(LayerBuilder &, Value)> build) {
+  if (layers.empty())
+    return;
+  MLIRContext *context = module->getContext();
+  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
+  Type residual = rowsType(context, decoder.hidden),
+       angles = rowsType(context, decoder.headSize / 2);
+  auto type = builder.getFunctionType(
+      {lm::BatchType::get(context), builder.getIndexType(), residual, angles, angles}, residual);
+  auto function =
+      func::FuncOp::create(builder, NameLoc::get(builder.getStringAttr("model.layers.{l}")),
+                           fmt::format("layer_{}", kind), type);
+  function.setPrivate();
+  LayerBuilder layer(*weights, decoder, moeLayers, function, layers);
+  layer.finish(build(layer, layer.input()));
+  kinds.push_back({function, std::move(layers)});
+}
+
+Value ModelBuilder::runLayer(OpBuilder &builder, Value layer, ValueRange arguments) {
+  Location location = layer.getLoc();
+  auto call = [&](OpBuilder &inside, func::FuncOp function) {
+    return func::CallOp::create(inside, location, function, arguments).getResult(0);
+  };
+  if (kinds.size() == 1)
+    return call(builder, kinds.front().function);
+
+  SmallVector<int64_t> table(decoder.layers), cases(kinds.size() - 1);
+  for (auto [number, kind] : llvm::enumerate(kinds))
+    for (int64_t index : kind.layers)
+      table[index] = number;
+  std::iota(cases.begin(), cases.end(), 0);
+  Value kind = lm::LayerKindOp::create(builder, location, builder.getIndexType(), layer, table);
+  auto choice = scf::IndexSwitchOp::create(
+      builder, location, kinds.front().function.getResultTypes(), kind, cases, cases.size());
+  // The last kind is the default, so that nothing needs to stand for a kind that there is not.
+  for (auto [number, entry] : llvm::enumerate(kinds)) {
+    Region &region =
+        number < cases.size() ? choice.getCaseRegions()[number] : choice.getDefaultRegion();
+    OpBuilder inside = OpBuilder::atBlockEnd(&region.emplaceBlock());
+    scf::YieldOp::create(inside, location, call(inside, entry.function));
+  }
+  return choice.getResult(0);
+}
+
+void ModelBuilder::buildStep() {
+  MLIRContext *context = module->getContext();
+  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
+  auto name = [&](StringRef text) -> Location { return NameLoc::get(builder.getStringAttr(text)); };
+  auto function =
+      func::FuncOp::create(builder, name("model"), "step",
+                           builder.getFunctionType(lm::BatchType::get(context), TypeRange()));
+  builder.setInsertionPointToEnd(function.addEntryBlock());
+  Value batch = function.getArgument(0);
+  auto load = [&](const Weight &weight) -> Value {
+    return lm::LoadWeightOp::create(builder, name(weight.source.pattern),
+                                    weights->declare(weight, {}), weight.symbol, Value());
+  };
+  int64_t hidden = decoder.hidden;
+  Type ids = RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type());
+
+  Location embedding = name("model.embed_tokens.weight");
+  Value tokens = lm::TokenCountOp::create(builder, embedding, builder.getIndexType(), batch);
+  Value tokenIds = lm::TokenIdsOp::create(builder, embedding, ids, batch);
+  Value table = load(embeddingWeight(decoder));
+  Value out = emptyRows(builder, embedding, tokens, hidden);
+  Value h =
+      lm::EmbeddingOp::create(builder, embedding, out.getType(), tokenIds, table, out).getResult(0);
+
+  Location rotary = name("model.rotary_emb");
+  Value positions = lm::PositionsOp::create(builder, rotary, ids, batch);
+  std::vector<float> frequencies = decoder.rope.inverseFrequencies(decoder.headSize);
+  Value cosines = emptyRows(builder, rotary, tokens, decoder.headSize / 2);
+  Value sines = emptyRows(builder, rotary, tokens, decoder.headSize / 2);
+  auto angles = lm::RopeTableOp::create(
+      builder, rotary, TypeRange{cosines.getType(), sines.getType()},
+      builder.getDenseF32ArrayAttr(frequencies),
+      builder.getF32FloatAttr(static_cast<float>(decoder.rope.attentionFactor())), positions,
+      cosines, sines);
+
+  Location layers = name("model.layers");
+  Value first = arith::ConstantIndexOp::create(builder, layers, 0);
+  Value last = arith::ConstantIndexOp::create(builder, layers, decoder.layers);
+  Value step = arith::ConstantIndexOp::create(builder, layers, 1);
+  auto loop = scf::ForOp::create(
+      builder, layers, first, last, step, h,
+      [&](OpBuilder &inside, Location location, Value layer, ValueRange carried) {
+        Value next =
+            runLayer(inside, layer,
+                     {batch, layer, carried.front(), angles.getResult(0), angles.getResult(1)});
+        scf::YieldOp::create(inside, location, next);
+      });
+
+  Location norm = name("model.norm.weight");
+  Value outputs = lm::OutputCountOp::create(builder, norm, builder.getIndexType(), batch);
+  Value wanted = lm::OutputRowsOp::create(builder, norm, ids, batch);
+  out = emptyRows(builder, norm, outputs, hidden);
+  h = lm::SelectRowsOp::create(builder, norm, out.getType(), loop.getResult(0), wanted, out)
+          .getResult(0);
+  Value scale = load({"norm", {hidden}, {"model.norm.weight"}});
+  out = emptyRows(builder, norm, outputs, hidden);
+  h = lm::RmsNormOp::create(builder, norm, out.getType(),
+                            builder.getF32FloatAttr(static_cast<float>(decoder.epsilon)),
+                            builder.getI64IntegerAttr(1), h, scale, out)
+          .getResult(0);
+
+  Value head = load(outputWeight(decoder));
+  Location output = head.getLoc();
+  out = emptyRows(builder, output, outputs, decoder.vocabulary);
+  Value logits = lm::LinearOp::create(builder, output, out.getType(), /*accumulate=*/false, h, head,
+                                      /*bias=*/Value(), out)
+                     .getResult(0);
+  Value caller = lm::LogitsOp::create(
+      builder, output,
+      MemRefType::get({ShapedType::kDynamic, decoder.vocabulary}, builder.getF32Type()), batch);
+  bufferization::MaterializeInDestinationOp::create(builder, output, /*result=*/TypeRange(), logits,
+                                                    caller, /*restrict=*/true, /*writable=*/true);
+  func::ReturnOp::create(builder, function.getLoc());
+}
+
+void ModelBuilder::describe() {
+  Builder builder(module->getContext());
+  auto number = [&](uint64_t value) {
+    return builder.getI64IntegerAttr(static_cast<int64_t>(value));
+  };
+  std::pair<StringRef, Attribute> entries[] = {
+      {"name", builder.getStringAttr(identity.name)},
+      {"architecture", builder.getStringAttr(identity.architecture)},
+      {"vocabulary", number(decoder.vocabulary)},
+      {"hidden", number(decoder.hidden)},
+      {"layers", number(decoder.layers)},
+      {"context", number(identity.context)},
+      {"parameters", number(weights->parameters())},
+      {"active_parameters", number(weights->activeParameters())},
+      {"moe_layers", builder.getDenseI64ArrayAttr(moeLayers)},
+      {"experts", number(experts.experts)},
+      {"picked", number(experts.picked)},
+  };
+  SmallVector<NamedAttribute> attributes;
+  for (const auto &[key, value] : entries)
+    attributes.push_back(builder.getNamedAttr(key, value));
+  (*module)->setAttr("moec.model", builder.getDictionaryAttr(attributes));
+}
+
+Result<OwningOpRef<ModuleOp>> ModelBuilder::finish() {
+  buildStep();
+  describe();
+  if (failure.ok())
+    failure = weights->finish();
+  if (!failure.ok())
+    return failure;
+  if (failed(verify(*module)))
+    return Status{Code::Internal, fmt::format("{}: what was built from it does not verify",
+                                              checkpoint.directory())};
+  return std::move(module);
+}

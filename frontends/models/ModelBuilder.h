@@ -1,0 +1,62 @@
+// Builds the module of a decoder: its layers, kind by kind, and the step that runs them.
+
+#ifndef MOEC_FRONTENDS_MODELS_MODELBUILDER_H
+#define MOEC_FRONTENDS_MODELS_MODELBUILDER_H
+
+#include "frontends/models/LayerBuilder.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+namespace moec {
+
+/// What a model is called, and what the user wants of it.
+struct ModelIdentity {
+  std::string name, architecture;
+  int64_t context = 0; ///< 0: all positions that the model is made for
+};
+
+/// Builds a module of layers and the step that runs them. Failures are kept until finish().
+class ModelBuilder {
+public:
+  /// Loads the dialects it needs into `context`.
+  ModelBuilder(const Checkpoint &checkpoint, mlir::MLIRContext &context, ModelIdentity identity);
+
+  /// States what surrounds the experts; comes first.
+  void begin(const DecoderConfig &decoder);
+  /// States the expert layers' numbers, and which layers those are; before the first layer is
+  /// built.
+  void setExperts(const ExpertConfig &experts, std::vector<int64_t> layers);
+  /// Builds what all of `layers` do to the residual stream, in the function `layer_KIND`; nothing
+  /// if there are none of the kind.
+  void addLayers(std::string_view kind, std::vector<int64_t> layers,
+                 llvm::function_ref<mlir::Value(LayerBuilder &, mlir::Value)> build);
+  /// Builds the step, and gives the verified module, or the first failure.
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> finish();
+
+private:
+  struct LayerKind {
+    mlir::func::FuncOp function;
+    std::vector<int64_t> layers;
+  };
+
+  void buildStep();
+  /// The residual stream after layer `layer`, by the function of its kind.
+  mlir::Value runLayer(mlir::OpBuilder &builder, mlir::Value layer, mlir::ValueRange arguments);
+  /// Sets `moec.model`.
+  void describe();
+
+  const Checkpoint &checkpoint;
+  ModelIdentity identity;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::optional<WeightTable> weights;
+  DecoderConfig decoder{};
+  ExpertConfig experts{};
+  std::vector<int64_t> moeLayers;
+  std::vector<LayerKind> kinds;
+  Status failure;
+};
+
+} // namespace moec
+
+#endif // MOEC_FRONTENDS_MODELS_MODELBUILDER_H

@@ -1,0 +1,102 @@
+// Declares weights and checks the tensors behind them.
+
+#include "frontends/models/WeightTable.h"
+
+#include "llvm/Support/MathExtras.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+using namespace mlir;
+using namespace moec;
+
+static Type elementType(MLIRContext *context, DataType type) {
+  switch (type) {
+  case DataType::BF16:
+    return BFloat16Type::get(context);
+  case DataType::F16:
+    return Float16Type::get(context);
+  default:
+    assert(type == DataType::F32 && "a claim gives plain floats only");
+    return Float32Type::get(context);
+  }
+}
+
+/// The tensors that `weight` lies in.
+static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
+  TensorFamily family{
+      .pattern = weight.source.pattern, .layers = layers.vec(), .shape = weight.shape};
+  if (weight.shape.size() < 3)
+    return family;
+  if (weight.source.rowsPerExpert > 0) {
+    family.shape[1] = weight.source.rowsPerExpert;
+  } else {
+    family.experts = weight.shape.front();
+    family.shape.erase(family.shape.begin());
+  }
+  return family;
+}
+
+Type WeightTable::claim(const Weight &weight, ArrayRef<int64_t> layers) {
+  Type fallback = symbols.getF32Type();
+  if (!failure.ok())
+    return fallback;
+  Result<DataType> type = claims.claim(familyOf(weight, layers));
+  if (type.ok())
+    return elementType(symbols.getContext(), *type);
+  failure = type.status();
+  return fallback;
+}
+
+void WeightTable::count(const Weight &weight, ArrayRef<int64_t> layers) {
+  bool hasExperts = weight.shape.size() == 3;
+  uint64_t matrix = std::max<size_t>(layers.size(), 1);
+  for (int64_t extent : ArrayRef(weight.shape).drop_front(hasExperts))
+    matrix = llvm::SaturatingMultiply<uint64_t>(matrix, extent);
+  uint64_t experts = hasExperts ? weight.shape.front() : 1, used = hasExperts ? picked : 1;
+  total = llvm::SaturatingMultiplyAdd<uint64_t>(matrix, experts, total);
+  active = llvm::SaturatingMultiplyAdd<uint64_t>(matrix, used, active);
+}
+
+lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> layers) {
+  lm::WeightOp known = declared.lookup(weight.symbol);
+  SmallVector<int64_t> added;
+  for (int64_t layer : layers)
+    if (!known || !llvm::is_contained(known.getLayers(), layer))
+      added.push_back(layer);
+  if (known && added.empty())
+    return known.getType();
+
+  Type stored = claim(weight, added);
+  count(weight, added);
+  if (known) {
+    if (stored != known.getType().getElementType() && failure.ok())
+      failure = {
+          Code::Model,
+          fmt::format("tensors `{}` have one type in layer {} and another in layer {}; wanted "
+                      "one for all layers",
+                      weight.source.pattern, known.getLayers().front(), added.front())};
+    added.append(known.getLayers().begin(), known.getLayers().end());
+    llvm::sort(added);
+    known.setLayers(added);
+    return known.getType();
+  }
+
+  auto type = lm::WeightType::get(symbols.getContext(), weight.shape, stored);
+  int64_t rows = weight.shape[weight.shape.size() == 3 ? 1 : 0];
+  Attribute piece = lm::PieceAttr::get(symbols.getContext(), weight.source.pattern, rows,
+                                       weight.source.firstRow, weight.source.rowsPerExpert, stored);
+  auto op = lm::WeightOp::create(
+      symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
+      symbols.getStringAttr(weight.symbol), TypeAttr::get(type),
+      symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece), /*packed=*/nullptr);
+  declared[weight.symbol] = op;
+  return type;
+}
+
+bool WeightTable::has(const std::string &pattern, ArrayRef<int64_t> layers) const {
+  return claims.has({.pattern = pattern, .layers = layers.vec(), .shape = {}});
+}
+
+Status WeightTable::finish() const { return failure.ok() ? claims.finish() : failure; }

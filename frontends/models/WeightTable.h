@@ -1,0 +1,69 @@
+// The weights of a model under construction: a symbol each, checked against the checkpoint's
+// headers.
+
+#ifndef MOEC_FRONTENDS_MODELS_WEIGHTTABLE_H
+#define MOEC_FRONTENDS_MODELS_WEIGHTTABLE_H
+
+#include "dialects/lm/LmDialect.h"
+#include "frontends/checkpoint/Checkpoint.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace moec {
+
+/// Rows of a stored tensor that make up a weight.
+struct WeightSource {
+  std::string pattern;  ///< of the tensor's name; `{l}` stands for the layer, `{e}` for the expert
+  int64_t firstRow = 0; ///< of the weight in the tensor, or in an expert's part of it
+  int64_t rowsPerExpert =
+      0; ///< in a tensor that stacks all experts; 0: a tensor per expert, or none
+};
+
+/// A weight of one layer, of several, or of none.
+struct Weight {
+  std::string symbol;
+  std::vector<int64_t> shape; ///< experts first, where it has them
+  WeightSource source;
+};
+
+/// Declares an `lm.weight` the first time that one is asked for, and checks every tensor that it
+/// stands for. Keeps the first failure; after that all weights are declared as if they were f32.
+class WeightTable {
+public:
+  /// Declares by `symbols`. Of the experts in a layer, `picked` are active.
+  WeightTable(const Checkpoint &checkpoint, mlir::OpBuilder symbols)
+      : claims(checkpoint), symbols(symbols) {}
+
+  /// Declares `weight` for these layers (none: it belongs to no layer), in addition to those it is
+  /// declared for. Gives its type.
+  lm::WeightType declare(const Weight &weight, llvm::ArrayRef<int64_t> layers);
+  /// Whether the checkpoint has the tensor of `pattern` for the first of these layers and experts.
+  bool has(const std::string &pattern, llvm::ArrayRef<int64_t> layers) const;
+  /// Names that match are no weights of the model; `*` stands for any characters.
+  void skip(std::string_view pattern) { claims.skip(pattern); }
+  /// The first failure; else an error if a tensor of the checkpoint was neither declared nor
+  /// skipped.
+  Status finish() const;
+
+  /// How many of an expert layer's experts a token uses.
+  void setPicked(int64_t count) { picked = count; }
+  /// Numbers in all weights, and in those that a token uses.
+  uint64_t parameters() const { return total; }
+  uint64_t activeParameters() const { return active; }
+
+private:
+  /// The element type of the tensors that `weight` stands for in these layers.
+  mlir::Type claim(const Weight &weight, llvm::ArrayRef<int64_t> layers);
+  void count(const Weight &weight, llvm::ArrayRef<int64_t> layers);
+
+  TensorClaims claims;
+  mlir::OpBuilder symbols;
+  llvm::StringMap<lm::WeightOp> declared;
+  Status failure;
+  int64_t picked = 0;
+  uint64_t total = 0, active = 0;
+};
+
+} // namespace moec
+
+#endif // MOEC_FRONTENDS_MODELS_WEIGHTTABLE_H
