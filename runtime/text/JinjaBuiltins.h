@@ -30,6 +30,8 @@ Value callGlobal(Run &run, std::string_view name, const Arguments &arguments, co
 
 /// `object.name`: the attribute, else the item of that name, else undefined.
 Value attributeOf(Run &run, const Value &object, std::string_view name);
+/// The attribute, else undefined: what the filter `attr` gives.
+Value realAttributeOf(Run &run, const Value &object, std::string_view name);
 /// `object[key]`: the item, else the attribute of that name, else undefined.
 Value itemOf(Run &run, const Value &object, const Value &key);
 

@@ -78,7 +78,7 @@ static Value attribute(Run &run, const Value &input, const Arguments &arguments)
   Value values[1];
   if (!bind(run, "attr", arguments, parameters, values))
     return {};
-  return attributeOf(run, input, textOf(run, values[0]));
+  return realAttributeOf(run, input, textOf(run, values[0]));
 }
 
 template <Casing casing>

@@ -182,7 +182,8 @@ Value moec::jinja::formatPercent(Run &run, const std::string &format, const Valu
       return {};
     text += piece;
   }
-  if (!mapping && used < (tuple ? tuple->items.size() : 1))
+  bool indexable = mapping || values.isUndefined() || (values.sequence() && !tuple);
+  if (!indexable && used < (tuple ? tuple->items.size() : 1))
     return run.fail("a format is given more values than it wants");
   return run.text(std::move(text));
 }

@@ -76,7 +76,12 @@ static Value makeRange(Run &run, const Arguments &arguments) {
       return run.fail("`range` has more than " + std::to_string(mostItems) + " items");
     items.emplace_back(static_cast<int64_t>(at));
   }
-  return run.list(std::move(items), Flavour::Range);
+  Value range = run.list(std::move(items), Flavour::Range);
+  if (Sequence *sequence = range.sequence()) {
+    sequence->spelling = "range(" + std::to_string(bounds[0]) + ", " + std::to_string(bounds[1]);
+    sequence->spelling += bounds[2] == 1 ? ")" : ", " + std::to_string(bounds[2]) + ")";
+  }
+  return range;
 }
 
 static Value formatNow(Run &run, const std::string &format, const std::tm &now) {

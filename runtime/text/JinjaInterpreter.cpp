@@ -150,26 +150,27 @@ Interpreter::Flow Interpreter::executeFor(const Statement &statement, const Valu
   }
   if (run.failed())
     return Flow::Next;
-  if (items.empty()) {
-    if (statement.bodies.size() < 2)
-      return Flow::Next;
-    Inside inside(*this, outer);
-    return execute(statement.bodies[1]);
-  }
   auto loop = std::make_shared<Loop>(Loop{.statement = &statement,
                                           .scope = statement.recursive ? outer : nullptr,
                                           .items = std::move(items),
                                           .level = level});
   if (statement.recursive)
     captured.push_back(outer); // the scope may come to hold the loop, which holds it
+  bool finished = false;       // whether the body ran to its end once
   for (; loop->index < loop->items.size() && run.step(); ++loop->index) {
     Inside inside(*this, outer);
     scope->values["loop"] = loop;
     assign(statement.targets[0], loop->items[loop->index]);
-    if (run.failed() || execute(statement.bodies[0]) == Flow::Break)
+    Flow flow = run.failed() ? Flow::Break : execute(statement.bodies[0]);
+    if (flow == Flow::Break)
       break;
+    finished |= flow == Flow::Next;
   }
-  return Flow::Next;
+  // As in Jinja, `else` is for loops that never got to the end of their body.
+  if (finished || statement.bodies.size() < 2 || run.failed())
+    return Flow::Next;
+  Inside inside(*this, outer);
+  return execute(statement.bodies[1]);
 }
 
 Interpreter::Flow Interpreter::executeWith(const Statement &statement) {

@@ -379,8 +379,30 @@ static Value callSequenceMethod(Run &run, const Value &self, std::string_view na
   return count;
 }
 
+/// What a method makes of safe text is safe again, also inside of a list.
+static Value markSafe(Run &run, const Value &value) {
+  if (const Text *text = value.get<Text>())
+    return Text{text->bytes, true};
+  const Sequence *sequence = value.sequence();
+  if (!sequence)
+    return value;
+  std::vector<Value> items;
+  for (const Value &item : sequence->items)
+    items.push_back(markSafe(run, item));
+  return run.list(std::move(items), sequence->flavour);
+}
+
 Value moec::jinja::callMethod(Run &run, const Value &self, std::string_view name,
                               const Arguments &arguments) {
+  if (self.isSafe()) {
+    static constexpr std::string_view inserting[] = {"replace", "join",  "format",
+                                                     "center",  "ljust", "rjust"};
+    if (among(inserting, name))
+      return run.fail("the method `" + std::string(name) +
+                          "` is not supported on text marked as safe",
+                      Code::Unsupported);
+    return markSafe(run, callTextMethod(run, self, name, arguments));
+  }
   if (self.text())
     return callTextMethod(run, self, name, arguments);
   if (self.mapping())
@@ -452,6 +474,14 @@ static Value realAttribute(Run &run, const Value &object, std::string_view name,
   return {};
 }
 
+Value moec::jinja::realAttributeOf(Run &run, const Value &object, std::string_view name) {
+  if (object.isUndefined())
+    return run.failUndefined(object);
+  bool found = false;
+  Value value = realAttribute(run, object, name, found);
+  return found ? value : missing(object, name);
+}
+
 Value moec::jinja::attributeOf(Run &run, const Value &object, std::string_view name) {
   if (object.isUndefined())
     return run.failUndefined(object);
@@ -467,7 +497,7 @@ Value moec::jinja::attributeOf(Run &run, const Value &object, std::string_view n
 Value moec::jinja::itemOf(Run &run, const Value &object, const Value &key) {
   if (object.isUndefined())
     return run.failUndefined(object);
-  if (const Mapping *mapping = object.mapping()) {
+  if (const Mapping *mapping = object.mapping(); mapping && isHashable(key)) {
     if (const Value *item = find(run, *mapping, key))
       return *item;
   }

@@ -281,8 +281,7 @@ Value moec::jinja::slice(Run &run, const Value &object, const Value &start, cons
       items.push_back(sequence->items[static_cast<size_t>(span.start + i * span.step)]);
     return run.list(std::move(items), sequence->flavour);
   }
-  return Undefined{std::make_shared<const std::string>("a " + std::string(typeName(object)) +
-                                                       " cannot be sliced")};
+  return run.fail("a " + std::string(typeName(object)) + " cannot be sliced");
 }
 
 /// Without surrounding white space, sign and the underscores between digits; false if any of these

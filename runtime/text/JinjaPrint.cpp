@@ -58,6 +58,11 @@ static void appendItems(Run &run, std::string &text, const Sequence &sequence, u
     close = "])";
     break;
   case Flavour::Range:
+    if (!sequence.spelling.empty()) {
+      text += sequence.spelling;
+      return;
+    }
+    [[fallthrough]];
   case Flavour::Generator:
     run.fail("a " + std::string(sequence.flavour == Flavour::Range ? "range" : "generator") +
              " cannot be printed; make it a list with `| list`");

@@ -112,6 +112,8 @@ static Value unique(Run &run, const Value &input, const Arguments &arguments) {
   std::vector<Value> seen, kept;
   for (const Value &item : iterate(run, input)) {
     Value key = keyOf(run, item, values[1], isTrue(values[0]));
+    if (!isHashable(key))
+      return run.fail("`unique` cannot compare a " + std::string(typeName(key)));
     bool known = std::any_of(seen.begin(), seen.end(),
                              [&](const Value &other) { return equal(run, key, other); });
     if (run.failed())
@@ -281,6 +283,8 @@ static bool takeFirst(Arguments &arguments, Value &value) {
 }
 
 static Value map(Run &run, const Value &input, const Arguments &arguments) {
+  if (!isTrue(input)) // so that none and undefined give nothing
+    return run.list({}, Flavour::Generator);
   Arguments rest = arguments;
   Value name, path, fallback = None{};
   Filter filter = nullptr;
@@ -309,6 +313,8 @@ static Value map(Run &run, const Value &input, const Arguments &arguments) {
 
 template <bool keep, bool byAttribute>
 static Value choose(Run &run, const Value &input, const Arguments &arguments) {
+  if (!isTrue(input)) // so that none and undefined give nothing
+    return run.list({}, Flavour::Generator);
   Arguments rest = arguments;
   Value path = None{}, name;
   if (byAttribute && !takeFirst(rest, path))

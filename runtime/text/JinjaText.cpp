@@ -154,7 +154,7 @@ static std::vector<std::string_view> splitAtSpaces(std::string_view text, int64_
     if (text.empty())
       break;
     if (most >= 0 && static_cast<int64_t>(parts.size()) == most) {
-      parts.push_back(strip(text, std::nullopt, fromRight, false));
+      parts.push_back(text);
       break;
     }
     size_t cut = fromRight ? text.size() : 0;

@@ -103,7 +103,7 @@ Value Run::list(std::vector<Value> items, Flavour flavour) {
   return std::make_shared<Sequence>(Sequence{flavour, std::move(items), depth + 1});
 }
 
-static bool isHashable(const Value &value) {
+bool moec::jinja::isHashable(const Value &value) {
   if (value.mapping() || value.names())
     return false;
   const Sequence *items = value.sequence();
@@ -124,12 +124,12 @@ Value Run::mapping(std::vector<std::pair<Value, Value>> entries) {
     return {};
   for (auto &[key, value] : entries) {
     made->depth = std::max({made->depth, value.depth() + 1, key.depth() + 1});
-    if (!isHashable(key))
-      return fail("a " + std::string(typeName(key)) + " cannot be a key");
     if (const Value *present = find(*this, *made, key)) {
       *const_cast<Value *>(present) = std::move(value);
       continue;
     }
+    if (failed())
+      return {};
     if (const std::string *name = key.text())
       made->texts.emplace(*name, made->entries.size());
     made->entries.emplace_back(std::move(key), std::move(value));
@@ -236,6 +236,10 @@ const Value *moec::jinja::find(const Mapping &mapping, std::string_view key) {
 const Value *moec::jinja::find(Run &run, const Mapping &mapping, const Value &key) {
   if (const std::string *name = key.text())
     return find(mapping, *name);
+  if (!isHashable(key)) {
+    run.fail("a " + std::string(typeName(key)) + " cannot be a key");
+    return nullptr;
+  }
   if (mapping.texts.size() == mapping.entries.size())
     return nullptr;
   for (const auto &[candidate, value] : mapping.entries)

@@ -94,7 +94,8 @@ struct Sequence {
   Flavour flavour;
   std::vector<Value> items;
   unsigned depth;
-  size_t taken = 0; ///< items already consumed, of a generator
+  size_t taken = 0;          ///< items already consumed, of a generator
+  std::string spelling = {}; ///< of a range that was called for by name
 };
 
 /// Entries in order of insertion; a key occurs once.
@@ -111,9 +112,9 @@ struct Namespace {
 
 /// What bounds one rendering.
 struct Limits {
-  size_t steps = 20'000'000;       ///< nodes evaluated, items and comparisons visited
-  size_t bytes = size_t{1} << 30;  ///< of all text and lists ever made
-  size_t output = size_t{1} << 28; ///< of the rendered text
+  size_t steps = 10'000'000;       ///< nodes evaluated, items and comparisons visited
+  size_t bytes = size_t{1} << 28;  ///< of all text and lists ever made
+  size_t output = size_t{1} << 26; ///< of the rendered text
   unsigned nesting = 100;          ///< of lists and mappings in one another
   unsigned recursion = 1000;       ///< of expressions, statements and macro calls
 };
@@ -157,7 +158,9 @@ private:
 
 /// Python's name for the value's type.
 std::string_view typeName(const Value &value);
-/// The value of a key, or null.
+/// Whether a value may be a key: it holds nothing that Python could change.
+bool isHashable(const Value &value);
+/// The value of a key, or null; fails on keys that are not hashable.
 const Value *find(Run &run, const Mapping &mapping, const Value &key);
 const Value *find(const Mapping &mapping, std::string_view key);
 /// Python's truth of a value.

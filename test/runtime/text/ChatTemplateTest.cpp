@@ -162,7 +162,7 @@ TEST(ChatTemplate, MacrosBindArguments) {
 
 TEST(ChatTemplate, OperatorsBindAsInJinja) {
   EXPECT_EQ(value("1 + 2 * 3 - 4 // 3 % 2 ** 2"), "6");
-  EXPECT_EQ(value("-2 ** 2"), "4"); // unlike Python's
+  EXPECT_EQ(value("-2 ** 2"), "4");                  // unlike Python's
   EXPECT_EQ(value("'a' ~ 1 + 2 ~ none"), "a12None"); // ~ binds first
   EXPECT_EQ(value("1 < 2 < 3, 1 < 3 < 2, not 1 == 2"), "(True, False, True)");
   EXPECT_EQ(value("1 in [1] and 'b' not in 'abc' or 'else'"), "else");
@@ -257,9 +257,22 @@ TEST(ChatTemplate, SafeTextEscapesWhatIsAddedToIt) {
             "(Markup('<&lt;'), '<<', Markup('&lt;'))");
 }
 
+TEST(ChatTemplate, NoneHasNothingToSelect) {
+  EXPECT_EQ(value("(tools | selectattr('x') | list, x | map('upper') | list)"), "([], [])");
+}
+
+TEST(ChatTemplate, LoopsThatNeverFinishARoundTakeTheElse) {
+  EXPECT_EQ(render("{% for x in [1, 2] %}{% break %}{% else %}e{% endfor %}"), "e");
+  EXPECT_EQ(render("{% for x in [1, 2] %}{% if x == 2 %}{% break %}{% endif %}{% else %}e"
+                   "{% endfor %}"),
+            "");
+}
+
 TEST(ChatTemplate, MethodsOfTextAndMappings) {
   EXPECT_EQ(value("'a,b,c'.split(',', 1), ' a  b '.split(), 'a b c'.rsplit(' ', 1)"),
             "(['a', 'b,c'], ['a', 'b'], ['a b', 'c'])");
+  EXPECT_EQ(value("' a b '.split(none, 1), ' a  b '.rsplit(none, 1)"),
+            "(['a', 'b '], [' a', 'b'])");
   EXPECT_EQ(value("'xxaxx'.strip('x'), ' a '.lstrip(), 'aab'.replace('a', 'c', 1), 'é'.upper()"),
             "('a', 'a ', 'cab', 'É')");
   EXPECT_EQ(value("'abc'.startswith(('x', 'ab')), 'abc'.find('c'), 'a\\nb'.splitlines()"),
