@@ -215,13 +215,6 @@ Result<PackReport> moec::packToSink(const Checkpoint &checkpoint, const WeightPl
   return report;
 }
 
-/// Starts writing what was just handed to the system, so that the disk is busy from the first chunk
-/// on.
-static void startWriting(int fd, uint64_t offset, uint64_t bytes) {
-  sync_file_range(fd, static_cast<off64_t>(offset), static_cast<off64_t>(bytes),
-                  SYNC_FILE_RANGE_WRITE);
-}
-
 Result<PackReport> moec::packToDescriptor(const Checkpoint &checkpoint, const WeightPlan &plan,
                                           int fd, uint64_t offset, const std::string &name,
                                           const PackOptions &options) {
@@ -237,7 +230,6 @@ Result<PackReport> moec::packToDescriptor(const Checkpoint &checkpoint, const We
       bytes = bytes.subspan(static_cast<size_t>(count));
       place += static_cast<uint64_t>(count);
     }
-    startWriting(fd, offset + at, place - offset - at);
     return {};
   };
   return packToSink(checkpoint, plan, write, options);
@@ -291,10 +283,7 @@ Result<PackReport> moec::packToFile(const Checkpoint &checkpoint, const WeightPl
     return nameMap(std::move(status));
 
   auto write = [&](uint64_t offset, std::span<const uint8_t> bytes) {
-    Status status = file->writeAt(kPackedHeaderBytes + offset, bytes);
-    if (status.ok())
-      startWriting(file->fd(), kPackedHeaderBytes + offset, bytes.size());
-    return status;
+    return file->writeAt(kPackedHeaderBytes + offset, bytes);
   };
   if (Status status = runTasks(checkpoint, plan, tasks, write, options, report); !status.ok())
     return nameMap(std::move(status));
