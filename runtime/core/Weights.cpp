@@ -2,17 +2,45 @@
 
 #include "runtime/core/Weights.h"
 
+#include "runtime/core/File.h"
+#include "runtime/core/MappedWeights.h"
 #include "runtime/core/PackedFile.h"
 #include "runtime/core/Step.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <sys/auxv.h>
 #include <unistd.h>
 
 namespace moec {
+
+/// Reads `paths` to their ends.
+static Status readEverything(const std::vector<std::string> &paths,
+                             const std::function<void(double)> &progress) {
+  std::vector<File> files;
+  uint64_t total = 0, done = 0;
+  for (const std::string &path : paths) {
+    Result<File> file = File::open(path, Code::Mismatch);
+    if (!file.ok())
+      return file.status();
+    total += file->size();
+    files.push_back(std::move(*file));
+  }
+  std::vector<uint8_t> block(size_t(4) << 20);
+  for (const File &file : files)
+    for (uint64_t offset = 0; offset < file.size(); offset += block.size()) {
+      size_t size = std::min<uint64_t>(block.size(), file.size() - offset);
+      if (Status status = file.readAt(offset, std::span(block).first(size)); !status.ok())
+        return status;
+      done += size;
+      if (progress)
+        progress(static_cast<double>(done) / static_cast<double>(total));
+    }
+  return {};
+}
 
 namespace {
 
@@ -22,8 +50,9 @@ public:
   const uint8_t *packed() const override { return moec_program_weights; }
   std::vector<std::string> files() const override { return {programPath()}; }
   uint64_t bytes() const override { return moec_program_weights_size; }
-  Status verify(const std::function<void(double)> &) const override {
-    return {}; // they are the program: what could differ from it
+  Status verify(const std::function<void(double)> &progress) const override {
+    // They are the program; there is nothing to compare them with but its own pages.
+    return readEverything({programPath()}, progress);
   }
 };
 
@@ -41,6 +70,24 @@ public:
 
 private:
   PackedFile file;
+};
+
+/// The files of the model's directory, whose digests were compared when they were opened.
+class DirectoryWeights final : public Weights {
+public:
+  explicit DirectoryWeights(MappedWeights weights) : weights(std::move(weights)) {}
+
+  const uint8_t *const *pieces() const override { return weights.pointers().data(); }
+  std::vector<std::string> files() const override {
+    return {weights.paths().begin(), weights.paths().end()};
+  }
+  uint64_t bytes() const override { return weights.bytes(); }
+  Status verify(const std::function<void(double)> &progress) const override {
+    return readEverything(files(), progress);
+  }
+
+private:
+  MappedWeights weights;
 };
 
 } // namespace
@@ -95,6 +142,20 @@ static Result<std::unique_ptr<Weights>> openPacked(const Manifest &manifest,
                   tried)};
 }
 
+static Result<std::unique_ptr<Weights>> openMapped(const Manifest &manifest,
+                                                   const WeightsPlace &place) {
+  std::string directory = place.directory;
+  if (directory.empty())
+    directory = environment("MOEC_MODEL_DIR");
+  if (directory.empty())
+    directory = manifest.modelDirectory;
+  Result<MappedWeights> weights =
+      MappedWeights::open(manifest.weights.pieces, manifest.sources, directory);
+  if (!weights.ok())
+    return weights.status();
+  return std::unique_ptr<Weights>(new DirectoryWeights(std::move(*weights)));
+}
+
 Result<std::unique_ptr<Weights>> Weights::open(const Manifest &manifest,
                                                const WeightsPlace &place) {
   switch (manifest.weights.mode) {
@@ -107,9 +168,9 @@ Result<std::unique_ptr<Weights>> Weights::open(const Manifest &manifest,
                                 moec_program_weights_size, manifest.weights.bytes)};
     return std::unique_ptr<Weights>(new EmbeddedWeights);
   case WeightsMode::Map:
-    break;
+    return openMapped(manifest, place);
   }
-  return Status{Code::Internal, "mapped weights"};
+  return Status{Code::Internal, "weights of no known mode"};
 }
 
 } // namespace moec

@@ -47,7 +47,7 @@ static Status runCommand(const CommandLine &line) {
   case Command::Bench:
     break;
   case Command::Inspect:
-    break;
+    return runInspect(line.inspect);
   }
   return {Code::Internal, "a command that nobody runs"};
 }

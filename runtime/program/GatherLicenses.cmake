@@ -1,0 +1,27 @@
+# Writes OUTPUT, C++ that holds the notices of what a program is linked with.
+# cmake -DOUTPUT=Licenses.cpp -DLICENSE=LICENSE -DDOCS=/usr/share/doc -P GatherLicenses.cmake
+set(text "moec\n====\n")
+file(READ ${LICENSE} own)
+string(APPEND text "${own}\n")
+foreach(entry "glibc=libc6" "libstdc++ and libgcc=libstdc++6" "PCRE2=libpcre2-8-0" "utf8proc=libutf8proc2"
+        "fmt=libfmt-dev" "JSON for Modern C++=nlohmann-json3-dev" "CLI11=libcli11-dev")
+  string(REGEX MATCH "^[^=]*" name "${entry}")
+  string(REGEX REPLACE "^[^=]*=" "" package "${entry}")
+  set(notice ${DOCS}/${package}/copyright)
+  if(NOT EXISTS ${notice})
+    file(GLOB candidates ${DOCS}/${package}*/copyright)
+    if(NOT candidates)
+      message(FATAL_ERROR "no notice of ${name}: looked for ${notice}")
+    endif()
+    list(GET candidates 0 notice)
+  endif()
+  file(READ ${notice} body)
+  string(REGEX REPLACE "." "=" line "${name}")
+  string(APPEND text "\n${name}\n${line}\n${body}\n")
+endforeach()
+file(WRITE ${OUTPUT}.txt "${text}")
+# Bytes, not a literal: compilers bound the length of those.
+file(READ ${OUTPUT}.txt bytes HEX)
+string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+file(WRITE ${OUTPUT} "#include \"runtime/program/Licenses.h\"\n\nconst unsigned char moec_licenses[] = {\n${bytes}0};\n")

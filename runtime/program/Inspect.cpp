@@ -1,0 +1,241 @@
+// inspect: what the program is made of, for people and as JSON.
+
+#include "runtime/core/Step.h"
+#include "runtime/cpu/CpuFeatures.h"
+#include "runtime/program/Commands.h"
+#include "runtime/program/Licenses.h"
+#include "runtime/program/Linkage.h"
+#include "runtime/program/Output.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace moec {
+
+using Json = nlohmann::ordered_json;
+
+static int64_t fileBytes(const std::string &path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 ? status.st_size : -1;
+}
+
+/// 1.23 GB and the like.
+static std::string bytesText(double bytes) {
+  const char *units[] = {"bytes", "kB", "MB", "GB", "TB"};
+  int unit = 0;
+  for (; bytes >= 1000 && unit < 4; ++unit)
+    bytes /= 1000;
+  return unit == 0 ? fmt::format("{:.0f} bytes", bytes)
+                   : fmt::format("{:.2f} {}", bytes, units[unit]);
+}
+
+/// 46.7 B and the like.
+static std::string countText(double count) {
+  const char *units[] = {"", " k", " M", " B", " T"};
+  int unit = 0;
+  for (; count >= 1000 && unit < 4; ++unit)
+    count /= 1000;
+  return unit == 0 ? fmt::format("{:.0f}", count) : fmt::format("{:.2f}{}", count, units[unit]);
+}
+
+/// Bytes of key/value cache when a sequence has `tokens`.
+static int64_t cacheBytes(const Manifest &manifest, int64_t tokens) {
+  int64_t bytes = 0;
+  for (const ManifestCache &cache : manifest.caches) {
+    // A window's blocks are freed behind it: one more than fit, as it seldom starts at a block.
+    int64_t seen = cache.window ? std::min(tokens, cache.window + manifest.blockTokens) : tokens;
+    bytes += (seen + manifest.blockTokens - 1) / manifest.blockTokens * cache.bytesPerBlock;
+  }
+  return bytes;
+}
+
+static Json describeWeights(const Manifest &manifest, const Weights *weights) {
+  Json json = {{"mode", weightsModeName(manifest.weights.mode)},
+               {"bytes", manifest.weights.bytes},
+               {"digest", manifest.weights.digest}};
+  if (manifest.weights.mode == WeightsMode::Map)
+    json["model_directory"] = manifest.modelDirectory;
+  if (manifest.weights.mode == WeightsMode::Pack)
+    json["file"] = manifest.weights.file;
+  json["found"] = weights != nullptr;
+  json["files"] = Json::array();
+  if (weights)
+    for (const std::string &path : weights->files())
+      json["files"].push_back({{"path", path}, {"bytes", fileBytes(path)}});
+  return json;
+}
+
+static Json describe(const Manifest &manifest, const Weights *weights) {
+  Json json = {{"name", manifest.name}, {"architecture", manifest.architecture}};
+  json["versions"] = Json::object();
+  for (const auto &[name, version] : manifest.versions)
+    json["versions"][name] = version;
+  json["options"] = Json::object();
+  for (const auto &[name, value] : manifest.options)
+    json["options"][name] = value;
+  json["parameters"] = {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}};
+  json["layers"] = manifest.layers;
+  json["hidden"] = manifest.hidden;
+  json["vocabulary"] = manifest.vocabulary;
+  json["context"] = manifest.context;
+  json["moe_layers"] = Json::array();
+  for (const ManifestMoeLayer &layer : manifest.moeLayers)
+    json["moe_layers"].push_back(
+        {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
+  json["cpu"] = {{"level", manifest.cpuLevel},
+                 {"features", manifest.cpuFeatures},
+                 {"supported", checkCpu(manifest.cpuFeatures).ok()}};
+  json["invariance"] = "batch";
+  json["weights"] = describeWeights(manifest, weights);
+  json["sources"] = Json::array();
+  for (const ManifestSource &source : manifest.sources)
+    json["sources"].push_back(
+        {{"path", source.path}, {"bytes", source.bytes}, {"digest", source.digest}});
+  json["caches"] = Json::array();
+  for (const ManifestCache &cache : manifest.caches)
+    json["caches"].push_back({{"name", cache.name},
+                              {"layers", cache.layers.size()},
+                              {"bytes_per_token", static_cast<double>(cache.bytesPerBlock) /
+                                                      static_cast<double>(manifest.blockTokens)},
+                              {"window", cache.window}});
+  int64_t threads = defaultThreads();
+  json["memory"] = {
+      {"weights", weights ? weights->bytes() : manifest.weights.bytes},
+      {"cache_full_context", cacheBytes(manifest, manifest.context)},
+      {"activations_decode", moec_program_arena_bytes(1, 1, 1, threads)},
+      {"activations_prefill",
+       moec_program_arena_bytes(std::min(manifest.stepTokens, manifest.context), 1, 1, threads)}};
+  Linkage linkage = programLinkage();
+  std::string path = programPath();
+  json["program"] = {{"path", path},
+                     {"bytes", fileBytes(path)},
+                     {"tokenizer_bytes", moec_program_tokenizer_size},
+                     {"chat_template_bytes", moec_program_template_size},
+                     {"link", linkage.dynamic ? "dynamic" : "static"},
+                     {"libraries", linkage.libraries}};
+  if (!linkage.newestGlibc.empty())
+    json["program"]["newest_glibc_symbol"] = linkage.newestGlibc;
+  return json;
+}
+
+/// Equal neighbours of the list of MoE layers on one line: `0 to 31: 8 experts, 2 per token`.
+static std::string moeLayersText(const std::vector<ManifestMoeLayer> &layers) {
+  std::string text;
+  for (size_t first = 0; first < layers.size();) {
+    size_t end = first + 1;
+    while (end < layers.size() && layers[end].experts == layers[first].experts &&
+           layers[end].picked == layers[first].picked &&
+           layers[end].layer == layers[end - 1].layer + 1)
+      ++end;
+    std::string range = end - first == 1 ? fmt::format("layer {}", layers[first].layer)
+                                         : fmt::format("layers {} to {}", layers[first].layer,
+                                                       layers[end - 1].layer);
+    text += fmt::format("{}{}: {} experts, {} per token", text.empty() ? "" : "; ", range,
+                        layers[first].experts, layers[first].picked);
+    first = end;
+  }
+  return text.empty() ? "none" : text;
+}
+
+static std::string joined(const std::vector<std::string> &words) {
+  std::string text;
+  for (const std::string &word : words)
+    text += (text.empty() ? "" : " ") + word;
+  return text.empty() ? "none" : text;
+}
+
+static std::string report(const Manifest &manifest, const Json &json, const Status &found) {
+  std::string text;
+  auto line = [&](std::string_view name, std::string_view value) {
+    text += fmt::format("{:<16} {}\n", name, value);
+  };
+  auto bytes = [](const Json &value) { return bytesText(value.get<double>()); };
+  line("model", fmt::format("{} ({})", manifest.name, manifest.architecture));
+  line("parameters", fmt::format("{} in all, {} active per token",
+                                 countText(static_cast<double>(manifest.totalParameters)),
+                                 countText(static_cast<double>(manifest.activeParameters))));
+  line("layers", fmt::format("{}, hidden {}, vocabulary {}, context {}", manifest.layers,
+                             manifest.hidden, manifest.vocabulary, manifest.context));
+  line("experts", moeLayersText(manifest.moeLayers));
+  line("cpu level",
+       fmt::format("{} ({}); this CPU {}", manifest.cpuLevel, joined(manifest.cpuFeatures),
+                   json["cpu"]["supported"].get<bool>() ? "has it" : "lacks it"));
+  line("invariance", "batch: results do not depend on chunks, neighbours or threads");
+  line("weights", fmt::format("{}, {}", weightsModeName(manifest.weights.mode),
+                              bytes(json["memory"]["weights"])));
+  if (!manifest.weights.digest.empty())
+    line("  digest", manifest.weights.digest);
+  for (const Json &file : json["weights"]["files"])
+    line("  file", fmt::format("{} ({})", file["path"].get<std::string>(), bytes(file["bytes"])));
+  if (!found.ok())
+    line("  not usable", found.message);
+  for (const ManifestSource &source : manifest.sources)
+    line("source", fmt::format("{} ({}) {}", source.path,
+                               bytesText(static_cast<double>(source.bytes)), source.digest));
+  for (const ManifestCache &cache : manifest.caches)
+    line("cache",
+         fmt::format(
+             "{}: {} layers, {:.0f} bytes per token{}", cache.name, cache.layers.size(),
+             static_cast<double>(cache.bytesPerBlock) / static_cast<double>(manifest.blockTokens),
+             cache.window ? fmt::format(", the last {} tokens", cache.window) : ", all tokens"));
+  line("memory", fmt::format("cache {} at full context, activations {} to {}",
+                             bytes(json["memory"]["cache_full_context"]),
+                             bytes(json["memory"]["activations_decode"]),
+                             bytes(json["memory"]["activations_prefill"])));
+  const Json &program = json["program"];
+  line("program", fmt::format("{} ({}, of it tokenizer {})", program["path"].get<std::string>(),
+                              bytes(program["bytes"]), bytes(program["tokenizer_bytes"])));
+  line("linked", program["link"] == "static"
+                     ? std::string("statically")
+                     : fmt::format("with {}; newest symbol {}",
+                                   joined(program["libraries"].get<std::vector<std::string>>()),
+                                   program.value("newest_glibc_symbol", std::string("none"))));
+  std::string options, versions;
+  for (const auto &[name, value] : manifest.options)
+    options += fmt::format("{}--{}={}", options.empty() ? "" : " ", name, value);
+  for (const auto &[name, value] : manifest.versions)
+    versions += fmt::format("{}{} {}", versions.empty() ? "" : ", ", name, value);
+  line("compiled with", options);
+  line("versions", versions);
+  return text;
+}
+
+Status runInspect(const InspectOptions &options) {
+  if (options.licenses)
+    return writeOutput(reinterpret_cast<const char *>(moec_licenses));
+  Result<Manifest> manifest = programManifest();
+  if (!manifest.ok())
+    return manifest.status();
+  WeightsPlace place;
+  place.file = options.open.weightsFile;
+  place.directory = options.open.modelDirectory;
+  // A program can be looked at where its weights are not; only --verify insists on them.
+  Result<std::unique_ptr<Weights>> weights = Weights::open(*manifest, place);
+  if (options.verify && !weights.ok())
+    return weights.status();
+  const Weights *open = weights.ok() ? weights->get() : nullptr;
+  Json json = describe(*manifest, open);
+  if (options.verify) {
+    bool terminal = isatty(STDERR_FILENO);
+    Status status = open->verify([terminal](double share) {
+      static int shown = -1;
+      int percent = static_cast<int>(share * 100);
+      if (terminal && percent != shown)
+        fmt::print(stderr, "\rreading weights: {}%{}", shown = percent, percent == 100 ? "\n" : "");
+    });
+    if (!status.ok())
+      return status;
+    json["verified"] = true;
+  }
+  if (options.json)
+    return writeOutput(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  std::string text = report(*manifest, json, weights.ok() ? Status{} : weights.status());
+  return writeOutput(
+      text + (options.verify ? "verified         all bytes read, all digests equal\n" : ""));
+}
+
+} // namespace moec
