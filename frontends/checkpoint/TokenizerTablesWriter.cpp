@@ -1,0 +1,224 @@
+// Lays a tokenizer out as runtime/text/TokenizerTables.h says.
+
+#include "frontends/checkpoint/TokenizerDescription.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <map>
+#include <numeric>
+
+using namespace moec;
+using namespace moec::tokenizer;
+
+namespace {
+
+class Writer {
+public:
+  Writer() : bytes(sizeof(Header)) { std::memcpy(header.magic, magic, sizeof(magic)); }
+
+  Header header{};
+
+  template <typename T> void section(SectionName name, const std::vector<T> &elements) {
+    header.sections[static_cast<size_t>(name)] = {bytes.size(), elements.size()};
+    append(elements.data(), elements.size() * sizeof(T));
+  }
+  void section(SectionName name, const std::string &text) {
+    header.sections[static_cast<size_t>(name)] = {bytes.size(), text.size()};
+    append(text.data(), text.size());
+  }
+
+  std::vector<uint8_t> finish() {
+    header.version = version;
+    header.bytes = bytes.size();
+    std::memcpy(bytes.data(), &header, sizeof(header));
+    return std::move(bytes);
+  }
+
+private:
+  void append(const void *data, size_t size) {
+    size_t at = bytes.size();
+    bytes.resize(at + (size + 7) / 8 * 8); // zeros up to the next section
+    if (size)
+      std::memcpy(bytes.data() + at, data, size);
+  }
+
+  std::vector<uint8_t> bytes;
+};
+
+/// A trie over the sought texts of added tokens.
+struct Trie {
+  std::vector<TrieNode> nodes;
+  std::vector<TrieEdge> edges;
+};
+
+} // namespace
+
+/// A table with an entry of `count` keys each, at most two thirds full. `hash` gives a key's hash.
+template <typename Hash> static std::vector<uint32_t> openAddressing(size_t count, Hash hash) {
+  if (count == 0)
+    return {};
+  std::vector<uint32_t> slots(count + count / 2 + 1);
+  for (size_t i = 0; i < count; ++i) {
+    size_t slot = homeSlot(hash(i), slots.size());
+    while (slots[slot] != 0)
+      slot = slot + 1 == slots.size() ? 0 : slot + 1;
+    slots[slot] = static_cast<uint32_t>(i + 1);
+  }
+  return slots;
+}
+
+static Trie buildTrie(const std::vector<AddedTokenDescription> &added, bool normalized) {
+  struct Node {
+    std::map<uint8_t, size_t> children;
+    uint32_t added = 0;
+  };
+  std::vector<Node> nodes(1);
+  for (size_t i = 0; i < added.size(); ++i) {
+    if (added[i].normalized != normalized || added[i].sought.empty())
+      continue;
+    size_t node = 0;
+    for (char byte : added[i].sought) {
+      auto [child, isNew] =
+          nodes[node].children.try_emplace(static_cast<uint8_t>(byte), nodes.size());
+      node = child->second;
+      if (isNew)
+        nodes.emplace_back();
+    }
+    if (nodes[node].added == 0) // of two that normalize to the same, the first
+      nodes[node].added = static_cast<uint32_t>(i + 1);
+  }
+  Trie trie;
+  if (nodes.size() == 1)
+    return trie;
+  for (const Node &node : nodes) {
+    trie.nodes.push_back({static_cast<uint32_t>(trie.edges.size()),
+                          static_cast<uint32_t>(node.children.size()), node.added});
+    for (auto [byte, child] : node.children)
+      trie.edges.push_back(static_cast<uint32_t>(byte) << 24 | static_cast<uint32_t>(child));
+  }
+  return trie;
+}
+
+/// Steps with their texts put away in `texts`.
+static std::vector<Step> storeSteps(const std::vector<StepDescription> &steps, std::string &texts) {
+  auto store = [&](const std::string &text) {
+    TextRef piece{static_cast<uint32_t>(texts.size()), static_cast<uint32_t>(text.size())};
+    texts += text;
+    return piece;
+  };
+  std::vector<Step> stored;
+  for (const StepDescription &step : steps)
+    stored.push_back({.kind = step.kind,
+                      .flags = step.flags,
+                      .pattern = store(step.pattern),
+                      .text = store(step.text),
+                      .first = step.first,
+                      .second = step.second});
+  return stored;
+}
+
+Result<std::vector<uint8_t>> moec::writeTokenizerTables(const TokenizerDescription &description) {
+  uint32_t ids = 0;
+  for (const WordDescription &word : description.words)
+    ids = std::max(ids, word.id + 1);
+  for (const AddedTokenDescription &token : description.added)
+    ids = std::max(ids, token.id + 1);
+
+  // What an id shows is its added token before its word; a word that is not shown is kept further
+  // on.
+  std::vector<const std::string *> texts(ids, nullptr);
+  std::vector<uint8_t> flags(ids, 0);
+  std::vector<AddedToken> added;
+  for (const AddedTokenDescription &token : description.added) {
+    texts[token.id] = &token.text;
+    flags[token.id] = static_cast<uint8_t>(idPresent | idAdded | (token.special ? idSpecial : 0));
+    added.push_back({token.id, token.flags});
+  }
+  std::vector<uint32_t> further, wordTexts; // wordTexts: the number of each word's text
+  std::vector<const WordDescription *> words;
+  for (const WordDescription &word : description.words)
+    words.push_back(&word);
+  std::sort(words.begin(), words.end(), [](auto *a, auto *b) { return a->id < b->id; });
+  for (const WordDescription *word : words) {
+    if (texts[word->id] && *texts[word->id] != word->text) {
+      wordTexts.push_back(static_cast<uint32_t>(texts.size()));
+      further.push_back(word->id);
+      texts.push_back(&word->text);
+      continue;
+    }
+    texts[word->id] = &word->text;
+    flags[word->id] |= idPresent;
+    wordTexts.push_back(word->id);
+  }
+
+  std::vector<uint32_t> offsets = {0};
+  std::string bytes;
+  size_t trieBytes = 0;
+  for (const std::string *text : texts) {
+    if (text)
+      bytes += *text;
+    if (bytes.size() > std::numeric_limits<uint32_t>::max())
+      return Status{Code::Unsupported, "a vocabulary of more than 4 GiB"};
+    offsets.push_back(static_cast<uint32_t>(bytes.size()));
+  }
+  for (const AddedTokenDescription &token : description.added)
+    trieBytes += token.sought.size();
+  if (trieBytes >= (size_t{1} << 24))
+    return Status{Code::Unsupported, "added tokens of more than 16 MiB together"};
+
+  std::vector<uint32_t> wordSlots =
+      openAddressing(words.size(), [&](size_t i) { return hashWord(words[i]->text); });
+  for (uint32_t &slot : wordSlots)
+    if (slot)
+      slot = wordTexts[slot - 1] + 1;
+  // Of equal pairs the last counts, as in the reference: they are left out before the last.
+  std::map<std::pair<uint32_t, uint32_t>, size_t> ranks;
+  for (size_t i = 0; i < description.merges.size(); ++i)
+    ranks[{description.merges[i].left, description.merges[i].right}] = i;
+  std::vector<size_t> counted;
+  for (auto [pair, rank] : ranks)
+    counted.push_back(rank);
+  std::sort(counted.begin(), counted.end());
+  std::vector<uint32_t> mergeSlots = openAddressing(counted.size(), [&](size_t i) {
+    return hashPair(description.merges[counted[i]].left, description.merges[counted[i]].right);
+  });
+  for (uint32_t &slot : mergeSlots)
+    if (slot)
+      slot = static_cast<uint32_t>(counted[slot - 1] + 1);
+
+  Trie raw = buildTrie(description.added, false), normalized = buildTrie(description.added, true);
+  std::string programText;
+  std::vector<Step> normalizer = storeSteps(description.normalizer, programText);
+  std::vector<Step> preTokenizer = storeSteps(description.preTokenizer, programText);
+  std::vector<Step> decoder = storeSteps(description.decoder, programText);
+
+  Writer writer;
+  writer.header.flags = description.flags;
+  writer.header.ids = ids;
+  writer.header.unknown = description.unknown;
+  writer.header.bos = description.bos;
+  writer.header.eos = description.eos;
+  writer.header.pad = description.pad;
+  std::copy(description.byteIds.begin(), description.byteIds.end(), writer.header.byteIds);
+  writer.section(SectionName::TextOffsets, offsets);
+  writer.section(SectionName::TextBytes, bytes);
+  writer.section(SectionName::IdFlags, flags);
+  writer.section(SectionName::FurtherWords, further);
+  writer.section(SectionName::WordSlots, wordSlots);
+  writer.section(SectionName::Merges, description.merges);
+  writer.section(SectionName::MergeSlots, mergeSlots);
+  writer.section(SectionName::AddedTokens, added);
+  writer.section(SectionName::RawNodes, raw.nodes);
+  writer.section(SectionName::RawEdges, raw.edges);
+  writer.section(SectionName::NormalizedNodes, normalized.nodes);
+  writer.section(SectionName::NormalizedEdges, normalized.edges);
+  writer.section(SectionName::Normalizer, normalizer);
+  writer.section(SectionName::PreTokenizer, preTokenizer);
+  writer.section(SectionName::Decoder, decoder);
+  writer.section(SectionName::Prefix, description.prefix);
+  writer.section(SectionName::Suffix, description.suffix);
+  writer.section(SectionName::ProgramText, programText);
+  return writer.finish();
+}
