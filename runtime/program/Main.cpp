@@ -45,7 +45,7 @@ static Status runCommand(const CommandLine &line) {
   case Command::Eval:
     return runEval(line.eval);
   case Command::Bench:
-    break;
+    return runBench(line.bench);
   case Command::Inspect:
     return runInspect(line.inspect);
   }

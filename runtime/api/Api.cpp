@@ -1,0 +1,145 @@
+// The C interface: handles, status codes, and the last failure of each thread.
+
+#include "runtime/include/moec/moec.h"
+
+#include "runtime/core/Model.h"
+#include "runtime/text/Tokenizer.h"
+
+#include <cstring>
+#include <optional>
+
+using namespace moec;
+
+struct moec_model {
+  std::unique_ptr<Model> model;
+  std::optional<Tokenizer> tokenizer;
+};
+
+struct moec_sequence {
+  Sequence sequence;
+  moec_model *owner;
+};
+
+static thread_local std::string lastMessage;
+
+static moec_status report(Status status) {
+  static_assert(static_cast<int>(Code::Resource) == MOEC_CACHE_FULL, "the same codes, in C");
+  lastMessage = std::move(status.message);
+  return static_cast<moec_status>(status.code);
+}
+
+const char *moec_error_message(void) { return lastMessage.c_str(); }
+
+static Status openModel(const moec_model_options *options, moec_model **model) {
+  ModelOptions wanted;
+  if (options) {
+    wanted.weights.file = options->weights_file ? options->weights_file : "";
+    wanted.weights.directory = options->model_directory ? options->model_directory : "";
+    wanted.threads = options->threads;
+    wanted.context = options->context;
+  }
+  Result<std::unique_ptr<Model>> opened = Model::open(wanted);
+  if (!opened.ok())
+    return opened.status();
+  auto handle = std::make_unique<moec_model>();
+  handle->model = std::move(*opened);
+  if (moec_program_tokenizer_size) {
+    Result<Tokenizer> tokenizer =
+        Tokenizer::open({moec_program_tokenizer, static_cast<size_t>(moec_program_tokenizer_size)});
+    if (!tokenizer.ok())
+      return tokenizer.status();
+    handle->tokenizer = std::move(*tokenizer);
+  }
+  *model = handle.release();
+  return {};
+}
+
+moec_status moec_model_open(const moec_model_options *options, moec_model **model) {
+  *model = nullptr;
+  return report(openModel(options, model));
+}
+
+void moec_model_close(moec_model *model) { delete model; }
+
+int64_t moec_model_vocabulary(const moec_model *model) {
+  return model->model->manifest().vocabulary;
+}
+
+int64_t moec_model_context(const moec_model *model) { return model->model->context(); }
+
+const char *moec_model_manifest(const moec_model *, size_t *size) {
+  *size = static_cast<size_t>(moec_program_manifest_size);
+  return reinterpret_cast<const char *>(moec_program_manifest);
+}
+
+moec_status moec_sequence_open(moec_model *model, moec_sequence **sequence) {
+  *sequence = new moec_sequence{Sequence(*model->model), model};
+  return report({});
+}
+
+void moec_sequence_close(moec_sequence *sequence) { delete sequence; }
+
+int64_t moec_sequence_position(const moec_sequence *sequence) {
+  return sequence->sequence.position();
+}
+
+moec_status moec_sequence_step(moec_sequence *sequence, const int32_t *tokens, size_t count,
+                               float *logits) {
+  moec_step_part part = {sequence, tokens, count, logits};
+  return moec_model_step(sequence->owner, &part, 1);
+}
+
+moec_status moec_model_step(moec_model *model, const moec_step_part *parts, size_t count) {
+  std::vector<Feed> feeds(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (parts[i].sequence->owner != model)
+      return report({Code::Usage, "a sequence of another model"});
+    for (size_t j = 0; j < i; ++j)
+      if (parts[j].sequence == parts[i].sequence)
+        return report({Code::Usage, "the same sequence twice in one step"});
+    feeds[i].sequence = &parts[i].sequence->sequence;
+    feeds[i].tokens = {parts[i].tokens, parts[i].count};
+    feeds[i].outputs = parts[i].logits && parts[i].count ? 1 : 0;
+    feeds[i].logits = parts[i].logits;
+  }
+  return report(model->model->feed(feeds));
+}
+
+moec_status moec_sequence_rewind(moec_sequence *sequence, int64_t position) {
+  if (position < 0 || position > sequence->sequence.position())
+    return report({Code::Usage, "a position that the sequence has not reached"});
+  if (!sequence->sequence.rewind(position))
+    return report({Code::Usage, "the window has passed that position; the sequence is empty"});
+  return report({});
+}
+
+static Status noTokenizer() {
+  return {Code::Model, "the model was compiled without a tokenizer.json; feed token ids instead"};
+}
+
+moec_status moec_model_tokenize(const moec_model *model, const char *text, size_t size,
+                                int addSpecial, int32_t *tokens, size_t room, size_t *count) {
+  *count = 0;
+  if (!model->tokenizer)
+    return report(noTokenizer());
+  Result<std::vector<int32_t>> ids = model->tokenizer->encode(
+      {text, size}, addSpecial ? AddSpecial::PostProcessor : AddSpecial::None);
+  if (!ids.ok())
+    return report(ids.status());
+  *count = ids->size();
+  if (ids->size() <= room && !ids->empty())
+    memcpy(tokens, ids->data(), ids->size() * sizeof(int32_t));
+  return report({});
+}
+
+moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens, size_t count,
+                                  char *text, size_t room, size_t *size) {
+  *size = 0;
+  if (!model->tokenizer)
+    return report(noTokenizer());
+  std::string decoded = model->tokenizer->decode({tokens, count}, /*skipSpecial=*/true);
+  *size = decoded.size();
+  if (decoded.size() <= room && !decoded.empty())
+    memcpy(text, decoded.data(), decoded.size());
+  return report({});
+}

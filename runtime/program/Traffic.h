@@ -1,0 +1,22 @@
+// How many bytes and operations a token costs, by the manifest.
+
+#ifndef MOEC_RUNTIME_PROGRAM_TRAFFIC_H
+#define MOEC_RUNTIME_PROGRAM_TRAFFIC_H
+
+#include "runtime/core/Manifest.h"
+
+namespace moec {
+
+/// The cost of one step.
+struct Traffic {
+  double bytes = 0;      ///< weights and cache read from memory, each once
+  double operations = 0; ///< of products with weights; a multiply-add counts as two
+};
+
+/// The cost of a step of `tokens` rows of one sequence that has `depth` tokens before, and asks for
+/// one row of logits. Experts are taken as chosen at random.
+Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth);
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_PROGRAM_TRAFFIC_H
