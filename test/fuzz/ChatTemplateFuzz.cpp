@@ -12,8 +12,7 @@ using nlohmann::ordered_json;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size > 4096)
     return 0;
-  Result<ChatTemplate> parsed =
-      ChatTemplate::parse({reinterpret_cast<const char *>(data), size});
+  Result<ChatTemplate> parsed = ChatTemplate::parse({reinterpret_cast<const char *>(data), size});
   if (!parsed.ok())
     return 0;
   static const ordered_json messages =
@@ -23,9 +22,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                               {"role": "user", "content": "\u00e4 \ud83d\ude00"}])",
                           nullptr, false);
   static const ordered_json tools = ordered_json::parse(
-      R"([{"type": "function", "function": {"name": "f", "parameters": {"a": 1}}}])", nullptr, false);
+      R"([{"type": "function", "function": {"name": "f", "parameters": {"a": 1}}}])", nullptr,
+      false);
   static const ordered_json variables = ordered_json::parse(
-      R"({"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": true})", nullptr, false);
+      R"({"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": true})", nullptr,
+      false);
   std::tm now = {};
   now.tm_year = 125;
   now.tm_mday = 1;
