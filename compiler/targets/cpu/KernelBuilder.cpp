@@ -151,7 +151,23 @@ Value KernelBuilder::widen(Value value) {
 Value KernelBuilder::round(Type element, Value value) {
   if (element == f32())
     return value;
-  return arith::TruncFOp::create(builder, loc, withElement(value.getType(), element), value);
+  Type type = withElement(value.getType(), element);
+  if (element != bf16() || target.hasBf16Dot)
+    return arith::TruncFOp::create(builder, loc, type, value);
+  // Without the instruction LLVM would call a library: half of the last place, less a bit where the
+  // result is even, carries into the upper half.
+  Type words = withElement(value.getType(), i32());
+  Value bits = bitcast(words, value);
+  auto shift = [&](Value word) -> Value {
+    return arith::ShRUIOp::create(builder, loc, word, integer(words, 16));
+  };
+  Value odd = arith::AndIOp::create(builder, loc, shift(bits), integer(words, 1));
+  Value rounded = shift(add(bits, add(odd, integer(words, 0x7fff))));
+  Value quiet = arith::OrIOp::create(builder, loc, shift(bits), integer(words, 0x40));
+  Value isNan = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNO, value, value);
+  Value upper = select(isNan, quiet, rounded);
+  return bitcast(type,
+                 arith::TruncIOp::create(builder, loc, withElement(value.getType(), i16()), upper));
 }
 
 static Value foldLanes(KernelBuilder &kernel, Value vector,

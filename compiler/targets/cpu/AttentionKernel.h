@@ -1,0 +1,59 @@
+// Attention of a few adjacent tokens of one sequence, for the query heads of one key head, over a
+// paged cache.
+//
+// The cache is read block by block, each with a product for the scores, a step of the online
+// softmax and a product with the values. Blocks begin at absolute positions, and one that a row
+// does not see leaves that row's state as it was, bit for bit. So a row's result depends on its
+// sequence and position only, not on the tile or chunk that it is computed in.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_ATTENTIONKERNEL_H
+#define MOEC_COMPILER_TARGETS_CPU_ATTENTIONKERNEL_H
+
+#include "compiler/targets/cpu/KernelBuilder.h"
+
+namespace moec {
+
+/// What is known when the kernel is made. d is the size of a head, B the tokens of a block.
+///
+/// A block's keys of one head are [ceil(d/2)][B][2] where elements have 16 bits, else [d][B]. Its
+/// values are [B/2][D][2], else [B][D], where D is d rounded up to a multiple of 16; what pads must
+/// be zero. Slots past the last token may hold anything finite.
+struct AttentionShape {
+  mlir::Type
+      element;   ///< of queries, keys, values: f32, or bf16 (softmax weights are rounded to it too)
+  int64_t size;  ///< d
+  int64_t group; ///< query heads that share a key head
+  int64_t block; ///< B, a multiple of 16
+  int64_t rows;  ///< tokens of a tile at most
+  int64_t window; ///< keys that a token sees, itself included; 0 for all
+  double scale;   ///< of scores
+
+  int64_t valueWidth() const { return (size + kLanes - 1) / kLanes * kLanes; }
+};
+
+/// Keys and values of the tile's head in one block.
+struct AttentionBlock {
+  mlir::Value keys, values; ///< !llvm.ptr
+};
+
+/// What the tile works on; the heads of a group lie side by side in a token's row.
+struct AttentionTile {
+  mlir::Value queries;     ///< !llvm.ptr to the group's first head of the first token
+  mlir::Value queryStride; ///< i64, elements from token to token
+  mlir::Value out;         ///< the same for the result
+  mlir::Type outElement;
+  mlir::Value outStride;
+  mlir::Value rows;     ///< i64, 1 to shape.rows
+  mlir::Value position; ///< i64, of the first token; the others follow
+  mlir::Value scratch;  ///< !llvm.ptr to attentionScratchBytes(shape), aligned to 64 bytes
+  /// Emits the addresses of block `number` (i64): that of the positions from number * B on.
+  llvm::function_ref<AttentionBlock(mlir::Value number)> block;
+};
+
+int64_t attentionScratchBytes(const AttentionShape &shape);
+
+void emitAttention(KernelBuilder &kernel, const AttentionShape &shape, const AttentionTile &tile);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_ATTENTIONKERNEL_H

@@ -1,0 +1,212 @@
+// The attention kernel against a softmax in double precision, and its independence of tiles and
+// chunks.
+
+#include "compiler/targets/cpu/AttentionKernel.h"
+#include "test/compiler/targets/cpu/KernelJit.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+using namespace moec;
+using mlir::Value;
+
+namespace {
+
+constexpr int64_t kBlock = 32, kTileRows = 8;
+
+float roundToBf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+/// One sequence: queries of `group` heads and the keys and values of one head, as values and as a
+/// paged cache.
+struct Sequence {
+  bool bf16;
+  int64_t tokens, size, group, window, valueWidth, keyDepth;
+  std::vector<float> queries, keys, values; // [token][head][d], [token][d], [token][d]
+  std::vector<uint8_t> queryBytes, cache;   // the cache's blocks in a shuffled order
+  std::vector<int32_t> table;               // the place of each block
+
+  Sequence(bool bf16, int64_t tokens, int64_t size, int64_t group, int64_t window)
+      : bf16(bf16), tokens(tokens), size(size), group(group), window(window),
+        valueWidth((size + 15) / 16 * 16), keyDepth(bf16 ? (size + 1) / 2 * 2 : size) {
+    std::mt19937 random(size * 31 + tokens);
+    std::normal_distribution<float> normal;
+    auto fill = [&](std::vector<float> &values, int64_t count) {
+      values.resize(count);
+      for (float &value : values)
+        value = bf16 ? roundToBf16(normal(random)) : normal(random);
+    };
+    fill(queries, tokens * group * size);
+    fill(keys, tokens * size);
+    fill(values, tokens * size);
+    queryBytes.resize(queries.size() * bytes());
+    for (size_t i = 0; i < queries.size(); ++i)
+      put(queryBytes, i, queries[i]);
+    const int64_t blocks = (tokens + kBlock - 1) / kBlock;
+    for (int64_t b = 0; b < blocks; ++b)
+      table.push_back((blocks - b) * 2); // backwards, with gaps
+    cache.resize((blocks * 2 + 1) * blockBytes());
+    for (size_t i = 0; i < cache.size() / bytes(); ++i)
+      put(cache, i, 7); // what an earlier owner left
+    for (int64_t b = 0; b < blocks; ++b)
+      for (int64_t slot = 0; slot < kBlock; ++slot)
+        for (int64_t i = 0; i < valueWidth; ++i) {
+          const int64_t token = b * kBlock + slot, base = table[b] * blockBytes() / bytes();
+          const bool exists = token < tokens;
+          if (i < keyDepth && (exists || i >= size))
+            put(cache, base + (bf16 ? (i / 2 * kBlock + slot) * 2 + i % 2 : i * kBlock + slot),
+                i < size ? keys[token * size + i] : 0);
+          if (exists || i >= size)
+            put(cache,
+                base + keyDepth * kBlock +
+                    (bf16 ? (slot / 2 * valueWidth + i) * 2 + slot % 2 : slot * valueWidth + i),
+                i < size ? values[token * size + i] : 0);
+        }
+  }
+
+  int64_t bytes() const { return bf16 ? 2 : 4; }
+  int64_t blockBytes() const { return (keyDepth + valueWidth) * kBlock * bytes(); }
+
+  void put(std::vector<uint8_t> &to, int64_t index, float value) const {
+    std::memcpy(&to[index * bytes()], reinterpret_cast<const uint8_t *>(&value) + 4 - bytes(),
+                bytes());
+  }
+
+  double scale() const { return 1 / std::sqrt(double(size)); }
+
+  std::vector<double> exact() const {
+    std::vector<double> out(tokens * group * size);
+    for (int64_t t = 0; t < tokens; ++t)
+      for (int64_t h = 0; h < group; ++h) {
+        const int64_t first = window ? std::max<int64_t>(0, t - window + 1) : 0;
+        std::vector<double> weights;
+        double peak = -1e300, total = 0;
+        for (int64_t k = first; k <= t; ++k) {
+          double score = 0;
+          for (int64_t i = 0; i < size; ++i)
+            score += double(queries[(t * group + h) * size + i]) * keys[k * size + i];
+          weights.push_back(score * scale());
+          peak = std::max(peak, weights.back());
+        }
+        for (double &weight : weights)
+          total += weight = std::exp(weight - peak);
+        for (int64_t k = first; k <= t; ++k)
+          for (int64_t i = 0; i < size; ++i)
+            out[(t * group + h) * size + i] += weights[k - first] / total * values[k * size + i];
+      }
+    return out;
+  }
+};
+
+/// kernel(queries, cache, table, out, scratch, rows, position); the result is f32.
+KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
+                          int64_t &scratchBytes) {
+  return KernelJit(target, "pppppii", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+    const AttentionShape shape{.element = sequence.bf16 ? kernel.bf16() : kernel.f32(),
+                               .size = sequence.size,
+                               .group = sequence.group,
+                               .block = kBlock,
+                               .rows = kTileRows,
+                               .window = sequence.window,
+                               .scale = sequence.scale()};
+    scratchBytes = attentionScratchBytes(shape);
+    Value stride = kernel.integer(sequence.group * sequence.size);
+    auto block = [&](Value number) -> AttentionBlock {
+      Value place = kernel.load(kernel.i32(), kernel.address(arguments[2], kernel.i32(), number));
+      place = mlir::arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), place);
+      Value keys = kernel.addressBytes(arguments[1],
+                                       kernel.mul(place, kernel.integer(sequence.blockBytes())));
+      return {keys, kernel.address(keys, sequence.keyDepth * kBlock * sequence.bytes())};
+    };
+    emitAttention(kernel, shape,
+                  {.queries = arguments[0],
+                   .queryStride = stride,
+                   .out = arguments[3],
+                   .outElement = kernel.f32(),
+                   .outStride = stride,
+                   .rows = arguments[5],
+                   .position = arguments[6],
+                   .scratch = arguments[4],
+                   .block = block});
+  });
+}
+
+/// The result for all tokens, in tiles of `tileRows` of which the first has `first`.
+std::vector<float> run(const KernelJit &kernel, const Sequence &sequence, int64_t scratchBytes,
+                       int64_t first, int64_t tileRows) {
+  const int64_t row = sequence.group * sequence.size;
+  std::vector<float> out(sequence.tokens * row);
+  std::vector<uint8_t> scratch(scratchBytes + 64);
+  uint8_t *aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
+  for (int64_t begin = 0, end = first; begin < sequence.tokens; begin = end, end += tileRows) {
+    end = std::min(end, sequence.tokens);
+    kernel(sequence.queryBytes.data() + begin * row * sequence.bytes(), sequence.cache.data(),
+           sequence.table.data(), out.data() + begin * row, aligned, end - begin, begin);
+  }
+  return out;
+}
+
+class AttentionKernel : public testing::TestWithParam<const CpuTarget *> {
+protected:
+  void SetUp() override {
+    if (!runsHere(*GetParam()))
+      GTEST_SKIP() << "this CPU is below level " << GetParam()->level.str();
+  }
+};
+
+struct Case {
+  bool bf16;
+  int64_t tokens, size, group, window;
+};
+constexpr Case cases[] = {{false, 100, 12, 2, 0}, {true, 100, 12, 2, 0}, {false, 70, 64, 4, 0},
+                          {true, 200, 128, 8, 0}, {true, 70, 7, 1, 0},   {false, 100, 16, 1, 5},
+                          {true, 150, 16, 3, 40}, {false, 33, 80, 1, 32}};
+
+TEST_P(AttentionKernel, EqualsTheSoftmaxOfAllScores) {
+  for (const Case &c : cases) {
+    const Sequence sequence(c.bf16, c.tokens, c.size, c.group, c.window);
+    int64_t scratch = 0;
+    const KernelJit kernel = attentionKernel(*GetParam(), sequence, scratch);
+    EXPECT_EQ(kernel.undefined(), "");
+    const std::vector<float> out = run(kernel, sequence, scratch, 8, 8);
+    const std::vector<double> exact = sequence.exact();
+    for (size_t i = 0; i < out.size(); ++i)
+      ASSERT_NEAR(out[i], exact[i], c.bf16 ? 8e-3 : 3e-6)
+          << "token " << i / (c.size * c.group) << " of case with d " << c.size
+          << (c.bf16 ? " bf16" : " f32");
+  }
+}
+
+TEST_P(AttentionKernel, GivesATokenTheSameBitsInEveryTile) {
+  for (const Case &c : cases) {
+    const Sequence sequence(c.bf16, c.tokens, c.size, c.group, c.window);
+    int64_t scratch = 0;
+    const KernelJit kernel = attentionKernel(*GetParam(), sequence, scratch);
+    const std::vector<float> out = run(kernel, sequence, scratch, 8, 8);
+    for (auto [first, rows] : {std::pair(1, 1), std::pair(3, 8), std::pair(5, 7), std::pair(2, 2)})
+      EXPECT_EQ(out, run(kernel, sequence, scratch, first, rows))
+          << "d " << c.size << " tiles of " << rows;
+  }
+}
+
+std::vector<const CpuTarget *> allTargets() {
+  std::vector<const CpuTarget *> all;
+  for (const CpuTarget &target : cpuTargets())
+    all.push_back(&target);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, AttentionKernel, testing::ValuesIn(allTargets()),
+                         [](const auto &info) { return info.param->level.str(); });
+
+} // namespace
