@@ -86,7 +86,7 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
     for (const auto &[key, value] : scaling->items())
       if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys))
         read.refuse(Code::Unsupported, object,
-                    fmt::format("and its key `{}` is not supported", json(key).dump()));
+                    fmt::format("and its key {} is not supported", json(key).dump()));
     rope.theta = number("rope_theta", 1.0, 1e15).value_or(rope.theta);
     rope.partialRotaryFactor =
         number("partial_rotary_factor", 0.0, 1.0).value_or(rope.partialRotaryFactor);

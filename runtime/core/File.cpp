@@ -245,6 +245,8 @@ void moec::removeOutputsOnInterrupt() {
   sigemptyset(&action.sa_mask);
   for (int signal : {SIGINT, SIGTERM, SIGHUP})
     sigaction(signal, &action, nullptr);
+  // Past the limit on file sizes a write then fails, as it does on a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 /// Failures of writing: a full disk is a matter of resources, all else of the output that was asked
