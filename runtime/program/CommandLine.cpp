@@ -19,6 +19,11 @@ std::string splitAssignment(const std::string &text, std::pair<std::string, std:
   return "";
 }
 
+/// Numbers from `least` to `most`, which help does not repeat.
+template <typename T> CLI::Validator between(T least, T most) {
+  return CLI::Range(least, most).description("");
+}
+
 void addOpen(CLI::App &app, OpenOptions &options, bool runs = true) {
   app.add_option("--weights-file", options.weightsFile, "the file of packed weights")
       ->type_name("FILE");
@@ -28,13 +33,13 @@ void addOpen(CLI::App &app, OpenOptions &options, bool runs = true) {
   if (runs)
     app.add_option("--threads", options.threads, "threads (default: one per physical core)")
         ->type_name("N")
-        ->check(CLI::Range(1, 1024));
+        ->check(between(1, 1024));
 }
 
 void addContext(CLI::App &app, OpenOptions &options) {
   app.add_option("--context", options.context, "room for that many tokens (default: the model's)")
       ->type_name("N")
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
+      ->check(between(int64_t(1), int64_t(1) << 30));
 }
 
 void addSampling(CLI::App &app, SamplingOptions &options) {
@@ -42,7 +47,7 @@ void addSampling(CLI::App &app, SamplingOptions &options) {
   auto number = [&](const char *name, auto &value, double least, double limit, const char *what) {
     app.add_option(name, value, what)
         ->type_name("X")
-        ->check(CLI::Range(least, limit))
+        ->check(between(least, limit))
         ->group("Sampling");
   };
   app.add_flag("--greedy", options.greedy, "always the likeliest token")->group("Sampling");
@@ -55,14 +60,14 @@ void addSampling(CLI::App &app, SamplingOptions &options) {
          "subtracted from the score of tokens generated before");
   app.add_option("--top-k", options.topK, "only the N likeliest tokens; 0: all")
       ->type_name("N")
-      ->check(CLI::Range(int64_t(0), int64_t(1) << 30))
+      ->check(between(int64_t(0), int64_t(1) << 30))
       ->group("Sampling");
   app.add_option("--seed", options.seed, "equal seeds give equal texts")
       ->type_name("N")
       ->group("Sampling");
   app.add_option("--max-tokens", options.maxTokens, "generate at most N tokens")
       ->type_name("N")
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 30))
+      ->check(between(int64_t(1), int64_t(1) << 30))
       ->group("Sampling");
   app.add_option("--stop", options.stops, "end before this text; may be repeated")
       ->type_name("TEXT")
@@ -149,11 +154,11 @@ void describe(CLI::App &app, CommandLine &line) {
         ->type_name("FILE");
     app.add_option("--greedy", options.greedy, "also write N greedy tokens as S.greedy_ids")
         ->type_name("N")
-        ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
+        ->check(between(int64_t(1), int64_t(1) << 30));
     app.add_flag("--routing", options.routing, "also write S.router.L.experts and .weights");
     app.add_option("--chunk", options.chunk, "feed prompts in pieces of C tokens")
         ->type_name("C")
-        ->check(CLI::Range(int64_t(1), int64_t(1) << 30));
+        ->check(between(int64_t(1), int64_t(1) << 30));
     app.add_flag("--batch", options.batch, "run all sequences in one ragged batch");
     addOpen(app, options.open);
     break;
@@ -163,17 +168,17 @@ void describe(CLI::App &app, CommandLine &line) {
     app.add_option("-p,--prompt", options.prompts, "prompt lengths to time (default: 512)")
         ->type_name("N,...")
         ->delimiter(',')
-        ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+        ->check(between(int64_t(0), int64_t(1) << 30));
     app.add_option("-n,--generate", options.generated, "tokens to generate (default: 128)")
         ->type_name("N,...")
         ->delimiter(',')
-        ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+        ->check(between(int64_t(0), int64_t(1) << 30));
     app.add_option("-d,--depth", options.depth, "tokens in the cache before (default: 0)")
         ->type_name("N")
-        ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+        ->check(between(int64_t(0), int64_t(1) << 30));
     app.add_option("-r,--repetitions", options.repetitions, "times each is run (default: 5)")
         ->type_name("N")
-        ->check(CLI::Range(1, 1000));
+        ->check(between(1, 1000));
     app.add_flag("--json", options.json, "print one JSON object");
     addOpen(app, options.open);
     break;

@@ -39,9 +39,9 @@ static Status runCommand(const CommandLine &line) {
   case Command::Help:
     return writeOutput(line.help);
   case Command::Generate:
-    break;
+    return runGenerate(line.generate);
   case Command::Chat:
-    break;
+    return runChat(line.chat);
   case Command::Eval:
     return runEval(line.eval);
   case Command::Bench:

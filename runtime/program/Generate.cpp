@@ -1,0 +1,91 @@
+// generate: one prompt, one answer.
+
+#include "runtime/program/Answer.h"
+#include "runtime/program/Commands.h"
+#include "runtime/program/Output.h"
+
+#include <nlohmann/json.hpp>
+
+namespace moec {
+
+/// What the user wants answered, whichever way it was given.
+static Result<std::string> promptText(const GenerateOptions &options) {
+  std::string source = options.file.empty() && options.text == "-" ? "-" : options.file;
+  if (source.empty()) {
+    if (!options.text)
+      return Status{Code::Usage,
+                    "no prompt; give it as an argument, with --file, or as - on standard "
+                    "input"};
+    return *options.text;
+  }
+  Result<std::string> text = readPrompt(source);
+  // A file ends with a line end that nobody meant to say; what is to be continued is taken as it
+  // is.
+  if (text.ok() && !options.raw && text->ends_with('\n'))
+    text->resize(text->size() - (text->ends_with("\r\n") ? 2 : 1));
+  return text;
+}
+
+static Result<std::vector<int32_t>> promptTokens(const GenerateOptions &options, const Text &text,
+                                                 const std::string &prompt) {
+  if (!options.raw && text.hasTemplate()) {
+    std::vector<Turn> turns;
+    if (options.prompt.system)
+      turns.push_back({"system", *options.prompt.system});
+    turns.push_back({"user", prompt});
+    return text.render(turns);
+  }
+  if (options.prompt.system)
+    return Status{Code::Usage, options.raw ? "--system needs a chat template, --raw uses none"
+                                           : "--system needs a chat template, the model has none; "
+                                             "give one with --chat-template"};
+  if (!options.raw)
+    writeMessage("the model has no chat template; the prompt is continued as it stands");
+  Result<std::vector<int32_t>> tokens = text.tokenizer().encode(prompt);
+  if (tokens.ok() && tokens->empty())
+    return Status{Code::Usage, "the prompt has no tokens"};
+  return tokens;
+}
+
+static Status printJson(const Answer &answer, size_t promptTokens, const Sampling &sampling) {
+  nlohmann::ordered_json json = {{"text", answer.text},
+                                 {"finish", answer.finish == Finish::Stop ? "stop" : "length"},
+                                 {"prompt_tokens", promptTokens},
+                                 {"tokens", answer.tokens},
+                                 {"seed", sampling.sampler.seed}};
+  return writeOutput(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+                     "\n");
+}
+
+Status runGenerate(const GenerateOptions &options) {
+  Result<std::string> prompt = promptText(options);
+  if (!prompt.ok())
+    return prompt.status();
+  if (Status status = checkPrompt(*prompt); !status.ok())
+    return status;
+  Result<std::unique_ptr<Text>> text = Text::open(options.prompt);
+  if (!text.ok())
+    return text.status();
+  Result<std::vector<int32_t>> tokens = promptTokens(options, **text, *prompt);
+  if (!tokens.ok())
+    return tokens.status();
+  Result<std::unique_ptr<Model>> model = openModel(options.open);
+  if (!model.ok())
+    return model.status();
+
+  Sampling sampling = resolveSampling((*text)->defaults(), options.sampling);
+  AnswerOptions answering;
+  if (!options.json)
+    answering.show = writeOutput;
+  Sequence sequence(**model);
+  std::vector<int32_t> history;
+  Result<Answer> answer =
+      answerPrompt(**model, (*text)->tokenizer(), sequence, history, *tokens, sampling, answering);
+  if (!answer.ok())
+    return answer.status();
+  if (options.json)
+    return printJson(*answer, tokens->size(), sampling);
+  return answer->text.ends_with('\n') ? Status{} : writeOutput("\n");
+}
+
+} // namespace moec

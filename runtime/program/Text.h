@@ -1,0 +1,71 @@
+// A model that reads and writes text: tokenizer, chat template and generation defaults of this
+// program.
+
+#ifndef MOEC_RUNTIME_PROGRAM_TEXT_H
+#define MOEC_RUNTIME_PROGRAM_TEXT_H
+
+#include "runtime/core/Result.h"
+#include "runtime/program/Options.h"
+#include "runtime/text/ChatTemplate.h"
+#include "runtime/text/GenerationConfig.h"
+#include "runtime/text/Sampler.h"
+#include "runtime/text/Tokenizer.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moec {
+
+/// One turn of a conversation.
+struct Turn {
+  std::string role, content;
+};
+
+/// What text commands need besides the model.
+class Text {
+public:
+  /// Opens what is linked in. Code::Model without a tokenizer; a template from a file that cannot
+  /// be read is Code::Usage.
+  static Result<std::unique_ptr<Text>> open(const PromptOptions &options);
+
+  const Tokenizer &tokenizer() const { return *tokens; }
+  /// What the model's files say about sampling.
+  const GenerationConfig &defaults() const { return generation; }
+  bool hasTemplate() const { return chatTemplate.has_value(); }
+
+  /// The tokens of a conversation up to where the model is to answer; needs a template.
+  Result<std::vector<int32_t>> render(const std::vector<Turn> &turns) const;
+
+private:
+  Text() = default;
+
+  std::optional<Tokenizer> tokens;
+  std::optional<ChatTemplate> chatTemplate;
+  std::string templateName; ///< for messages
+  std::vector<std::pair<std::string, std::string>> templateArguments;
+  GenerationConfig generation;
+};
+
+/// How to sample: the model's defaults, changed by what the user says. `seed` is drawn where none
+/// was given.
+struct Sampling {
+  SamplerOptions sampler;
+  std::vector<int32_t> stopIds;
+  std::vector<std::string> stopStrings;
+  std::optional<int64_t> maxNewTokens, maxLength;
+};
+Sampling resolveSampling(const GenerationConfig &defaults, const SamplingOptions &options);
+
+/// The contents of a prompt file, or of standard input for "-". Code::Usage where it cannot be
+/// read.
+Result<std::string> readPrompt(const std::string &path);
+
+/// Code::Usage unless `prompt` is UTF-8 and not empty.
+Status checkPrompt(std::string_view prompt);
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_PROGRAM_TEXT_H
