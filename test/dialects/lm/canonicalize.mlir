@@ -1,0 +1,57 @@
+// RUN: moe-opt %s --canonicalize --split-input-file | FileCheck %s
+// What folds.
+
+// All layers are of one kind.
+// CHECK-LABEL: func @one_kind
+// CHECK:         %[[KIND:.*]] = arith.constant 3 : index
+// CHECK:         return %[[KIND]]
+func.func @one_kind(%layer: index) -> index {
+  %kind = lm.layer_kind %layer of [3, 3, 3]
+  return %kind : index
+}
+
+// -----
+
+// The layer is known.
+// CHECK-LABEL: func @known_layer
+// CHECK:         %[[KIND:.*]] = arith.constant 7 : index
+// CHECK:         return %[[KIND]]
+func.func @known_layer() -> index {
+  %layer = arith.constant 1 : index
+  %kind = lm.layer_kind %layer of [5, 7, 9]
+  return %kind : index
+}
+
+// -----
+
+// A layer that there is not stays as it is.
+// CHECK-LABEL: func @no_such_layer
+// CHECK:         lm.layer_kind
+func.func @no_such_layer() -> index {
+  %layer = arith.constant 3 : index
+  %kind = lm.layer_kind %layer of [5, 7, 9]
+  return %kind : index
+}
+
+// -----
+
+// An unknown layer may be of any kind.
+// CHECK-LABEL: func @unknown_layer
+// CHECK:         lm.layer_kind
+func.func @unknown_layer(%layer: index) -> index {
+  %kind = lm.layer_kind %layer of [0, 1]
+  return %kind : index
+}
+
+// -----
+
+// What nobody reads need not be loaded.
+// CHECK-LABEL: func @unused
+// CHECK-NEXT:    return
+lm.weight @w : !lm.weight<48x40xf32> layers [0] from [#lm.piece<pattern = "w.{l}", rows = 48, stored = f32>]
+func.func @unused(%batch: !lm.batch, %layer: index) {
+  %w = lm.load_weight @w[%layer] : !lm.weight<48x40xf32>
+  %T = lm.token_count %batch
+  %p = lm.positions %batch : tensor<?xi32>
+  return
+}

@@ -1,0 +1,216 @@
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+// Each diagnostic of the dialect, once.
+
+// expected-error @below {{has rank 4, but a weight has rank 1, 2 or 3 (experts first)}}
+lm.weight @w : !lm.weight<2x3x4x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 4, stored = f32>]
+
+// -----
+
+// expected-error @below {{needs 48 rows, but its pieces have 40}}
+lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", rows = 40, stored = f32>]
+
+// -----
+
+// expected-error @below {{attribute 'heads' failed to satisfy constraint}}
+lm.cache @attention layers [0] heads 0 size 12 block 32 : f32
+
+// -----
+
+func.func @load_weight_unknown() {
+  // expected-error @below {{finds no 'lm.weight' of the name @w}}
+  %w = lm.load_weight @w : !lm.weight<48x40xf32>
+  return
+}
+
+// -----
+
+lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", rows = 48, stored = f32>]
+func.func @load_weight_type() {
+  // expected-error @below {{is of type '!lm.weight<48x41xf32>', but @w holds '!lm.weight<48x40xf32>'}}
+  %w = lm.load_weight @w : !lm.weight<48x41xf32>
+  return
+}
+
+// -----
+
+lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", rows = 48, stored = f32>]
+func.func @load_weight_layer(%layer: index) {
+  // expected-error @below {{names a layer, but @w belongs to none}}
+  %w = lm.load_weight @w[%layer] : !lm.weight<48x40xf32>
+  return
+}
+
+// -----
+
+lm.weight @w : !lm.weight<48x40xf32> layers [0] from [#lm.piece<pattern = "w.{l}", rows = 48, stored = f32>]
+func.func @load_weight_no_layer() {
+  // expected-error @below {{names no layer, but @w has one tensor per layer}}
+  %w = lm.load_weight @w : !lm.weight<48x40xf32>
+  return
+}
+
+// -----
+
+func.func @embedding(%ids: memref<?xi32>, %w: !lm.weight<341x41xf32>, %h: memref<?x40xf32>) {
+  // expected-error @below {{columns of the table are 41, but columns of the result are 40}}
+  lm.embedding ins(%ids, %w : memref<?xi32>, !lm.weight<341x41xf32>) outs(%h : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @results(%x: tensor<?x40xf32>, %i: tensor<?x40xf32>) {
+  // expected-error @below {{results are , but the tensors among its destinations are 'tensor<?x40xf32>'}}
+  lm.add ins(%x, %x : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @rms_norm_columns(%x: memref<?x40xf32>, %w: !lm.weight<40xf32>, %y: memref<?x41xf32>) {
+  // expected-error @below {{columns of the input are 40, but columns of the result are 41}}
+  lm.rms_norm epsilon 1.0e-5 ins(%x, %w : memref<?x40xf32>, !lm.weight<40xf32>) outs(%y : memref<?x41xf32>)
+  return
+}
+
+// -----
+
+func.func @rms_norm_heads(%x: memref<?x40xf32>, %w: !lm.weight<13xf32>, %y: memref<?x40xf32>) {
+  // expected-error @below {{cannot cut 40 columns into 3 heads}}
+  lm.rms_norm epsilon 1.0e-5 heads 3 ins(%x, %w : memref<?x40xf32>, !lm.weight<13xf32>) outs(%y : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @rms_norm_weight(%x: memref<?x40xf32>, %w: !lm.weight<40xf32>, %y: memref<?x40xf32>) {
+  // expected-error @below {{elements of the weight are 40, but columns of a head are 10}}
+  lm.rms_norm epsilon 1.0e-5 heads 4 ins(%x, %w : memref<?x40xf32>, !lm.weight<40xf32>) outs(%y : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @linear_inner(%x: memref<?x40xf32>, %w: !lm.weight<48x41xf32>, %y: memref<?x48xf32>) {
+  // expected-error @below {{columns of the weight are 41, but columns of the input are 40}}
+  lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x41xf32>) outs(%y : memref<?x48xf32>)
+  return
+}
+
+// -----
+
+func.func @linear_bias(%x: memref<?x40xf32>, %w: !lm.weight<48x40xf32>, %b: !lm.weight<47xf32>, %y: memref<?x48xf32>) {
+  // expected-error @below {{elements of the bias are 47, but rows of the weight are 48}}
+  lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) bias(%b : !lm.weight<47xf32>) outs(%y : memref<?x48xf32>)
+  return
+}
+
+// -----
+
+func.func @linear_outer(%x: memref<?x40xf32>, %w: !lm.weight<48x40xf32>, %y: memref<?x49xf32>) {
+  // expected-error @below {{rows of the weight are 48, but columns of the result are 49}}
+  lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x49xf32>)
+  return
+}
+
+// -----
+
+func.func @add(%x: memref<?x40xf32>, %z: memref<?x41xf32>, %y: memref<?x40xf32>) {
+  // expected-error @below {{columns of the right are 41, but columns of the left are 40}}
+  lm.add ins(%x, %z : memref<?x40xf32>, memref<?x41xf32>) outs(%y : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @scale_rows(%x: memref<?x40xf32>, %g: memref<?x2xf32>, %y: memref<?x40xf32>) {
+  // expected-error @below {{columns of the gate are 2, but gates of a row are 1}}
+  lm.scale_rows ins(%x, %g : memref<?x40xf32>, memref<?x2xf32>) outs(%y : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @rope_table_cosines(%p: memref<?xi32>, %c: memref<?x3xf32>, %s: memref<?x2xf32>) {
+  // expected-error @below {{columns of the cosines are 3, but frequencies are 2}}
+  lm.rope_table frequencies [1.0, 0.1] factor 1.0 ins(%p : memref<?xi32>) outs(%c, %s : memref<?x3xf32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @rope_table_sines(%p: memref<?xi32>, %c: memref<?x2xf32>, %s: memref<?x3xf32>) {
+  // expected-error @below {{columns of the sines are 3, but frequencies are 2}}
+  lm.rope_table frequencies [1.0, 0.1] factor 1.0 ins(%p : memref<?xi32>) outs(%c, %s : memref<?x2xf32>, memref<?x3xf32>)
+  return
+}
+
+// -----
+
+func.func @rope_heads(%q: memref<?x48xf32>, %c: memref<?x6xf32>, %y: memref<?x48xf32>) {
+  // expected-error @below {{cannot cut 48 columns into 5 heads}}
+  lm.rope heads 5 ins(%q, %c, %c : memref<?x48xf32>, memref<?x6xf32>, memref<?x6xf32>) outs(%y : memref<?x48xf32>)
+  return
+}
+
+// -----
+
+func.func @rope_pairs(%q: memref<?x48xf32>, %c: memref<?x7xf32>, %y: memref<?x48xf32>) {
+  // expected-error @below {{rotates 14 entries of a head of 12}}
+  lm.rope heads 4 ins(%q, %c, %c : memref<?x48xf32>, memref<?x7xf32>, memref<?x7xf32>) outs(%y : memref<?x48xf32>)
+  return
+}
+
+// -----
+
+func.func @rope_sines(%q: memref<?x48xf32>, %c: memref<?x6xf32>, %s: memref<?x5xf32>, %y: memref<?x48xf32>) {
+  // expected-error @below {{columns of the sines are 5, but columns of the cosines are 6}}
+  lm.rope heads 4 ins(%q, %c, %s : memref<?x48xf32>, memref<?x6xf32>, memref<?x5xf32>) outs(%y : memref<?x48xf32>)
+  return
+}
+
+// -----
+
+func.func @cache_append_unknown(%batch: !lm.batch, %layer: index, %k: memref<?x24xf32>) {
+  // expected-error @below {{finds no 'lm.cache' of the name @attention}}
+  lm.cache_append @attention[%layer] of %batch ins(%k, %k : memref<?x24xf32>, memref<?x24xf32>)
+  return
+}
+
+// -----
+
+lm.cache @attention layers [0] heads 2 size 12 block 32 : f32
+func.func @cache_append_keys(%batch: !lm.batch, %layer: index, %k: memref<?x25xf32>, %v: memref<?x24xf32>) {
+  // expected-error @below {{columns of the keys are 25, but elements of the cache's heads are 24}}
+  lm.cache_append @attention[%layer] of %batch ins(%k, %v : memref<?x25xf32>, memref<?x24xf32>)
+  return
+}
+
+// -----
+
+lm.cache @attention layers [0] heads 2 size 12 block 32 : f32
+func.func @cache_append_values(%batch: !lm.batch, %layer: index, %k: memref<?x24xf32>, %v: memref<?x25xf32>) {
+  // expected-error @below {{columns of the values are 25, but elements of the cache's heads are 24}}
+  lm.cache_append @attention[%layer] of %batch ins(%k, %v : memref<?x24xf32>, memref<?x25xf32>)
+  return
+}
+
+// -----
+
+lm.cache @attention layers [0] heads 2 size 12 block 32 : f32
+func.func @attend(%batch: !lm.batch, %layer: index, %q: memref<?x36xf32>, %o: memref<?x36xf32>) {
+  // expected-error @below {{columns of the queries are 36, which is no multiple of the cache's 2 heads of 12}}
+  lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : memref<?x36xf32>) outs(%o : memref<?x36xf32>)
+  return
+}
+
+// -----
+
+func.func @phase(%n: index) {
+  // expected-error @below {{needs a body of one argument, the tile, of type index}}
+  lm.phase "nothing" tiles(%n) rows 0 columns 0 {
+  ^bb0(%tile: i32):
+    lm.barrier
+  }
+  return
+}

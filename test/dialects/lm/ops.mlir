@@ -1,0 +1,187 @@
+// RUN: moe-opt %s | moe-opt | FileCheck %s
+// RUN: moe-opt --emit-bytecode %s | moe-opt | FileCheck %s
+// The example of every op, as text and as bytecode.
+
+// CHECK-LABEL: lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
+// CHECK-SAME:    from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.{e}.up_proj.weight", rows = 28, stored = f32>]
+lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
+    from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.{e}.up_proj.weight", rows = 28, stored = f32>]
+
+// Rows of a tensor that stacks all experts, and where a program holds them.
+// CHECK-LABEL: lm.weight @stacked_up : !lm.weight<8x28x40xbf16> layers [0]
+// CHECK-SAME:    rows = 28, first_row = 28, rows_per_expert = 56, stored = bf16>
+// CHECK-SAME:    packed <layout = panels, element = bf16, offset = 4096>
+lm.weight @stacked_up : !lm.weight<8x28x40xbf16> layers [0]
+    from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.gate_up_proj", rows = 28, first_row = 28, rows_per_expert = 56, stored = bf16>]
+    packed <layout = panels, element = bf16, offset = 4096>
+
+// A weight of two pieces that belongs to no layer, used where it lies.
+// CHECK-LABEL: lm.weight @table : !lm.weight<341x40xf32> layers []
+// CHECK-SAME:    from [#lm.piece<pattern = "a", rows = 300, stored = f32>, #lm.piece<pattern = "b", rows = 41, stored = f32>]
+// CHECK-SAME:    packed <layout = rows, element = f32, offset = 0, mapped = true>
+lm.weight @table : !lm.weight<341x40xf32> layers []
+    from [#lm.piece<pattern = "a", rows = 300, stored = f32>, #lm.piece<pattern = "b", rows = 41, stored = f32>]
+    packed <layout = rows, element = f32, offset = 0, mapped = true>
+
+// CHECK-LABEL: lm.cache @attention layers [0, 1] heads 2 size 12 block 32 : f32
+lm.cache @attention layers [0, 1] heads 2 size 12 block 32 : f32
+
+// CHECK-LABEL: lm.cache @sliding layers [2] heads 2 size 12 block 32 window 8 : bf16
+lm.cache @sliding layers [2] heads 2 size 12 block 32 window 8 : bf16
+
+// CHECK-LABEL: func @load_weight
+// CHECK:         lm.load_weight @up[%{{.*}}] : <8x28x40xf32>
+// CHECK:         lm.load_weight @table : <341x40xf32>
+func.func @load_weight(%layer: index) -> !lm.weight<8x28x40xf32> {
+  %w = lm.load_weight @up[%layer] : !lm.weight<8x28x40xf32>
+  %t = lm.load_weight @table : !lm.weight<341x40xf32>
+  return %w : !lm.weight<8x28x40xf32>
+}
+
+// CHECK-LABEL: func @layer_kind
+// CHECK:         lm.layer_kind %{{.*}} of [0, 1, 0, 0]
+func.func @layer_kind(%layer: index) -> index {
+  %kind = lm.layer_kind %layer of [0, 1, 0, 0]
+  return %kind : index
+}
+
+// CHECK-LABEL: func @batch
+// CHECK:         lm.token_count
+// CHECK:         lm.output_count
+// CHECK:         lm.query_tile_count
+// CHECK:         lm.token_ids %{{.*}} : tensor<?xi32>
+// CHECK:         lm.positions %{{.*}} : tensor<?xi32>
+// CHECK:         lm.output_rows %{{.*}} : memref<?xi32>
+// CHECK:         lm.logits %{{.*}} : memref<?x341xf32>
+// CHECK:         lm.arena %{{.*}} : memref<?xi8>
+func.func @batch(%batch: !lm.batch) {
+  %T = lm.token_count %batch
+  %R = lm.output_count %batch
+  %Q = lm.query_tile_count %batch
+  %ids = lm.token_ids %batch : tensor<?xi32>
+  %p = lm.positions %batch : tensor<?xi32>
+  %rows = lm.output_rows %batch : memref<?xi32>
+  %l = lm.logits %batch : memref<?x341xf32>
+  %a = lm.arena %batch : memref<?xi8>
+  return
+}
+
+// CHECK-LABEL: func @embedding
+// CHECK:         lm.embedding ins(%{{.*}}, %{{.*}} : tensor<?xi32>, !lm.weight<341x40xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+func.func @embedding(%ids: tensor<?xi32>, %w: !lm.weight<341x40xf32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %h = lm.embedding ins(%ids, %w : tensor<?xi32>, !lm.weight<341x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %h : tensor<?x40xf32>
+}
+
+// CHECK-LABEL: func @rms_norm
+// CHECK:         lm.rms_norm epsilon {{.*}} ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, !lm.weight<40xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+// CHECK:         lm.rms_norm epsilon {{.*}} heads 4 ins(
+func.func @rms_norm(%x: tensor<?x40xf32>, %w: !lm.weight<40xf32>, %v: !lm.weight<10xf32>, %i: tensor<?x40xf32>)
+    -> tensor<?x40xf32> {
+  %y = lm.rms_norm epsilon 1.0e-5 ins(%x, %w : tensor<?x40xf32>, !lm.weight<40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+  %z = lm.rms_norm epsilon 1.0e-5 heads 4 ins(%y, %v : tensor<?x40xf32>, !lm.weight<10xf32>) outs(%i : tensor<?x40xf32>)
+      -> tensor<?x40xf32>
+  return %z : tensor<?x40xf32>
+}
+
+// CHECK-LABEL: func @linear
+// CHECK:         lm.linear ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, !lm.weight<48x40xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x48xf32>) -> tensor<?x48xf32>
+// CHECK:         lm.linear accumulate ins(
+// CHECK-SAME:      bias(%{{.*}} : !lm.weight<48xf32>) outs(
+func.func @linear(%x: tensor<?x40xf32>, %w: !lm.weight<48x40xf32>, %b: !lm.weight<48xf32>, %i: tensor<?x48xf32>)
+    -> tensor<?x48xf32> {
+  %y = lm.linear ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  %z = lm.linear accumulate ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) bias(%b : !lm.weight<48xf32>)
+      outs(%y : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return %z : tensor<?x48xf32>
+}
+
+// CHECK-LABEL: func @clamp
+// CHECK:         lm.clamp {{8.0.*}} ins(%{{.*}} : tensor<?x48xf32>) outs(%{{.*}} : tensor<?x48xf32>) -> tensor<?x48xf32>
+func.func @clamp(%x: tensor<?x48xf32>, %i: tensor<?x48xf32>) -> tensor<?x48xf32> {
+  %y = lm.clamp 8.0 ins(%x : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return %y : tensor<?x48xf32>
+}
+
+// CHECK-LABEL: func @rope_table
+// CHECK:         lm.rope_table frequencies [1.000000e+00, 1.000000e-01] factor 1.000000e+00 ins(%{{.*}} : tensor<?xi32>)
+// CHECK-SAME:      outs(%{{.*}}, %{{.*}} : tensor<?x2xf32>, tensor<?x2xf32>) -> tensor<?x2xf32>, tensor<?x2xf32>
+func.func @rope_table(%p: tensor<?xi32>, %a: tensor<?x2xf32>, %b: tensor<?x2xf32>) -> (tensor<?x2xf32>, tensor<?x2xf32>) {
+  %c, %s = lm.rope_table frequencies [1.0, 0.1] factor 1.0 ins(%p : tensor<?xi32>)
+      outs(%a, %b : tensor<?x2xf32>, tensor<?x2xf32>) -> tensor<?x2xf32>, tensor<?x2xf32>
+  return %c, %s : tensor<?x2xf32>, tensor<?x2xf32>
+}
+
+// CHECK-LABEL: func @rope
+// CHECK:         lm.rope heads 4 ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x48xf32>) -> tensor<?x48xf32>
+// CHECK:         lm.rope heads 4 interleaved ins(
+func.func @rope(%q: tensor<?x48xf32>, %c: tensor<?x6xf32>, %s: tensor<?x6xf32>, %i: tensor<?x48xf32>) -> tensor<?x48xf32> {
+  %r = lm.rope heads 4 ins(%q, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  %t = lm.rope heads 4 interleaved ins(%r, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>)
+      outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return %t : tensor<?x48xf32>
+}
+
+// CHECK-LABEL: func @attend
+// CHECK:         lm.cache_append @attention[%{{.*}}] of %{{.*}} ins(%{{.*}}, %{{.*}} : tensor<?x24xf32>, tensor<?x24xf32>)
+// CHECK:         lm.attention @attention[%{{.*}}] of %{{.*}} scale 2.800000e-01 ins(%{{[^ ]+}} : tensor<?x48xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x48xf32>) -> tensor<?x48xf32>
+func.func @attend(%batch: !lm.batch, %layer: index, %q: tensor<?x48xf32>, %k: tensor<?x24xf32>, %v: tensor<?x24xf32>,
+                     %i: tensor<?x48xf32>) -> tensor<?x48xf32> {
+  lm.cache_append @attention[%layer] of %batch ins(%k, %v : tensor<?x24xf32>, tensor<?x24xf32>)
+  %o = lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return %o : tensor<?x48xf32>
+}
+
+// CHECK-LABEL: func @record_routing
+// CHECK:         lm.record_routing %{{.*}} of %{{.*}} picked 2 ins(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>)
+func.func @record_routing(%ordinal: index, %batch: !lm.batch, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>) {
+  lm.record_routing %ordinal of %batch picked 2 ins(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>)
+  return
+}
+
+// CHECK-LABEL: func @scale_rows
+// CHECK:         lm.scale_rows ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?x1xf32>) outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+func.func @scale_rows(%x: tensor<?x40xf32>, %g: tensor<?x1xf32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %y = lm.scale_rows ins(%x, %g : tensor<?x40xf32>, tensor<?x1xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %y : tensor<?x40xf32>
+}
+
+// CHECK-LABEL: func @add
+// CHECK:         lm.add ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?x40xf32>) outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+func.func @add(%a: tensor<?x40xf32>, %b: tensor<?x40xf32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %y = lm.add ins(%a, %b : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %y : tensor<?x40xf32>
+}
+
+// CHECK-LABEL: func @round
+// CHECK:         lm.round ins(%{{.*}} : tensor<?x40xf32>) outs(%{{.*}} : tensor<?x40xbf16>) -> tensor<?x40xbf16>
+func.func @round(%x: tensor<?x40xf32>, %i: tensor<?x40xbf16>) -> tensor<?x40xbf16> {
+  %y = lm.round ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x40xbf16>) -> tensor<?x40xbf16>
+  return %y : tensor<?x40xbf16>
+}
+
+// CHECK-LABEL: func @select_rows
+// CHECK:         lm.select_rows ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?xi32>) outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+func.func @select_rows(%h: tensor<?x40xf32>, %rows: tensor<?xi32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %y = lm.select_rows ins(%h, %rows : tensor<?x40xf32>, tensor<?xi32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %y : tensor<?x40xf32>
+}
+
+// CHECK-LABEL: func @phase
+// CHECK:         lm.phase "linear" tiles(%{{.*}}) rows 128 columns 48 {
+// CHECK:         ^bb0(%{{.*}}: index):
+// CHECK:           lm.linear
+// CHECK:         lm.barrier
+func.func @phase(%n: index, %x: memref<?x40xf32>, %w: !lm.weight<48x40xf32>, %y: memref<?x48xf32>) {
+  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  ^bb0(%tile: index):
+    lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x48xf32>)
+  }
+  lm.barrier
+  return
+}

@@ -1,0 +1,213 @@
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+// Each diagnostic of the dialect, once.
+
+func.func @score(%logits: tensor<?x8xf32>, %init: tensor<?x9xf32>) {
+  // expected-error @below {{columns of the scores are 9, but columns of the logits are 8}}
+  %s = moe.score softmax ins(%logits : tensor<?x8xf32>) outs(%init : tensor<?x9xf32>) -> tensor<?x9xf32>
+  return
+}
+
+// -----
+
+func.func @results(%logits: tensor<?x8xf32>, %init: tensor<?x8xf32>) {
+  // expected-error @below {{results are , but the tensors among its destinations are 'tensor<?x8xf32>'}}
+  moe.score softmax ins(%logits : tensor<?x8xf32>) outs(%init : tensor<?x8xf32>)
+  return
+}
+
+// -----
+
+func.func @route_open(%s: memref<?x8xf32>, %a: memref<?x?xi32>, %b: memref<?x?xf32>) {
+  // expected-error @below {{needs a fixed number of picks per token}}
+  moe.route ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x?xi32>, memref<?x?xf32>)
+  return
+}
+
+// -----
+
+func.func @route_too_many(%s: memref<?x2xf32>, %a: memref<?x3xi32>, %b: memref<?x3xf32>) {
+  // expected-error @below {{picks the top 3 of only 2 experts}}
+  moe.route ins(%s : memref<?x2xf32>) outs(%a, %b : memref<?x3xi32>, memref<?x3xf32>)
+  return
+}
+
+// -----
+
+func.func @route_weights(%s: memref<?x8xf32>, %a: memref<?x3xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{columns of the weights are 2, but columns of the experts are 3}}
+  moe.route ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x3xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @gate(%x: memref<?x40xf32>, %r: memref<8x41xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{columns of the router are 41, but columns of the tokens are 40}}
+  moe.gate softmax ins(%x, %r : memref<?x40xf32>, memref<8x41xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @dispatch_open(%e: memref<?x2xi32>, %a: memref<?xi32>, %b: memref<?xi32>, %c: memref<?xi32>, %d: memref<?x3xi32>) {
+  // expected-error @below {{needs a fixed number of offsets, one more than experts}}
+  moe.dispatch tile_rows 64 ins(%e : memref<?x2xi32>)
+      outs(%a, %b, %c, %d : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x3xi32>)
+  return
+}
+
+// -----
+
+func.func @dispatch_tiles(%e: memref<?x2xi32>, %a: memref<?xi32>, %b: memref<?xi32>, %c: memref<9xi32>, %d: memref<?x2xi32>) {
+  // expected-error @below {{columns of the tiles are 2, but fields of a tile are 3}}
+  moe.dispatch tile_rows 64 ins(%e : memref<?x2xi32>)
+      outs(%a, %b, %c, %d : memref<?xi32>, memref<?xi32>, memref<9xi32>, memref<?x2xi32>)
+  return
+}
+
+// -----
+
+func.func @dispatch_no_rows(%e: memref<?x2xi32>, %a: memref<?xi32>, %b: memref<?xi32>, %c: memref<9xi32>, %d: memref<?x3xi32>) {
+  // expected-error @below {{attribute 'tile_rows' failed to satisfy constraint}}
+  moe.dispatch tile_rows 0 ins(%e : memref<?x2xi32>)
+      outs(%a, %b, %c, %d : memref<?xi32>, memref<?xi32>, memref<9xi32>, memref<?x3xi32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_inner(%x: memref<?x40xf32>, %w: memref<8x28x41xf32>, %tiles: memref<?x3xi32>, %out: memref<?x28xf32>) {
+  // expected-error @below {{inner columns of the weight are 41, but columns of the input are 40}}
+  moe.grouped_matmul ins(%x, %w, %tiles : memref<?x40xf32>, memref<8x28x41xf32>, memref<?x3xi32>) outs(%out : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_outer(%x: memref<?x40xf32>, %w: memref<8x28x40xf32>, %tiles: memref<?x3xi32>, %out: memref<?x29xf32>) {
+  // expected-error @below {{rows of each weight are 28, but columns of the result are 29}}
+  moe.grouped_matmul ins(%x, %w, %tiles : memref<?x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>) outs(%out : memref<?x29xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_matmul_flat(%x: memref<?x40xf32>, %w: memref<28x40xf32>, %tiles: memref<?x3xi32>, %out: memref<?x28xf32>) {
+  // expected-error @below {{operand #1 must be weight of rank 3}}
+  moe.grouped_matmul ins(%x, %w, %tiles : memref<?x40xf32>, memref<28x40xf32>, memref<?x3xi32>) outs(%out : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @gated_activation_inputs(%gate: memref<?x28xf32>, %up: memref<?x27xf32>, %out: memref<?x28xf32>) {
+  // expected-error @below {{columns of gate are 28, but columns of up are 27}}
+  moe.gated_activation silu ins(%gate, %up : memref<?x28xf32>, memref<?x27xf32>) outs(%out : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @gated_activation_result(%gate: memref<?x28xf32>, %up: memref<?x28xf32>, %out: memref<?x27xf32>) {
+  // expected-error @below {{columns of gate are 28, but columns of the result are 27}}
+  moe.gated_activation silu ins(%gate, %up : memref<?x28xf32>, memref<?x28xf32>) outs(%out : memref<?x27xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_glu_inner(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %u: memref<8x28x41xf32>, %tiles: memref<?x3xi32>,
+                             %out: memref<?x28xf32>) {
+  // expected-error @below {{inner columns of a weight are 41, but columns of the input are 40}}
+  moe.grouped_glu silu ins(%x, %g, %u, %tiles : memref<?x40xf32>, memref<8x28x40xf32>, memref<8x28x41xf32>, memref<?x3xi32>)
+      outs(%out : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @grouped_glu_outer(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %u: memref<8x27x40xf32>, %tiles: memref<?x3xi32>,
+                             %out: memref<?x28xf32>) {
+  // expected-error @below {{rows of each weight are 27, but columns of the result are 28}}
+  moe.grouped_glu silu ins(%x, %g, %u, %tiles : memref<?x40xf32>, memref<8x28x40xf32>, memref<8x27x40xf32>, memref<?x3xi32>)
+      outs(%out : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @combine(%d: memref<?x40xf32>, %inverse: memref<?xi32>, %w: memref<?x2xf32>, %out: memref<?x41xf32>) {
+  // expected-error @below {{columns of the input are 40, but columns of the result are 41}}
+  moe.combine ins(%d, %inverse, %w : memref<?x40xf32>, memref<?xi32>, memref<?x2xf32>) outs(%out : memref<?x41xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_gate(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x41xf32>,
+                           %u: memref<8x28x40xf32>, %d: memref<8x40x28xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{inner columns of gate are 41, but columns of the tokens are 40}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%g, %u, %d : memref<8x28x41xf32>, memref<8x28x40xf32>, memref<8x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_up(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x40xf32>,
+                         %u: memref<8x28x41xf32>, %d: memref<8x40x28xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{inner columns of up are 41, but columns of the tokens are 40}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x41xf32>, memref<8x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_down(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x40xf32>,
+                           %u: memref<8x28x40xf32>, %d: memref<8x40x29xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{inner columns of down are 29, but rows of each up are 28}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<8x40x29xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_width(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x27x40xf32>,
+                            %u: memref<8x28x40xf32>, %d: memref<8x40x28xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{rows of each gate are 27, but rows of each up are 28}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%g, %u, %d : memref<8x27x40xf32>, memref<8x28x40xf32>, memref<8x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_result(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x40xf32>,
+                             %u: memref<8x28x40xf32>, %d: memref<8x40x28xf32>, %out: memref<?x41xf32>) {
+  // expected-error @below {{rows of each down are 40, but columns of the result are 41}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<8x40x28xf32>) outs(%out : memref<?x41xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_picks(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x3xf32>, %g: memref<8x28x40xf32>,
+                            %u: memref<8x28x40xf32>, %d: memref<8x40x28xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{picked experts are 2, but weights are 3}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x3xf32>)
+      experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<8x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_experts(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x40xf32>,
+                              %u: memref<8x28x40xf32>, %d: memref<7x40x28xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{experts of gate are 8, but experts of another weight are 7}}
+  moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<7x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}

@@ -1,0 +1,130 @@
+// RUN: moe-opt %s | moe-opt | FileCheck %s
+// RUN: moe-opt --emit-bytecode %s | moe-opt | FileCheck %s
+// The example of every op, as text and as bytecode.
+
+// CHECK-LABEL: func @score
+// CHECK:         moe.score softmax ins(%{{.*}} : tensor<?x8xf32>) outs(%{{.*}} : tensor<?x8xf32>) -> tensor<?x8xf32>
+func.func @score(%logits: tensor<?x8xf32>, %init: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %s = moe.score softmax ins(%logits : tensor<?x8xf32>) outs(%init : tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %s : tensor<?x8xf32>
+}
+
+// CHECK-LABEL: func @score_functions
+// CHECK:         moe.score none
+// CHECK:         moe.score sigmoid
+func.func @score_functions(%logits: memref<?x8xf32>, %scores: memref<?x8xf32>) {
+  moe.score none ins(%logits : memref<?x8xf32>) outs(%scores : memref<?x8xf32>)
+  moe.score sigmoid ins(%logits : memref<?x8xf32>) outs(%scores : memref<?x8xf32>)
+  return
+}
+
+// CHECK-LABEL: func @route
+// CHECK:         moe.route renormalize ins(%{{.*}} : tensor<?x8xf32>)
+// CHECK-SAME:      outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
+func.func @route(%s: tensor<?x8xf32>, %a: tensor<?x2xi32>, %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %e, %w = moe.route renormalize ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
+
+// Without the word, the weights stay as they are.
+// CHECK-LABEL: func @route_as_is
+// CHECK:         moe.route ins(
+func.func @route_as_is(%s: memref<?x8xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  moe.route ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// CHECK-LABEL: func @gate
+// CHECK:         moe.gate softmax renormalize ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<8x40xf32>)
+// CHECK-SAME:      outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
+func.func @gate(%x: tensor<?x40xf32>, %r: tensor<8x40xf32>, %a: tensor<?x2xi32>, %b: tensor<?x2xf32>)
+    -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %e, %w = moe.gate softmax renormalize ins(%x, %r : tensor<?x40xf32>, tensor<8x40xf32>)
+      outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
+
+// CHECK-LABEL: func @dispatch
+// CHECK:         moe.dispatch tile_rows 64 ins(%{{.*}} : tensor<?x2xi32>)
+// CHECK-SAME:      outs(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>)
+// CHECK-SAME:      -> tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>
+func.func @dispatch(%e: tensor<?x2xi32>, %a: tensor<?xi32>, %b: tensor<?xi32>, %c: tensor<9xi32>, %d: tensor<?x3xi32>)
+    -> tensor<?x3xi32> {
+  %rows, %inverse, %offsets, %tiles = moe.dispatch tile_rows 64 ins(%e : tensor<?x2xi32>)
+      outs(%a, %b, %c, %d : tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>)
+      -> tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>
+  return %tiles : tensor<?x3xi32>
+}
+
+// CHECK-LABEL: func @grouped_matmul
+// CHECK:         moe.grouped_matmul ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+// CHECK-SAME:      rows(%{{.*}} : tensor<?xi32>) outs(%{{.*}} : tensor<?x28xf32>) -> tensor<?x28xf32>
+func.func @grouped_matmul(%x: tensor<?x40xf32>, %w: tensor<8x28x40xf32>, %tiles: tensor<?x3xi32>, %rows: tensor<?xi32>,
+                          %init: tensor<?x28xf32>) -> tensor<?x28xf32> {
+  %up = moe.grouped_matmul ins(%x, %w, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+      rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
+  return %up : tensor<?x28xf32>
+}
+
+// A weight may be a handle to a stored one, and rows may be the op's own.
+// CHECK-LABEL: func @grouped_matmul_handle
+// CHECK:         moe.grouped_matmul ins(%{{.*}}, %{{.*}}, %{{.*}} : memref<?x40xbf16>, !lm.weight<8x28x40xbf16>, memref<?x3xi32>)
+// CHECK-SAME:      outs(%{{.*}} : memref<?x28xf32>)
+func.func @grouped_matmul_handle(%x: memref<?x40xbf16>, %w: !lm.weight<8x28x40xbf16>, %tiles: memref<?x3xi32>,
+                                 %out: memref<?x28xf32>) {
+  moe.grouped_matmul ins(%x, %w, %tiles : memref<?x40xbf16>, !lm.weight<8x28x40xbf16>, memref<?x3xi32>)
+      outs(%out : memref<?x28xf32>)
+  return
+}
+
+// CHECK-LABEL: func @gated_activation
+// CHECK:         moe.gated_activation silu ins(%{{.*}}, %{{.*}} : tensor<?x28xf32>, tensor<?x28xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x28xf32>) -> tensor<?x28xf32>
+func.func @gated_activation(%gate: tensor<?x28xf32>, %up: tensor<?x28xf32>, %init: tensor<?x28xf32>) -> tensor<?x28xf32> {
+  %a = moe.gated_activation silu ins(%gate, %up : tensor<?x28xf32>, tensor<?x28xf32>)
+      outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
+  return %a : tensor<?x28xf32>
+}
+
+// CHECK-LABEL: func @grouped_glu
+// CHECK:         moe.grouped_glu silu
+// CHECK-SAME:      ins(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+// CHECK-SAME:      rows(%{{.*}} : tensor<?xi32>) outs(%{{.*}} : tensor<?x28xf32>) -> tensor<?x28xf32>
+func.func @grouped_glu(%x: tensor<?x40xf32>, %g: tensor<8x28x40xf32>, %u: tensor<8x28x40xf32>, %tiles: tensor<?x3xi32>,
+                       %rows: tensor<?xi32>, %init: tensor<?x28xf32>) -> tensor<?x28xf32> {
+  %a = moe.grouped_glu silu ins(%x, %g, %u, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+      rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
+  return %a : tensor<?x28xf32>
+}
+
+// CHECK-LABEL: func @combine
+// CHECK:         moe.combine ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?xi32>, tensor<?x2xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+// CHECK:         moe.combine accumulate ins(
+func.func @combine(%d: tensor<?x40xf32>, %inverse: tensor<?xi32>, %w: tensor<?x2xf32>, %init: tensor<?x40xf32>)
+    -> tensor<?x40xf32> {
+  %y = moe.combine ins(%d, %inverse, %w : tensor<?x40xf32>, tensor<?xi32>, tensor<?x2xf32>)
+      outs(%init : tensor<?x40xf32>) -> tensor<?x40xf32>
+  %z = moe.combine accumulate ins(%d, %inverse, %w : tensor<?x40xf32>, tensor<?xi32>, tensor<?x2xf32>)
+      outs(%y : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %z : tensor<?x40xf32>
+}
+
+// CHECK-LABEL: func @expert_ffn
+// CHECK:         moe.expert_ffn silu inner f32 ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+// CHECK-SAME:      experts(%{{.*}}, %{{.*}}, %{{.*}} : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+// CHECK:         moe.expert_ffn silu accumulate inner bf16
+func.func @expert_ffn(%x: tensor<?x40xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %g: tensor<8x28x40xf32>,
+                      %u: tensor<8x28x40xf32>, %d: tensor<8x40x28xf32>, %init: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %y = moe.expert_ffn silu inner f32
+      ins(%x, %e, %w : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+      experts(%g, %u, %d : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
+      outs(%init : tensor<?x40xf32>) -> tensor<?x40xf32>
+  %z = moe.expert_ffn silu accumulate inner bf16
+      ins(%x, %e, %w : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+      experts(%g, %u, %d : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
+      outs(%y : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %z : tensor<?x40xf32>
+}
