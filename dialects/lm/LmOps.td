@@ -22,6 +22,9 @@ def Lm_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
+  // What folds becomes an arith.constant.
+  let hasConstantMaterializer = 1;
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
 }
 
 // Attributes and types
@@ -166,6 +169,10 @@ def Lm_OutputCountOp : Lm_BatchCountOp<"output_count", "R, the rows whose logits
   let description = "The rows whose logits are wanted; may be 0.\n\n```mlir\n%R = lm.output_count %batch\n```";
 }
 
+def Lm_QueryTileCountOp : Lm_BatchCountOp<"query_tile_count", "tiles of adjacent rows of one sequence"> {
+  let description = "How many pieces of adjacent rows the caller cut the sequences into, for attention.\n\n```mlir\n%Q = lm.query_tile_count %batch\n```";
+}
+
 class Lm_BatchIdsOp<string mnemonic, string what> : Lm_Op<mnemonic, [Pure]> {
   let summary = what;
   let arguments = (ins Lm_BatchType:$batch);
@@ -188,6 +195,14 @@ def Lm_LogitsOp : Lm_Op<"logits"> {
   let results = (outs Res<MemRefRankOf<[F32], [2]>, "the caller's", []>:$buffer);
   let assemblyFormat = "$batch `:` type($buffer) attr-dict";
   let extraClassDeclaration = "";
+}
+
+def Lm_ArenaOp : Lm_Op<"arena", [Pure]> {
+  let summary = "the memory of the step";
+  let description = "All intermediate buffers of a step lie in it.\n\n```mlir\n%a = lm.arena %batch : memref<?xi8>\n```";
+  let arguments = (ins Lm_BatchType:$batch);
+  let results = (outs MemRefRankOf<[I8], [1]>:$buffer);
+  let assemblyFormat = "$batch `:` type($buffer) attr-dict";
 }
 
 // Computing ops

@@ -1,0 +1,89 @@
+// Implements moec-lower-phases.
+
+#include "compiler/lowering/Lowerings.h"
+#include "compiler/lowering/Passes.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace moec {
+#define GEN_PASS_DEF_LOWERPHASES
+#include "compiler/lowering/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
+  using LowerPhasesBase::LowerPhasesBase;
+
+  void runOnOperation() override {
+    Result<const CpuTarget *> found = findCpuTarget(cpu);
+    if (!found.ok()) {
+      getOperation().emitError() << found.status().message;
+      return signalPassFailure();
+    }
+    SmallVector<lm::PhaseOp> phases;
+    getOperation().walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
+    for (lm::PhaseOp phase : phases)
+      for (Operation &op : llvm::make_early_inc_range(phase.getBody().front()))
+        if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) && failed(lower(phase, op, **found)))
+          return signalPassFailure();
+  }
+
+private:
+  LogicalResult lower(lm::PhaseOp phase, Operation &op, const CpuTarget &target) {
+    OpBuilder builder(&op);
+    KernelBuilder kernel(builder, op.getLoc(), target);
+    Tile tile{arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), phase.getTile()),
+              static_cast<int64_t>(phase.getRows()), static_cast<int64_t>(phase.getColumns())};
+    bool isLowered = lowerRowWise(kernel, op, tile) || (reference ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
+    if (!isLowered)
+      return op.emitOpError("has no lowering to the CPU");
+    op.erase();
+    return success();
+  }
+
+  static bool lowerRowWise(KernelBuilder &kernel, Operation &op, const Tile &tile) {
+    return llvm::TypeSwitch<Operation *, bool>(&op)
+        .Case([&](lm::EmbeddingOp op) { return lowerEmbedding(kernel, op, tile), true; })
+        .Case([&](lm::RmsNormOp op) { return lowerRmsNorm(kernel, op, tile), true; })
+        .Case([&](lm::ClampOp op) { return lowerClamp(kernel, op, tile), true; })
+        .Case([&](lm::RopeTableOp op) { return lowerRopeTable(kernel, op, tile), true; })
+        .Case([&](lm::RopeOp op) { return lowerRope(kernel, op, tile), true; })
+        .Case([&](lm::CacheAppendOp op) { return lowerCacheAppend(kernel, op, tile), true; })
+        .Case([&](lm::ScaleRowsOp op) { return lowerScaleRows(kernel, op, tile), true; })
+        .Case([&](lm::AddOp op) { return lowerAdd(kernel, op, tile), true; })
+        .Case([&](lm::RoundOp op) { return lowerRound(kernel, op, tile), true; })
+        .Case([&](lm::SelectRowsOp op) { return lowerSelectRows(kernel, op, tile), true; })
+        .Case([&](lm::RecordRoutingOp op) { return lowerRecordRouting(kernel, op, tile), true; })
+        .Case([&](moe::GatedActivationOp op) { return lowerGatedActivation(kernel, op, tile), true; })
+        .Case([&](moe::ScoreOp op) { return lowerScore(kernel, op, tile), true; })
+        .Case([&](moe::RouteOp op) { return lowerRoute(kernel, op, tile), true; })
+        .Case([&](moe::DispatchOp op) { return lowerDispatch(kernel, op, tile), true; })
+        .Case([&](moe::CombineOp op) { return lowerCombine(kernel, op, tile), true; })
+        .Default(false);
+  }
+
+  static bool lowerPlainly(KernelBuilder &kernel, Operation &op) {
+    return llvm::TypeSwitch<Operation *, bool>(&op)
+        .Case([&](lm::LinearOp op) { return lowerLinearPlainly(kernel, op), true; })
+        .Case([&](moe::GateOp op) { return lowerGatePlainly(kernel, op), true; })
+        .Case([&](moe::GroupedMatmulOp op) { return lowerGroupedMatmulPlainly(kernel, op), true; })
+        .Case([&](moe::GroupedGluOp op) { return lowerGroupedGluPlainly(kernel, op), true; })
+        .Case([&](lm::AttentionOp op) { return lowerAttentionPlainly(kernel, op), true; })
+        .Default(false);
+  }
+
+  static bool lowerToKernel(KernelBuilder &kernel, Operation &op, const Tile &tile) {
+    return llvm::TypeSwitch<Operation *, bool>(&op)
+        .Case([&](lm::LinearOp op) { return lowerLinear(kernel, op, tile), true; })
+        .Case([&](moe::GateOp op) { return lowerGate(kernel, op, tile), true; })
+        .Case([&](moe::GroupedMatmulOp op) { return lowerGroupedMatmul(kernel, op, tile), true; })
+        .Case([&](moe::GroupedGluOp op) { return lowerGroupedGlu(kernel, op, tile), true; })
+        .Case([&](lm::AttentionOp op) { return lowerAttention(kernel, op, tile), true; })
+        .Default(false);
+  }
+};
+
+} // namespace

@@ -1,0 +1,269 @@
+// Implements the access to buffers, weights, caches and the batch.
+
+#include "compiler/lowering/Operands.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "runtime/core/PackedLayout.h"
+#include "runtime/core/Step.h"
+
+#include <cstddef>
+
+using namespace mlir;
+using namespace moec;
+
+static Value toInteger(KernelBuilder &kernel, Value index) {
+  return index.getType().isIndex() ? arith::IndexCastOp::create(kernel.builder, kernel.loc, kernel.i64(), index) : index;
+}
+
+static Value pointerOf(KernelBuilder &kernel, Value memref) {
+  Value index = memref::ExtractAlignedPointerAsIndexOp::create(kernel.builder, kernel.loc, memref);
+  return LLVM::IntToPtrOp::create(kernel.builder, kernel.loc, kernel.pointer(), toInteger(kernel, index));
+}
+
+RowBuffer moec::rowBuffer(KernelBuilder &kernel, Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  auto metadata = memref::ExtractStridedMetadataOp::create(kernel.builder, kernel.loc, memref);
+  auto resolve = [&](OpFoldResult value) -> Value {
+    if (auto attribute = dyn_cast<Attribute>(value))
+      return kernel.integer(cast<IntegerAttr>(attribute).getInt());
+    return toInteger(kernel, cast<Value>(value));
+  };
+  Value base = kernel.address(pointerOf(kernel, memref), type.getElementType(), resolve(metadata.getConstifiedMixedOffset()));
+  bool hasColumns = type.getRank() == 2;
+  return {base, type.getElementType(), resolve(metadata.getConstifiedMixedStrides().front()),
+          resolve(metadata.getConstifiedMixedSizes().front()), hasColumns ? type.getDimSize(1) : 1};
+}
+
+int64_t Matrix::bytes() const {
+  return layout == lm::Layout::Panels ? panelMatrixBytes(rows, columns, bytesOf(element))
+                                      : rows * columns * bytesOf(element);
+}
+
+Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
+  ArrayRef<int64_t> shape = cast<ShapedType>(weight.getType()).getShape();
+  Matrix matrix{{}, lm::Layout::Rows, cast<ShapedType>(weight.getType()).getElementType(),
+                shape.size() == 1 ? 1 : shape[shape.size() - 2], shape.back()};
+  auto load = weight.getDefiningOp<lm::LoadWeightOp>();
+  if (!load) {
+    matrix.base = pointerOf(kernel, weight);
+    if (expert)
+      matrix.base = kernel.addressBytes(matrix.base, kernel.mul(expert, kernel.integer(matrix.bytes())));
+    return matrix;
+  }
+  auto symbol = SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr());
+  lm::PackedAttr packed = symbol.getPackedAttr();
+  matrix.layout = packed.getLayout();
+  matrix.element = packed.getElement();
+  Value ordinal = kernel.integer(0);
+  if (load.getLayer()) {
+    // The layer's place among those that have this weight.
+    SmallVector<int64_t> ordinals(symbol.getLayers().back() + 1, 0);
+    for (auto [index, layer] : llvm::enumerate(symbol.getLayers()))
+      ordinals[layer] = index;
+    ordinal = tableEntry(kernel, ordinals, toInteger(kernel, load.getLayer()));
+  }
+  int64_t experts = std::max<int64_t>(symbol.getNumExperts(), 1);
+  Value index = kernel.mul(ordinal, kernel.integer(experts));
+  if (expert)
+    index = kernel.add(index, expert);
+  if (packed.getMapped()) {
+    Value pieces = batchField(kernel, offsetof(moec_step_arguments, weight_pieces), kernel.pointer());
+    Value entry = kernel.address(pieces, kernel.i64(), kernel.add(index, kernel.integer(packed.getOffset())));
+    matrix.base = kernel.load(kernel.pointer(), entry);
+  } else {
+    Value base = batchField(kernel, offsetof(moec_step_arguments, weights), kernel.pointer());
+    Value offset = kernel.add(kernel.mul(index, kernel.integer(matrix.bytes())), kernel.integer(packed.getOffset()));
+    matrix.base = kernel.addressBytes(base, offset);
+  }
+  return matrix;
+}
+
+/// Bytes from the start of a matrix to an element.
+static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
+  int64_t size = bytesOf(matrix.element);
+  if (matrix.layout == lm::Layout::Rows)
+    return kernel.mul(kernel.add(kernel.mul(row, kernel.integer(matrix.columns)), column), kernel.integer(size));
+  int64_t depth = panelDepth(matrix.columns, size), pair = size == 2 ? 2 : 1;
+  Value panelWidth = kernel.integer(kPanelColumns);
+  Value panel = kernel.div(row, panelWidth), inPanel = kernel.rem(row, panelWidth);
+  int64_t full = matrix.rows / kPanelColumns;
+  int64_t last = panelColumns(matrix.rows) - full * kPanelColumns;
+  Value width = last == 0 ? panelWidth
+                          : kernel.select(compare(kernel, arith::CmpIPredicate::slt, panel, kernel.integer(full)), panelWidth,
+                                          kernel.integer(last));
+  Value start = kernel.mul(panel, kernel.integer(kPanelColumns * depth));
+  Value group = kernel.add(kernel.mul(kernel.div(column, kernel.integer(pair)), width), inPanel);
+  Value inGroup = kernel.add(kernel.mul(group, kernel.integer(pair)), kernel.rem(column, kernel.integer(pair)));
+  return kernel.mul(kernel.add(start, inGroup), kernel.integer(size));
+}
+
+Value moec::matrixElement(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
+  return kernel.widen(kernel.load(matrix.element, kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column))));
+}
+
+Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column, int64_t lanes) {
+  if (matrix.layout == lm::Layout::Rows) {
+    Value at = kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column));
+    return kernel.widen(kernel.loadLanes(matrix.element, at, lanes));
+  }
+  Value result = kernel.number(kernel.lanes(kernel.f32()), 0);
+  for (int64_t lane = 0; lane < lanes; ++lane) {
+    Value element = matrixElement(kernel, matrix, row, kernel.add(column, kernel.integer(lane)));
+    result = LLVM::InsertElementOp::create(kernel.builder, kernel.loc, result, element, kernel.integer(lane));
+  }
+  return result;
+}
+
+Value moec::batchPointer(KernelBuilder &kernel) {
+  auto function = kernel.builder.getInsertionBlock()->getParentOp()->getParentOfType<func::FuncOp>();
+  if (!function)
+    function = cast<func::FuncOp>(kernel.builder.getInsertionBlock()->getParentOp());
+  Value batch = function.getArgument(0);
+  return UnrealizedConversionCastOp::create(kernel.builder, kernel.loc, kernel.pointer(), batch).getResult(0);
+}
+
+Value moec::batchField(KernelBuilder &kernel, uint64_t offset, Type type) {
+  return kernel.load(type, kernel.address(batchPointer(kernel), static_cast<int64_t>(offset)));
+}
+
+Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value index) {
+  bool isIdentity = llvm::all_of(llvm::enumerate(table), [](auto entry) { return static_cast<int64_t>(entry.index()) == entry.value(); });
+  if (isIdentity)
+    return index;
+  if (llvm::all_equal(table))
+    return kernel.integer(table.front());
+  // One global per table, shared by all who use the same.
+  auto function = batchPointer(kernel).getDefiningOp()->getParentOfType<func::FuncOp>();
+  auto module = function->getParentOfType<ModuleOp>();
+  auto type = LLVM::LLVMArrayType::get(kernel.i32(), table.size());
+  SmallVector<int32_t> entries(table.begin(), table.end());
+  auto value = DenseElementsAttr::get(RankedTensorType::get({static_cast<int64_t>(table.size())}, kernel.i32()), ArrayRef(entries));
+  LLVM::GlobalOp global;
+  int64_t count = 0;
+  for (auto other : module.getOps<LLVM::GlobalOp>()) {
+    count += other.getSymName().starts_with("table_");
+    if (other.getValueOrNull() == value)
+      global = other;
+  }
+  if (!global) {
+    OpBuilder symbols = OpBuilder::atBlockBegin(module.getBody());
+    global = LLVM::GlobalOp::create(symbols, kernel.loc, type, /*isConstant=*/true, LLVM::Linkage::Private,
+                                    "table_" + std::to_string(count), value);
+  }
+  Value base = LLVM::AddressOfOp::create(kernel.builder, kernel.loc, global);
+  return loadId(kernel, base, index);
+}
+
+CacheLayout::CacheLayout(lm::CacheOp cache)
+    : element(cache.getElement()), heads(cache.getHeads()), size(cache.getSize()), block(cache.getBlock()), window(cache.getWindow()),
+      layers(cache.getLayers().size()), elementBytes(bytesOf(element)), keyDepth(panelDepth(size, elementBytes)),
+      valueWidth(roundUpTo(size, kPanelLanes)) {}
+
+CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer) {
+  int64_t group = 0;
+  for (auto other : cache->getParentOfType<ModuleOp>().getOps<lm::CacheOp>()) {
+    if (other == cache)
+      break;
+    ++group;
+  }
+  CacheLayout layout(cache);
+  SmallVector<int64_t> ordinals(cache.getLayers().back() + 1, 0);
+  for (auto [index, member] : llvm::enumerate(cache.getLayers()))
+    ordinals[member] = index;
+  Value ordinal = tableEntry(kernel, ordinals, toInteger(kernel, layer));
+  auto entry = [&](uint64_t field) {
+    Value array = batchField(kernel, field, kernel.pointer());
+    return kernel.load(kernel.pointer(), kernel.address(array, group * 8));
+  };
+  Value blocks = kernel.addressBytes(entry(offsetof(moec_step_arguments, caches)),
+                                     kernel.mul(ordinal, kernel.integer(layout.heads * layout.headBytes())));
+  return {layout, blocks, entry(offsetof(moec_step_arguments, block_tables)),
+          batchField(kernel, offsetof(moec_step_arguments, block_stride), kernel.i64())};
+}
+
+Value moec::cacheHead(KernelBuilder &kernel, const CacheView &cache, Value sequence, Value position, Value head) {
+  Value entry = kernel.add(kernel.mul(sequence, cache.stride), kernel.div(position, kernel.integer(cache.layout.block)));
+  Value block = loadId(kernel, cache.tables, entry);
+  Value offset = kernel.add(kernel.mul(block, kernel.integer(cache.layout.blockBytes())),
+                            kernel.mul(head, kernel.integer(cache.layout.headBytes())));
+  return kernel.addressBytes(cache.blocks, offset);
+}
+
+Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
+  if (layout.elementBytes == 4)
+    return kernel.mul(kernel.add(kernel.mul(i, kernel.integer(layout.block)), slot), kernel.integer(4));
+  Value two = kernel.integer(2);
+  Value pair = kernel.add(kernel.mul(kernel.div(i, two), kernel.integer(layout.block)), slot);
+  return kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(i, two)), two);
+}
+
+Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
+  Value width = kernel.integer(layout.valueWidth), start = kernel.integer(layout.keyBytes());
+  if (layout.elementBytes == 4)
+    return kernel.add(start, kernel.mul(kernel.add(kernel.mul(slot, width), i), kernel.integer(4)));
+  Value two = kernel.integer(2);
+  Value pair = kernel.add(kernel.mul(kernel.div(slot, two), width), i);
+  return kernel.add(start, kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(slot, two)), two));
+}
+
+void moec::forColumns(KernelBuilder &kernel, int64_t columns, function_ref<void(Value, int64_t)> body) {
+  forColumns(kernel, columns, {}, [&](Value column, int64_t lanes, ValueRange) -> SmallVector<Value> {
+    body(column, lanes);
+    return {};
+  });
+}
+
+SmallVector<Value> moec::forColumns(KernelBuilder &kernel, int64_t columns, ValueRange carried,
+                                    function_ref<SmallVector<Value>(Value, int64_t, ValueRange)> body) {
+  int64_t whole = columns / kLanes * kLanes;
+  SmallVector<Value> values(carried);
+  if (whole > 0)
+    values = kernel.loop(kernel.integer(0), kernel.integer(whole), kLanes, values,
+                         [&](Value column, ValueRange now) { return body(column, kLanes, now); });
+  if (whole < columns)
+    values = body(kernel.integer(whole), columns - whole, values);
+  return values;
+}
+
+Value moec::fillLanes(KernelBuilder &kernel, Value vector, int64_t lanes, double fill) {
+  if (lanes == kLanes)
+    return vector;
+  SmallVector<bool> kept(kLanes, false);
+  std::fill_n(kept.begin(), lanes, true);
+  auto type = VectorType::get({kLanes}, kernel.builder.getI1Type());
+  Value mask = arith::ConstantOp::create(kernel.builder, kernel.loc, DenseElementsAttr::get(type, kept));
+  return kernel.select(mask, vector, kernel.number(vector.getType(), fill));
+}
+
+Value moec::loadRow(KernelBuilder &kernel, Type element, Value row, Value column, int64_t lanes) {
+  return kernel.widen(kernel.loadLanes(element, kernel.address(row, element, column), lanes));
+}
+
+void moec::storeRow(KernelBuilder &kernel, Value values, Type element, Value row, Value column, int64_t lanes) {
+  kernel.storeLanes(kernel.round(element, values), kernel.address(row, element, column), lanes);
+}
+
+Value moec::loadId(KernelBuilder &kernel, Value base, Value index) {
+  Value id = kernel.load(kernel.i32(), kernel.address(base, kernel.i32(), index));
+  return arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), id);
+}
+
+void moec::storeId(KernelBuilder &kernel, Value id, Value base, Value index) {
+  Value narrow = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), id);
+  kernel.store(narrow, kernel.address(base, kernel.i32(), index));
+}
+
+Value moec::scratch(KernelBuilder &kernel, int64_t bytes) {
+  OpBuilder::InsertionGuard guard(kernel.builder);
+  auto phase = kernel.builder.getInsertionBlock()->getParentOp()->getParentOfType<lm::PhaseOp>();
+  if (!phase)
+    phase = cast<lm::PhaseOp>(kernel.builder.getInsertionBlock()->getParentOp());
+  kernel.builder.setInsertionPointToStart(&phase.getBody().front());
+  return LLVM::AllocaOp::create(kernel.builder, kernel.loc, kernel.pointer(), kernel.builder.getI8Type(), kernel.integer(bytes),
+                                /*alignment=*/64);
+}
+
+Value moec::compare(KernelBuilder &kernel, arith::CmpIPredicate predicate, Value a, Value b) {
+  return arith::CmpIOp::create(kernel.builder, kernel.loc, predicate, a, b);
+}

@@ -1,0 +1,116 @@
+// Implements moec-outline-phases.
+
+#include "compiler/lowering/Passes.h"
+#include "dialects/lm/LmDialect.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "runtime/core/Step.h"
+
+#include <cstddef>
+
+namespace moec {
+#define GEN_PASS_DEF_OUTLINEPHASES
+#include "compiler/lowering/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
+  void runOnOperation() override {
+    auto step = getOperation().lookupSymbol<func::FuncOp>("step");
+    if (!step)
+      return;
+    // thread and threads, behind the batch.
+    OpBuilder builder(step);
+    Type i64 = builder.getI64Type();
+    if (failed(step.insertArguments({1, 2}, {i64, i64}, {{}, {}}, {step.getLoc(), step.getLoc()})))
+      return signalPassFailure();
+    SmallVector<lm::PhaseOp> phases;
+    step.walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
+    for (auto [index, phase] : llvm::enumerate(phases))
+      outline(step, phase, index);
+    step.walk([&](lm::BarrierOp barrier) { callBarrier(step, barrier); });
+  }
+
+private:
+  void outline(func::FuncOp step, lm::PhaseOp phase, size_t index) {
+    OpBuilder builder(phase);
+    Location loc = phase.getLoc();
+    Type indexType = builder.getIndexType();
+    cloneConstants(phase);
+    llvm::SetVector<Value> used;
+    getUsedValuesDefinedAbove(phase.getBody(), used);
+    Value batch = step.getArgument(0);
+    used.remove(batch);
+
+    // This thread's share of the tiles: [thread * tiles / threads, (thread + 1) * tiles / threads).
+    auto toIndex = [&](Value value) -> Value { return arith::IndexCastOp::create(builder, loc, indexType, value); };
+    Value thread = toIndex(step.getArgument(1)), threads = toIndex(step.getArgument(2));
+    Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+    auto bound = [&](Value part) -> Value {
+      Value product = arith::MulIOp::create(builder, loc, part, phase.getTiles());
+      return arith::DivUIOp::create(builder, loc, product, threads);
+    };
+    SmallVector<Value> arguments{batch};
+    arguments.append(used.begin(), used.end());
+    arguments.push_back(bound(thread));
+    arguments.push_back(bound(arith::AddIOp::create(builder, loc, thread, one)));
+
+    OpBuilder symbols(step);
+    std::string name = "phase_" + std::to_string(index) + "_" + phase.getName().str();
+    auto function = func::FuncOp::create(symbols, loc, name, symbols.getFunctionType(TypeRange(ValueRange(arguments)), {}));
+    function.setPrivate();
+    function->setAttr("no_inline", symbols.getUnitAttr());
+    Block *entry = function.addEntryBlock();
+    OpBuilder body = OpBuilder::atBlockBegin(entry);
+    Value step1 = arith::ConstantIndexOp::create(body, loc, 1);
+    unsigned last = arguments.size() - 1;
+    auto loop = scf::ForOp::create(body, loc, entry->getArgument(last - 1), entry->getArgument(last), step1);
+    func::ReturnOp::create(body, loc);
+
+    Block &tile = phase.getBody().front();
+    tile.getArgument(0).replaceAllUsesWith(loop.getInductionVar());
+    loop.getBody()->getOperations().splice(loop.getBody()->begin(), tile.getOperations());
+    for (auto [value, argument] : llvm::zip(arguments, entry->getArguments()))
+      value.replaceUsesWithIf(argument, [&](OpOperand &use) { return function->isProperAncestor(use.getOwner()); });
+    // Room on the stack is taken once, not per tile.
+    function.walk([&](LLVM::AllocaOp alloca) {
+      alloca.getArraySize().getDefiningOp()->moveBefore(entry, entry->begin());
+      alloca->moveAfter(alloca.getArraySize().getDefiningOp());
+    });
+    func::CallOp::create(builder, loc, function, arguments);
+    phase.erase();
+  }
+
+  /// Constants used inside are made inside.
+  static void cloneConstants(lm::PhaseOp phase) {
+    llvm::SetVector<Value> used;
+    getUsedValuesDefinedAbove(phase.getBody(), used);
+    OpBuilder builder = OpBuilder::atBlockBegin(&phase.getBody().front());
+    for (Value value : used)
+      if (Operation *op = value.getDefiningOp(); op && op->hasTrait<OpTrait::ConstantLike>()) {
+        Value clone = builder.clone(*op)->getResult(0);
+        value.replaceUsesWithIf(clone, [&](OpOperand &use) { return phase->isProperAncestor(use.getOwner()); });
+      }
+  }
+
+  void callBarrier(func::FuncOp step, lm::BarrierOp barrier) {
+    OpBuilder builder(barrier);
+    auto pointer = LLVM::LLVMPointerType::get(&getContext());
+    constexpr StringRef name = "moec_barrier_wait";
+    if (!getOperation().lookupSymbol(name)) {
+      OpBuilder symbols = OpBuilder::atBlockBegin(getOperation().getBody());
+      auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {pointer, builder.getI64Type()});
+      LLVM::LLVMFuncOp::create(symbols, step.getLoc(), name, type);
+    }
+    Value batch = UnrealizedConversionCastOp::create(builder, barrier.getLoc(), pointer, step.getArgument(0)).getResult(0);
+    Value field = LLVM::GEPOp::create(builder, barrier.getLoc(), pointer, builder.getI8Type(), batch, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offsetof(moec_step_arguments, barrier))});
+    Value state = LLVM::LoadOp::create(builder, barrier.getLoc(), pointer, field);
+    LLVM::CallOp::create(builder, barrier.getLoc(), TypeRange(), name, ValueRange{state, step.getArgument(2)});
+    barrier.erase();
+  }
+};
+
+} // namespace

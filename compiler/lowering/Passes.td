@@ -1,0 +1,41 @@
+// The passes that rewrite a scheduled step to the level of LLVM, in the order in which the lower stage runs them.
+
+#ifndef MOEC_COMPILER_LOWERING_PASSES_TD
+#define MOEC_COMPILER_LOWERING_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
+  let summary = "the op in each phase becomes code for one tile";
+  let description = [{
+    Products and attention become the target's kernels, or, with `reference`, plain loops over all of the result by one thread; row-wise ops become vector
+    code over the tile's rows.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::x86vector::X86VectorDialect"];
+  let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">,
+                 Option<"reference", "reference", "bool", /*default=*/"false", "plain loops">];
+}
+
+def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {
+  let summary = "each phase becomes a function that threads call with their share of the tiles";
+  let description = [{
+    The function `phase_N_NAME` takes the batch, the values its body uses, and the first and the last tile. Room on the stack moves to its start. The step
+    gains the arguments `thread` and `threads`; barriers become calls of the runtime.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect"];
+}
+
+def LowerBatch : Pass<"moec-lower-batch", "::mlir::ModuleOp"> {
+  let summary = "the batch becomes a pointer to moec_step_arguments";
+  let description = "Counts, ids, logits and the arena become loads of its fields; weight and cache symbols, which nobody uses any more, are erased.";
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
+def CheckLowered : Pass<"moec-check-lowered", "::mlir::ModuleOp"> {
+  let summary = "what the lower stage must leave behind";
+  let description = "Ops of the LLVM dialect only; calls of functions of this module, of intrinsics and of `abi.def` only.";
+}
+
+#endif // MOEC_COMPILER_LOWERING_PASSES_TD

@@ -1,0 +1,212 @@
+// Lowers the ops that work row by row: vectors of 16 columns, the rows of a tile one after another.
+
+#include "compiler/lowering/Lowerings.h"
+#include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "runtime/core/Step.h"
+
+#include <cstddef>
+
+using namespace mlir;
+using namespace moec;
+
+std::pair<Value, Value> Tile::rowsOf(KernelBuilder &kernel, const RowBuffer &buffer) const {
+  if (rows == 0)
+    return {kernel.integer(0), buffer.rows};
+  Value first = kernel.mul(index, kernel.integer(rows));
+  return {first, kernel.min(buffer.rows, kernel.add(first, kernel.integer(rows)))};
+}
+
+/// out[row, column] = value(row, column, lanes) over the tile's rows.
+static void forElements(KernelBuilder &kernel, const RowBuffer &out, const Tile &tile,
+                        function_ref<Value(Value row, Value column, int64_t lanes)> value) {
+  auto [begin, end] = tile.rowsOf(kernel, out);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    forColumns(kernel, out.columns, [&](Value column, int64_t lanes) {
+      storeRow(kernel, value(row, column, lanes), out.element, out.row(kernel, row), column, lanes);
+    });
+  });
+}
+
+static Value load(KernelBuilder &kernel, const RowBuffer &buffer, Value row, Value column, int64_t lanes) {
+  return loadRow(kernel, buffer.element, buffer.row(kernel, row), column, lanes);
+}
+
+void moec::lowerEmbedding(KernelBuilder &kernel, lm::EmbeddingOp op, const Tile &tile) {
+  RowBuffer ids = rowBuffer(kernel, op.getIds()), out = rowBuffer(kernel, op.getOut());
+  Matrix table = matrixOf(kernel, op.getTable());
+  forElements(kernel, out, tile, [&](Value row, Value column, int64_t lanes) {
+    return matrixLanes(kernel, table, loadId(kernel, ids.base, row), column, lanes);
+  });
+}
+
+void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  Matrix weight = matrixOf(kernel, op.getWeight());
+  int64_t columns = input.columns / op.getHeads();
+  auto [begin, end] = tile.rowsOf(kernel, out);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    kernel.loop(kernel.integer(0), kernel.integer(op.getHeads()), 1, [&](Value head) {
+      Value start = kernel.mul(head, kernel.integer(columns));
+      Value from = kernel.address(input.row(kernel, row), input.element, start);
+      Value to = kernel.address(out.row(kernel, row), out.element, start);
+      Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
+      Value squares = forColumns(kernel, columns, zero, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
+                        Value x = loadRow(kernel, input.element, from, column, lanes);
+                        return {kernel.fma(x, x, sum[0])};
+                      })[0];
+      Value mean = kernel.div(kernel.sumOfLanes(squares), kernel.number(kernel.f32(), columns));
+      Value scale = emitRsqrt(kernel, kernel.add(mean, kernel.number(kernel.f32(), op.getEpsilon().convertToFloat())));
+      Value scales = kernel.broadcast(scale);
+      forColumns(kernel, columns, [&](Value column, int64_t lanes) {
+        Value x = kernel.mul(loadRow(kernel, input.element, from, column, lanes), scales);
+        Value w = matrixLanes(kernel, weight, kernel.integer(0), column, lanes);
+        storeRow(kernel, kernel.mul(x, w), out.element, to, column, lanes);
+      });
+    });
+  });
+}
+
+void moec::lowerClamp(KernelBuilder &kernel, lm::ClampOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  Type type = kernel.lanes(kernel.f32());
+  Value high = kernel.number(type, op.getLimit().convertToFloat()), low = kernel.number(type, -op.getLimit().convertToFloat());
+  forElements(kernel, out, tile, [&](Value row, Value column, int64_t lanes) {
+    return kernel.min(kernel.max(load(kernel, input, row, column, lanes), low), high);
+  });
+}
+
+void moec::lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile &tile) {
+  RowBuffer positions = rowBuffer(kernel, op.getPositions());
+  RowBuffer cosines = rowBuffer(kernel, op.getCosines()), sines = rowBuffer(kernel, op.getSines());
+  ArrayRef<float> frequencies = op.getFrequencies();
+  Value factor = kernel.number(kernel.lanes(kernel.f32()), op.getFactor().convertToFloat());
+  auto [begin, end] = tile.rowsOf(kernel, cosines);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value position = kernel.load(kernel.i32(), kernel.address(positions.base, kernel.i32(), row));
+    Value angle = kernel.broadcast(arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), position));
+    for (int64_t first = 0; first < cosines.columns; first += kLanes) {
+      int64_t lanes = std::min(kLanes, cosines.columns - first);
+      SmallVector<float> part(kLanes, 0.0f);
+      std::copy_n(frequencies.begin() + first, lanes, part.begin());
+      Value values = arith::ConstantOp::create(kernel.builder, kernel.loc,
+                                               DenseElementsAttr::get(cast<ShapedType>(kernel.lanes(kernel.f32())), ArrayRef(part)));
+      auto [sine, cosine] = emitSinCos(kernel, kernel.mul(angle, values));
+      storeRow(kernel, kernel.mul(cosine, factor), cosines.element, cosines.row(kernel, row), kernel.integer(first), lanes);
+      storeRow(kernel, kernel.mul(sine, factor), sines.element, sines.row(kernel, row), kernel.integer(first), lanes);
+    }
+  });
+}
+
+/// The pairs x[2i], x[2i + 1] of one head; an element at a time.
+static void rotateInterleaved(KernelBuilder &kernel, int64_t pairs, Type from, Value input, Type to, Value output, Value cosines,
+                              Value sines) {
+  kernel.loop(kernel.integer(0), kernel.integer(pairs), 1, [&](Value i) {
+    Value even = kernel.mul(i, kernel.integer(2)), odd = kernel.add(even, kernel.integer(1));
+    auto element = [&](Type type, Value base, Value at) { return kernel.widen(kernel.load(type, kernel.address(base, type, at))); };
+    Value c = element(kernel.f32(), cosines, i), s = element(kernel.f32(), sines, i);
+    Value a = element(from, input, even), b = element(from, input, odd);
+    kernel.store(kernel.round(to, kernel.sub(kernel.mul(a, c), kernel.mul(b, s))), kernel.address(output, to, even));
+    kernel.store(kernel.round(to, kernel.add(kernel.mul(b, c), kernel.mul(a, s))), kernel.address(output, to, odd));
+  });
+}
+
+void moec::lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  RowBuffer cosines = rowBuffer(kernel, op.getCosines()), sines = rowBuffer(kernel, op.getSines());
+  int64_t columns = input.columns / op.getHeads(), pairs = cosines.columns;
+  auto [begin, end] = tile.rowsOf(kernel, out);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value cosine = cosines.row(kernel, row), sine = sines.row(kernel, row);
+    kernel.loop(kernel.integer(0), kernel.integer(op.getHeads()), 1, [&](Value head) {
+      Value start = kernel.mul(head, kernel.integer(columns));
+      Value from = kernel.address(input.row(kernel, row), input.element, start);
+      Value to = kernel.address(out.row(kernel, row), out.element, start);
+      if (op.getInterleaved()) {
+        rotateInterleaved(kernel, pairs, input.element, from, out.element, to, cosine, sine);
+      } else {
+        Value half = kernel.integer(pairs);
+        forColumns(kernel, pairs, [&](Value column, int64_t lanes) {
+          Value second = kernel.add(column, half);
+          Value c = loadRow(kernel, cosines.element, cosine, column, lanes), s = loadRow(kernel, sines.element, sine, column, lanes);
+          Value a = loadRow(kernel, input.element, from, column, lanes), b = loadRow(kernel, input.element, from, second, lanes);
+          storeRow(kernel, kernel.sub(kernel.mul(a, c), kernel.mul(b, s)), out.element, to, column, lanes);
+          storeRow(kernel, kernel.add(kernel.mul(b, c), kernel.mul(a, s)), out.element, to, second, lanes);
+        });
+      }
+      int64_t rest = columns - 2 * pairs;
+      Value tail = kernel.integer(2 * pairs);
+      forColumns(kernel, rest, [&](Value column, int64_t lanes) {
+        Value at = kernel.add(column, tail);
+        storeRow(kernel, loadRow(kernel, input.element, from, at, lanes), out.element, to, at, lanes);
+      });
+    });
+  });
+}
+
+void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const Tile &tile) {
+  RowBuffer keys = rowBuffer(kernel, op.getKeys()), values = rowBuffer(kernel, op.getValues());
+  auto cache = cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()), op.getLayer());
+  const CacheLayout &layout = cache.layout;
+  Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
+  Value sequences = batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
+  auto [begin, end] = tile.rowsOf(kernel, keys);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value position = loadId(kernel, positions, row), sequence = loadId(kernel, sequences, row);
+    Value slot = kernel.rem(position, kernel.integer(layout.block));
+    kernel.loop(kernel.integer(0), kernel.integer(layout.heads), 1, [&](Value head) {
+      Value place = cacheHead(kernel, cache, sequence, position, head);
+      Value start = kernel.mul(head, kernel.integer(layout.size));
+      auto put = [&](const RowBuffer &buffer, Value i, Value offset) {
+        Value element = kernel.load(buffer.element, kernel.address(buffer.row(kernel, row), buffer.element, kernel.add(start, i)));
+        kernel.store(kernel.round(layout.element, kernel.widen(element)), kernel.addressBytes(place, offset));
+      };
+      kernel.loop(kernel.integer(0), kernel.integer(layout.size), 1, [&](Value i) {
+        put(keys, i, keyOffset(kernel, layout, slot, i));
+        put(values, i, valueOffset(kernel, layout, slot, i));
+      });
+    });
+  });
+}
+
+void moec::lowerScaleRows(KernelBuilder &kernel, lm::ScaleRowsOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), gate = rowBuffer(kernel, op.getGate()), out = rowBuffer(kernel, op.getOut());
+  forElements(kernel, out, tile, [&](Value row, Value column, int64_t lanes) {
+    Value scale = emitSigmoid(kernel, kernel.broadcast(kernel.load(kernel.f32(), gate.row(kernel, row))));
+    return kernel.mul(load(kernel, input, row, column, lanes), scale);
+  });
+}
+
+void moec::lowerAdd(KernelBuilder &kernel, lm::AddOp op, const Tile &tile) {
+  RowBuffer left = rowBuffer(kernel, op.getLeft()), right = rowBuffer(kernel, op.getRight());
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
+    return kernel.add(load(kernel, left, row, column, lanes), load(kernel, right, row, column, lanes));
+  });
+}
+
+void moec::lowerRound(KernelBuilder &kernel, lm::RoundOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput());
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile,
+              [&](Value row, Value column, int64_t lanes) { return load(kernel, input, row, column, lanes); });
+}
+
+void moec::lowerSelectRows(KernelBuilder &kernel, lm::SelectRowsOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), rows = rowBuffer(kernel, op.getRows());
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
+    return load(kernel, input, loadId(kernel, rows.base, row), column, lanes);
+  });
+}
+
+Value moec::emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, Value gate, Value up) {
+  switch (activation) {
+  case moe::Activation::Silu:
+    return kernel.mul(kernel.mul(gate, emitSigmoid(kernel, gate)), up);
+  }
+  llvm_unreachable("every activation is a case");
+}
+
+void moec::lowerGatedActivation(KernelBuilder &kernel, moe::GatedActivationOp op, const Tile &tile) {
+  RowBuffer gate = rowBuffer(kernel, op.getGate()), up = rowBuffer(kernel, op.getUp());
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
+    return emitGatedActivation(kernel, op.getActivation(), load(kernel, gate, row, column, lanes), load(kernel, up, row, column, lanes));
+  });
+}

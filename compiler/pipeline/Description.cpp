@@ -1,0 +1,121 @@
+// Reads a scheduled module's description off its symbols.
+
+#include "compiler/pipeline/Description.h"
+#include "compiler/lowering/Lowerings.h"
+
+#include "llvm/Config/llvm-config.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+using namespace moec;
+
+/// Most rows of one step: enough to be bound by arithmetic, few enough for a small arena.
+static constexpr int64_t kStepTokens = 512;
+
+static DataType storedType(Type type) {
+  return type.isF32() ? DataType::F32 : type.isBF16() ? DataType::BF16 : DataType::F16;
+}
+
+static PackedElement packedElement(Type type) {
+  return type.isF32() ? PackedElement::F32 : type.isBF16() ? PackedElement::BF16 : PackedElement::F16;
+}
+
+/// A vector is a matrix of one column, so that pieces of it are rows.
+static std::pair<int64_t, int64_t> matrixShape(lm::WeightOp weight) {
+  ArrayRef<int64_t> shape = weight.getType().getShape();
+  return shape.size() == 1 ? std::pair(shape[0], int64_t(1)) : std::pair(shape[shape.size() - 2], shape.back());
+}
+
+static PackedWeight describeWeight(lm::WeightOp weight) {
+  PackedWeight packed;
+  packed.name = weight.getSymName().str();
+  packed.offset = weight.getPackedAttr().getOffset();
+  packed.layout = weight.getPackedAttr().getLayout() == lm::Layout::Panels ? PackedLayout::Panels : PackedLayout::Rows;
+  packed.element = packedElement(weight.getPackedAttr().getElement());
+  packed.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
+  packed.experts = weight.getNumExperts();
+  std::tie(packed.rows, packed.columns) = matrixShape(weight);
+  for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>())
+    packed.sources.push_back({.pattern = piece.getPattern().str(),
+                              .stored = storedType(piece.getStored()),
+                              .rows = piece.getRows(),
+                              .firstRow = piece.getFirstRow(),
+                              .rowsPerExpert = piece.getRowsPerExpert()});
+  return packed;
+}
+
+static ManifestPiece describePiece(lm::WeightOp weight) {
+  auto piece = cast<lm::PieceAttr>(weight.getPieces()[0]);
+  ArrayRef<int64_t> shape = weight.getType().getShape();
+  ManifestPiece entry;
+  entry.name = weight.getSymName().str();
+  entry.pattern = piece.getPattern().str();
+  entry.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
+  entry.experts = weight.getNumExperts();
+  entry.stored = std::string(dataTypeName(storedType(piece.getStored())));
+  entry.shape.assign(shape.end() - std::min<size_t>(shape.size(), 2), shape.end());
+  entry.firstRow = piece.getFirstRow();
+  entry.rowsPerExpert = piece.getRowsPerExpert();
+  return entry;
+}
+
+static Status describeModel(ModuleOp module, Manifest &manifest) {
+  auto model = module->getAttrOfType<DictionaryAttr>("moec.model");
+  if (!model)
+    return {Code::Model, "the module has no attribute moec.model, which says what model it is"};
+  auto number = [&](StringRef key) -> int64_t {
+    auto attribute = model.getAs<IntegerAttr>(key);
+    return attribute ? attribute.getInt() : 0;
+  };
+  auto word = [&](StringRef key) { return model.getAs<StringAttr>(key) ? model.getAs<StringAttr>(key).str() : std::string(); };
+  manifest.name = word("name");
+  manifest.architecture = word("architecture");
+  manifest.vocabulary = number("vocabulary");
+  manifest.hidden = number("hidden");
+  manifest.layers = number("layers");
+  manifest.context = number("context");
+  manifest.totalParameters = number("parameters");
+  manifest.activeParameters = number("active_parameters");
+  if (auto layers = model.getAs<DenseI64ArrayAttr>("moe_layers"))
+    for (int64_t layer : layers.asArrayRef())
+      manifest.moeLayers.push_back({layer, number("experts"), number("picked")});
+  return {};
+}
+
+Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
+  ProgramDescription description;
+  Manifest &manifest = description.manifest;
+  if (Status status = describeModel(module, manifest); !status.ok())
+    return status;
+  Result<const CpuTarget *> cpu = findCpuTarget(options.cpu);
+  if (!cpu.ok())
+    return cpu.status();
+  manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
+  manifest.options = {{"activations", options.activations},
+                      {"cpu", (*cpu)->level.str()},
+                      {"lowering", options.reference ? "reference" : "kernels"}};
+  manifest.queryTile = kQueryTile;
+  manifest.stepTokens = kStepTokens;
+  manifest.cpuLevel = (*cpu)->level.str();
+  for (llvm::StringRef feature : (*cpu)->cpuinfo)
+    manifest.cpuFeatures.push_back(feature.str());
+  for (auto cache : module.getOps<lm::CacheOp>()) {
+    CacheLayout layout(cache);
+    manifest.blockTokens = layout.block;
+    manifest.caches.push_back({cache.getSymName().str(), std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
+                               layout.blockBytes(), layout.window});
+  }
+  for (auto weight : module.getOps<lm::WeightOp>()) {
+    if (!weight.getPacked())
+      return Status{Code::Internal, fmt::format("the weight {} has no packed form: the module is not scheduled", weight.getSymName().str())};
+    if (weight.getPackedAttr().getMapped())
+      manifest.weights.pieces.push_back(describePiece(weight));
+    else
+      description.plan.weights.push_back(describeWeight(weight));
+  }
+  if (Status status = description.plan.check(); !status.ok())
+    return status;
+  manifest.weights.bytes = description.plan.totalBytes();
+  return description;
+}

@@ -1,0 +1,24 @@
+// What a compiled module says of itself: which weights it wants packed how, and the manifest of the program.
+
+#ifndef MOEC_COMPILER_PIPELINE_DESCRIPTION_H
+#define MOEC_COMPILER_PIPELINE_DESCRIPTION_H
+
+#include "compiler/emit/WeightPlan.h"
+#include "compiler/pipeline/Stages.h"
+#include "frontends/checkpoint/Checkpoint.h"
+#include "runtime/core/Manifest.h"
+
+namespace moec {
+
+/// What follows from a module's weights and caches, which the lower stage erases.
+struct ProgramDescription {
+  Manifest manifest; ///< but for weights.digest, weights.file, sources and modelDirectory
+  WeightPlan plan;   ///< empty where weights are mapped
+};
+
+/// Reads a scheduled module. Code::Internal where it lacks what the stages promise.
+Result<ProgramDescription> describeProgram(mlir::ModuleOp scheduled, const PipelineOptions &options);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_PIPELINE_DESCRIPTION_H

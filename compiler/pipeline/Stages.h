@@ -1,0 +1,54 @@
+// The stages of the compiler: what they are called, what drives them, and how to run them.
+
+#ifndef MOEC_COMPILER_PIPELINE_STAGES_H
+#define MOEC_COMPILER_PIPELINE_STAGES_H
+
+#include "compiler/targets/cpu/CpuTarget.h"
+#include "runtime/core/Result.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/PassManager.h"
+
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// What the stages need to know. Plain data: two compiles with equal options and input make equal bytes.
+struct PipelineOptions {
+  std::string cpu = "native";      ///< level, by name
+  std::string activations = "f32"; ///< f32 or bf16: the type that operands of products are rounded to
+  bool mapped = false;             ///< weights stay in the checkpoint's files
+  bool reference = false;          ///< plain loops in place of kernels
+  std::vector<std::string> without; ///< optional passes to leave out, by name
+};
+
+/// What a user may leave open.
+struct PipelineRequest {
+  std::string activations; ///< empty: by the model's weights and the target
+  bool reference = false;
+  bool mapped = false;
+  std::vector<std::string> without;
+};
+
+/// Completes `request` for an imported module. Activations are bf16 where the matrices are stored so and the target multiplies
+/// bf16, else f32. Code::Usage for an unknown type, or a pass that cannot be left out.
+Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module, const CpuTarget &cpu, const PipelineRequest &request);
+
+/// Unfused ops in, fused ops of the chosen precision out; one function, `step`.
+void buildOptimizeStage(mlir::OpPassManager &passes, const PipelineOptions &options);
+/// Phases on one planned arena out.
+void buildScheduleStage(mlir::OpPassManager &passes, const PipelineOptions &options);
+/// Vector and loop code for the target out.
+void buildLowerStage(mlir::OpPassManager &passes, const PipelineOptions &options);
+/// The LLVM dialect out.
+void buildEmitStage(mlir::OpPassManager &passes, const PipelineOptions &options);
+
+/// Every dialect that a stage may see, with what bufferization needs.
+void registerDialects(mlir::DialectRegistry &registry);
+/// Our passes, and each stage as a pipeline: moec-optimize, moec-schedule, moec-lower, moec-emit.
+void registerStages();
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_PIPELINE_STAGES_H

@@ -1,0 +1,35 @@
+// Implements moec-check-optimized.
+
+#include "compiler/transforms/Passes.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+
+namespace moec {
+#define GEN_PASS_DEF_CHECKOPTIMIZED
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+struct CheckOptimized final : moec::impl::CheckOptimizedBase<CheckOptimized> {
+  void runOnOperation() override {
+    if (!findStep(getOperation())) {
+      getOperation().emitError("has no function 'step' to compile");
+      return signalPassFailure();
+    }
+    WalkResult result = getOperation().walk([&](Operation *op) {
+      if (isa<ModuleOp>(op))
+        return WalkResult::advance();
+      if (isa<func::CallOp>(op))
+        return op->emitOpError("is left after the optimize stage, where every layer is inlined"), WalkResult::interrupt();
+      if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect, arith::ArithDialect, tensor::TensorDialect, scf::SCFDialect,
+                           func::FuncDialect, bufferization::BufferizationDialect>(op->getDialect()))
+        return op->emitOpError("is of a dialect that later stages do not know"), WalkResult::interrupt();
+      return WalkResult::advance();
+    });
+    if (result.wasInterrupted())
+      signalPassFailure();
+  }
+};
+} // namespace

@@ -1,0 +1,86 @@
+// Implements lm-choose-precision.
+
+#include "compiler/transforms/Passes.h"
+
+namespace moec {
+#define GEN_PASS_DEF_CHOOSEPRECISION
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> {
+  using ChoosePrecisionBase::ChoosePrecisionBase;
+
+  void runOnOperation() override {
+    if (activations == "f32")
+      return;
+    if (activations != "bf16") {
+      getOperation().emitError() << "activations are to be '" << activations.getValue() << "', which is neither f32 nor bf16";
+      return signalPassFailure();
+    }
+    element = BFloat16Type::get(&getContext());
+    getOperation().walk([&](lm::CacheOp cache) { cache.setElement(element); });
+    SmallVector<OpOperand *> operands;
+    getOperation().walk([&](Operation *op) {
+      if (OpOperand *operand = operandOfProduct(op))
+        operands.push_back(operand);
+    });
+    for (OpOperand *operand : operands)
+      operand->set(round(operand->get()));
+  }
+
+private:
+  /// The operand of a product that is to be rounded, if `op` is one.
+  OpOperand *operandOfProduct(Operation *op) {
+    if (auto linear = dyn_cast<lm::LinearOp>(op)) {
+      bool isRouter = llvm::any_of(op->getUsers(), llvm::IsaPred<moe::ScoreOp>);
+      return isRouter ? nullptr : &linear.getInputMutable();
+    }
+    if (auto layer = dyn_cast<moe::ExpertFfnOp>(op)) {
+      layer.setInner(element);
+      return &layer.getTokensMutable();
+    }
+    if (auto product = dyn_cast<moe::GroupedMatmulOp>(op))
+      return &product.getInputMutable();
+    if (auto product = dyn_cast<moe::GroupedGluOp>(op))
+      return &product.getInputMutable();
+    if (auto attention = dyn_cast<lm::AttentionOp>(op))
+      return &attention.getQueriesMutable();
+    return nullptr;
+  }
+
+  /// `value` with elements of the chosen type: from its producer where that can round its result.
+  Value round(Value value) {
+    if (cast<ShapedType>(value.getType()).getElementType() == element)
+      return value;
+    if (Value done = rounded.lookup(value))
+      return done;
+    OpBuilder builder(value.getContext());
+    builder.setInsertionPointAfterValue(value);
+    Location loc = value.getLoc();
+    auto type = cast<RankedTensorType>(value.getType());
+    Operation *producer = value.getDefiningOp();
+    bool canRound = isa_and_nonnull<lm::RmsNormOp, lm::RopeOp, lm::AttentionOp, moe::GatedActivationOp>(producer);
+    Value shaped = canRound ? cast<DestinationStyleOpInterface>(producer).getDpsInits().front() : value;
+    Value empty = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, shaped), element);
+    Value result;
+    if (canRound) {
+      Operation *clone = builder.clone(*producer);
+      cast<DestinationStyleOpInterface>(clone).getDpsInitsMutable()[0].assign(empty);
+      clone->getResult(0).setType(type.clone(element));
+      result = clone->getResult(0);
+    } else {
+      result = lm::RoundOp::create(builder, loc, type.clone(element), value, empty).getResult(0);
+    }
+    return rounded[value] = result;
+  }
+
+  FloatType element;
+  llvm::DenseMap<Value, Value> rounded;
+};
+
+} // namespace

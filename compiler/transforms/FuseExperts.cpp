@@ -1,0 +1,60 @@
+// Implements moe-fuse-experts.
+
+#include "compiler/transforms/Passes.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace moec {
+#define GEN_PASS_DEF_FUSEEXPERTS
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+struct FuseExpertsPattern final : OpRewritePattern<moe::CombineOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(moe::CombineOp combine, PatternRewriter &rewriter) const override {
+    auto down = combine.getInput().getDefiningOp<moe::GroupedMatmulOp>();
+    if (!down || !down->hasOneUse() || down.getRows())
+      return rewriter.notifyMatchFailure(combine, "its input is not a down product of its own, over sorted rows");
+    auto activation = down.getInput().getDefiningOp<moe::GatedActivationOp>();
+    if (!activation || !activation->hasOneUse())
+      return rewriter.notifyMatchFailure(down, "its input is not a gated activation of its own");
+    auto gate = activation.getGate().getDefiningOp<moe::GroupedMatmulOp>();
+    auto up = activation.getUp().getDefiningOp<moe::GroupedMatmulOp>();
+    if (!gate || !up || !gate->hasOneUse() || !up->hasOneUse())
+      return rewriter.notifyMatchFailure(activation, "gate and up are not products of its own");
+    if (gate.getInput() != up.getInput())
+      return rewriter.notifyMatchFailure(activation, "gate and up multiply different tokens");
+    auto dispatch = down.getTiles().getDefiningOp<moe::DispatchOp>();
+    if (!dispatch)
+      return rewriter.notifyMatchFailure(down, "its tiles are not those of a moe.dispatch");
+    Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1), tiles = dispatch.getResult(3);
+    for (moe::GroupedMatmulOp product : {gate, up})
+      if (product.getTiles() != tiles || product.getRows() != rows)
+        return rewriter.notifyMatchFailure(product, "its rows are not those of the down product's dispatch");
+    if (combine.getInverse() != inverse)
+      return rewriter.notifyMatchFailure(combine, "its picks are not those of the down product's dispatch");
+    auto inner = cast<FloatType>(cast<ShapedType>(down.getInput().getType()).getElementType());
+    rewriter.replaceOpWithNewOp<moe::ExpertFfnOp>(combine, combine.getResultTypes(), activation.getActivation(), combine.getAccumulate(),
+                                                  inner, gate.getInput(), dispatch.getExperts(), combine.getWeights(), gate.getWeight(),
+                                                  up.getWeight(), down.getWeight(), combine.getOut());
+    return success();
+  }
+};
+
+struct FuseExperts final : moec::impl::FuseExpertsBase<FuseExperts> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<FuseExpertsPattern>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+    getOperation().walk([&](moe::ExpertFfnOp) { ++numFused; });
+  }
+};
+
+} // namespace

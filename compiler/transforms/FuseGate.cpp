@@ -1,0 +1,45 @@
+// Implements moe-fuse-gate.
+
+#include "compiler/transforms/Passes.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace moec {
+#define GEN_PASS_DEF_FUSEGATE
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+struct FuseGatePattern final : OpRewritePattern<moe::RouteOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(moe::RouteOp route, PatternRewriter &rewriter) const override {
+    auto score = route.getScores().getDefiningOp<moe::ScoreOp>();
+    if (!score || !score->hasOneUse())
+      return rewriter.notifyMatchFailure(route, "the scores are not those of one moe.score of its own");
+    auto linear = score.getLogits().getDefiningOp<lm::LinearOp>();
+    if (!linear || !linear->hasOneUse())
+      return rewriter.notifyMatchFailure(route, "the logits are not those of one lm.linear of its own");
+    if (linear.getBias() || linear.getAccumulate())
+      return rewriter.notifyMatchFailure(linear, "the router has a bias or accumulates");
+    rewriter.replaceOpWithNewOp<moe::GateOp>(route, route.getResultTypes(), score.getFunction(), route.getRenormalize(),
+                                             linear.getInput(), linear.getWeight(), route.getExperts(), route.getWeights());
+    return success();
+  }
+};
+
+struct FuseGate final : moec::impl::FuseGateBase<FuseGate> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<FuseGatePattern>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+    getOperation().walk([&](moe::GateOp) { ++numFused; });
+  }
+};
+
+} // namespace

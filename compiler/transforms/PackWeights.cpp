@@ -1,0 +1,72 @@
+// Implements lm-pack-weights.
+
+#include "compiler/transforms/Passes.h"
+#include "runtime/core/PackedLayout.h"
+
+namespace moec {
+#define GEN_PASS_DEF_PACKWEIGHTS
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
+  using PackWeightsBase::PackWeightsBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    llvm::StringMap<bool> multiplied; // of the weights in use
+    module.walk([&](lm::LoadWeightOp load) {
+      bool &isMultiplied = multiplied[load.getWeight()];
+      isMultiplied |= llvm::any_of(load->getUsers(), [](Operation *user) { return !isa<lm::EmbeddingOp>(user); });
+    });
+    int64_t next = 0;
+    for (lm::WeightOp weight : llvm::make_early_inc_range(module.getOps<lm::WeightOp>())) {
+      if (!multiplied.count(weight.getSymName())) {
+        weight.erase();
+        continue;
+      }
+      if (mapped) {
+        if (weight.getPieces().size() != 1) {
+          weight.emitOpError() << "is made of " << weight.getPieces().size()
+                               << " stored tensors, which mapped weights cannot be; use --weights=pack";
+          return signalPassFailure();
+        }
+        weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows, weight.getType().getElementType(), next, true));
+        next += weight.getNumOrdinals() * std::max<int64_t>(weight.getNumExperts(), 1);
+        continue;
+      }
+      lm::PackedAttr packed = choose(weight, multiplied.lookup(weight.getSymName()), next);
+      weight.setPackedAttr(packed);
+      next += stackBytes(weight, packed);
+    }
+  }
+
+private:
+  lm::PackedAttr choose(lm::WeightOp weight, bool isMultiplied, int64_t offset) {
+    Type element = weight.getType().getElementType();
+    lm::Layout layout = lm::Layout::Rows;
+    if (weight.getType().getShape().size() == 1)
+      element = Float32Type::get(&getContext());
+    else if (isMultiplied) {
+      layout = lm::Layout::Panels;
+      if (activations == "bf16")
+        element = BFloat16Type::get(&getContext());
+    }
+    return lm::PackedAttr::get(&getContext(), layout, element, offset, false);
+  }
+
+  /// Bytes of all tensors of the stack, up to where the next weight may start.
+  static int64_t stackBytes(lm::WeightOp weight, lm::PackedAttr packed) {
+    ArrayRef<int64_t> shape = weight.getType().getShape();
+    int64_t columns = shape.back(), rows = shape.size() == 1 ? 1 : shape[shape.size() - 2];
+    int64_t size = packed.getElement().getIntOrFloatBitWidth() / 8;
+    int64_t matrix = packed.getLayout() == lm::Layout::Panels ? panelMatrixBytes(rows, columns, size) : rows * columns * size;
+    return alignPacked(matrix * weight.getNumOrdinals() * std::max<int64_t>(weight.getNumExperts(), 1));
+  }
+};
+
+} // namespace

@@ -1,0 +1,121 @@
+// The passes that rewrite within a level, in the order in which the stages run them.
+
+#ifndef MOEC_COMPILER_TRANSFORMS_PASSES_TD
+#define MOEC_COMPILER_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+// Optimize
+
+def FuseGate : Pass<"moe-fuse-gate", "::mlir::func::FuncOp"> {
+  let summary = "router product, score and route become moe.gate";
+  let description = [{
+    Replaces `moe.route` of `moe.score` of `lm.linear` by `moe.gate`, where nobody else uses the logits or the scores and the product has no bias.
+  }];
+  let dependentDialects = ["::moec::moe::MoeDialect"];
+  let statistics = [Statistic<"numFused", "num-fused", "gates made">];
+}
+
+def FuseExperts : Pass<"moe-fuse-experts", "::mlir::func::FuncOp"> {
+  let summary = "dispatch, expert products, activation and combine become moe.expert_ffn";
+  let description = [{
+    Starts at each `moe.combine` and follows its operands to the down product, the gated activation, the gate and up products and the
+    dispatch that all of them share. What does not match stays, and a remark says why.
+  }];
+  let dependentDialects = ["::moec::moe::MoeDialect"];
+  let statistics = [Statistic<"numFused", "num-fused", "expert layers made">];
+}
+
+def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
+  let summary = "products of the same rows become one";
+  let description = [{
+    Products without accumulation, of the same input, by weights of the same layers and stored type which nobody else uses, become one product
+    by a weight whose pieces are those of the former ones, in order; its columns are then cut apart. Biases likewise.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numFused", "num-fused", "products that were merged into another">];
+}
+
+def FuseResidual : Pass<"lm-fuse-residual", "::mlir::func::FuncOp"> {
+  let summary = "a sum into the residual stream happens where the summand is made";
+  let description = [{
+    `lm.add` of a stream and of a product, combination or expert layer, which nobody else uses, becomes accumulation onto the stream, which must not be
+    used afterwards.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect"];
+  let statistics = [Statistic<"numFused", "num-fused", "sums that went into their summand">];
+}
+
+def ChoosePrecision : Pass<"lm-choose-precision", "::mlir::ModuleOp"> {
+  let summary = "give the operands of products their element type";
+  let description = [{
+    With `activations` other than f32, the inputs of `lm.linear`, `moe.grouped_matmul`, `moe.grouped_glu` and `moe.expert_ffn`, the queries of `lm.attention`
+    and the caches take that type. Ops that can round their result do so; otherwise an `lm.round` is put between. Routers keep f32.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
+  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">];
+}
+
+def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
+  let summary = "what the optimize stage must leave behind";
+  let description = "One function `step`, no calls, tensors only, and no op of a dialect that later stages do not know.";
+}
+
+// Schedule
+
+def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
+  let summary = "choose how the program holds each weight";
+  let description = [{
+    Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows, matrices that are multiplied as panels (rows where they are
+    mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect"];
+  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">,
+                 Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files">];
+}
+
+def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
+  let summary = "moe.expert_ffn becomes the ops that are phases";
+  let description = "`moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`.";
+  let dependentDialects = ["::moec::moe::MoeDialect", "::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+  let options = [Option<"tileRows", "tile-rows", "int64_t", /*default=*/"64", "rows in one tile of an expert">];
+}
+
+def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
+  let summary = "every op on buffers becomes a phase";
+  let description = [{
+    Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by columns and blocks of rows, expert products by the tiles
+    of their dispatch, attention by query tile and key head, everything else by rows. With `reference`, one tile does everything.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let options = [Option<"reference", "reference", "bool", /*default=*/"false", "one tile per phase">,
+                 Option<"columns", "columns", "int64_t", /*default=*/"48", "columns of a product's tile">,
+                 Option<"rows", "rows", "int64_t", /*default=*/"128", "rows of a product's tile">];
+}
+
+def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "all buffers of the step get a place in one arena";
+  let description = [{
+    Buffers that are never alive together share a slot of the arena; a slot is as large as its largest buffer. Sizes are expressions of the batch's counts;
+    the function `moec_program_arena_bytes` computes their sum.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numBuffers", "num-buffers", "buffers placed">, Statistic<"numSlots", "num-slots", "slots used">];
+}
+
+def PlaceBarriers : Pass<"lm-place-barriers", "::mlir::func::FuncOp"> {
+  let summary = "put barriers where a phase needs what another wrote";
+  let description = [{
+    Walks the step in order and remembers what has been read and written since the last barrier; a phase (or a load between phases) that conflicts with it
+    gets a barrier before it. Loops begin and end with nothing outstanding; the step ends in a barrier.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect"];
+  let statistics = [Statistic<"numBarriers", "num-barriers", "barriers placed">];
+}
+
+def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
+  let summary = "what the schedule stage must leave behind";
+  let description = "No tensors and no allocations; computing ops only inside phases; every weight packed.";
+}
+
+#endif // MOEC_COMPILER_TRANSFORMS_PASSES_TD

@@ -1,0 +1,116 @@
+// Implements lm-place-barriers.
+
+#include "compiler/transforms/Passes.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+namespace moec {
+#define GEN_PASS_DEF_PLACEBARRIERS
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+/// What an access touches: a slot of the arena, by the value that says where it begins; another buffer; or a resource.
+using Place = const void *;
+
+struct Accesses {
+  llvm::SmallDenseSet<Place, 16> read, written;
+
+  bool empty() const { return read.empty() && written.empty(); }
+  void clear() {
+    read.clear();
+    written.clear();
+  }
+  void add(const Accesses &other) {
+    read.insert(other.read.begin(), other.read.end());
+    written.insert(other.written.begin(), other.written.end());
+  }
+  /// Whether the order of `later` and of these matters.
+  bool conflicts(const Accesses &later) const {
+    auto meets = [](const auto &a, const auto &b) { return llvm::any_of(a, [&](Place place) { return b.contains(place); }); };
+    return meets(later.read, written) || meets(later.written, written) || meets(later.written, read);
+  }
+};
+
+/// The place that a buffer lies in: buffers of the arena that share a slot share its offset.
+Place placeOf(Value buffer) {
+  while (Operation *op = buffer.getDefiningOp()) {
+    if (auto view = dyn_cast<memref::ViewOp>(op))
+      return view.getByteShift().getAsOpaquePointer();
+    auto view = dyn_cast<ViewLikeOpInterface>(op);
+    if (!view)
+      break;
+    buffer = view.getViewSource();
+  }
+  return buffer.getAsOpaquePointer();
+}
+
+struct PlaceBarriers final : moec::impl::PlaceBarriersBase<PlaceBarriers> {
+  using PlaceBarriersBase::PlaceBarriersBase;
+
+  void runOnOperation() override {
+    func::FuncOp step = getOperation();
+    if (step.isExternal() || !step.getBody().hasOneBlock())
+      return;
+    Accesses pending;
+    placeIn(step.getBody().front(), pending);
+    flush(step.getBody().front().getTerminator(), pending);
+  }
+
+private:
+  void flush(Operation *before, Accesses &pending) {
+    if (pending.empty())
+      return;
+    OpBuilder builder(before);
+    lm::BarrierOp::create(builder, before->getLoc());
+    ++numBarriers;
+    pending.clear();
+  }
+
+  void placeIn(Block &block, Accesses &pending) {
+    for (Operation &op : llvm::make_early_inc_range(block)) {
+      if (isa<LoopLikeOpInterface>(op)) {
+        // Nothing outstanding at either end, so that no iteration needs to know of the one before.
+        flush(&op, pending);
+        for (Region &region : op.getRegions())
+          for (Block &body : region) {
+            placeIn(body, pending);
+            flush(body.getTerminator(), pending);
+          }
+      } else if (op.getNumRegions() > 0 && !isa<lm::PhaseOp>(op)) {
+        Accesses before = pending;
+        for (Region &region : op.getRegions())
+          for (Block &body : region) {
+            Accesses branch = before;
+            placeIn(body, branch);
+            pending.add(branch);
+          }
+      } else {
+        Accesses accesses = accessesOf(op);
+        if (pending.conflicts(accesses))
+          flush(&op, pending);
+        pending.add(accesses);
+      }
+    }
+  }
+
+  static Accesses accessesOf(Operation &op) {
+    Accesses accesses;
+    std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
+    if (!effects)
+      return accesses;
+    for (const MemoryEffects::EffectInstance &effect : *effects) {
+      Place place = effect.getValue() ? placeOf(effect.getValue()) : static_cast<Place>(effect.getResource());
+      if (isa<MemoryEffects::Read>(effect.getEffect()))
+        accesses.read.insert(place);
+      else if (isa<MemoryEffects::Write>(effect.getEffect()))
+        accesses.written.insert(place);
+    }
+    return accesses;
+  }
+};
+
+} // namespace

@@ -1,0 +1,105 @@
+// Reads what a model directory says about text, and checks it.
+
+#include "frontends/checkpoint/TextData.h"
+#include "frontends/checkpoint/TokenizerCompiler.h"
+#include "runtime/core/File.h"
+#include "runtime/text/ChatTemplate.h"
+#include "runtime/text/GenerationConfig.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <sys/stat.h>
+
+using namespace moec;
+
+/// Far above any published file: the largest tokenizer.json has some 30 MB.
+static constexpr uint64_t kMostTextBytes = uint64_t(256) << 20;
+
+/// The contents of a file of the directory; none where there is no such file.
+static Result<std::optional<std::string>> readOptional(const std::string &directory, const char *name, bool followLinks) {
+  struct stat info;
+  if (lstat((directory + "/" + name).c_str(), &info) != 0)
+    return std::optional<std::string>();
+  Result<std::string> path = resolveInside(directory, name, followLinks);
+  if (!path.ok())
+    return path.status();
+  Result<std::string> text = readFile(*path, kMostTextBytes);
+  if (!text.ok())
+    return text.status();
+  return std::optional<std::string>(std::move(*text));
+}
+
+/// chat_template of tokenizer_config.json: a string, or a list of named ones of which `default` counts. Empty if there is none.
+static Result<std::string> templateOfConfig(const std::string &config) {
+  nlohmann::json root = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object())
+    return Status{Code::Model, "tokenizer_config.json: is no JSON object"};
+  auto found = root.find("chat_template");
+  if (found == root.end() || found->is_null())
+    return std::string();
+  if (found->is_string())
+    return found->get<std::string>();
+  if (!found->is_array())
+    return Status{Code::Model, "tokenizer_config.json: `chat_template` is neither a string nor a list of named templates"};
+  for (const nlohmann::json &entry : *found) {
+    bool isNamed = entry.is_object() && entry.contains("name") && entry.contains("template") && entry["template"].is_string();
+    if (!isNamed)
+      return Status{Code::Model, "tokenizer_config.json: `chat_template` has an entry without name and template"};
+    if (entry["name"] == "default")
+      return entry["template"].get<std::string>();
+  }
+  return Status{Code::Unsupported, "tokenizer_config.json: `chat_template` lists templates, but none is called 'default'"};
+}
+
+/// generation_config.json, or, where there is none, the stop ids that config.json gives.
+static std::string generationText(const std::optional<std::string> &file, const Config &config) {
+  if (file)
+    return *file;
+  nlohmann::json object = nlohmann::json::object();
+  if (const nlohmann::json *stop = config.find("eos_token_id"))
+    object["eos_token_id"] = *stop;
+  return object.dump();
+}
+
+Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLinks) {
+  TextData text;
+  std::optional<std::string> tokenizer, config, jinja, generation;
+  struct {
+    const char *name;
+    std::optional<std::string> &into;
+  } files[] = {{"tokenizer.json", tokenizer},
+               {"tokenizer_config.json", config},
+               {"chat_template.jinja", jinja},
+               {"generation_config.json", generation}};
+  for (auto &file : files) {
+    Result<std::optional<std::string>> read = readOptional(checkpoint.directory(), file.name, followLinks);
+    if (!read.ok())
+      return read.status();
+    file.into = std::move(*read);
+  }
+  if (tokenizer) {
+    Result<std::vector<uint8_t>> tables =
+        compileTokenizer({*tokenizer, "tokenizer.json"}, {config ? std::string_view(*config) : "", "tokenizer_config.json"});
+    if (!tables.ok())
+      return tables.status();
+    text.tokenizer.assign(tables->begin(), tables->end());
+  }
+  if (jinja) {
+    text.chatTemplate = *jinja;
+  } else if (config) {
+    Result<std::string> found = templateOfConfig(*config);
+    if (!found.ok())
+      return found.status();
+    text.chatTemplate = std::move(*found);
+  }
+  if (!text.chatTemplate.empty())
+    if (Result<ChatTemplate> parsed = ChatTemplate::parse(text.chatTemplate); !parsed.ok())
+      return Status{parsed.status().code,
+                    fmt::format("{}: {}", jinja ? "chat_template.jinja" : "tokenizer_config.json: `chat_template`", parsed.status().message)};
+  text.generation = generationText(generation, checkpoint.config());
+  if (Result<GenerationConfig> parsed = parseGenerationConfig(text.generation, generation ? "generation_config.json" : "config.json");
+      !parsed.ok())
+    return parsed.status();
+  return text;
+}
