@@ -1,6 +1,7 @@
 // Registers the lm dialect; its types and attributes.
 
 #include "dialects/lm/LmDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -39,4 +40,9 @@ void LmDialect::initialize() {
 #define GET_OP_LIST
 #include "dialects/lm/LmOps.cpp.inc"
       >();
+}
+
+Operation *LmDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type,
+                                          Location location) {
+  return arith::ConstantOp::materialize(builder, value, type, location);
 }
