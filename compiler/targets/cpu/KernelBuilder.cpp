@@ -70,6 +70,13 @@ Value KernelBuilder::fma(Value a, Value b, Value c) {
   return LLVM::FMAOp::create(builder, loc, a.getType(), a, b, c);
 }
 
+Value KernelBuilder::bf16Dot(Value sum, Value a, Value b) {
+  return LLVM::CallIntrinsicOp::create(builder, loc, sum.getType(),
+                                       builder.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+                                       ValueRange{sum, a, b})
+      .getResult(0);
+}
+
 Value KernelBuilder::bitcast(Type type, Value value) {
   return LLVM::BitcastOp::create(builder, loc, type, value);
 }
@@ -95,34 +102,35 @@ Value KernelBuilder::addressBytes(Value base, Value bytes) {
 
 static unsigned alignmentOf(Type type) { return bytesOf(getElementTypeOrSelf(type)); }
 
-Value KernelBuilder::load(Type type, Value from) {
-  return LLVM::LoadOp::create(builder, loc, type, from, alignmentOf(type));
+Value KernelBuilder::load(Type type, Value from, int64_t alignment) {
+  return LLVM::LoadOp::create(builder, loc, type, from, alignment ? alignment : alignmentOf(type));
 }
 
 void KernelBuilder::store(Value value, Value to) {
   LLVM::StoreOp::create(builder, loc, value, to, alignmentOf(value.getType()));
 }
 
-static Value firstLanes(KernelBuilder &kernel, int64_t count) {
-  SmallVector<bool> mask(kLanes, false);
+static Value firstLanes(KernelBuilder &kernel, int64_t count, int64_t total) {
+  SmallVector<bool> mask(total, false);
   std::fill_n(mask.begin(), count, true);
-  VectorType type = kernel.lanes(kernel.builder.getI1Type());
+  VectorType type = kernel.lanes(kernel.builder.getI1Type(), total);
   return arith::ConstantOp::create(kernel.builder, kernel.loc, DenseElementsAttr::get(type, mask));
 }
 
-Value KernelBuilder::loadLanes(Type element, Value from, int64_t count) {
-  Type type = lanes(element);
-  if (count == kLanes)
-    return load(type, from);
+Value KernelBuilder::loadLanes(Type element, Value from, int64_t count, int64_t total,
+                               int64_t alignment) {
+  Type type = lanes(element, total);
+  if (count == total)
+    return load(type, from, alignment);
   Value zero = isa<FloatType>(element) ? number(type, 0) : integer(type, 0);
-  return LLVM::MaskedLoadOp::create(builder, loc, type, from, firstLanes(*this, count), zero,
-                                    alignmentOf(type));
+  return LLVM::MaskedLoadOp::create(builder, loc, type, from, firstLanes(*this, count, total), zero,
+                                    alignment ? alignment : alignmentOf(type));
 }
 
 void KernelBuilder::storeLanes(Value vector, Value to, int64_t count) {
   if (count == kLanes)
     return store(vector, to);
-  LLVM::MaskedStoreOp::create(builder, loc, vector, to, firstLanes(*this, count),
+  LLVM::MaskedStoreOp::create(builder, loc, vector, to, firstLanes(*this, count, kLanes),
                               alignmentOf(vector.getType()));
 }
 

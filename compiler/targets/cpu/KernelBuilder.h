@@ -50,18 +50,22 @@ public:
                   mlir::Value b); ///< Integers, as signed; floats: `b` where unordered.
   mlir::Value max(mlir::Value a, mlir::Value b);
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c); ///< a * b + c, rounded once.
+  /// sum + the products of the pairs of bf16 in each lane; only where the level has the
+  /// instruction.
+  mlir::Value bf16Dot(mlir::Value sum, mlir::Value a, mlir::Value b);
   mlir::Value bitcast(mlir::Type type, mlir::Value value);
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 
-  // Memory. Loads and stores may be unaligned.
+  // Memory. Addresses are multiples of an element's size, but where `alignment` says otherwise.
   mlir::Value address(mlir::Value base, mlir::Type element, mlir::Value offset);
   mlir::Value address(mlir::Value base, int64_t bytes);
   mlir::Value addressBytes(mlir::Value base, mlir::Value bytes);
-  mlir::Value load(mlir::Type type, mlir::Value from);
+  mlir::Value load(mlir::Type type, mlir::Value from, int64_t alignment = 0);
   void store(mlir::Value value, mlir::Value to);
-  /// Loads the first `count` of kLanes elements; the other lanes are zero and not touched in
+  /// Loads the first `count` of `total` elements; the other lanes are zero and not touched in
   /// memory.
-  mlir::Value loadLanes(mlir::Type element, mlir::Value from, int64_t count);
+  mlir::Value loadLanes(mlir::Type element, mlir::Value from, int64_t count, int64_t total = kLanes,
+                        int64_t alignment = 0);
   /// Stores the first `count` lanes of a vector of kLanes.
   void storeLanes(mlir::Value vector, mlir::Value to, int64_t count);
   /// Asks for the cache line at `at`, for reading, into all levels. Never faults.

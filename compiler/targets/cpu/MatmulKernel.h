@@ -23,13 +23,20 @@ struct ActivationRows {
   mlir::Value indices = {}; ///< !llvm.ptr to `count` x i32; null where rows are adjacent
 };
 
-/// A panel of the packed layout: f32 [K][width], 16-bit elements [ceil(K/2)][width][2], a missing
-/// last K zero.
+/// How a weight of N columns (rows of the stored tensor) and depth K lies in memory.
+enum class WeightLayout {
+  Panels, ///< f32 [K][width] per panel, 16-bit elements [ceil(K/2)][width][2], a missing last K
+          ///< zero
+  Rows,   ///< as stored: [N][K]; at any address
+};
+
+/// A panel: some adjacent columns of a weight, all of K.
 struct PanelShape {
   mlir::Type element; ///< f32, bf16 or f16
   int64_t depth;      ///< K
-  int64_t width;      ///< in memory: a multiple of 16
+  int64_t width;      ///< a multiple of 16; in memory where packed
   int64_t columns;    ///< those that exist: more than width - 16, at most width
+  WeightLayout layout = WeightLayout::Panels;
 };
 
 /// Takes the sums of 16 columns of one row: `row` (i64) counts within the rows given, `column`
@@ -45,6 +52,10 @@ using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, int64_t column, 
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
                       bool prefetchNext = true);
+
+/// The same for WeightLayout::Rows; emitPanelProduct calls it.
+void emitStoredProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
+                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue);
 
 /// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number),
 /// emitted once per height.
@@ -63,7 +74,8 @@ void emitPanels(KernelBuilder &kernel, mlir::Type element, int64_t depth, int64_
                 llvm::ArrayRef<mlir::Value> matrices, mlir::Value begin, mlir::Value end,
                 llvm::function_ref<void(llvm::ArrayRef<mlir::Value> panels, mlir::Value column,
                                         const PanelShape &shape)>
-                    body);
+                    body,
+                WeightLayout layout = WeightLayout::Panels);
 
 /// Panels of a matrix of N columns.
 inline int64_t panelCount(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }

@@ -97,12 +97,7 @@ SmallVector<Value> PanelTile::step(ArrayRef<Value> rows, Value weights, Value ac
     if (dot) {
       Value pair = kernel.bitcast(dotOperand, activationPair(from, half));
       for (int64_t v = 0; v < vectors; ++v)
-        sums[row * vectors + v] =
-            LLVM::CallIntrinsicOp::create(
-                kernel.builder, kernel.loc, floats,
-                kernel.builder.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
-                ValueRange{sums[row * vectors + v], pair, even[v]})
-                .getResult(0);
+        sums[row * vectors + v] = kernel.bf16Dot(sums[row * vectors + v], pair, even[v]);
       continue;
     }
     if (activation == kernel.f32()) {
@@ -201,6 +196,8 @@ static int64_t panelBytes(const PanelShape &shape) {
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
                             MatmulEpilogue epilogue, bool prefetchNext) {
+  if (shape.layout == WeightLayout::Rows)
+    return emitStoredProduct(kernel, rows, shape, panels, epilogue);
   const int64_t vectors = shape.width / kLanes, bytes = panelBytes(shape);
   emitRowTiles(
       kernel, rows.count, kernel.target.tileRows, [&](Value first, int64_t height, Value tile) {
@@ -238,16 +235,23 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
 void moec::emitPanels(
     KernelBuilder &kernel, Type element, int64_t depth, int64_t columns, ArrayRef<Value> matrices,
     Value begin, Value end,
-    function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body) {
+    function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body,
+    WeightLayout layout) {
   const int64_t full = columns / kPanelColumns;
   const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
-  const int64_t bytes = panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
+  const int64_t bytes = layout == WeightLayout::Rows
+                            ? kPanelColumns * depth * bytesOf(element)
+                            : panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
   auto visit = [&](Value panel, int64_t width, int64_t existing) {
     SmallVector<Value> panels;
     for (Value matrix : matrices)
       panels.push_back(kernel.addressBytes(matrix, kernel.mul(panel, kernel.integer(bytes))));
     body(panels, kernel.mul(panel, kernel.integer(kPanelColumns)),
-         {.element = element, .depth = depth, .width = width, .columns = existing});
+         {.element = element,
+          .depth = depth,
+          .width = width,
+          .columns = existing,
+          .layout = layout});
   };
   if (full > 0)
     kernel.loop(begin, kernel.min(end, kernel.integer(full)), 1,

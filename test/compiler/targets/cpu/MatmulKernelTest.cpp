@@ -96,88 +96,96 @@ struct Product {
 
 /// kernel(activations, rows, weights, sums, first panel, last panel): all panels of a matrix, sums
 /// stored as f32.
-KernelJit panelKernel(const CpuTarget &target, const Product &product) {
+KernelJit productKernel(const CpuTarget &target, const Product &product, WeightLayout layout) {
   return KernelJit(target, "pippii", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
     const ActivationRows rows{.base = arguments[0],
                               .element = typeOf(kernel, product.activation),
                               .stride = kernel.integer(product.depth),
                               .count = arguments[1]};
-    emitPanels(kernel, typeOf(kernel, product.weight), product.depth, product.columns,
-               {arguments[2]}, arguments[4], arguments[5],
-               [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
-                 emitPanelProduct(
-                     kernel, rows, shape, panels,
-                     [&](Value row, int64_t offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
-                       Value at = kernel.mul(row, kernel.integer(product.columns));
-                       at = kernel.add(at, kernel.add(column, kernel.integer(offset)));
-                       kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at),
-                                         lanes);
-                     });
-               });
+    emitPanels(
+        kernel, typeOf(kernel, product.weight), product.depth, product.columns, {arguments[2]},
+        arguments[4], arguments[5],
+        [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
+          emitPanelProduct(
+              kernel, rows, shape, panels,
+              [&](Value row, int64_t offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                Value at = kernel.mul(row, kernel.integer(product.columns));
+                at = kernel.add(at, kernel.add(column, kernel.integer(offset)));
+                kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at), lanes);
+              });
+        },
+        layout);
   });
 }
 
-std::vector<float> runPanels(const KernelJit &kernel, Product &product, int64_t firstRow,
-                             int64_t rows) {
+std::vector<float> runProduct(const KernelJit &kernel, const Product &product, WeightLayout layout,
+                              int64_t firstRow, int64_t rows) {
   std::vector<float> sums(rows * product.columns + 16, 77);
   kernel(product.activations.data() + firstRow * product.depth * sizeOf(product.activation), rows,
-         product.panels.data(), sums.data(), int64_t(0), panelCount(product.columns));
+         layout == WeightLayout::Panels ? product.panels.data() : product.stored.data(),
+         sums.data(), int64_t(0), panelCount(product.columns));
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
   sums.resize(rows * product.columns);
   return sums;
 }
 
-class MatmulKernel : public testing::TestWithParam<const CpuTarget *> {
+class MatmulKernel : public testing::TestWithParam<std::tuple<const CpuTarget *, WeightLayout>> {
 protected:
   void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "this CPU is below level " << GetParam()->level.str();
+    if (!runsHere(target))
+      GTEST_SKIP() << "this CPU is below level " << target.level.str();
   }
+
+  const CpuTarget &target = *std::get<0>(GetParam());
+  const WeightLayout layout = std::get<1>(GetParam());
 };
 
 constexpr std::pair<Element, Element> elements[] = {
     {Element::F32, Element::F32},   {Element::F32, Element::BF16}, {Element::F32, Element::F16},
     {Element::BF16, Element::BF16}, {Element::BF16, Element::F16}, {Element::BF16, Element::F32}};
 
-TEST_P(MatmulKernel, PanelsEqualTheExactSums) {
+TEST_P(MatmulKernel, EqualsTheExactSums) {
   const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {7, 12}, {33, 50}, {129, 143}};
   for (auto [activation, weight] : elements)
     for (auto [depth, columns] : shapes) {
       Product product(17, depth, columns, activation, weight);
-      KernelJit kernel = panelKernel(*GetParam(), product);
-      product.check(runPanels(kernel, product, 0, 17),
+      KernelJit kernel = productKernel(target, product, layout);
+      product.check(runProduct(kernel, product, layout, 0, 17),
                     "K " + std::to_string(depth) + " N " + std::to_string(columns));
     }
 }
 
-TEST_P(MatmulKernel, PanelsGiveARowTheSameBitsInEveryBatch) {
+TEST_P(MatmulKernel, GivesARowTheSameBitsInEveryBatch) {
   for (auto [activation, weight] : elements) {
     Product product(17, 77, 70, activation, weight);
-    KernelJit kernel = panelKernel(*GetParam(), product);
-    const std::vector<float> all = runPanels(kernel, product, 0, 17);
+    KernelJit kernel = productKernel(target, product, layout);
+    const std::vector<float> all = runProduct(kernel, product, layout, 0, 17);
     for (int64_t rows = 0; rows <= 17; ++rows) {
-      const std::vector<float> some = runPanels(kernel, product, 17 - rows, rows);
+      const std::vector<float> some = runProduct(kernel, product, layout, 17 - rows, rows);
       EXPECT_EQ(0, std::memcmp(some.data(), &all[(17 - rows) * 70], some.size() * sizeof(float)))
           << rows << " rows";
     }
   }
 }
 
-TEST_P(MatmulKernel, PanelsGatherRowsAndShareThemBetweenMatrices) {
-  Product up(9, 24, 48, Element::F32, Element::F32), gate(9, 24, 48, Element::F32, Element::F32);
-  std::rotate(gate.panels.begin(), gate.panels.begin() + 96,
-              gate.panels.end()); // other weights, compared with itself
+TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
+  const Product up(9, 24, 48, Element::F32, Element::F32);
+  // The second matrix is compared with itself: any other weights will do.
+  const std::vector<uint8_t> &weights = layout == WeightLayout::Panels ? up.panels : up.stored;
+  std::vector<uint8_t> others = weights;
+  std::rotate(others.begin(), others.begin() + 96, others.end());
   const int32_t indices[] = {8, 0, 0, 5};
   auto kernel = [&](bool gathered) {
     return KernelJit(
-        *GetParam(), "ppipppp", [&, gathered](KernelBuilder &kernel, mlir::ValueRange arguments) {
+        target, "ppipppp", [&, gathered](KernelBuilder &kernel, mlir::ValueRange arguments) {
           const ActivationRows rows{.base = arguments[0],
                                     .element = kernel.f32(),
                                     .stride = kernel.integer(24),
                                     .count = arguments[2],
                                     .indices = gathered ? arguments[1] : Value()};
-          const PanelShape shape{.element = kernel.f32(), .depth = 24, .width = 48, .columns = 48};
+          const PanelShape shape{
+              .element = kernel.f32(), .depth = 24, .width = 48, .columns = 48, .layout = layout};
           emitPanelProduct(
               kernel, rows, shape, {arguments[3], arguments[4]},
               [&](Value row, int64_t column, int64_t lanes, mlir::ArrayRef<Value> sums) {
@@ -192,7 +200,7 @@ TEST_P(MatmulKernel, PanelsGatherRowsAndShareThemBetweenMatrices) {
                  std::vector<float> &second) {
     first.assign(rows * 48, 0);
     second.assign(rows * 48, 0);
-    kernel(gathered)(up.activations.data(), indices, rows, up.panels.data(), gate.panels.data(),
+    kernel(gathered)(up.activations.data(), indices, rows, weights.data(), others.data(),
                      first.data(), second.data());
   };
   std::vector<float> first, second, gatheredFirst, gatheredSecond;
@@ -213,7 +221,14 @@ std::vector<const CpuTarget *> allTargets() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, MatmulKernel, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, MatmulKernel,
+                         testing::Combine(testing::ValuesIn(allTargets()),
+                                          testing::Values(WeightLayout::Panels,
+                                                          WeightLayout::Rows)),
+                         [](const auto &info) {
+                           const bool packed = std::get<1>(info.param) == WeightLayout::Panels;
+                           return std::get<0>(info.param)->level.str() +
+                                  (packed ? "_panels" : "_rows");
+                         });
 
 } // namespace

@@ -1,0 +1,177 @@
+// The product kernel of weights as stored: lanes along K, and a tree over the lanes at the end.
+
+#include "compiler/targets/cpu/MatmulKernel.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+/// A register tile: some rows of activations by some rows of the weight.
+class StoredTile {
+public:
+  StoredTile(KernelBuilder &kernel, const PanelShape &shape, Type activation)
+      : kernel(kernel), shape(shape), activation(activation),
+        dot(activation == kernel.bf16() && shape.element == kernel.bf16() &&
+            kernel.target.hasBf16Dot),
+        stepDepth(dot ? 2 * kLanes : kLanes) {}
+
+  /// Sums of the tile, [row][column], still to be folded over their lanes.
+  SmallVector<Value> emit(ArrayRef<Value> rows, ArrayRef<Value> columns);
+
+private:
+  SmallVector<Value> step(ArrayRef<Value> rows, ArrayRef<Value> columns, Value first,
+                          SmallVector<Value> sums, int64_t depth, bool prefetch);
+
+  KernelBuilder &kernel;
+  const PanelShape &shape;
+  const Type activation;
+  const bool dot;
+  const int64_t stepDepth; // of K
+};
+
+} // namespace
+
+/// Adds to `sums` the products of `depth` elements from `first` (i64) on.
+SmallVector<Value> StoredTile::step(ArrayRef<Value> rows, ArrayRef<Value> columns, Value first,
+                                    SmallVector<Value> sums, int64_t depth, bool prefetch) {
+  auto load = [&](Type element, Value base, int64_t alignment) {
+    Value from = kernel.address(base, element, first);
+    Value values = kernel.loadLanes(element, from, depth, stepDepth, alignment);
+    return dot ? values : kernel.widen(values);
+  };
+  SmallVector<Value> weights;
+  for (Value column : columns) {
+    weights.push_back(load(shape.element, column, /*alignment=*/1));
+    // The same place of the rows that come next: stored rows are too short for the hardware to read
+    // ahead well.
+    if (prefetch)
+      kernel.prefetch(
+          kernel.address(kernel.address(column, shape.element, first),
+                         int64_t(columns.size()) * shape.depth * bytesOf(shape.element)));
+  }
+  for (auto [r, row] : llvm::enumerate(rows)) {
+    Value values = load(activation, row, bytesOf(activation));
+    for (auto [c, weight] : llvm::enumerate(weights)) {
+      Value &sum = sums[r * columns.size() + c];
+      sum = dot ? kernel.bf16Dot(sum, values, weight) : kernel.fma(values, weight, sum);
+    }
+  }
+  return sums;
+}
+
+SmallVector<Value> StoredTile::emit(ArrayRef<Value> rows, ArrayRef<Value> columns) {
+  SmallVector<Value> sums(rows.size() * columns.size(),
+                          kernel.number(kernel.lanes(kernel.f32()), 0));
+  constexpr int64_t unroll = 4;
+  const bool prefetch = rows.size() == 1;
+  const int64_t steps = shape.depth / stepDepth, looped = steps / unroll * unroll;
+  auto at = [&](Value begin, int64_t step) {
+    return kernel.add(begin, kernel.integer(step * stepDepth));
+  };
+  Value zero = kernel.integer(0);
+  if (looped > 0)
+    sums = kernel.loop(zero, kernel.integer(looped * stepDepth), unroll * stepDepth, sums,
+                       [&](Value first, ValueRange carried) {
+                         SmallVector<Value> inner(carried);
+                         for (int64_t u = 0; u < unroll; ++u)
+                           inner = step(rows, columns, at(first, u), inner, stepDepth, prefetch);
+                         return inner;
+                       });
+  for (int64_t u = looped; u < steps; ++u)
+    sums = step(rows, columns, at(zero, u), sums, stepDepth, /*prefetch=*/false);
+  if (shape.depth % stepDepth)
+    sums = step(rows, columns, at(zero, steps), sums, shape.depth % stepDepth, /*prefetch=*/false);
+  return sums;
+}
+
+/// The sums over the lanes of 2^n vectors; lane i of the result is that of vector i mod 2^n. One
+/// tree for every vector: halves are added first, then quarters, and so on.
+static Value foldTogether(KernelBuilder &kernel, SmallVector<Value> vectors) {
+  int64_t part = kLanes; // lanes that a vector's partial sums take
+  const int64_t count = vectors.size();
+  for (; vectors.size() > 1; part /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t lane = 0; lane < 2 * kLanes; ++lane)
+      (lane % part < part / 2 ? low : high).push_back(lane);
+    SmallVector<Value> joined;
+    for (size_t i = 0; i < vectors.size(); i += 2)
+      joined.push_back(kernel.add(kernel.shuffle(vectors[i], vectors[i + 1], low),
+                                  kernel.shuffle(vectors[i], vectors[i + 1], high)));
+    vectors = joined;
+  }
+  Value sums = vectors.front();
+  for (int64_t half = part / 2; half > 0; half /= 2) {
+    SmallVector<int64_t> other;
+    for (int64_t lane = 0; lane < kLanes; ++lane)
+      other.push_back(lane ^ half);
+    sums = kernel.add(sums, kernel.shuffle(sums, sums, other));
+  }
+  SmallVector<int64_t> order;
+  for (int64_t lane = 0; lane < kLanes; ++lane)
+    order.push_back(lane % count * part);
+  return kernel.shuffle(sums, sums, order);
+}
+
+/// Sums of `rows` with the 16 columns from `first` on, a vector per row; columns past the last one
+/// repeat it.
+static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape &shape,
+                                         ArrayRef<Value> rows, Type activation, Value panel,
+                                         int64_t first) {
+  const int64_t together = kernel.target.storedTileColumns;
+  Type floats = kernel.lanes(kernel.f32()), words = kernel.lanes(kernel.i32());
+  SmallVector<int32_t> groups;
+  for (int64_t lane = 0; lane < kLanes; ++lane)
+    groups.push_back(lane / together);
+  Value groupOfLane =
+      arith::ConstantOp::create(kernel.builder, kernel.loc,
+                                DenseElementsAttr::get(cast<ShapedType>(words), ArrayRef(groups)));
+  Value last = kernel.integer(shape.columns - 1);
+  SmallVector<Value> zeros(rows.size(), kernel.number(floats, 0));
+  return kernel.loop(
+      kernel.integer(0), kernel.integer(kLanes / together), 1, zeros,
+      [&](Value group, ValueRange results) {
+        SmallVector<Value> columns;
+        for (int64_t c = 0; c < together; ++c) {
+          Value column =
+              kernel.add(kernel.mul(group, kernel.integer(together)), kernel.integer(first + c));
+          column = kernel.mul(kernel.min(column, last), kernel.integer(shape.depth));
+          columns.push_back(kernel.address(panel, shape.element, column));
+        }
+        SmallVector<Value> sums = StoredTile(kernel, shape, activation).emit(rows, columns), merged;
+        Value number = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), group);
+        Value mine = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::eq,
+                                           groupOfLane, kernel.broadcast(number));
+        for (size_t r = 0; r < rows.size(); ++r) {
+          ArrayRef<Value> ofRow = ArrayRef(sums).slice(r * together, together);
+          merged.push_back(
+              kernel.select(mine, foldTogether(kernel, SmallVector<Value>(ofRow)), results[r]));
+        }
+        return merged;
+      });
+}
+
+void moec::emitStoredProduct(KernelBuilder &kernel, const ActivationRows &rows,
+                             const PanelShape &shape, ArrayRef<Value> panels,
+                             MatmulEpilogue epilogue) {
+  emitRowTiles(kernel, rows.count, kernel.target.storedTileRows,
+               [&](Value first, int64_t height, Value) {
+                 SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
+                 for (int64_t column = 0; column < shape.columns; column += kLanes) {
+                   SmallVector<SmallVector<Value>> products;
+                   for (Value panel : panels)
+                     products.push_back(
+                         sixteenColumns(kernel, shape, addresses, rows.element, panel, column));
+                   for (int64_t r = 0; r < height; ++r) {
+                     SmallVector<Value> sums;
+                     for (ArrayRef<Value> product : products)
+                       sums.push_back(product[r]);
+                     epilogue(kernel.add(first, kernel.integer(r)), column,
+                              std::min(kLanes, shape.columns - column), sums);
+                   }
+                 }
+               });
+}
