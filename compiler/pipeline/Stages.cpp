@@ -6,6 +6,7 @@
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
@@ -144,7 +145,7 @@ void moec::registerStages() {
           build(passes, options.get());
           return success();
         },
-        [](function_ref<void(const PassOptions &)> handler) { handler(StageOptions()); });
+        [](function_ref<void(const mlir::detail::PassOptions &)> handler) { handler(StageOptions()); });
   };
   add("moec-optimize", "fuse what belongs together and choose the precision of products", buildOptimizeStage);
   add("moec-schedule", "phases on one planned arena", buildScheduleStage);
