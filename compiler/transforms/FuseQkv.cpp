@@ -85,6 +85,7 @@ private:
     Value empty = tensor::EmptyOp::create(builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());
     Value whole = lm::LinearOp::create(builder, loc, empty.getType(), /*accumulate=*/false, first.getInput(), weight, bias, empty)
                       .getResult(0);
+    builder.setInsertionPointAfterValue(whole);
     int64_t column = 0;
     for (lm::LinearOp linear : group) {
       int64_t columns = extentOf(linear.getOut(), 1);
