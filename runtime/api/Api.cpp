@@ -3,6 +3,8 @@
 #include "runtime/include/moec/moec.h"
 
 #include "runtime/core/Model.h"
+#include "runtime/text/GenerationConfig.h"
+#include "runtime/text/Stops.h"
 #include "runtime/text/Tokenizer.h"
 
 #include <cstring>
@@ -13,6 +15,7 @@ using namespace moec;
 struct moec_model {
   std::unique_ptr<Model> model;
   std::optional<Tokenizer> tokenizer;
+  StopIds stopIds;
 };
 
 struct moec_sequence {
@@ -49,6 +52,15 @@ static Status openModel(const moec_model_options *options, moec_model **model) {
     if (!tokenizer.ok())
       return tokenizer.status();
     handle->tokenizer = std::move(*tokenizer);
+  }
+  if (moec_program_generation_size) {
+    Result<GenerationConfig> generation =
+        parseGenerationConfig({reinterpret_cast<const char *>(moec_program_generation),
+                               static_cast<size_t>(moec_program_generation_size)},
+                              "generation_config.json");
+    if (!generation.ok())
+      return generation.status();
+    handle->stopIds = StopIds(generation->stopIds);
   }
   *model = handle.release();
   return {};
@@ -142,4 +154,8 @@ moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens
   if (decoded.size() <= room && !decoded.empty())
     memcpy(text, decoded.data(), decoded.size());
   return report({});
+}
+
+int moec_model_is_stop(const moec_model *model, int32_t token) {
+  return model->stopIds.contains(token);
 }

@@ -1,8 +1,8 @@
 /* A compiled model as a library: tokens in, logits out. C11 and C++.
  *
  * Handles are opaque; every open pairs with a close. A function that can fail returns a status and
- * gives its result through its last pointers; moec_error_message says more about the last failure of
- * the calling thread. Nothing here prints or ends the process. Different models may be used by
+ * gives its result through its last pointers; moec_error_message says more about the last failure
+ * of the calling thread. Nothing here prints or ends the process. Different models may be used by
  * different threads; one model and its sequences by one thread at a time. */
 
 #ifndef MOEC_MOEC_H
@@ -15,17 +15,11 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
-#define MOEC_API __attribute__((visibility("default")))
-#else
-#define MOEC_API
-#endif
-
 typedef enum {
   MOEC_OK = 0,
-  MOEC_INTERNAL = 1,    /* our own fault */
-  MOEC_USAGE = 2,       /* an argument: a token id out of range, more tokens than the context holds */
-  MOEC_BAD_MODEL = 3,   /* unreadable or malformed model */
+  MOEC_INTERNAL = 1,  /* our own fault */
+  MOEC_USAGE = 2,     /* an argument: a token id out of range, more tokens than the context holds */
+  MOEC_BAD_MODEL = 3, /* unreadable or malformed model */
   MOEC_UNSUPPORTED = 4, /* well-formed, but not supported */
   MOEC_MISMATCH = 5,    /* the program does not match its weights or this CPU */
   MOEC_CACHE_FULL = 6   /* out of memory */
@@ -43,44 +37,34 @@ typedef struct {
 } moec_model_options;
 
 /* What is wrong, one line, after a call of this thread that failed; valid until its next call. */
-MOEC_API
 const char *moec_error_message(void);
 
 /* Opens the model that this library was made from. `options` may be null. */
-MOEC_API
 moec_status moec_model_open(const moec_model_options *options, moec_model **model);
 
 /* Closes `model`, whose sequences must be closed. Null is allowed. */
-MOEC_API
 void moec_model_close(moec_model *model);
 
 /* How many token ids there are; as many logits come out. */
-MOEC_API
 int64_t moec_model_vocabulary(const moec_model *model);
 
 /* Positions that a sequence can have. */
-MOEC_API
 int64_t moec_model_context(const moec_model *model);
 
 /* What the library says of itself, JSON; lives as long as the library. */
-MOEC_API
 const char *moec_model_manifest(const moec_model *model, size_t *size);
 
 /* Opens an empty sequence on `model`, which must outlive it. */
-MOEC_API
 moec_status moec_sequence_open(moec_model *model, moec_sequence **sequence);
 
 /* Closes `sequence`. Null is allowed. */
-MOEC_API
 void moec_sequence_close(moec_sequence *sequence);
 
 /* Tokens read so far. */
-MOEC_API
 int64_t moec_sequence_position(const moec_sequence *sequence);
 
 /* Feeds `count` tokens and writes the logits after the last one, one per vocabulary entry; `logits`
  * may be null. On failure the sequence is as it was before the call. */
-MOEC_API
 moec_status moec_sequence_step(moec_sequence *sequence, const int32_t *tokens, size_t count,
                                float *logits);
 
@@ -92,32 +76,32 @@ typedef struct {
   float *logits; /* of the last token; may be null */
 } moec_step_part;
 
-/* Feeds several sequences of one model at once, each at most one time: the same results as one by one,
- * in less time. On failure all are as they were. */
-MOEC_API
+/* Feeds several sequences of one model at once, each at most one time: the same results as one by
+ * one, in less time. On failure all are as they were. */
 moec_status moec_model_step(moec_model *model, const moec_step_part *parts, size_t count);
 
-/* Forgets the tokens from `position` on. MOEC_USAGE, and the sequence is empty then, where a sliding
- * window has already dropped what the next token would see. */
-MOEC_API
+/* Forgets the tokens from `position` on. MOEC_USAGE, and the sequence is empty then, where a
+ * sliding window has already dropped what the next token would see. */
 moec_status moec_sequence_rewind(moec_sequence *sequence, int64_t position);
 
-/* Writes at most `room` token ids of `text` (`size` bytes of UTF-8) and says how many there are; nothing is
- * written, and that is no failure, where there are more than `room`. `add_special` puts the model's own
- * first and last tokens around them. MOEC_BAD_MODEL without a tokenizer. */
-MOEC_API
+/* Writes at most `room` token ids of `text` (`size` bytes of UTF-8) and says how many there are;
+ * nothing is written, and that is no failure, where there are more than `room`. `add_special` puts
+ * the model's own first and last tokens around them. MOEC_BAD_MODEL without a tokenizer. */
 moec_status moec_model_tokenize(const moec_model *model, const char *text, size_t size,
                                 int add_special, int32_t *tokens, size_t room, size_t *count);
 
-/* Writes at most `room` bytes of text, without control tokens and without a zero at the end, and says how
- * many there are; nothing is written, and that is no failure, where there are more than `room`. */
-MOEC_API
+/* Writes at most `room` bytes of text, without control tokens and without a zero at the end, and
+ * says how many there are; nothing is written, and that is no failure, where there are more than
+ * `room`. */
 moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens, size_t count,
                                   char *text, size_t room, size_t *size);
 
 /* Whether `token` ends what the model has to say. */
-MOEC_API
 int moec_model_is_stop(const moec_model *model, int32_t token);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
