@@ -14,6 +14,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 typedef enum {
   MOEC_OK = 0,
@@ -102,7 +105,6 @@ int moec_model_is_stop(const moec_model *model, int32_t token);
 #if defined(__GNUC__)
 #pragma GCC visibility pop
 #endif
-
 #ifdef __cplusplus
 }
 #endif
