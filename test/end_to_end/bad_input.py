@@ -170,7 +170,7 @@ MODELS = {
     "a key twice": ("mixtral", edit_header(duplicate_key), MODEL, ["model.safetensors", EXPERT]),
     "one expert of another shape": ("mixtral", edit_header(reshape_expert), MODEL, ["model.safetensors", EXPERT, "28", "40"]),
     "one expert of another dtype": ("mixtral", edit_header(retype_expert("F16", 2)), MODEL, [EXPERT]),
-    "one expert of an odd dtype": ("mixtral", edit_header(retype_expert("I64", 8)), (MODEL, UNSUPPORTED), [EXPERT, "I64"]),
+    "one expert of an odd dtype": ("mixtral", edit_header(retype_expert("I64", 8)), (MODEL, UNSUPPORTED), [EXPERT]),
     "one expert of an unknown dtype": ("mixtral", edit_header(retype_expert("Q3", 4)), MODEL,
                                        ["model.safetensors", EXPERT, "Q3"]),
     "one expert missing": ("mixtral", edit_header(drop_expert), MODEL, [EXPERT]),
