@@ -9,6 +9,7 @@
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Transforms/InliningUtils.h"
 
 namespace moec {
 
@@ -74,6 +75,13 @@ struct DestinationBufferization
     mlir::bufferization::replaceOpWithBufferizedValues(rewriter, op, inits);
     return mlir::success();
   }
+};
+
+/// Our ops may be inlined anywhere.
+struct InlineEverything final : mlir::DialectInlinerInterface {
+  using DialectInlinerInterface::DialectInlinerInterface;
+
+  bool isLegalToInline(mlir::Operation *, mlir::Region *, bool, mlir::IRMapping &) const override { return true; }
 };
 
 } // namespace moec

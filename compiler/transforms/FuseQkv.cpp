@@ -69,7 +69,6 @@ private:
   }
 
   void merge(ArrayRef<lm::LinearOp> group) {
-    // The columns of each are taken from the whole at the place of the first, which all uses follow.
     lm::LinearOp first = group.front();
     OpBuilder builder(first);
     Location loc = first.getLoc();
@@ -85,9 +84,9 @@ private:
     Value empty = tensor::EmptyOp::create(builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());
     Value whole = lm::LinearOp::create(builder, loc, empty.getType(), /*accumulate=*/false, first.getInput(), weight, bias, empty)
                       .getResult(0);
-    builder.setInsertionPointAfterValue(whole);
     int64_t column = 0;
     for (lm::LinearOp linear : group) {
+      builder.setInsertionPoint(linear);
       int64_t columns = extentOf(linear.getOut(), 1);
       SmallVector<OpFoldResult> offsets{builder.getIndexAttr(0), builder.getIndexAttr(column)};
       SmallVector<OpFoldResult> sizes{rows, builder.getIndexAttr(columns)};

@@ -9,6 +9,7 @@
 #include "dialects/lm/LmOpsDialect.cpp.inc"
 
 using namespace mlir;
+using namespace moec;
 using namespace moec::lm;
 
 static ParseResult parseWeightShape(AsmParser &parser, SmallVector<int64_t> &shape,
@@ -28,6 +29,7 @@ static void printWeightShape(AsmPrinter &printer, ArrayRef<int64_t> shape, Type 
 #include "dialects/lm/LmOpsTypes.cpp.inc"
 
 void LmDialect::initialize() {
+  addInterfaces<InlineEverything>();
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "dialects/lm/LmAttributes.cpp.inc"

@@ -6,9 +6,11 @@
 #include "dialects/moe/MoeOpsDialect.cpp.inc"
 
 using namespace mlir;
+using namespace moec;
 using namespace moec::moe;
 
 void MoeDialect::initialize() {
+  addInterfaces<InlineEverything>();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/moe/MoeOps.cpp.inc"
