@@ -20,7 +20,7 @@ public:
         stepDepth(dot ? 2 * kLanes : kLanes) {}
 
   /// Sums of the tile, [row][column], still to be folded over their lanes.
-  SmallVector<Value> emit(ArrayRef<Value> rows, ArrayRef<Value> columns);
+  SmallVector<Value> emit(ArrayRef<Value> rows, ArrayRef<Value> columns, bool prefetch);
 
 private:
   SmallVector<Value> step(ArrayRef<Value> rows, ArrayRef<Value> columns, Value first,
@@ -63,11 +63,10 @@ SmallVector<Value> StoredTile::step(ArrayRef<Value> rows, ArrayRef<Value> column
   return sums;
 }
 
-SmallVector<Value> StoredTile::emit(ArrayRef<Value> rows, ArrayRef<Value> columns) {
+SmallVector<Value> StoredTile::emit(ArrayRef<Value> rows, ArrayRef<Value> columns, bool prefetch) {
   SmallVector<Value> sums(rows.size() * columns.size(),
                           kernel.number(kernel.lanes(kernel.f32()), 0));
   constexpr int64_t unroll = 4;
-  const bool prefetch = rows.size() == 1;
   const int64_t steps = shape.depth / stepDepth, looped = steps / unroll * unroll;
   auto at = [&](Value begin, int64_t step) {
     return kernel.add(begin, kernel.integer(step * stepDepth));
@@ -120,7 +119,7 @@ static Value foldTogether(KernelBuilder &kernel, SmallVector<Value> vectors) {
 /// repeat it.
 static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape &shape,
                                          ArrayRef<Value> rows, Type activation, Value panel,
-                                         int64_t first) {
+                                         int64_t first, bool prefetch) {
   const int64_t together = kernel.target.storedTileColumns;
   Type floats = kernel.lanes(kernel.f32()), words = kernel.lanes(kernel.i32());
   SmallVector<int32_t> groups;
@@ -141,7 +140,9 @@ static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape
           column = kernel.mul(kernel.min(column, last), kernel.integer(shape.depth));
           columns.push_back(kernel.address(panel, shape.element, column));
         }
-        SmallVector<Value> sums = StoredTile(kernel, shape, activation).emit(rows, columns), merged;
+        SmallVector<Value> sums =
+                               StoredTile(kernel, shape, activation).emit(rows, columns, prefetch),
+                           merged;
         Value number = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), group);
         Value mine = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::eq,
                                            groupOfLane, kernel.broadcast(number));
@@ -157,21 +158,31 @@ static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape
 void moec::emitStoredProduct(KernelBuilder &kernel, const ActivationRows &rows,
                              const PanelShape &shape, ArrayRef<Value> panels,
                              MatmulEpilogue epilogue) {
-  emitRowTiles(kernel, rows.count, kernel.target.storedTileRows,
-               [&](Value first, int64_t height, Value) {
-                 SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
-                 for (int64_t column = 0; column < shape.columns; column += kLanes) {
-                   SmallVector<SmallVector<Value>> products;
-                   for (Value panel : panels)
-                     products.push_back(
-                         sixteenColumns(kernel, shape, addresses, rows.element, panel, column));
-                   for (int64_t r = 0; r < height; ++r) {
-                     SmallVector<Value> sums;
-                     for (ArrayRef<Value> product : products)
-                       sums.push_back(product[r]);
-                     epilogue(kernel.add(first, kernel.integer(r)), column,
-                              std::min(kLanes, shape.columns - column), sums);
-                   }
-                 }
-               });
+  auto emitTile = [&](Value first, int64_t height, bool prefetch) {
+    SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
+    for (int64_t column = 0; column < shape.columns; column += kLanes) {
+      SmallVector<SmallVector<Value>> products;
+      for (Value panel : panels)
+        products.push_back(
+            sixteenColumns(kernel, shape, addresses, rows.element, panel, column, prefetch));
+      for (int64_t r = 0; r < height; ++r) {
+        SmallVector<Value> sums;
+        for (ArrayRef<Value> product : products)
+          sums.push_back(product[r]);
+        epilogue(kernel.add(first, kernel.integer(r)), column,
+                 std::min(kLanes, shape.columns - column), sums);
+      }
+    }
+  };
+  const int64_t tallest = kernel.target.storedTileRows;
+  emitRowTiles(kernel, rows.count, tallest, [&](Value first, int64_t height, Value tile) {
+    if (height <= tallest / 2) // no other tile, or too few rows to notice
+      return emitTile(first, height, /*prefetch=*/true);
+    // Tiles after the first find the weights in the caches, and would only lose time by asking.
+    auto isFirst = [&](arith::CmpIPredicate how) {
+      return arith::CmpIOp::create(kernel.builder, kernel.loc, how, tile, kernel.integer(0));
+    };
+    kernel.when(isFirst(arith::CmpIPredicate::eq), [&] { emitTile(first, height, true); });
+    kernel.when(isFirst(arith::CmpIPredicate::ne), [&] { emitTile(first, height, false); });
+  });
 }
