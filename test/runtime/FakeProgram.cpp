@@ -154,10 +154,13 @@ void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int
   moec_barrier_wait(step.barrier, threads);
 }
 
+#define TEXT_OF(number) TEXT_OF_VALUE(number)
+#define TEXT_OF_VALUE(number) #number
+
 const uint8_t moec_program_manifest[] = R"({
   "format": 1, "name": "fake", "versions": {"moec": "0.1.0", "llvm": "22.1.8"},
   "options": {"activations": "f32", "weights": "embed"}, "architecture": "FakeForCausalLM",
-  "vocabulary": 11, "hidden": 8, "layers": 4, "context": 64,
+  "vocabulary": )" TEXT_OF(FAKE_VOCABULARY) R"(, "hidden": 8, "layers": 4, "context": )" TEXT_OF(FAKE_CONTEXT) R"(,
   "query_tile": 3, "block_tokens": 4, "step_tokens": 8,
   "parameters": {"total": 1200, "active": 700},
   "moe_layers": [{"layer": 1, "experts": 5, "picked": 2}, {"layer": 3, "experts": 7, "picked": 1}],
@@ -167,12 +170,14 @@ const uint8_t moec_program_manifest[] = R"({
   "weights": {"mode": "embed", "bytes": 64, "digest": "", "pieces": []},
   "sources": []})";
 const uint64_t moec_program_manifest_size = sizeof moec_program_manifest - 1;
+#ifndef FAKE_TEXT
 alignas(64) const uint8_t moec_program_tokenizer[] = {0};
 const uint64_t moec_program_tokenizer_size = 0;
 const uint8_t moec_program_template[] = {0};
 const uint64_t moec_program_template_size = 0;
 const uint8_t moec_program_generation[] = {0};
 const uint64_t moec_program_generation_size = 0;
+#endif
 alignas(4096) const uint8_t moec_program_weights[64] = {};
 const uint64_t moec_program_weights_size = 64;
 }

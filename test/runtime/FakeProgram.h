@@ -8,11 +8,17 @@
 #include <string>
 #include <vector>
 
+// A program with text has room for the tokenizer's ids, and for a conversation.
+#ifndef FAKE_VOCABULARY
+#define FAKE_VOCABULARY 11
+#define FAKE_CONTEXT 64
+#endif
+
 namespace moec {
 
 /// What the toy does; the same numbers stand in its manifest.
-inline constexpr int64_t fakeVocabulary = 11, fakeContext = 64, fakeQueryTile = 3,
-                         fakeBlockTokens = 4, fakeStepTokens = 8, fakeWindow = 6,
+inline constexpr int64_t fakeVocabulary = FAKE_VOCABULARY, fakeContext = FAKE_CONTEXT,
+                         fakeQueryTile = 3, fakeBlockTokens = 4, fakeStepTokens = 8, fakeWindow = 6,
                          fakeMostPicked = 2;
 
 /// What went against the contract of a step since the last call: dirty blocks, tiles that miss

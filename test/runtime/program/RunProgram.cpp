@@ -42,10 +42,11 @@ void writeAll(const std::string &path, const std::string &text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-Ran runFake(const std::vector<std::string> &arguments, const std::string &input) {
+static Ran runProgram(const char *program, const std::vector<std::string> &arguments,
+                      const std::string &input) {
   std::string folder = temporaryFolder();
   writeAll(folder + "/in", input);
-  std::vector<char *> argv = {const_cast<char *>(FAKE_MODEL)};
+  std::vector<char *> argv = {const_cast<char *>(program)};
   for (const std::string &argument : arguments)
     argv.push_back(const_cast<char *>(argument.c_str()));
   argv.push_back(nullptr);
@@ -54,13 +55,21 @@ Ran runFake(const std::vector<std::string> &arguments, const std::string &input)
     dup2(open((folder + "/in").c_str(), O_RDONLY), 0);
     dup2(open((folder + "/out").c_str(), O_WRONLY | O_CREAT, 0600), 1);
     dup2(open((folder + "/err").c_str(), O_WRONLY | O_CREAT, 0600), 2);
-    execv(FAKE_MODEL, argv.data());
+    execv(program, argv.data());
     _exit(127);
   }
   int status = 0;
   waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
           readAll(folder + "/out"), readAll(folder + "/err")};
+}
+
+Ran runFake(const std::vector<std::string> &arguments, const std::string &input) {
+  return runProgram(FAKE_MODEL, arguments, input);
+}
+
+Ran runFakeText(const std::vector<std::string> &arguments, const std::string &input) {
+  return runProgram(FAKE_TEXT_MODEL, arguments, input);
 }
 
 } // namespace moec

@@ -15,6 +15,8 @@ struct Ran {
 
 /// Runs the toy model with `arguments`; `input` is its standard input.
 Ran runFake(const std::vector<std::string> &arguments, const std::string &input = "");
+/// The same with the toy model that has a tokenizer and a chat template.
+Ran runFakeText(const std::vector<std::string> &arguments, const std::string &input = "");
 
 /// A new folder that is removed with the process.
 std::string temporaryFolder();

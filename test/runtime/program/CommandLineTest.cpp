@@ -1,0 +1,84 @@
+// The first argument may be a command; options are checked before anything is opened.
+
+#include "runtime/program/CommandLine.h"
+
+#include <gtest/gtest.h>
+
+using namespace moec;
+
+namespace {
+
+CommandLine parsed(std::vector<std::string> arguments) {
+  Result<CommandLine> line = parseCommandLine("toy", arguments);
+  EXPECT_TRUE(line.ok()) << line.status().message;
+  return line.ok() ? *line : CommandLine{};
+}
+
+std::string refused(std::vector<std::string> arguments) {
+  Result<CommandLine> line = parseCommandLine("toy", arguments);
+  EXPECT_FALSE(line.ok());
+  if (!line.ok())
+    EXPECT_EQ(line.status().code, Code::Usage);
+  return line.ok() ? "" : line.status().message;
+}
+
+TEST(CommandLine, FirstArgumentMayBeTheCommand) {
+  EXPECT_EQ(parsed({"inspect", "--json"}).command, Command::Inspect);
+  EXPECT_EQ(parsed({"hello"}).command, Command::Generate);
+  EXPECT_EQ(parsed({"hello"}).generate.text, "hello");
+  EXPECT_EQ(parsed({"generate", "inspect"}).generate.text, "inspect");
+  EXPECT_EQ(parsed({"--", "inspect"}).generate.text, "inspect");
+  EXPECT_EQ(parsed({"--greedy", "--", "--raw"}).generate.text, "--raw");
+  EXPECT_EQ(parsed({"-"}).generate.text, "-");
+  EXPECT_EQ(parsed({""}).generate.text, "");
+  EXPECT_FALSE(parsed({}).generate.text.has_value());
+}
+
+TEST(CommandLine, SamplingOptions) {
+  SamplingOptions sampling =
+      parsed({"--temperature", "0.5", "--top-k", "7", "--logit-bias", "3=-1.5", "--logit-bias",
+              "9=inf", "--stop", "a", "--stop", "b", "--seed", "18446744073709551615", "x"})
+          .generate.sampling;
+  EXPECT_EQ(sampling.temperature, 0.5);
+  EXPECT_EQ(sampling.topK, 7);
+  EXPECT_FALSE(sampling.topP.has_value());
+  ASSERT_EQ(sampling.logitBias.size(), 2u);
+  EXPECT_EQ(sampling.logitBias[0], (std::pair<int32_t, double>(3, -1.5)));
+  EXPECT_EQ(sampling.stops, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(sampling.seed, UINT64_MAX);
+}
+
+TEST(CommandLine, TemplateArgumentsKeepTheirOrderAndText) {
+  PromptOptions prompt =
+      parsed({"--template-arg", "a=1=2", "--template-arg", "b=", "x"}).generate.prompt;
+  ASSERT_EQ(prompt.templateArguments.size(), 2u);
+  EXPECT_EQ(prompt.templateArguments[0].second, "1=2");
+  EXPECT_EQ(prompt.templateArguments[1].second, "");
+}
+
+TEST(CommandLine, MistakesAreNamed) {
+  EXPECT_NE(refused({"--frobnicate", "x"}).find("--frobnicate"), std::string::npos);
+  EXPECT_NE(refused({"--temperature", "hot", "x"}).find("hot"), std::string::npos);
+  EXPECT_NE(refused({"--top-p", "7", "x"}).find("--top-p"), std::string::npos);
+  EXPECT_NE(refused({"--logit-bias", "a=1", "x"}).find("'a=1'"), std::string::npos);
+  EXPECT_NE(refused({"--template-arg", "=1", "x"}).find("NAME=VALUE"), std::string::npos);
+  EXPECT_NE(refused({"eval"}).find("--input"), std::string::npos);
+  EXPECT_NE(refused({"--max-tokens", "-3", "x"}).find("--max-tokens"), std::string::npos);
+  refused({"one", "two"});
+  refused({"--file", "f", "x"});
+}
+
+TEST(CommandLine, HelpOfEachCommand) {
+  EXPECT_NE(parsed({"--help"}).help.find("--temperature"), std::string::npos);
+  EXPECT_NE(parsed({"eval", "--help"}).help.find("--routing"), std::string::npos);
+  EXPECT_EQ(parsed({"eval", "--help"}).command, Command::Help);
+}
+
+TEST(CommandLine, BenchTakesLists) {
+  BenchOptions bench = parsed({"bench", "-p", "512,128", "-n", "64", "-r", "1"}).bench;
+  EXPECT_EQ(bench.prompts, (std::vector<int64_t>{512, 128}));
+  EXPECT_EQ(bench.generated, (std::vector<int64_t>{64}));
+  EXPECT_EQ(bench.repetitions, 1);
+}
+
+} // namespace

@@ -1,0 +1,49 @@
+// inspect tells people and programs the same, and bench measures something.
+
+#include "test/runtime/program/RunProgram.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+using namespace moec;
+
+TEST(Inspect, TellsWhatTheManifestSays) {
+  Ran ran = runFake({"inspect"});
+  ASSERT_EQ(ran.status, 0) << ran.errors;
+  for (const char *words :
+       {"FakeForCausalLM", "1.20 k in all, 700 active", "layer 1: 5 experts, 2 per token",
+        "baseline", "--activations=f32", "llvm 22.1.8", "window", "64 bytes"})
+    EXPECT_NE(ran.output.find(words), std::string::npos) << words;
+}
+
+TEST(Inspect, JsonSaysTheSame) {
+  Ran ran = runFake({"inspect", "--json", "--verify"});
+  ASSERT_EQ(ran.status, 0) << ran.errors;
+  nlohmann::json json = nlohmann::json::parse(ran.output, nullptr, false);
+  ASSERT_TRUE(json.is_object()) << ran.output;
+  EXPECT_EQ(json["parameters"]["active"], 700);
+  EXPECT_EQ(json["moe_layers"][1]["experts"], 7);
+  EXPECT_EQ(json["cpu"]["supported"], true);
+  EXPECT_EQ(json["verified"], true);
+  // 64 tokens: 16 blocks that stay, and of the window 10 positions in 3 blocks.
+  EXPECT_EQ(json["memory"]["cache_full_context"], (16 + 3) * 32);
+}
+
+TEST(Inspect, LicensesOfWhatIsLinked) {
+  Ran ran = runFake({"inspect", "--licenses"});
+  ASSERT_EQ(ran.status, 0) << ran.errors;
+  for (const char *words : {"Apache", "PCRE2", "utf8proc", "fmt", "CLI11", "glibc", "GCC"})
+    EXPECT_NE(ran.output.find(words), std::string::npos) << words;
+}
+
+TEST(Bench, MeasuresBothKinds) {
+  Ran ran = runFake({"bench", "--json", "-p", "20", "-n", "8", "-r", "1", "--threads", "1"});
+  ASSERT_EQ(ran.status, 0) << ran.errors;
+  nlohmann::json json = nlohmann::json::parse(ran.output, nullptr, false);
+  ASSERT_TRUE(json.is_object()) << ran.output;
+  EXPECT_GT(json["decode"]["tokens_per_second"], 0);
+  EXPECT_GT(json["prefill"]["tokens_per_second"], 0);
+  EXPECT_GT(json["read_bytes_per_second"], 1e8);
+  EXPECT_GT(json["arithmetic_operations_per_second"], 1e8);
+  EXPECT_EQ(runFake({"bench", "-p", "65", "-n", "0", "-r", "1"}).status, 2);
+}
