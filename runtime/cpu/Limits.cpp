@@ -59,6 +59,7 @@ __attribute__((target("avx512f"))) static void readWide(const uint8_t *bytes, in
   for (__m512i &sum : sums)
     sum = _mm512_setzero_si512();
   for (int64_t i = 0; i < size; i += 512)
+#pragma GCC unroll 8
     for (int k = 0; k < 8; ++k)
       sums[k] = _mm512_add_epi64(sums[k], _mm512_load_si512(bytes + i + 64 * k));
   for (int k = 1; k < 8; ++k)
@@ -71,6 +72,7 @@ __attribute__((target("avx2"))) static void readHalf(const uint8_t *bytes, int64
   for (__m256i &sum : sums)
     sum = _mm256_setzero_si256();
   for (int64_t i = 0; i < size; i += 256)
+#pragma GCC unroll 8
     for (int k = 0; k < 8; ++k)
       sums[k] = _mm256_add_epi64(
           sums[k], _mm256_load_si256(reinterpret_cast<const __m256i *>(bytes + i + 32 * k)));
@@ -84,6 +86,7 @@ constexpr int chains = 24, halfChains = 12;
 
 __attribute__((target("avx512f"))) static double multiplyWide(int64_t steps) {
   __m512 sums[chains], a = _mm512_set1_ps(1e-9f), b = _mm512_set1_ps(1.0f);
+  asm volatile("" : "+v"(a), "+v"(b)); // else 1 * a is an addition
   for (__m512 &sum : sums)
     sum = _mm512_setzero_ps();
   for (int64_t i = 0; i < steps; ++i)
@@ -100,6 +103,7 @@ __attribute__((target("avx512f"))) static double multiplyWide(int64_t steps) {
 
 __attribute__((target("avx2,fma"))) static double multiplyHalf(int64_t steps) {
   __m256 sums[halfChains], a = _mm256_set1_ps(1e-9f), b = _mm256_set1_ps(1.0f);
+  asm volatile("" : "+x"(a), "+x"(b));
   for (__m256 &sum : sums)
     sum = _mm256_setzero_ps();
   for (int64_t i = 0; i < steps; ++i)
