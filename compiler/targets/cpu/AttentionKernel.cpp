@@ -53,7 +53,7 @@ public:
 
 private:
   void begin();
-  void addBlock(Value number);
+  void addBlock(Value number, Value last);
   void softmaxRow(Value row, Value last, Value firstKey);
   void finish();
   Value at(int64_t part) { return kernel.address(tile.scratch, part); }
@@ -152,8 +152,10 @@ void Attention::softmaxRow(Value row, Value last, Value firstKey) {
   kernel.store(kernel.fma(total, factor, kernel.sumOfLanes(sum)), entry(layout.totals, row));
 }
 
-void Attention::addBlock(Value number) {
+void Attention::addBlock(Value number, Value last) {
+  // Blocks lie anywhere, so the hardware cannot guess the next one.
   const AttentionBlock block = tile.block(number);
+  const AttentionBlock next = tile.block(kernel.min(kernel.add(number, kernel.integer(1)), last));
   Type floats = kernel.lanes(kernel.f32());
   const ActivationRows queries{.base = at(layout.queries),
                                .element = shape.element,
@@ -161,13 +163,13 @@ void Attention::addBlock(Value number) {
                                .count = heads};
   const PanelShape keys{
       .element = shape.element, .depth = shape.size, .width = shape.block, .columns = shape.block};
-  emitPanelProduct(
-      kernel, queries, keys, block.keys,
-      [&](Value row, int64_t column, int64_t, ArrayRef<Value> sums) {
-        Value to = kernel.add(kernel.mul(row, kernel.integer(shape.block)), kernel.integer(column));
-        kernel.store(sums[0], entry(layout.scores, to));
-      },
-      /*prefetchNext=*/false);
+  emitPanelProduct(kernel, queries, keys, block.keys,
+                   [&](Value row, int64_t column, int64_t, ArrayRef<Value> sums) {
+                     Value to = kernel.add(kernel.mul(row, kernel.integer(shape.block)),
+                                           kernel.integer(column));
+                     kernel.store(sums[0], entry(layout.scores, to));
+                   },
+                   {.panel = next.keys});
 
   Value firstPosition = kernel.mul(number, kernel.integer(shape.block));
   kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
@@ -178,9 +180,9 @@ void Attention::addBlock(Value number) {
     Value position = kernel.add(tile.position, token), firstKey;
     if (shape.window > 0)
       firstKey = inBlock(kernel.sub(position, kernel.integer(shape.window - 1)));
-    Value last = inBlock(position);
+    Value lastKey = inBlock(position);
     kernel.loop(kernel.integer(0), group, 1, [&](Value head) {
-      softmaxRow(kernel.add(kernel.mul(token, group), head), last, firstKey);
+      softmaxRow(kernel.add(kernel.mul(token, group), head), lastKey, firstKey);
     });
   });
 
@@ -192,16 +194,16 @@ void Attention::addBlock(Value number) {
                           .depth = shape.block,
                           .width = shape.valueWidth(),
                           .columns = shape.valueWidth()};
-  emitPanelProduct(
-      kernel, weights, values, block.values,
-      [&](Value row, int64_t column, int64_t, ArrayRef<Value> sums) {
-        Value to =
-            kernel.add(kernel.mul(row, kernel.integer(shape.valueWidth())), kernel.integer(column));
-        Value older = kernel.load(floats, entry(layout.sums, to));
-        Value factor = kernel.broadcast(kernel.load(kernel.f32(), entry(layout.factors, row)));
-        kernel.store(kernel.fma(older, factor, sums[0]), entry(layout.sums, to));
-      },
-      /*prefetchNext=*/false);
+  emitPanelProduct(kernel, weights, values, block.values,
+                   [&](Value row, int64_t column, int64_t, ArrayRef<Value> sums) {
+                     Value to = kernel.add(kernel.mul(row, kernel.integer(shape.valueWidth())),
+                                           kernel.integer(column));
+                     Value older = kernel.load(floats, entry(layout.sums, to));
+                     Value factor =
+                         kernel.broadcast(kernel.load(kernel.f32(), entry(layout.factors, row)));
+                     kernel.store(kernel.fma(older, factor, sums[0]), entry(layout.sums, to));
+                   },
+                   {.panel = next.values});
 }
 
 void Attention::finish() {
@@ -227,10 +229,10 @@ void Attention::emit() {
     Value oldest = kernel.sub(tile.position, kernel.integer(shape.window - 1));
     first = kernel.div(kernel.max(oldest, first), blockRows);
   }
-  // One past the block of the last token.
   Value lastPosition = kernel.add(tile.position, kernel.sub(tile.rows, kernel.integer(1)));
-  Value end = kernel.add(kernel.div(lastPosition, blockRows), kernel.integer(1));
-  kernel.loop(first, end, 1, [&](Value number) { addBlock(number); });
+  Value last = kernel.div(lastPosition, blockRows);
+  kernel.loop(first, kernel.add(last, kernel.integer(1)), 1,
+              [&](Value number) { addBlock(number, last); });
   finish();
 }
 

@@ -45,13 +45,18 @@ struct PanelShape {
 using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, int64_t column, int64_t lanes,
                                                llvm::ArrayRef<mlir::Value> sums)>;
 
+/// What a product asks memory for beside its own operands.
+struct ReadAhead {
+  bool following = true;  ///< where there are many rows, the panel that follows in memory
+  mlir::Value panel = {}; ///< or a panel of the same shape at this address, if given
+};
+
 /// Emits the products of `rows` with one or more panels of the same shape (gate and up; query, key
 /// and value), each of whose sums the epilogue gets together. Emission calls the epilogue once per
-/// place in the code, so it must not carry state from one call to the next. With
-/// `prefetchNext` many rows have the panel that follows in memory read ahead.
+/// place in the code, so it must not carry state from one call to the next.
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
-                      bool prefetchNext = true);
+                      const ReadAhead &readAhead = {});
 
 /// The same for WeightLayout::Rows; emitPanelProduct calls it.
 void emitStoredProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,

@@ -22,8 +22,9 @@ public:
         activationStep(bytesOf(activation) * (pairs ? 2 : 1)) {}
 
   /// Sums of the tile, [row][vector], over all of K. Where `ahead` is given, every step prefetches
-  /// one more line from there on.
-  SmallVector<Value> emit(ArrayRef<Value> rows, Value panel, int64_t vectors, Value ahead);
+  /// one more line from there on; where `other` is, the same lines of that panel.
+  SmallVector<Value> emit(ArrayRef<Value> rows, Value panel, int64_t vectors, Value ahead,
+                          Value other);
 
 private:
   SmallVector<Value> step(ArrayRef<Value> rows, Value weights, Value activationBytes,
@@ -126,32 +127,36 @@ SmallVector<Value> PanelTile::step(ArrayRef<Value> rows, Value weights, Value ac
   return sums;
 }
 
-SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t vectors,
-                                   Value ahead) {
+SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t vectors, Value ahead,
+                                   Value other) {
   Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
   SmallVector<Value> sums(rows.size() * vectors, zero);
   const int64_t unroll = rows.size() * vectors >= 12 ? 4 : 8;
   const int64_t looped = steps / unroll * unroll;
-  auto at = [&](Value step) {
-    return kernel.addressBytes(panel, kernel.mul(step, kernel.integer(shape.width * 4)));
+  auto at = [&](Value base, Value step) {
+    return kernel.addressBytes(base, kernel.mul(step, kernel.integer(shape.width * 4)));
   };
   auto bytes = [&](Value step) { return kernel.mul(step, kernel.integer(activationStep)); };
   if (looped > 0)
-    sums = kernel.loop(kernel.integer(0), kernel.integer(looped), unroll, sums,
-                       [&](Value first, ValueRange carried) {
-                         SmallVector<Value> inner(carried);
-                         Value weights = at(first), offset = bytes(first), lines;
-                         if (ahead)
-                           lines = kernel.addressBytes(
-                               ahead, kernel.mul(first, kernel.integer(kLineBytes)));
-                         for (int64_t u = 0; u < unroll; ++u) {
-                           inner = step(rows, weights, offset, u, vectors, inner, /*half=*/false);
-                           if (ahead)
-                             kernel.prefetch(kernel.address(lines, u * kLineBytes));
-                         }
-                         return inner;
-                       });
-  Value rest = kernel.integer(looped), weights = at(rest), offset = bytes(rest);
+    sums = kernel.loop(
+        kernel.integer(0), kernel.integer(looped), unroll, sums,
+        [&](Value first, ValueRange carried) {
+          SmallVector<Value> inner(carried);
+          Value weights = at(panel, first), offset = bytes(first), lines, others;
+          if (ahead)
+            lines = kernel.addressBytes(ahead, kernel.mul(first, kernel.integer(kLineBytes)));
+          if (other)
+            others = at(other, first);
+          for (int64_t u = 0; u < unroll; ++u) {
+            inner = step(rows, weights, offset, u, vectors, inner, /*half=*/false);
+            if (ahead)
+              kernel.prefetch(kernel.address(lines, u * kLineBytes));
+            for (int64_t v = 0; other && v < vectors; ++v)
+              kernel.prefetch(kernel.address(others, u * shape.width * 4 + v * kLineBytes));
+          }
+          return inner;
+        });
+  Value rest = kernel.integer(looped), weights = at(panel, rest), offset = bytes(rest);
   for (int64_t u = 0; u < steps - looped; ++u)
     sums = step(rows, weights, offset, u, vectors, sums, /*half=*/false);
   if (pairs && shape.depth % 2)
@@ -195,7 +200,7 @@ static int64_t panelBytes(const PanelShape &shape) {
 
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
-                            MatmulEpilogue epilogue, bool prefetchNext) {
+                            MatmulEpilogue epilogue, const ReadAhead &readAhead) {
   if (shape.layout == WeightLayout::Rows)
     return emitStoredProduct(kernel, rows, shape, panels, epilogue);
   const int64_t vectors = shape.width / kLanes, bytes = panelBytes(shape);
@@ -205,7 +210,7 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
         // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long
         // enough for the next panel to arrive meanwhile: the first tiles ask for a part of it each.
         auto ahead = [&](Value panel) -> Value {
-          if (!prefetchNext || height <= kernel.target.tileRows / 2)
+          if (!readAhead.following || readAhead.panel || height <= kernel.target.tileRows / 2)
             return {};
           Value part = kernel.min(tile, kernel.integer(vectors - 1));
           part = kernel.mul(part, kernel.integer(bytes / vectors / kLineBytes * kLineBytes));
@@ -215,10 +220,12 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
         for (int64_t from = 0; from < vectors; from += fitting) {
           const int64_t taken = std::min(fitting, vectors - from);
           SmallVector<SmallVector<Value>> sums;
+          auto part = [&](Value panel) { return kernel.address(panel, from * kLanes * 4); };
+          Value other = readAhead.panel ? part(readAhead.panel) : Value();
           for (Value panel : panels)
             sums.push_back(PanelTile(kernel, shape, rows.element)
-                               .emit(addresses, kernel.address(panel, from * kLanes * 4), taken,
-                                     from == 0 ? ahead(panel) : Value()));
+                               .emit(addresses, part(panel), taken,
+                                     from == 0 ? ahead(panel) : Value(), other));
           for (int64_t r = 0; r < height; ++r)
             for (int64_t v = 0; v < taken; ++v) {
               const int64_t column = (from + v) * kLanes;
