@@ -1,22 +1,39 @@
-"""examples/dictionary/run.sh: its answer alone on stdout, and at once when nothing has changed."""
+"""The examples' own commands: what they print, and that the dictionary answers at once when nothing has changed."""
 
 import time
 
-from programs import TEST, Checks, succeed
+from programs import TEST, Checks, run, succeed
 
-COMMAND = TEST.parent / "examples/dictionary/run.sh"
+EXAMPLES = TEST.parent / "examples"
 WANT = ("(noun.object): a fissure in the earth's crust (or in the surface of some other planet) through which molten lava "
         "and gases erupt")
 SECONDS = 3
 
+
+def check_dictionary(checks):
+    said = succeed(EXAMPLES / "dictionary/run.sh", "volcano").decode()
+    checks.that(said.strip() == WANT, f"dictionary: answered {said!r}")
+    start = time.monotonic()
+    again = succeed(EXAMPLES / "dictionary/run.sh", "volcano").decode()
+    seconds = time.monotonic() - start
+    checks.that(again == said, f"dictionary: answered {again!r} the second time")
+    checks.that(seconds <= SECONDS, f"dictionary: the second run took {seconds:.1f} s")
+
+
+def check_embedding(checks):
+    for kind in ("shared", "static"):
+        said = succeed(EXAMPLES / "embed_in_c/run.sh", "volcano", kind).decode()
+        checks.that("molten lava" in said, f"embed_in_c {kind}: answered {said!r}")
+
+
+def check_pass(checks):
+    said = run(EXAMPLES / "new_pass/run.sh").stderr.decode()
+    checks.that("each token picks 8 of 128 experts" in said, f"new_pass: {said[-500:]}")
+
+
 if __name__ == "__main__":
     checks = Checks()
-    with checks.about("the example"):
-        said = succeed(COMMAND, "volcano").decode()
-        checks.that(said.strip() == WANT, f"answered {said!r}")
-        start = time.monotonic()
-        again = succeed(COMMAND, "volcano").decode()
-        seconds = time.monotonic() - start
-        checks.that(again == said, f"answered {again!r} the second time")
-        checks.that(seconds <= SECONDS, f"the second run took {seconds:.1f} s")
+    for part in (check_dictionary, check_embedding, check_pass):
+        with checks.about(part.__name__):
+            part(checks)
     checks.finish()
