@@ -29,9 +29,19 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
       for (Operation &op : llvm::make_early_inc_range(phase.getBody().front()))
         if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) && failed(lower(phase, op, **found)))
           return signalPassFailure();
+    getOperation().walk([&](lm::LayerKindOp kind) { lowerLayerKind(kind, **found); });
   }
 
 private:
+  static void lowerLayerKind(lm::LayerKindOp op, const CpuTarget &target) {
+    OpBuilder builder(op);
+    KernelBuilder kernel(builder, op.getLoc(), target);
+    Value layer = arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), op.getLayer());
+    Value kind = tableEntry(kernel, op.getKinds(), layer);
+    op.replaceAllUsesWith(arith::IndexCastOp::create(builder, op.getLoc(), builder.getIndexType(), kind).getResult());
+    op.erase();
+  }
+
   LogicalResult lower(lm::PhaseOp phase, Operation &op, const CpuTarget &target) {
     OpBuilder builder(&op);
     KernelBuilder kernel(builder, op.getLoc(), target);

@@ -21,6 +21,10 @@ static Value pointerOf(KernelBuilder &kernel, Value memref) {
   return LLVM::IntToPtrOp::create(kernel.builder, kernel.loc, kernel.pointer(), toInteger(kernel, index));
 }
 
+static Value loadPointer(KernelBuilder &kernel, Value from) {
+  return LLVM::LoadOp::create(kernel.builder, kernel.loc, kernel.pointer(), from);
+}
+
 RowBuffer moec::rowBuffer(KernelBuilder &kernel, Value memref) {
   auto type = cast<MemRefType>(memref.getType());
   auto metadata = memref::ExtractStridedMetadataOp::create(kernel.builder, kernel.loc, memref);
@@ -70,7 +74,7 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
   if (packed.getMapped()) {
     Value pieces = batchField(kernel, offsetof(moec_step_arguments, weight_pieces), kernel.pointer());
     Value entry = kernel.address(pieces, kernel.i64(), kernel.add(index, kernel.integer(packed.getOffset())));
-    matrix.base = kernel.load(kernel.pointer(), entry);
+    matrix.base = loadPointer(kernel, entry);
   } else {
     Value base = batchField(kernel, offsetof(moec_step_arguments, weights), kernel.pointer());
     Value offset = kernel.add(kernel.mul(index, kernel.integer(matrix.bytes())), kernel.integer(packed.getOffset()));
@@ -124,7 +128,8 @@ Value moec::batchPointer(KernelBuilder &kernel) {
 }
 
 Value moec::batchField(KernelBuilder &kernel, uint64_t offset, Type type) {
-  return kernel.load(type, kernel.address(batchPointer(kernel), static_cast<int64_t>(offset)));
+  Value field = kernel.address(batchPointer(kernel), static_cast<int64_t>(offset));
+  return type == kernel.pointer() ? loadPointer(kernel, field) : kernel.load(type, field);
 }
 
 Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value index) {
@@ -174,7 +179,7 @@ CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer)
   Value ordinal = tableEntry(kernel, ordinals, toInteger(kernel, layer));
   auto entry = [&](uint64_t field) {
     Value array = batchField(kernel, field, kernel.pointer());
-    return kernel.load(kernel.pointer(), kernel.address(array, group * 8));
+    return loadPointer(kernel, kernel.address(array, group * 8));
   };
   Value blocks = kernel.addressBytes(entry(offsetof(moec_step_arguments, caches)),
                                      kernel.mul(ordinal, kernel.integer(layout.heads * layout.headBytes())));

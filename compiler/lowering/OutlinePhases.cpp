@@ -25,7 +25,7 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
     // thread and threads, behind the batch.
     OpBuilder builder(step);
     Type i64 = builder.getI64Type();
-    if (failed(step.insertArguments({1, 2}, {i64, i64}, {{}, {}}, {step.getLoc(), step.getLoc()})))
+    if (failed(step.insertArguments({1, 1}, {i64, i64}, {{}, {}}, {step.getLoc(), step.getLoc()})))
       return signalPassFailure();
     SmallVector<lm::PhaseOp> phases;
     step.walk([&](lm::PhaseOp phase) { phases.push_back(phase); });

@@ -21,7 +21,8 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows, Array
                emitPanelProduct(kernel, rows, shape, panels, [&](Value row, int64_t column, int64_t lanes, ArrayRef<Value> sums) {
                  finish(row, kernel.add(start, kernel.integer(column)), lanes, sums);
                });
-             });
+             },
+             first.layout == lm::Layout::Rows ? WeightLayout::Rows : WeightLayout::Panels);
 }
 
 /// The tile's block of rows, and its panel.

@@ -184,13 +184,14 @@ void ModelBuilder::buildStep() {
 
   Value head = load(outputWeight(decoder));
   Location output = head.getLoc();
+  // Before the product, so that it can write there.
+  Value caller = lm::LogitsOp::create(
+      builder, output,
+      MemRefType::get({ShapedType::kDynamic, decoder.vocabulary}, builder.getF32Type()), batch);
   out = emptyRows(builder, output, outputs, decoder.vocabulary);
   Value logits = lm::LinearOp::create(builder, output, out.getType(), /*accumulate=*/false, h, head,
                                       /*bias=*/Value(), out)
                      .getResult(0);
-  Value caller = lm::LogitsOp::create(
-      builder, output,
-      MemRefType::get({ShapedType::kDynamic, decoder.vocabulary}, builder.getF32Type()), batch);
   bufferization::MaterializeInDestinationOp::create(builder, output, /*result=*/TypeRange(), logits,
                                                     caller, /*restrict=*/true, /*writable=*/true);
   func::ReturnOp::create(builder, function.getLoc());
