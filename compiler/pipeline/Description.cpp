@@ -109,9 +109,9 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   for (auto weight : module.getOps<lm::WeightOp>()) {
     if (!weight.getPacked())
       return Status{Code::Internal, fmt::format("the weight {} has no packed form: the module is not scheduled", weight.getSymName().str())};
-    if (weight.getPackedAttr().getMapped())
-      manifest.weights.pieces.push_back(describePiece(weight));
-    else
+    // Mapped weights are found by them; of packed ones they say what a step reads.
+    manifest.weights.pieces.push_back(describePiece(weight));
+    if (!weight.getPackedAttr().getMapped())
       description.plan.weights.push_back(describeWeight(weight));
   }
   if (Status status = description.plan.check(); !status.ok())
