@@ -160,7 +160,8 @@ void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int
 const uint8_t moec_program_manifest[] = R"({
   "format": 1, "name": "fake", "versions": {"moec": "0.1.0", "llvm": "22.1.8"},
   "options": {"activations": "f32", "weights": "embed"}, "architecture": "FakeForCausalLM",
-  "vocabulary": )" TEXT_OF(FAKE_VOCABULARY) R"(, "hidden": 8, "layers": 4, "context": )" TEXT_OF(FAKE_CONTEXT) R"(,
+  "vocabulary": )" TEXT_OF(FAKE_VOCABULARY) R"(, "hidden": 8, "layers": 4, "context": )" TEXT_OF(
+    FAKE_CONTEXT) R"(,
   "query_tile": 3, "block_tokens": 4, "step_tokens": 8,
   "parameters": {"total": 1200, "active": 700},
   "moe_layers": [{"layer": 1, "experts": 5, "picked": 2}, {"layer": 3, "experts": 7, "picked": 1}],

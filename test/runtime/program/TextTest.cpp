@@ -117,6 +117,16 @@ TEST(Generate, TemplateErrorsNameFileAndLine) {
             greedy({"--chat-template", file, "--template-arg", "mood=bad", "hello"}).output);
 }
 
+TEST(Generate, TemplatesAreAskedForAnAnswer) {
+  std::string file = temporaryFolder() + "/asks.jinja";
+  writeAll(file, "{{ 'yes' if add_generation_prompt else 'no' }}");
+  Ran asked = greedy({"--chat-template", file, "hello"});
+  EXPECT_EQ(asked.output, greedy({"--raw", "yes"}).output);
+  EXPECT_EQ(greedy({"--chat-template", file, "--template-arg", "add_generation_prompt=false", "x"})
+                .output,
+            greedy({"--raw", "no"}).output);
+}
+
 TEST(Generate, ClosedPipeEndsQuietly) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
@@ -155,6 +165,7 @@ TEST(Chat, ForgetsTheOldestTurnsWhenTheContextIsFull) {
   Ran ran = runFakeText({"chat", "--greedy", "--max-tokens", "10"}, lines);
   EXPECT_EQ(ran.status, 0) << ran.errors;
   EXPECT_NE(ran.errors.find("forgotten"), std::string::npos);
+  EXPECT_EQ(ran.errors.find("no room"), std::string::npos) << ran.errors;
 }
 
 TEST(Chat, InterruptAtThePromptIsStatus130) {
