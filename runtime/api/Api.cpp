@@ -7,7 +7,7 @@
 #include "runtime/text/Stops.h"
 #include "runtime/text/Tokenizer.h"
 
-#include <cstring>
+#include <algorithm>
 #include <optional>
 
 using namespace moec;
@@ -139,8 +139,8 @@ moec_status moec_model_tokenize(const moec_model *model, const char *text, size_
   if (!ids.ok())
     return report(ids.status());
   *count = ids->size();
-  if (ids->size() <= room && !ids->empty())
-    memcpy(tokens, ids->data(), ids->size() * sizeof(int32_t));
+  if (ids->size() <= room)
+    std::copy(ids->begin(), ids->end(), tokens);
   return report({});
 }
 
@@ -151,8 +151,8 @@ moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens
     return report(noTokenizer());
   std::string decoded = model->tokenizer->decode({tokens, count}, /*skipSpecial=*/true);
   *size = decoded.size();
-  if (decoded.size() <= room && !decoded.empty())
-    memcpy(text, decoded.data(), decoded.size());
+  if (decoded.size() <= room)
+    std::copy(decoded.begin(), decoded.end(), text);
   return report({});
 }
 

@@ -98,6 +98,7 @@ std::string programPath() {
   if (length > 0 && length < static_cast<ssize_t>(sizeof path))
     return {path, static_cast<size_t>(length)};
   // Without /proc: the name that the kernel was given.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives addresses as numbers
   const char *given = reinterpret_cast<const char *>(getauxval(AT_EXECFN));
   return given ? given : "";
 }

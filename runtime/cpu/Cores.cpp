@@ -68,19 +68,23 @@ int64_t physicalCores(const std::vector<int> &cpus, const std::string &root) {
   return std::max<int64_t>(static_cast<int64_t>(cores.size()), 1);
 }
 
+/// The number that `text` begins with; 0 where there is none, such as in "max".
+static double numberIn(const std::string &text) { return strtod(text.c_str(), nullptr); }
+
 /// The smallest quota in cores of `path` and the groups above it, both below `mount`; 0 for none.
 static double smallestQuota(const std::string &mount, std::string path, bool unified) {
   double least = 0;
   for (;;) {
-    double quota = -1, period = 0;
+    double quota = 0, period = 0;
     if (unified) {
-      std::string text =
-          readSmallFile(mount + path + "/cpu.max"); // "max 100000" or "150000 100000"
-      if (sscanf(text.c_str(), "%lf %lf", &quota, &period) != 2)
-        quota = -1;
+      // "max 100000" or "150000 100000"
+      std::string text = readSmallFile(mount + path + "/cpu.max");
+      size_t space = text.find(' ');
+      quota = numberIn(text);
+      period = space == text.npos ? 0 : numberIn(text.substr(space));
     } else {
-      quota = atof(readSmallFile(mount + path + "/cpu.cfs_quota_us").c_str());
-      period = atof(readSmallFile(mount + path + "/cpu.cfs_period_us").c_str());
+      quota = numberIn(readSmallFile(mount + path + "/cpu.cfs_quota_us"));
+      period = numberIn(readSmallFile(mount + path + "/cpu.cfs_period_us"));
     }
     if (quota > 0 && period > 0 && (least == 0 || quota / period < least))
       least = quota / period;

@@ -207,6 +207,7 @@ Result<double> measureReading(Threads &threads) {
       },
       &reading);
   std::vector<double> rates;
+  rates.reserve(rounds);
   for (int round = 0; round < rounds; ++round)
     rates.push_back(static_cast<double>(reading.part * threads.count()) /
                     timeTogether(
@@ -226,6 +227,7 @@ double measureArithmetic(Threads &threads, Arithmetic kind) {
     double operations;
   } work{kind, 2'000'000, 0};
   std::vector<double> rates;
+  rates.reserve(rounds);
   for (int round = 0; round < rounds; ++round) {
     double taken = timeTogether(
         threads,

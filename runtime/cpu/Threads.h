@@ -58,15 +58,15 @@ private:
   static void *serve(void *worker);
   void stop();
 
+  alignas(64) std::atomic<uint32_t> job{0};
+  std::atomic<uint32_t> jobSleepers{0};
   int64_t numThreads;
   Work work = nullptr;
   void *context = nullptr;
+  std::vector<std::unique_ptr<Worker>> workers;
   bool stopping = false;
-  alignas(64) std::atomic<uint32_t> job{0};
-  std::atomic<uint32_t> jobSleepers{0};
   Barrier done;
   Barrier workBarrier;
-  std::vector<std::unique_ptr<Worker>> workers;
 };
 
 } // namespace moec

@@ -25,6 +25,8 @@ bool olderVersion(const std::string &a, const std::string &b) {
   return false;
 }
 
+// Addresses come as numbers here, from the kernel and from the headers.
+// NOLINTBEGIN(performance-no-int-to-ptr)
 Linkage programLinkage() {
   Linkage linkage;
   const auto *headers = reinterpret_cast<const ElfW(Phdr) *>(getauxval(AT_PHDR));
@@ -75,5 +77,6 @@ Linkage programLinkage() {
   }
   return linkage;
 }
+// NOLINTEND(performance-no-int-to-ptr)
 
 } // namespace moec

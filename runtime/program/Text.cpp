@@ -37,12 +37,11 @@ Result<std::unique_ptr<Text>> Text::open(const PromptOptions &options) {
     return Status{Code::Model,
                   "the model was compiled without a tokenizer.json, so it reads no text; "
                   "eval and bench work on token ids"};
-  std::unique_ptr<Text> text(new Text);
   Result<Tokenizer> tokenizer =
       Tokenizer::open({moec_program_tokenizer, static_cast<size_t>(moec_program_tokenizer_size)});
   if (!tokenizer.ok())
     return tokenizer.status();
-  text->tokens = std::move(*tokenizer);
+  std::unique_ptr<Text> text(new Text(std::move(*tokenizer)));
   if (moec_program_generation_size) {
     Result<GenerationConfig> generation = parseGenerationConfig(
         viewOf(moec_program_generation, moec_program_generation_size), "generation_config.json");
@@ -76,16 +75,18 @@ static Json argumentValue(const std::string &text) {
 }
 
 Result<std::vector<int32_t>> Text::render(const std::vector<Turn> &turns) const {
+  if (!chatTemplate)
+    return Status{Code::Internal, "a conversation for a model without chat template"};
   Json messages = Json::array();
   for (const Turn &turn : turns)
     messages.push_back({{"role", turn.role}, {"content", turn.content}});
   Json variables = {{"add_generation_prompt", true}};
   auto special = [&](const char *name, std::optional<int32_t> id) {
-    std::optional<std::string_view> spelled = id ? tokens->tokenText(*id) : std::nullopt;
+    std::optional<std::string_view> spelled = id ? tokens.tokenText(*id) : std::nullopt;
     variables[name] = spelled ? std::string(*spelled) : std::string();
   };
-  special("bos_token", tokens->bos());
-  special("eos_token", tokens->eos());
+  special("bos_token", tokens.bos());
+  special("eos_token", tokens.eos());
   for (const auto &[name, value] : templateArguments)
     variables[name] = argumentValue(value);
   std::time_t seconds = std::time(nullptr);
@@ -95,7 +96,7 @@ Result<std::vector<int32_t>> Text::render(const std::vector<Turn> &turns) const 
   if (!rendered.ok())
     return inFile(rendered.status(), templateName);
   // The template writes the model's special tokens itself.
-  Result<std::vector<int32_t>> ids = tokens->encode(*rendered, AddSpecial::None);
+  Result<std::vector<int32_t>> ids = tokens.encode(*rendered, AddSpecial::None);
   if (ids.ok() && ids->empty())
     return Status{Code::Usage, templateName + ": it renders this conversation to no token at all"};
   return ids;

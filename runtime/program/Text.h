@@ -31,7 +31,7 @@ public:
   /// be read is Code::Usage.
   static Result<std::unique_ptr<Text>> open(const PromptOptions &options);
 
-  const Tokenizer &tokenizer() const { return *tokens; }
+  const Tokenizer &tokenizer() const { return tokens; }
   /// What the model's files say about sampling.
   const GenerationConfig &defaults() const { return generation; }
   bool hasTemplate() const { return chatTemplate.has_value(); }
@@ -40,9 +40,9 @@ public:
   Result<std::vector<int32_t>> render(const std::vector<Turn> &turns) const;
 
 private:
-  Text() = default;
+  explicit Text(Tokenizer tokenizer) : tokens(std::move(tokenizer)) {}
 
-  std::optional<Tokenizer> tokens;
+  Tokenizer tokens;
   std::optional<ChatTemplate> chatTemplate;
   std::string templateName; ///< for messages
   std::vector<std::pair<std::string, std::string>> templateArguments;
