@@ -12,7 +12,9 @@ using namespace moec;
 
 void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile) {
   RowBuffer queries = rowBuffer(kernel, op.getQueries()), out = rowBuffer(kernel, op.getOut());
-  auto cache = cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()), op.getLayer());
+  auto cache =
+      cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()),
+                op.getLayer());
   const CacheLayout &layout = cache.layout;
   AttentionShape shape{.element = layout.element,
                        .size = layout.size,
@@ -22,14 +24,17 @@ void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile 
                        .window = layout.window,
                        .scale = op.getScale().convertToDouble()};
   Value heads = kernel.integer(layout.heads);
-  Value head = kernel.rem(tile.index, heads), entry = kernel.mul(kernel.div(tile.index, heads), kernel.integer(3));
+  Value head = kernel.rem(tile.index, heads),
+        entry = kernel.mul(kernel.div(tile.index, heads), kernel.integer(3));
   Value tiles = batchField(kernel, offsetof(moec_step_arguments, tiles), kernel.pointer());
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
-  Value first = loadId(kernel, tiles, entry), rows = loadId(kernel, tiles, kernel.add(entry, kernel.integer(1)));
+  Value first = loadId(kernel, tiles, entry),
+        rows = loadId(kernel, tiles, kernel.add(entry, kernel.integer(1)));
   Value sequence = loadId(kernel, tiles, kernel.add(entry, kernel.integer(2)));
   Value start = kernel.mul(head, kernel.integer(shape.group * shape.size));
   auto block = [&](Value number) -> AttentionBlock {
-    Value keys = cacheHead(kernel, cache, sequence, kernel.mul(number, kernel.integer(layout.block)), head);
+    Value keys =
+        cacheHead(kernel, cache, sequence, kernel.mul(number, kernel.integer(layout.block)), head);
     return {keys, kernel.address(keys, layout.keyBytes())};
   };
   emitAttention(kernel, shape,
@@ -50,13 +55,17 @@ static void forEach(KernelBuilder &kernel, int64_t count, function_ref<void(Valu
 
 void moec::lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op) {
   RowBuffer queries = rowBuffer(kernel, op.getQueries()), out = rowBuffer(kernel, op.getOut());
-  auto cache = cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()), op.getLayer());
+  auto cache =
+      cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()),
+                op.getLayer());
   const CacheLayout &layout = cache.layout;
   int64_t heads = queries.columns / layout.size, group = heads / layout.heads;
   Type f32 = kernel.f32();
-  Value zero = kernel.integer(0), one = kernel.integer(1), scale = kernel.number(f32, op.getScale().convertToFloat());
+  Value zero = kernel.integer(0), one = kernel.integer(1),
+        scale = kernel.number(f32, op.getScale().convertToFloat());
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
-  Value sequences = batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
+  Value sequences =
+      batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
   Value sums = scratch(kernel, layout.size * 4);
   kernel.loop(zero, out.rows, 1, [&](Value row) {
     Value position = loadId(kernel, positions, row), sequence = loadId(kernel, sequences, row);
@@ -64,32 +73,45 @@ void moec::lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op) {
     if (layout.window > 0)
       begin = kernel.max(zero, kernel.sub(end, kernel.integer(layout.window)));
     forEach(kernel, heads, [&](Value head) {
-      Value start = kernel.mul(head, kernel.integer(layout.size)), keyHead = kernel.div(head, kernel.integer(group));
+      Value start = kernel.mul(head, kernel.integer(layout.size)),
+            keyHead = kernel.div(head, kernel.integer(group));
       Value query = kernel.address(queries.row(kernel, row), queries.element, start);
       auto score = [&](Value place, Value slot) -> Value {
-        Value sum = kernel.loop(zero, kernel.integer(layout.size), 1, ValueRange{kernel.number(f32, 0)}, [&](Value i, ValueRange now) -> SmallVector<Value> {
-          Value q = kernel.widen(kernel.load(queries.element, kernel.address(query, queries.element, i)));
-          Value k = kernel.widen(kernel.load(layout.element, kernel.addressBytes(place, keyOffset(kernel, layout, slot, i))));
-          return {kernel.fma(q, k, now[0])};
-        })[0];
+        Value sum = kernel.loop(
+            zero, kernel.integer(layout.size), 1, ValueRange{kernel.number(f32, 0)},
+            [&](Value i, ValueRange now) -> SmallVector<Value> {
+              Value q = kernel.widen(
+                  kernel.load(queries.element, kernel.address(query, queries.element, i)));
+              Value k = kernel.widen(kernel.load(
+                  layout.element, kernel.addressBytes(place, keyOffset(kernel, layout, slot, i))));
+              return {kernel.fma(q, k, now[0])};
+            })[0];
         return kernel.mul(sum, scale);
       };
       auto place = [&](Value at) { return cacheHead(kernel, cache, sequence, at, keyHead); };
       auto slotOf = [&](Value at) { return kernel.rem(at, kernel.integer(layout.block)); };
-      Value peak = kernel.loop(begin, end, 1, ValueRange{kernel.number(f32, -std::numeric_limits<float>::max())},
-                               [&](Value at, ValueRange now) -> SmallVector<Value> { return {kernel.max(now[0], score(place(at), slotOf(at)))}; })[0];
-      forEach(kernel, layout.size, [&](Value i) { kernel.store(kernel.number(f32, 0), kernel.address(sums, f32, i)); });
-      Value total = kernel.loop(begin, end, 1, ValueRange{kernel.number(f32, 0)}, [&](Value at, ValueRange now) -> SmallVector<Value> {
-        Value block = place(at), slot = slotOf(at);
-        Value p = emitExp(kernel, kernel.sub(score(block, slot), peak));
-        Value rounded = kernel.widen(kernel.round(layout.element, p));
-        forEach(kernel, layout.size, [&](Value i) {
-          Value v = kernel.widen(kernel.load(layout.element, kernel.addressBytes(block, valueOffset(kernel, layout, slot, i))));
-          Value to = kernel.address(sums, f32, i);
-          kernel.store(kernel.fma(rounded, v, kernel.load(f32, to)), to);
-        });
-        return {kernel.add(now[0], p)};
-      })[0];
+      Value peak = kernel.loop(begin, end, 1,
+                               ValueRange{kernel.number(f32, -std::numeric_limits<float>::max())},
+                               [&](Value at, ValueRange now) -> SmallVector<Value> {
+                                 return {kernel.max(now[0], score(place(at), slotOf(at)))};
+                               })[0];
+      forEach(kernel, layout.size,
+              [&](Value i) { kernel.store(kernel.number(f32, 0), kernel.address(sums, f32, i)); });
+      Value total =
+          kernel.loop(begin, end, 1, ValueRange{kernel.number(f32, 0)},
+                      [&](Value at, ValueRange now) -> SmallVector<Value> {
+                        Value block = place(at), slot = slotOf(at);
+                        Value p = emitExp(kernel, kernel.sub(score(block, slot), peak));
+                        Value rounded = kernel.widen(kernel.round(layout.element, p));
+                        forEach(kernel, layout.size, [&](Value i) {
+                          Value v = kernel.widen(kernel.load(
+                              layout.element,
+                              kernel.addressBytes(block, valueOffset(kernel, layout, slot, i))));
+                          Value to = kernel.address(sums, f32, i);
+                          kernel.store(kernel.fma(rounded, v, kernel.load(f32, to)), to);
+                        });
+                        return {kernel.add(now[0], p)};
+                      })[0];
       Value result = kernel.address(out.row(kernel, row), out.element, start);
       forEach(kernel, layout.size, [&](Value i) {
         Value value = kernel.div(kernel.load(f32, kernel.address(sums, f32, i)), total);

@@ -22,17 +22,21 @@ static bool isRuntimeFunction(StringRef name) {
 namespace {
 struct CheckLowered final : moec::impl::CheckLoweredBase<CheckLowered> {
   void runOnOperation() override {
-    WalkResult result = getOperation().walk([&](Operation *op) {
-      if (isa<ModuleOp>(op))
-        return WalkResult::advance();
-      if (!isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()))
-        return op->emitOpError("is left after the lower stage"), WalkResult::interrupt();
-      if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
-          function && function.isExternal() && !isRuntimeFunction(function.getSymName()) && !function.getSymName().starts_with("llvm."))
-        return op->emitOpError() << "calls '" << function.getSymName() << "', which is not among the functions that compiled code may call",
-               WalkResult::interrupt();
-      return WalkResult::advance();
-    });
+    WalkResult result =
+        getOperation().walk([&](Operation *op) {
+          if (isa<ModuleOp>(op))
+            return WalkResult::advance();
+          if (!isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()))
+            return op->emitOpError("is left after the lower stage"), WalkResult::interrupt();
+          if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
+              function && function.isExternal() && !isRuntimeFunction(function.getSymName()) &&
+              !function.getSymName().starts_with("llvm."))
+            return op->emitOpError()
+                       << "calls '" << function.getSymName()
+                       << "', which is not among the functions that compiled code may call",
+                   WalkResult::interrupt();
+          return WalkResult::advance();
+        });
     if (result.wasInterrupted())
       signalPassFailure();
   }

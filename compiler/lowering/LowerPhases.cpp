@@ -27,7 +27,8 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
     getOperation().walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
     for (lm::PhaseOp phase : phases)
       for (Operation &op : llvm::make_early_inc_range(phase.getBody().front()))
-        if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) && failed(lower(phase, op, **found)))
+        if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) &&
+            failed(lower(phase, op, **found)))
           return signalPassFailure();
     getOperation().walk([&](lm::LayerKindOp kind) { lowerLayerKind(kind, **found); });
   }
@@ -36,18 +37,22 @@ private:
   static void lowerLayerKind(lm::LayerKindOp op, const CpuTarget &target) {
     OpBuilder builder(op);
     KernelBuilder kernel(builder, op.getLoc(), target);
-    Value layer = arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), op.getLayer());
+    Value layer =
+        arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), op.getLayer());
     Value kind = tableEntry(kernel, op.getKinds(), layer);
-    op.replaceAllUsesWith(arith::IndexCastOp::create(builder, op.getLoc(), builder.getIndexType(), kind).getResult());
+    op.replaceAllUsesWith(
+        arith::IndexCastOp::create(builder, op.getLoc(), builder.getIndexType(), kind).getResult());
     op.erase();
   }
 
   LogicalResult lower(lm::PhaseOp phase, Operation &op, const CpuTarget &target) {
     OpBuilder builder(&op);
     KernelBuilder kernel(builder, op.getLoc(), target);
-    Tile tile{arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), phase.getTile()),
-              static_cast<int64_t>(phase.getRows()), static_cast<int64_t>(phase.getColumns())};
-    bool isLowered = lowerRowWise(kernel, op, tile) || (reference ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
+    Tile tile{
+        arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), phase.getTile()),
+        static_cast<int64_t>(phase.getRows()), static_cast<int64_t>(phase.getColumns())};
+    bool isLowered = lowerRowWise(kernel, op, tile) ||
+                     (reference ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
     if (!isLowered)
       return op.emitOpError("has no lowering to the CPU");
     op.erase();
@@ -67,7 +72,8 @@ private:
         .Case([&](lm::RoundOp op) { return lowerRound(kernel, op, tile), true; })
         .Case([&](lm::SelectRowsOp op) { return lowerSelectRows(kernel, op, tile), true; })
         .Case([&](lm::RecordRoutingOp op) { return lowerRecordRouting(kernel, op, tile), true; })
-        .Case([&](moe::GatedActivationOp op) { return lowerGatedActivation(kernel, op, tile), true; })
+        .Case(
+            [&](moe::GatedActivationOp op) { return lowerGatedActivation(kernel, op, tile), true; })
         .Case([&](moe::ScoreOp op) { return lowerScore(kernel, op, tile), true; })
         .Case([&](moe::RouteOp op) { return lowerRoute(kernel, op, tile), true; })
         .Case([&](moe::DispatchOp op) { return lowerDispatch(kernel, op, tile), true; })

@@ -7,7 +7,8 @@
 
 namespace moec {
 
-/// Most tokens of one query tile, which the runtime makes: attention works on one tile and key head at a time.
+/// Most tokens of one query tile, which the runtime makes: attention works on one tile and key head
+/// at a time.
 inline constexpr int64_t kQueryTile = 8;
 
 /// The tile that a phase works on.
@@ -57,12 +58,14 @@ void lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op);
 // What fused ops share with their parts.
 
 /// Scores of one row of `columns` logits, in place.
-void emitScores(KernelBuilder &kernel, moe::ScoreFunction function, mlir::Value row, int64_t columns);
+void emitScores(KernelBuilder &kernel, moe::ScoreFunction function, mlir::Value row,
+                int64_t columns);
 /// The `picked` best of one row of `columns` scores.
-void emitRoute(KernelBuilder &kernel, mlir::Value scores, int64_t columns, int64_t picked, bool renormalize, mlir::Value experts,
-               mlir::Value weights);
+void emitRoute(KernelBuilder &kernel, mlir::Value scores, int64_t columns, int64_t picked,
+               bool renormalize, mlir::Value experts, mlir::Value weights);
 /// activation(gate) * up, on scalars or vectors.
-mlir::Value emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, mlir::Value gate, mlir::Value up);
+mlir::Value emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, mlir::Value gate,
+                                mlir::Value up);
 
 } // namespace moec
 

@@ -13,12 +13,15 @@ using namespace mlir;
 using namespace moec;
 
 static Value toInteger(KernelBuilder &kernel, Value index) {
-  return index.getType().isIndex() ? arith::IndexCastOp::create(kernel.builder, kernel.loc, kernel.i64(), index) : index;
+  return index.getType().isIndex()
+             ? arith::IndexCastOp::create(kernel.builder, kernel.loc, kernel.i64(), index)
+             : index;
 }
 
 static Value pointerOf(KernelBuilder &kernel, Value memref) {
   Value index = memref::ExtractAlignedPointerAsIndexOp::create(kernel.builder, kernel.loc, memref);
-  return LLVM::IntToPtrOp::create(kernel.builder, kernel.loc, kernel.pointer(), toInteger(kernel, index));
+  return LLVM::IntToPtrOp::create(kernel.builder, kernel.loc, kernel.pointer(),
+                                  toInteger(kernel, index));
 }
 
 static Value loadPointer(KernelBuilder &kernel, Value from) {
@@ -33,7 +36,8 @@ RowBuffer moec::rowBuffer(KernelBuilder &kernel, Value memref) {
       return kernel.integer(cast<IntegerAttr>(attribute).getInt());
     return toInteger(kernel, cast<Value>(value));
   };
-  Value base = kernel.address(pointerOf(kernel, memref), type.getElementType(), resolve(metadata.getConstifiedMixedOffset()));
+  Value base = kernel.address(pointerOf(kernel, memref), type.getElementType(),
+                              resolve(metadata.getConstifiedMixedOffset()));
   bool hasColumns = type.getRank() == 2;
   return {base, type.getElementType(), resolve(metadata.getConstifiedMixedStrides().front()),
           resolve(metadata.getConstifiedMixedSizes().front()), hasColumns ? type.getDimSize(1) : 1};
@@ -46,13 +50,17 @@ int64_t Matrix::bytes() const {
 
 Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
   ArrayRef<int64_t> shape = cast<ShapedType>(weight.getType()).getShape();
-  Matrix matrix{{}, lm::Layout::Rows, cast<ShapedType>(weight.getType()).getElementType(),
-                shape.size() == 1 ? 1 : shape[shape.size() - 2], shape.back()};
+  Matrix matrix{{},
+                lm::Layout::Rows,
+                cast<ShapedType>(weight.getType()).getElementType(),
+                shape.size() == 1 ? 1 : shape[shape.size() - 2],
+                shape.back()};
   auto load = weight.getDefiningOp<lm::LoadWeightOp>();
   if (!load) {
     matrix.base = pointerOf(kernel, weight);
     if (expert)
-      matrix.base = kernel.addressBytes(matrix.base, kernel.mul(expert, kernel.integer(matrix.bytes())));
+      matrix.base =
+          kernel.addressBytes(matrix.base, kernel.mul(expert, kernel.integer(matrix.bytes())));
     return matrix;
   }
   auto symbol = SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr());
@@ -72,12 +80,15 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
   if (expert)
     index = kernel.add(index, expert);
   if (packed.getMapped()) {
-    Value pieces = batchField(kernel, offsetof(moec_step_arguments, weight_pieces), kernel.pointer());
-    Value entry = kernel.address(pieces, kernel.i64(), kernel.add(index, kernel.integer(packed.getOffset())));
+    Value pieces =
+        batchField(kernel, offsetof(moec_step_arguments, weight_pieces), kernel.pointer());
+    Value entry =
+        kernel.address(pieces, kernel.i64(), kernel.add(index, kernel.integer(packed.getOffset())));
     matrix.base = loadPointer(kernel, entry);
   } else {
     Value base = batchField(kernel, offsetof(moec_step_arguments, weights), kernel.pointer());
-    Value offset = kernel.add(kernel.mul(index, kernel.integer(matrix.bytes())), kernel.integer(packed.getOffset()));
+    Value offset = kernel.add(kernel.mul(index, kernel.integer(matrix.bytes())),
+                              kernel.integer(packed.getOffset()));
     matrix.base = kernel.addressBytes(base, offset);
   }
   return matrix;
@@ -87,26 +98,33 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
 static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
   int64_t size = bytesOf(matrix.element);
   if (matrix.layout == lm::Layout::Rows)
-    return kernel.mul(kernel.add(kernel.mul(row, kernel.integer(matrix.columns)), column), kernel.integer(size));
+    return kernel.mul(kernel.add(kernel.mul(row, kernel.integer(matrix.columns)), column),
+                      kernel.integer(size));
   int64_t depth = panelDepth(matrix.columns, size), pair = size == 2 ? 2 : 1;
   Value panelWidth = kernel.integer(kPanelColumns);
   Value panel = kernel.div(row, panelWidth), inPanel = kernel.rem(row, panelWidth);
   int64_t full = matrix.rows / kPanelColumns;
   int64_t last = panelColumns(matrix.rows) - full * kPanelColumns;
-  Value width = last == 0 ? panelWidth
-                          : kernel.select(compare(kernel, arith::CmpIPredicate::slt, panel, kernel.integer(full)), panelWidth,
-                                          kernel.integer(last));
+  Value width =
+      last == 0
+          ? panelWidth
+          : kernel.select(compare(kernel, arith::CmpIPredicate::slt, panel, kernel.integer(full)),
+                          panelWidth, kernel.integer(last));
   Value start = kernel.mul(panel, kernel.integer(kPanelColumns * depth));
   Value group = kernel.add(kernel.mul(kernel.div(column, kernel.integer(pair)), width), inPanel);
-  Value inGroup = kernel.add(kernel.mul(group, kernel.integer(pair)), kernel.rem(column, kernel.integer(pair)));
+  Value inGroup =
+      kernel.add(kernel.mul(group, kernel.integer(pair)), kernel.rem(column, kernel.integer(pair)));
   return kernel.mul(kernel.add(start, inGroup), kernel.integer(size));
 }
 
 Value moec::matrixElement(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
-  return kernel.widen(kernel.load(matrix.element, kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column))));
+  return kernel.widen(
+      kernel.load(matrix.element,
+                  kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column))));
 }
 
-Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column, int64_t lanes) {
+Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column,
+                        int64_t lanes) {
   if (matrix.layout == lm::Layout::Rows) {
     Value at = kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column));
     return kernel.widen(kernel.loadLanes(matrix.element, at, lanes));
@@ -114,17 +132,20 @@ Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, 
   Value result = kernel.number(kernel.lanes(kernel.f32()), 0);
   for (int64_t lane = 0; lane < lanes; ++lane) {
     Value element = matrixElement(kernel, matrix, row, kernel.add(column, kernel.integer(lane)));
-    result = LLVM::InsertElementOp::create(kernel.builder, kernel.loc, result, element, kernel.integer(lane));
+    result = LLVM::InsertElementOp::create(kernel.builder, kernel.loc, result, element,
+                                           kernel.integer(lane));
   }
   return result;
 }
 
 Value moec::batchPointer(KernelBuilder &kernel) {
-  auto function = kernel.builder.getInsertionBlock()->getParentOp()->getParentOfType<func::FuncOp>();
+  auto function =
+      kernel.builder.getInsertionBlock()->getParentOp()->getParentOfType<func::FuncOp>();
   if (!function)
     function = cast<func::FuncOp>(kernel.builder.getInsertionBlock()->getParentOp());
   Value batch = function.getArgument(0);
-  return UnrealizedConversionCastOp::create(kernel.builder, kernel.loc, kernel.pointer(), batch).getResult(0);
+  return UnrealizedConversionCastOp::create(kernel.builder, kernel.loc, kernel.pointer(), batch)
+      .getResult(0);
 }
 
 Value moec::batchField(KernelBuilder &kernel, uint64_t offset, Type type) {
@@ -133,7 +154,9 @@ Value moec::batchField(KernelBuilder &kernel, uint64_t offset, Type type) {
 }
 
 Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value index) {
-  bool isIdentity = llvm::all_of(llvm::enumerate(table), [](auto entry) { return static_cast<int64_t>(entry.index()) == entry.value(); });
+  bool isIdentity = llvm::all_of(llvm::enumerate(table), [](auto entry) {
+    return static_cast<int64_t>(entry.index()) == entry.value();
+  });
   if (isIdentity)
     return index;
   if (llvm::all_equal(table))
@@ -143,7 +166,8 @@ Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value ind
   auto module = function->getParentOfType<ModuleOp>();
   auto type = LLVM::LLVMArrayType::get(kernel.i32(), table.size());
   SmallVector<int32_t> entries(table.begin(), table.end());
-  auto value = DenseElementsAttr::get(RankedTensorType::get({static_cast<int64_t>(table.size())}, kernel.i32()), ArrayRef(entries));
+  auto value = DenseElementsAttr::get(
+      RankedTensorType::get({static_cast<int64_t>(table.size())}, kernel.i32()), ArrayRef(entries));
   LLVM::GlobalOp global;
   int64_t count = 0;
   for (auto other : module.getOps<LLVM::GlobalOp>()) {
@@ -153,16 +177,18 @@ Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value ind
   }
   if (!global) {
     OpBuilder symbols = OpBuilder::atBlockBegin(module.getBody());
-    global = LLVM::GlobalOp::create(symbols, kernel.loc, type, /*isConstant=*/true, LLVM::Linkage::Private,
-                                    "table_" + std::to_string(count), value);
+    global =
+        LLVM::GlobalOp::create(symbols, kernel.loc, type, /*isConstant=*/true,
+                               LLVM::Linkage::Private, "table_" + std::to_string(count), value);
   }
   Value base = LLVM::AddressOfOp::create(kernel.builder, kernel.loc, global);
   return loadId(kernel, base, index);
 }
 
 CacheLayout::CacheLayout(lm::CacheOp cache)
-    : element(cache.getElement()), heads(cache.getHeads()), size(cache.getSize()), block(cache.getBlock()), window(cache.getWindow()),
-      layers(cache.getLayers().size()), elementBytes(bytesOf(element)), keyDepth(panelDepth(size, elementBytes)),
+    : element(cache.getElement()), heads(cache.getHeads()), size(cache.getSize()),
+      block(cache.getBlock()), window(cache.getWindow()), layers(cache.getLayers().size()),
+      elementBytes(bytesOf(element)), keyDepth(panelDepth(size, elementBytes)),
       valueWidth(roundUpTo(size, kPanelLanes)) {}
 
 CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer) {
@@ -181,14 +207,17 @@ CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer)
     Value array = batchField(kernel, field, kernel.pointer());
     return loadPointer(kernel, kernel.address(array, group * 8));
   };
-  Value blocks = kernel.addressBytes(entry(offsetof(moec_step_arguments, caches)),
-                                     kernel.mul(ordinal, kernel.integer(layout.heads * layout.headBytes())));
+  Value blocks =
+      kernel.addressBytes(entry(offsetof(moec_step_arguments, caches)),
+                          kernel.mul(ordinal, kernel.integer(layout.heads * layout.headBytes())));
   return {layout, blocks, entry(offsetof(moec_step_arguments, block_tables)),
           batchField(kernel, offsetof(moec_step_arguments, block_stride), kernel.i64())};
 }
 
-Value moec::cacheHead(KernelBuilder &kernel, const CacheView &cache, Value sequence, Value position, Value head) {
-  Value entry = kernel.add(kernel.mul(sequence, cache.stride), kernel.div(position, kernel.integer(cache.layout.block)));
+Value moec::cacheHead(KernelBuilder &kernel, const CacheView &cache, Value sequence, Value position,
+                      Value head) {
+  Value entry = kernel.add(kernel.mul(sequence, cache.stride),
+                           kernel.div(position, kernel.integer(cache.layout.block)));
   Value block = loadId(kernel, cache.tables, entry);
   Value offset = kernel.add(kernel.mul(block, kernel.integer(cache.layout.blockBytes())),
                             kernel.mul(head, kernel.integer(cache.layout.headBytes())));
@@ -197,7 +226,8 @@ Value moec::cacheHead(KernelBuilder &kernel, const CacheView &cache, Value seque
 
 Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
   if (layout.elementBytes == 4)
-    return kernel.mul(kernel.add(kernel.mul(i, kernel.integer(layout.block)), slot), kernel.integer(4));
+    return kernel.mul(kernel.add(kernel.mul(i, kernel.integer(layout.block)), slot),
+                      kernel.integer(4));
   Value two = kernel.integer(2);
   Value pair = kernel.add(kernel.mul(kernel.div(i, two), kernel.integer(layout.block)), slot);
   return kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(i, two)), two);
@@ -209,18 +239,22 @@ Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value 
     return kernel.add(start, kernel.mul(kernel.add(kernel.mul(slot, width), i), kernel.integer(4)));
   Value two = kernel.integer(2);
   Value pair = kernel.add(kernel.mul(kernel.div(slot, two), width), i);
-  return kernel.add(start, kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(slot, two)), two));
+  return kernel.add(start,
+                    kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(slot, two)), two));
 }
 
-void moec::forColumns(KernelBuilder &kernel, int64_t columns, function_ref<void(Value, int64_t)> body) {
-  forColumns(kernel, columns, {}, [&](Value column, int64_t lanes, ValueRange) -> SmallVector<Value> {
-    body(column, lanes);
-    return {};
-  });
+void moec::forColumns(KernelBuilder &kernel, int64_t columns,
+                      function_ref<void(Value, int64_t)> body) {
+  forColumns(kernel, columns, {},
+             [&](Value column, int64_t lanes, ValueRange) -> SmallVector<Value> {
+               body(column, lanes);
+               return {};
+             });
 }
 
-SmallVector<Value> moec::forColumns(KernelBuilder &kernel, int64_t columns, ValueRange carried,
-                                    function_ref<SmallVector<Value>(Value, int64_t, ValueRange)> body) {
+SmallVector<Value>
+moec::forColumns(KernelBuilder &kernel, int64_t columns, ValueRange carried,
+                 function_ref<SmallVector<Value>(Value, int64_t, ValueRange)> body) {
   int64_t whole = columns / kLanes * kLanes;
   SmallVector<Value> values(carried);
   if (whole > 0)
@@ -237,7 +271,8 @@ Value moec::fillLanes(KernelBuilder &kernel, Value vector, int64_t lanes, double
   SmallVector<bool> kept(kLanes, false);
   std::fill_n(kept.begin(), lanes, true);
   auto type = VectorType::get({kLanes}, kernel.builder.getI1Type());
-  Value mask = arith::ConstantOp::create(kernel.builder, kernel.loc, DenseElementsAttr::get(type, kept));
+  Value mask =
+      arith::ConstantOp::create(kernel.builder, kernel.loc, DenseElementsAttr::get(type, kept));
   return kernel.select(mask, vector, kernel.number(vector.getType(), fill));
 }
 
@@ -245,7 +280,8 @@ Value moec::loadRow(KernelBuilder &kernel, Type element, Value row, Value column
   return kernel.widen(kernel.loadLanes(element, kernel.address(row, element, column), lanes));
 }
 
-void moec::storeRow(KernelBuilder &kernel, Value values, Type element, Value row, Value column, int64_t lanes) {
+void moec::storeRow(KernelBuilder &kernel, Value values, Type element, Value row, Value column,
+                    int64_t lanes) {
   kernel.storeLanes(kernel.round(element, values), kernel.address(row, element, column), lanes);
 }
 
@@ -265,7 +301,8 @@ Value moec::scratch(KernelBuilder &kernel, int64_t bytes) {
   if (!phase)
     phase = cast<lm::PhaseOp>(kernel.builder.getInsertionBlock()->getParentOp());
   kernel.builder.setInsertionPointToStart(&phase.getBody().front());
-  return LLVM::AllocaOp::create(kernel.builder, kernel.loc, kernel.pointer(), kernel.builder.getI8Type(), kernel.integer(bytes),
+  return LLVM::AllocaOp::create(kernel.builder, kernel.loc, kernel.pointer(),
+                                kernel.builder.getI8Type(), kernel.integer(bytes),
                                 /*alignment=*/64);
 }
 

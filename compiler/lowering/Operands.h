@@ -1,4 +1,5 @@
-// How lowered code reaches what an op names: rows of a buffer, a weight of the model, the cache, the fields of the batch.
+// How lowered code reaches what an op names: rows of a buffer, a weight of the model, the cache,
+// the fields of the batch.
 
 #ifndef MOEC_COMPILER_LOWERING_OPERANDS_H
 #define MOEC_COMPILER_LOWERING_OPERANDS_H
@@ -36,16 +37,21 @@ struct Matrix {
   int64_t bytes() const;
 };
 
-/// The matrix that `weight` (a handle made by lm.load_weight, or a memref) holds, of `expert` (i64) where it has experts.
+/// The matrix that `weight` (a handle made by lm.load_weight, or a memref) holds, of `expert` (i64)
+/// where it has experts.
 Matrix matrixOf(KernelBuilder &kernel, mlir::Value weight, mlir::Value expert = {});
 
-/// Elements [column, column + lanes) of row `row` (i64) of a matrix, as f32; for tables and vectors, not for products.
-mlir::Value matrixLanes(KernelBuilder &kernel, const Matrix &matrix, mlir::Value row, mlir::Value column, int64_t lanes);
+/// Elements [column, column + lanes) of row `row` (i64) of a matrix, as f32; for tables and
+/// vectors, not for products.
+mlir::Value matrixLanes(KernelBuilder &kernel, const Matrix &matrix, mlir::Value row,
+                        mlir::Value column, int64_t lanes);
 
 /// One element as f32; plain and slow.
-mlir::Value matrixElement(KernelBuilder &kernel, const Matrix &matrix, mlir::Value row, mlir::Value column);
+mlir::Value matrixElement(KernelBuilder &kernel, const Matrix &matrix, mlir::Value row,
+                          mlir::Value column);
 
-/// The batch argument of the function that holds the insertion point, as a pointer to moec_step_arguments.
+/// The batch argument of the function that holds the insertion point, as a pointer to
+/// moec_step_arguments.
 mlir::Value batchPointer(KernelBuilder &kernel);
 
 /// A field of moec_step_arguments.
@@ -54,9 +60,9 @@ mlir::Value batchField(KernelBuilder &kernel, uint64_t offset, mlir::Type type);
 /// Entry `index` (i64) of a constant table, as i64.
 mlir::Value tableEntry(KernelBuilder &kernel, llvm::ArrayRef<int64_t> table, mlir::Value index);
 
-/// How the blocks of a cache lie in memory: [layer][head] of keys then values. Keys of 16 bits: [size / 2][block][2]; of 32:
-/// [size][block]. Values of 16 bits: [block / 2][values][2]; of 32: [block][values], where `values` is the size rounded up to
-/// whole vectors. What pads is zero.
+/// How the blocks of a cache lie in memory: [layer][head] of keys then values. Keys of 16 bits:
+/// [size / 2][block][2]; of 32: [size][block]. Values of 16 bits: [block / 2][values][2]; of 32:
+/// [block][values], where `values` is the size rounded up to whole vectors. What pads is zero.
 struct CacheLayout {
   explicit CacheLayout(lm::CacheOp cache);
 
@@ -81,31 +87,40 @@ struct CacheView {
 CacheView cacheView(KernelBuilder &kernel, lm::CacheOp cache, mlir::Value layer);
 
 /// Keys (then values) of `head` (i64) in the block that holds `position` (i64) of `sequence` (i64).
-mlir::Value cacheHead(KernelBuilder &kernel, const CacheView &cache, mlir::Value sequence, mlir::Value position, mlir::Value head);
+mlir::Value cacheHead(KernelBuilder &kernel, const CacheView &cache, mlir::Value sequence,
+                      mlir::Value position, mlir::Value head);
 
 /// Bytes from cacheHead() to element `i` of the key, or of the value, in `slot` (all i64).
-mlir::Value keyOffset(KernelBuilder &kernel, const CacheLayout &layout, mlir::Value slot, mlir::Value i);
-mlir::Value valueOffset(KernelBuilder &kernel, const CacheLayout &layout, mlir::Value slot, mlir::Value i);
+mlir::Value keyOffset(KernelBuilder &kernel, const CacheLayout &layout, mlir::Value slot,
+                      mlir::Value i);
+mlir::Value valueOffset(KernelBuilder &kernel, const CacheLayout &layout, mlir::Value slot,
+                        mlir::Value i);
 
 // Small things that row-wise lowerings share.
 
 /// body(column, lanes) over `columns` columns: whole vectors in a loop, then what is left.
-void forColumns(KernelBuilder &kernel, int64_t columns, llvm::function_ref<void(mlir::Value column, int64_t lanes)> body);
+void forColumns(KernelBuilder &kernel, int64_t columns,
+                llvm::function_ref<void(mlir::Value column, int64_t lanes)> body);
 /// The same, carrying vectors from one column to the next.
 llvm::SmallVector<mlir::Value>
 forColumns(KernelBuilder &kernel, int64_t columns, mlir::ValueRange carried,
-           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, int64_t lanes, mlir::ValueRange carried)> body);
+           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, int64_t lanes,
+                                                             mlir::ValueRange carried)>
+               body);
 /// `vector` with `fill` in all but the first `lanes` lanes.
 mlir::Value fillLanes(KernelBuilder &kernel, mlir::Value vector, int64_t lanes, double fill);
 /// `lanes` f32 values at `column` of a row, whatever the row's element type; and back, rounded.
-mlir::Value loadRow(KernelBuilder &kernel, mlir::Type element, mlir::Value row, mlir::Value column, int64_t lanes);
-void storeRow(KernelBuilder &kernel, mlir::Value values, mlir::Type element, mlir::Value row, mlir::Value column, int64_t lanes);
+mlir::Value loadRow(KernelBuilder &kernel, mlir::Type element, mlir::Value row, mlir::Value column,
+                    int64_t lanes);
+void storeRow(KernelBuilder &kernel, mlir::Value values, mlir::Type element, mlir::Value row,
+              mlir::Value column, int64_t lanes);
 /// An i32 in memory as i64.
 mlir::Value loadId(KernelBuilder &kernel, mlir::Value base, mlir::Value index);
 void storeId(KernelBuilder &kernel, mlir::Value id, mlir::Value base, mlir::Value index);
 /// Room on the stack of the phase's function.
 mlir::Value scratch(KernelBuilder &kernel, int64_t bytes);
-mlir::Value compare(KernelBuilder &kernel, mlir::arith::CmpIPredicate predicate, mlir::Value a, mlir::Value b);
+mlir::Value compare(KernelBuilder &kernel, mlir::arith::CmpIPredicate predicate, mlir::Value a,
+                    mlir::Value b);
 
 } // namespace moec
 

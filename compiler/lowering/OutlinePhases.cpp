@@ -46,7 +46,9 @@ private:
     used.remove(batch);
 
     // This thread's share of the tiles: [thread * tiles / threads, (thread + 1) * tiles / threads).
-    auto toIndex = [&](Value value) -> Value { return arith::IndexCastOp::create(builder, loc, indexType, value); };
+    auto toIndex = [&](Value value) -> Value {
+      return arith::IndexCastOp::create(builder, loc, indexType, value);
+    };
     Value thread = toIndex(step.getArgument(1)), threads = toIndex(step.getArgument(2));
     Value one = arith::ConstantIndexOp::create(builder, loc, 1);
     auto bound = [&](Value part) -> Value {
@@ -60,21 +62,24 @@ private:
 
     OpBuilder symbols(step);
     std::string name = "phase_" + std::to_string(index) + "_" + phase.getName().str();
-    auto function = func::FuncOp::create(symbols, loc, name, symbols.getFunctionType(TypeRange(ValueRange(arguments)), {}));
+    auto function = func::FuncOp::create(
+        symbols, loc, name, symbols.getFunctionType(TypeRange(ValueRange(arguments)), {}));
     function.setPrivate();
     function->setAttr("no_inline", symbols.getUnitAttr());
     Block *entry = function.addEntryBlock();
     OpBuilder body = OpBuilder::atBlockBegin(entry);
     Value step1 = arith::ConstantIndexOp::create(body, loc, 1);
     unsigned last = arguments.size() - 1;
-    auto loop = scf::ForOp::create(body, loc, entry->getArgument(last - 1), entry->getArgument(last), step1);
+    auto loop = scf::ForOp::create(body, loc, entry->getArgument(last - 1),
+                                   entry->getArgument(last), step1);
     func::ReturnOp::create(body, loc);
 
     Block &tile = phase.getBody().front();
     tile.getArgument(0).replaceAllUsesWith(loop.getInductionVar());
     loop.getBody()->getOperations().splice(loop.getBody()->begin(), tile.getOperations());
     for (auto [value, argument] : llvm::zip(arguments, entry->getArguments()))
-      value.replaceUsesWithIf(argument, [&](OpOperand &use) { return function->isProperAncestor(use.getOwner()); });
+      value.replaceUsesWithIf(
+          argument, [&](OpOperand &use) { return function->isProperAncestor(use.getOwner()); });
     // Room on the stack is taken once, not per tile.
     function.walk([&](LLVM::AllocaOp alloca) {
       alloca.getArraySize().getDefiningOp()->moveBefore(entry, entry->begin());
@@ -92,7 +97,8 @@ private:
     for (Value value : used)
       if (Operation *op = value.getDefiningOp(); op && op->hasTrait<OpTrait::ConstantLike>()) {
         Value clone = builder.clone(*op)->getResult(0);
-        value.replaceUsesWithIf(clone, [&](OpOperand &use) { return phase->isProperAncestor(use.getOwner()); });
+        value.replaceUsesWithIf(
+            clone, [&](OpOperand &use) { return phase->isProperAncestor(use.getOwner()); });
       }
   }
 
@@ -102,13 +108,19 @@ private:
     constexpr StringRef name = "moec_barrier_wait";
     if (!getOperation().lookupSymbol(name)) {
       OpBuilder symbols = OpBuilder::atBlockBegin(getOperation().getBody());
-      auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {pointer, builder.getI64Type()});
+      auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()),
+                                              {pointer, builder.getI64Type()});
       LLVM::LLVMFuncOp::create(symbols, step.getLoc(), name, type);
     }
-    Value batch = UnrealizedConversionCastOp::create(builder, barrier.getLoc(), pointer, step.getArgument(0)).getResult(0);
-    Value field = LLVM::GEPOp::create(builder, barrier.getLoc(), pointer, builder.getI8Type(), batch, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offsetof(moec_step_arguments, barrier))});
+    Value batch =
+        UnrealizedConversionCastOp::create(builder, barrier.getLoc(), pointer, step.getArgument(0))
+            .getResult(0);
+    Value field = LLVM::GEPOp::create(
+        builder, barrier.getLoc(), pointer, builder.getI8Type(), batch,
+        ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offsetof(moec_step_arguments, barrier))});
     Value state = LLVM::LoadOp::create(builder, barrier.getLoc(), pointer, field);
-    LLVM::CallOp::create(builder, barrier.getLoc(), TypeRange(), name, ValueRange{state, step.getArgument(2)});
+    LLVM::CallOp::create(builder, barrier.getLoc(), TypeRange(), name,
+                         ValueRange{state, step.getArgument(2)});
     barrier.erase();
   }
 };

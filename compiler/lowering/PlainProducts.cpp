@@ -5,16 +5,20 @@
 using namespace mlir;
 using namespace moec;
 
-/// The product of a row of activations and a row of the weight, rounded to the row's type if that is narrower.
-static Value dot(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix, Value column) {
+/// The product of a row of activations and a row of the weight, rounded to the row's type if that
+/// is narrower.
+static Value dot(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
+                 Value column) {
   Value zero = kernel.number(kernel.f32(), 0);
-  return kernel.loop(kernel.integer(0), kernel.integer(matrix.columns), 1, ValueRange{zero}, [&](Value i, ValueRange sum) -> SmallVector<Value> {
-    Value x = kernel.widen(kernel.load(element, kernel.address(row, element, i)));
-    Value w = matrixElement(kernel, matrix, column, i);
-    if (!element.isF32() && matrix.element != element)
-      w = kernel.widen(kernel.round(element, w));
-    return {kernel.fma(x, w, sum[0])};
-  })[0];
+  return kernel.loop(kernel.integer(0), kernel.integer(matrix.columns), 1, ValueRange{zero},
+                     [&](Value i, ValueRange sum) -> SmallVector<Value> {
+                       Value x =
+                           kernel.widen(kernel.load(element, kernel.address(row, element, i)));
+                       Value w = matrixElement(kernel, matrix, column, i);
+                       if (!element.isF32() && matrix.element != element)
+                         w = kernel.widen(kernel.round(element, w));
+                       return {kernel.fma(x, w, sum[0])};
+                     })[0];
 }
 
 static void forEach(KernelBuilder &kernel, int64_t count, function_ref<void(Value)> body) {
@@ -41,27 +45,32 @@ void moec::lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op) {
 }
 
 void moec::lowerGatePlainly(KernelBuilder &kernel, moe::GateOp op) {
-  RowBuffer tokens = rowBuffer(kernel, op.getTokens()), experts = rowBuffer(kernel, op.getExperts());
+  RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
+            experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   Matrix router = matrixOf(kernel, op.getRouter());
   Value logits = scratch(kernel, router.rows * 4);
   kernel.loop(kernel.integer(0), experts.rows, 1, [&](Value row) {
     forEach(kernel, router.rows, [&](Value expert) {
-      kernel.store(dot(kernel, tokens.element, tokens.row(kernel, row), router, expert), kernel.address(logits, kernel.f32(), expert));
+      kernel.store(dot(kernel, tokens.element, tokens.row(kernel, row), router, expert),
+                   kernel.address(logits, kernel.f32(), expert));
     });
     emitScores(kernel, op.getFunction(), logits, router.rows);
-    emitRoute(kernel, logits, router.rows, experts.columns, op.getRenormalize(), experts.row(kernel, row), weights.row(kernel, row));
+    emitRoute(kernel, logits, router.rows, experts.columns, op.getRenormalize(),
+              experts.row(kernel, row), weights.row(kernel, row));
   });
 }
 
 /// body(expert, sorted row) for the rows of all tiles.
-static void forSortedRows(KernelBuilder &kernel, Value tileList, function_ref<void(Value expert, Value row)> body) {
+static void forSortedRows(KernelBuilder &kernel, Value tileList,
+                          function_ref<void(Value expert, Value row)> body) {
   RowBuffer tiles = rowBuffer(kernel, tileList);
   Value zero = kernel.integer(0), one = kernel.integer(1);
   Value count = loadId(kernel, tiles.row(kernel, zero), zero);
   kernel.loop(zero, count, 1, [&](Value index) {
     Value entry = tiles.row(kernel, kernel.add(index, one));
-    Value expert = loadId(kernel, entry, zero), first = loadId(kernel, entry, one), rows = loadId(kernel, entry, kernel.integer(2));
+    Value expert = loadId(kernel, entry, zero), first = loadId(kernel, entry, one),
+          rows = loadId(kernel, entry, kernel.integer(2));
     kernel.loop(first, kernel.add(first, rows), 1, [&](Value row) { body(expert, row); });
   });
 }
@@ -76,7 +85,8 @@ void moec::lowerGroupedMatmulPlainly(KernelBuilder &kernel, moe::GroupedMatmulOp
     Matrix weight = matrixOf(kernel, op.getWeight(), expert);
     Value from = input.row(kernel, sourceRow(kernel, op.getRows(), row)), to = out.row(kernel, row);
     forEach(kernel, out.columns, [&](Value column) {
-      kernel.store(kernel.round(out.element, dot(kernel, input.element, from, weight, column)), kernel.address(to, out.element, column));
+      kernel.store(kernel.round(out.element, dot(kernel, input.element, from, weight, column)),
+                   kernel.address(to, out.element, column));
     });
   });
 }
@@ -87,7 +97,8 @@ void moec::lowerGroupedGluPlainly(KernelBuilder &kernel, moe::GroupedGluOp op) {
     Matrix gate = matrixOf(kernel, op.getGate(), expert), up = matrixOf(kernel, op.getUp(), expert);
     Value from = input.row(kernel, sourceRow(kernel, op.getRows(), row)), to = out.row(kernel, row);
     forEach(kernel, out.columns, [&](Value column) {
-      Value value = emitGatedActivation(kernel, op.getActivation(), dot(kernel, input.element, from, gate, column),
+      Value value = emitGatedActivation(kernel, op.getActivation(),
+                                        dot(kernel, input.element, from, gate, column),
                                         dot(kernel, input.element, from, up, column));
       kernel.store(kernel.round(out.element, value), kernel.address(to, out.element, column));
     });

@@ -1,4 +1,5 @@
-// Lowers products to the target's register tiles: dense ones, the router's, and those of the experts.
+// Lowers products to the target's register tiles: dense ones, the router's, and those of the
+// experts.
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/MatmulKernel.h"
@@ -10,19 +11,22 @@ using namespace moec;
 using Finish = function_ref<void(Value row, Value column, int64_t lanes, ArrayRef<Value> sums)>;
 
 /// Products of `rows` with panel `panel` (i64) of each of the matrices, which have one shape.
-static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows, ArrayRef<Matrix> matrices, Value panel, Finish finish) {
+static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
+                        ArrayRef<Matrix> matrices, Value panel, Finish finish) {
   const Matrix &first = matrices.front();
   SmallVector<Value> bases;
   for (const Matrix &matrix : matrices)
     bases.push_back(matrix.base);
   Value next = kernel.add(panel, kernel.integer(1));
-  emitPanels(kernel, first.element, first.columns, first.rows, bases, panel, next,
-             [&](ArrayRef<Value> panels, Value start, const PanelShape &shape) {
-               emitPanelProduct(kernel, rows, shape, panels, [&](Value row, int64_t column, int64_t lanes, ArrayRef<Value> sums) {
-                 finish(row, kernel.add(start, kernel.integer(column)), lanes, sums);
-               });
-             },
-             first.layout == lm::Layout::Rows ? WeightLayout::Rows : WeightLayout::Panels);
+  emitPanels(
+      kernel, first.element, first.columns, first.rows, bases, panel, next,
+      [&](ArrayRef<Value> panels, Value start, const PanelShape &shape) {
+        emitPanelProduct(kernel, rows, shape, panels,
+                         [&](Value row, int64_t column, int64_t lanes, ArrayRef<Value> sums) {
+                           finish(row, kernel.add(start, kernel.integer(column)), lanes, sums);
+                         });
+      },
+      first.layout == lm::Layout::Rows ? WeightLayout::Rows : WeightLayout::Panels);
 }
 
 /// The tile's block of rows, and its panel.
@@ -39,20 +43,25 @@ void moec::lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile)
     bias = matrixOf(kernel, op.getBias());
   auto [block, panel] = splitTile(kernel, tile, out.columns);
   auto [begin, end] = Tile{block, tile.rows, 0}.rowsOf(kernel, out);
-  ActivationRows rows{input.row(kernel, begin), input.element, input.stride, kernel.sub(end, begin), {}};
+  ActivationRows rows{
+      input.row(kernel, begin), input.element, input.stride, kernel.sub(end, begin), {}};
   Value results = out.row(kernel, begin);
-  emitProduct(kernel, rows, weight, panel, [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-    Value value = sums[0], to = kernel.address(results, out.element, kernel.mul(row, out.stride));
-    if (bias)
-      value = kernel.add(value, matrixLanes(kernel, *bias, kernel.integer(0), column, lanes));
-    if (op.getAccumulate())
-      value = kernel.add(loadRow(kernel, out.element, to, column, lanes), value);
-    storeRow(kernel, value, out.element, to, column, lanes);
-  });
+  emitProduct(kernel, rows, weight, panel,
+              [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                Value value = sums[0],
+                      to = kernel.address(results, out.element, kernel.mul(row, out.stride));
+                if (bias)
+                  value = kernel.add(value,
+                                     matrixLanes(kernel, *bias, kernel.integer(0), column, lanes));
+                if (op.getAccumulate())
+                  value = kernel.add(loadRow(kernel, out.element, to, column, lanes), value);
+                storeRow(kernel, value, out.element, to, column, lanes);
+              });
 }
 
 void moec::lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
-  RowBuffer tokens = rowBuffer(kernel, op.getTokens()), experts = rowBuffer(kernel, op.getExperts());
+  RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
+            experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   Matrix router = matrixOf(kernel, op.getRouter());
   Value stride = kernel.integer(router.rows);
@@ -60,17 +69,20 @@ void moec::lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
   auto [begin, end] = tile.rowsOf(kernel, experts);
   Value count = kernel.sub(end, begin);
   ActivationRows rows{tokens.row(kernel, begin), tokens.element, tokens.stride, count, {}};
-  auto rowOfLogits = [&](Value row) { return kernel.address(logits, kernel.f32(), kernel.mul(row, stride)); };
+  auto rowOfLogits = [&](Value row) {
+    return kernel.address(logits, kernel.f32(), kernel.mul(row, stride));
+  };
   kernel.loop(kernel.integer(0), kernel.integer(panelCount(router.rows)), 1, [&](Value panel) {
-    emitProduct(kernel, rows, router, panel, [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-      storeRow(kernel, sums[0], kernel.f32(), rowOfLogits(row), column, lanes);
-    });
+    emitProduct(kernel, rows, router, panel,
+                [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                  storeRow(kernel, sums[0], kernel.f32(), rowOfLogits(row), column, lanes);
+                });
   });
   kernel.loop(kernel.integer(0), count, 1, [&, begin = begin](Value row) {
     Value token = kernel.add(begin, row);
     emitScores(kernel, op.getFunction(), rowOfLogits(row), router.rows);
-    emitRoute(kernel, rowOfLogits(row), router.rows, experts.columns, op.getRenormalize(), experts.row(kernel, token),
-              weights.row(kernel, token));
+    emitRoute(kernel, rowOfLogits(row), router.rows, experts.columns, op.getRenormalize(),
+              experts.row(kernel, token), weights.row(kernel, token));
   });
 }
 
@@ -81,11 +93,13 @@ struct ExpertRows {
   Value results; ///< !llvm.ptr to the first of them in the result
 };
 
-static ExpertRows expertRows(KernelBuilder &kernel, Value inputBuffer, Value tileList, Value sources, const RowBuffer &out, const Tile &tile) {
+static ExpertRows expertRows(KernelBuilder &kernel, Value inputBuffer, Value tileList,
+                             Value sources, const RowBuffer &out, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, inputBuffer), tiles = rowBuffer(kernel, tileList);
   auto [index, panel] = splitTile(kernel, tile, out.columns);
   Value entry = tiles.row(kernel, kernel.add(index, kernel.integer(1)));
-  Value expert = loadId(kernel, entry, kernel.integer(0)), first = loadId(kernel, entry, kernel.integer(1));
+  Value expert = loadId(kernel, entry, kernel.integer(0)),
+        first = loadId(kernel, entry, kernel.integer(1));
   Value count = loadId(kernel, entry, kernel.integer(2));
   ActivationRows rows{input.base, input.element, input.stride, count, {}};
   if (sources)
@@ -100,16 +114,22 @@ void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, co
   ExpertRows work = expertRows(kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile);
   emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
               [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                storeRow(kernel, sums[0], out.element, kernel.address(work.results, out.element, kernel.mul(row, out.stride)), column, lanes);
+                storeRow(kernel, sums[0], out.element,
+                         kernel.address(work.results, out.element, kernel.mul(row, out.stride)),
+                         column, lanes);
               });
 }
 
 void moec::lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
   ExpertRows work = expertRows(kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile);
-  Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert), matrixOf(kernel, op.getUp(), work.expert)};
-  emitProduct(kernel, work.rows, matrices, work.panel, [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-    Value value = emitGatedActivation(kernel, op.getActivation(), sums[0], sums[1]);
-    storeRow(kernel, value, out.element, kernel.address(work.results, out.element, kernel.mul(row, out.stride)), column, lanes);
-  });
+  Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
+                       matrixOf(kernel, op.getUp(), work.expert)};
+  emitProduct(kernel, work.rows, matrices, work.panel,
+              [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                Value value = emitGatedActivation(kernel, op.getActivation(), sums[0], sums[1]);
+                storeRow(kernel, value, out.element,
+                         kernel.address(work.results, out.element, kernel.mul(row, out.stride)),
+                         column, lanes);
+              });
 }

@@ -11,28 +11,37 @@ using namespace moec;
 
 using arith::CmpIPredicate;
 
-void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value row, int64_t columns) {
+void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value row,
+                      int64_t columns) {
   Type f32 = kernel.f32();
   if (function == moe::ScoreFunction::None)
     return;
   if (function == moe::ScoreFunction::Sigmoid)
     return forColumns(kernel, columns, [&](Value column, int64_t lanes) {
-      storeRow(kernel, emitSigmoid(kernel, loadRow(kernel, f32, row, column, lanes)), f32, row, column, lanes);
+      storeRow(kernel, emitSigmoid(kernel, loadRow(kernel, f32, row, column, lanes)), f32, row,
+               column, lanes);
     });
   double lowest = -std::numeric_limits<float>::max();
-  Value largest = forColumns(kernel, columns, kernel.number(kernel.lanes(f32), lowest), [&](Value column, int64_t lanes, ValueRange m) {
-    Value x = fillLanes(kernel, loadRow(kernel, f32, row, column, lanes), lanes, lowest);
-    return SmallVector<Value>{kernel.max(m[0], x)};
-  })[0];
+  Value largest = forColumns(kernel, columns, kernel.number(kernel.lanes(f32), lowest),
+                             [&](Value column, int64_t lanes, ValueRange m) {
+                               Value x = fillLanes(kernel, loadRow(kernel, f32, row, column, lanes),
+                                                   lanes, lowest);
+                               return SmallVector<Value>{kernel.max(m[0], x)};
+                             })[0];
   Value peak = kernel.broadcast(kernel.maxOfLanes(largest));
-  Value sums = forColumns(kernel, columns, kernel.number(kernel.lanes(f32), 0), [&](Value column, int64_t lanes, ValueRange sum) {
-    Value e = fillLanes(kernel, emitExp(kernel, kernel.sub(loadRow(kernel, f32, row, column, lanes), peak)), lanes, 0);
-    storeRow(kernel, e, f32, row, column, lanes);
-    return SmallVector<Value>{kernel.add(sum[0], e)};
-  })[0];
+  Value sums = forColumns(
+      kernel, columns, kernel.number(kernel.lanes(f32), 0),
+      [&](Value column, int64_t lanes, ValueRange sum) {
+        Value e = fillLanes(
+            kernel, emitExp(kernel, kernel.sub(loadRow(kernel, f32, row, column, lanes), peak)),
+            lanes, 0);
+        storeRow(kernel, e, f32, row, column, lanes);
+        return SmallVector<Value>{kernel.add(sum[0], e)};
+      })[0];
   Value total = kernel.broadcast(kernel.sumOfLanes(sums));
   forColumns(kernel, columns, [&](Value column, int64_t lanes) {
-    storeRow(kernel, kernel.div(loadRow(kernel, f32, row, column, lanes), total), f32, row, column, lanes);
+    storeRow(kernel, kernel.div(loadRow(kernel, f32, row, column, lanes), total), f32, row, column,
+             lanes);
   });
 }
 
@@ -42,31 +51,41 @@ static Value sortKey(KernelBuilder &kernel, Value score) {
   Value number = kernel.add(score, kernel.number(kernel.f32(), 0)); // -0 becomes +0
   Value bits = kernel.bitcast(kernel.i32(), number);
   Value sign = arith::ShRSIOp::create(builder, kernel.loc, bits, kernel.integer(kernel.i32(), 31));
-  Value flip = arith::AndIOp::create(builder, kernel.loc, sign, kernel.integer(kernel.i32(), 0x7fffffff));
+  Value flip =
+      arith::AndIOp::create(builder, kernel.loc, sign, kernel.integer(kernel.i32(), 0x7fffffff));
   Value key = arith::XOrIOp::create(builder, kernel.loc, bits, flip);
-  Value isNan = arith::CmpFOp::create(builder, kernel.loc, arith::CmpFPredicate::UNO, number, number);
+  Value isNan =
+      arith::CmpFOp::create(builder, kernel.loc, arith::CmpFPredicate::UNO, number, number);
   key = kernel.select(isNan, kernel.integer(kernel.i32(), 0x7fffffff), key);
   return arith::ExtSIOp::create(builder, kernel.loc, kernel.i64(), key);
 }
 
-void moec::emitRoute(KernelBuilder &kernel, Value scores, int64_t columns, int64_t picked, bool renormalize, Value experts, Value weights) {
+void moec::emitRoute(KernelBuilder &kernel, Value scores, int64_t columns, int64_t picked,
+                     bool renormalize, Value experts, Value weights) {
   OpBuilder &builder = kernel.builder;
-  auto logical = [&](auto op, Value a, Value b) -> Value { return decltype(op)::create(builder, kernel.loc, a, b); };
-  // The next pick is the best of those that come after the last one in the order of (larger key, lower id).
+  auto logical = [&](auto op, Value a, Value b) -> Value {
+    return decltype(op)::create(builder, kernel.loc, a, b);
+  };
+  // The next pick is the best of those that come after the last one in the order of (larger key,
+  // lower id).
   Value noKey = kernel.integer(std::numeric_limits<int64_t>::max()), noId = kernel.integer(-1);
   Value total = kernel.number(kernel.f32(), 0);
   auto picks = kernel.loop(
-      kernel.integer(0), kernel.integer(picked), 1, ValueRange{noKey, noId, total}, [&](Value slot, ValueRange last) -> SmallVector<Value> {
+      kernel.integer(0), kernel.integer(picked), 1, ValueRange{noKey, noId, total},
+      [&](Value slot, ValueRange last) -> SmallVector<Value> {
         Value lowest = kernel.integer(std::numeric_limits<int64_t>::min());
         auto best = kernel.loop(
             kernel.integer(0), kernel.integer(columns), 1, ValueRange{lowest, kernel.integer(0)},
             [&](Value id, ValueRange now) -> SmallVector<Value> {
-              Value key = sortKey(kernel, kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)));
+              Value key = sortKey(
+                  kernel, kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)));
               Value below = compare(kernel, CmpIPredicate::slt, key, last[0]);
-              Value same = logical(arith::AndIOp(), compare(kernel, CmpIPredicate::eq, key, last[0]),
-                                   compare(kernel, CmpIPredicate::sgt, id, last[1]));
+              Value same =
+                  logical(arith::AndIOp(), compare(kernel, CmpIPredicate::eq, key, last[0]),
+                          compare(kernel, CmpIPredicate::sgt, id, last[1]));
               Value left = logical(arith::OrIOp(), below, same);
-              Value better = logical(arith::AndIOp(), left, compare(kernel, CmpIPredicate::sgt, key, now[0]));
+              Value better =
+                  logical(arith::AndIOp(), left, compare(kernel, CmpIPredicate::sgt, key, now[0]));
               return {kernel.select(better, key, now[0]), kernel.select(better, id, now[1])};
             });
         Value weight = kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), best[1]));
@@ -88,25 +107,28 @@ void moec::lowerScore(KernelBuilder &kernel, moe::ScoreOp op, const Tile &tile) 
   kernel.loop(begin, end, 1, [&](Value row) {
     Value from = logits.row(kernel, row), to = scores.row(kernel, row);
     forColumns(kernel, scores.columns, [&](Value column, int64_t lanes) {
-      storeRow(kernel, loadRow(kernel, logits.element, from, column, lanes), scores.element, to, column, lanes);
+      storeRow(kernel, loadRow(kernel, logits.element, from, column, lanes), scores.element, to,
+               column, lanes);
     });
     emitScores(kernel, op.getFunction(), to, scores.columns);
   });
 }
 
 void moec::lowerRoute(KernelBuilder &kernel, moe::RouteOp op, const Tile &tile) {
-  RowBuffer scores = rowBuffer(kernel, op.getScores()), experts = rowBuffer(kernel, op.getExperts());
+  RowBuffer scores = rowBuffer(kernel, op.getScores()),
+            experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   auto [begin, end] = tile.rowsOf(kernel, experts);
   kernel.loop(begin, end, 1, [&](Value row) {
-    emitRoute(kernel, scores.row(kernel, row), scores.columns, experts.columns, op.getRenormalize(), experts.row(kernel, row),
-              weights.row(kernel, row));
+    emitRoute(kernel, scores.row(kernel, row), scores.columns, experts.columns, op.getRenormalize(),
+              experts.row(kernel, row), weights.row(kernel, row));
   });
 }
 
 void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &) {
   RowBuffer experts = rowBuffer(kernel, op.getExperts()), tiles = rowBuffer(kernel, op.getTiles());
-  Value rows = rowBuffer(kernel, op.getRows()).base, inverse = rowBuffer(kernel, op.getInverse()).base;
+  Value rows = rowBuffer(kernel, op.getRows()).base,
+        inverse = rowBuffer(kernel, op.getInverse()).base;
   Value offsets = rowBuffer(kernel, op.getOffsets()).base;
   int64_t numExperts = extentOf(op.getOffsets(), 0) - 1, picked = experts.columns;
   Value zero = kernel.integer(0), one = kernel.integer(1), limit = kernel.integer(numExperts);
@@ -121,7 +143,8 @@ void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &
     });
   };
   Value next = scratch(kernel, (numExperts + 1) * 4); // where each expert's next row goes
-  kernel.loop(zero, kernel.integer(numExperts + 1), 1, [&](Value expert) { storeId(kernel, zero, offsets, expert); });
+  kernel.loop(zero, kernel.integer(numExperts + 1), 1,
+              [&](Value expert) { storeId(kernel, zero, offsets, expert); });
   forPicks([&](Value token, Value slot) {
     Value after = kernel.add(expertAt(token, slot), one);
     storeId(kernel, kernel.add(loadId(kernel, offsets, after), one), offsets, after);
@@ -141,18 +164,21 @@ void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &
     storeId(kernel, row, inverse, kernel.add(kernel.mul(token, kernel.integer(picked)), slot));
   });
   Value height = kernel.integer(op.getTileRows());
-  Value count = kernel.loop(zero, limit, 1, ValueRange{zero}, [&](Value expert, ValueRange made) -> SmallVector<Value> {
-    Value begin = loadId(kernel, offsets, expert), end = loadId(kernel, offsets, kernel.add(expert, one));
-    Value pieces = kernel.div(kernel.add(kernel.sub(end, begin), kernel.integer(op.getTileRows() - 1)), height);
-    kernel.loop(zero, pieces, 1, [&](Value piece) {
-      Value first = kernel.add(begin, kernel.mul(piece, height));
-      Value entry = tiles.row(kernel, kernel.add(kernel.add(made[0], piece), one));
-      storeId(kernel, expert, entry, zero);
-      storeId(kernel, first, entry, one);
-      storeId(kernel, kernel.min(height, kernel.sub(end, first)), entry, kernel.integer(2));
-    });
-    return {kernel.add(made[0], pieces)};
-  })[0];
+  Value count = kernel.loop(
+      zero, limit, 1, ValueRange{zero}, [&](Value expert, ValueRange made) -> SmallVector<Value> {
+        Value begin = loadId(kernel, offsets, expert),
+              end = loadId(kernel, offsets, kernel.add(expert, one));
+        Value pieces = kernel.div(
+            kernel.add(kernel.sub(end, begin), kernel.integer(op.getTileRows() - 1)), height);
+        kernel.loop(zero, pieces, 1, [&](Value piece) {
+          Value first = kernel.add(begin, kernel.mul(piece, height));
+          Value entry = tiles.row(kernel, kernel.add(kernel.add(made[0], piece), one));
+          storeId(kernel, expert, entry, zero);
+          storeId(kernel, first, entry, one);
+          storeId(kernel, kernel.min(height, kernel.sub(end, first)), entry, kernel.integer(2));
+        });
+        return {kernel.add(made[0], pieces)};
+      })[0];
   Value header = tiles.row(kernel, zero);
   storeId(kernel, count, header, zero);
   storeId(kernel, zero, header, one);
@@ -160,7 +186,8 @@ void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &
 }
 
 void moec::lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &tile) {
-  RowBuffer input = rowBuffer(kernel, op.getInput()), weights = rowBuffer(kernel, op.getWeights()), out = rowBuffer(kernel, op.getOut());
+  RowBuffer input = rowBuffer(kernel, op.getInput()), weights = rowBuffer(kernel, op.getWeights()),
+            out = rowBuffer(kernel, op.getOut());
   Value inverse = rowBuffer(kernel, op.getInverse()).base;
   int64_t picked = weights.columns;
   auto [begin, end] = tile.rowsOf(kernel, out);
@@ -169,7 +196,8 @@ void moec::lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &ti
     for (int64_t slot = 0; slot < picked; ++slot) {
       Value pick = kernel.add(kernel.mul(row, kernel.integer(picked)), kernel.integer(slot));
       sources.push_back(input.row(kernel, loadId(kernel, inverse, pick)));
-      Value weight = kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row), kernel.f32(), kernel.integer(slot)));
+      Value weight = kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row),
+                                                              kernel.f32(), kernel.integer(slot)));
       scales.push_back(kernel.broadcast(weight));
     }
     Value to = out.row(kernel, row);
@@ -185,12 +213,16 @@ void moec::lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &ti
 }
 
 void moec::lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, const Tile &tile) {
-  RowBuffer experts = rowBuffer(kernel, op.getExperts()), weights = rowBuffer(kernel, op.getWeights());
+  RowBuffer experts = rowBuffer(kernel, op.getExperts()),
+            weights = rowBuffer(kernel, op.getWeights());
   Value ids = batchField(kernel, offsetof(moec_step_arguments, experts), kernel.pointer());
-  Value shares = batchField(kernel, offsetof(moec_step_arguments, expert_weights), kernel.pointer());
-  Value ordinal = arith::IndexCastOp::create(kernel.builder, kernel.loc, kernel.i64(), op.getOrdinal());
+  Value shares =
+      batchField(kernel, offsetof(moec_step_arguments, expert_weights), kernel.pointer());
+  Value ordinal =
+      arith::IndexCastOp::create(kernel.builder, kernel.loc, kernel.i64(), op.getOrdinal());
   Value null = LLVM::ZeroOp::create(kernel.builder, kernel.loc, kernel.pointer());
-  Value wanted = LLVM::ICmpOp::create(kernel.builder, kernel.loc, LLVM::ICmpPredicate::ne, ids, null);
+  Value wanted =
+      LLVM::ICmpOp::create(kernel.builder, kernel.loc, LLVM::ICmpPredicate::ne, ids, null);
   auto [begin, end] = tile.rowsOf(kernel, experts);
   kernel.when(wanted, [&, begin = begin, end = end] {
     kernel.loop(begin, end, 1, [&](Value row) {
@@ -200,7 +232,8 @@ void moec::lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, con
         Value at = kernel.integer(slot), to = kernel.add(start, at);
         bool isPick = slot < experts.columns;
         Value id = isPick ? loadId(kernel, experts.row(kernel, row), at) : kernel.integer(-1);
-        Value share = isPick ? kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row), kernel.f32(), at))
+        Value share = isPick ? kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row),
+                                                                        kernel.f32(), at))
                              : kernel.number(kernel.f32(), 0);
         storeId(kernel, id, ids, to);
         kernel.store(share, kernel.address(shares, kernel.f32(), to));

@@ -27,7 +27,8 @@ static void forElements(KernelBuilder &kernel, const RowBuffer &out, const Tile 
   });
 }
 
-static Value load(KernelBuilder &kernel, const RowBuffer &buffer, Value row, Value column, int64_t lanes) {
+static Value load(KernelBuilder &kernel, const RowBuffer &buffer, Value row, Value column,
+                  int64_t lanes) {
   return loadRow(kernel, buffer.element, buffer.row(kernel, row), column, lanes);
 }
 
@@ -50,12 +51,15 @@ void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &til
       Value from = kernel.address(input.row(kernel, row), input.element, start);
       Value to = kernel.address(out.row(kernel, row), out.element, start);
       Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
-      Value squares = forColumns(kernel, columns, zero, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
-                        Value x = loadRow(kernel, input.element, from, column, lanes);
-                        return {kernel.fma(x, x, sum[0])};
-                      })[0];
+      Value squares =
+          forColumns(kernel, columns, zero,
+                     [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
+                       Value x = loadRow(kernel, input.element, from, column, lanes);
+                       return {kernel.fma(x, x, sum[0])};
+                     })[0];
       Value mean = kernel.div(kernel.sumOfLanes(squares), kernel.number(kernel.f32(), columns));
-      Value scale = emitRsqrt(kernel, kernel.add(mean, kernel.number(kernel.f32(), op.getEpsilon().convertToFloat())));
+      Value scale = emitRsqrt(
+          kernel, kernel.add(mean, kernel.number(kernel.f32(), op.getEpsilon().convertToFloat())));
       Value scales = kernel.broadcast(scale);
       forColumns(kernel, columns, [&](Value column, int64_t lanes) {
         Value x = kernel.mul(loadRow(kernel, input.element, from, column, lanes), scales);
@@ -69,7 +73,8 @@ void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &til
 void moec::lowerClamp(KernelBuilder &kernel, lm::ClampOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Type type = kernel.lanes(kernel.f32());
-  Value high = kernel.number(type, op.getLimit().convertToFloat()), low = kernel.number(type, -op.getLimit().convertToFloat());
+  Value high = kernel.number(type, op.getLimit().convertToFloat()),
+        low = kernel.number(type, -op.getLimit().convertToFloat());
   forElements(kernel, out, tile, [&](Value row, Value column, int64_t lanes) {
     return kernel.min(kernel.max(load(kernel, input, row, column, lanes), low), high);
   });
@@ -83,30 +88,38 @@ void moec::lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile 
   auto [begin, end] = tile.rowsOf(kernel, cosines);
   kernel.loop(begin, end, 1, [&](Value row) {
     Value position = kernel.load(kernel.i32(), kernel.address(positions.base, kernel.i32(), row));
-    Value angle = kernel.broadcast(arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), position));
+    Value angle = kernel.broadcast(
+        arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), position));
     for (int64_t first = 0; first < cosines.columns; first += kLanes) {
       int64_t lanes = std::min(kLanes, cosines.columns - first);
       SmallVector<float> part(kLanes, 0.0f);
       std::copy_n(frequencies.begin() + first, lanes, part.begin());
-      Value values = arith::ConstantOp::create(kernel.builder, kernel.loc,
-                                               DenseElementsAttr::get(cast<ShapedType>(kernel.lanes(kernel.f32())), ArrayRef(part)));
+      Value values = arith::ConstantOp::create(
+          kernel.builder, kernel.loc,
+          DenseElementsAttr::get(cast<ShapedType>(kernel.lanes(kernel.f32())), ArrayRef(part)));
       auto [sine, cosine] = emitSinCos(kernel, kernel.mul(angle, values));
-      storeRow(kernel, kernel.mul(cosine, factor), cosines.element, cosines.row(kernel, row), kernel.integer(first), lanes);
-      storeRow(kernel, kernel.mul(sine, factor), sines.element, sines.row(kernel, row), kernel.integer(first), lanes);
+      storeRow(kernel, kernel.mul(cosine, factor), cosines.element, cosines.row(kernel, row),
+               kernel.integer(first), lanes);
+      storeRow(kernel, kernel.mul(sine, factor), sines.element, sines.row(kernel, row),
+               kernel.integer(first), lanes);
     }
   });
 }
 
 /// The pairs x[2i], x[2i + 1] of one head; an element at a time.
-static void rotateInterleaved(KernelBuilder &kernel, int64_t pairs, Type from, Value input, Type to, Value output, Value cosines,
-                              Value sines) {
+static void rotateInterleaved(KernelBuilder &kernel, int64_t pairs, Type from, Value input, Type to,
+                              Value output, Value cosines, Value sines) {
   kernel.loop(kernel.integer(0), kernel.integer(pairs), 1, [&](Value i) {
     Value even = kernel.mul(i, kernel.integer(2)), odd = kernel.add(even, kernel.integer(1));
-    auto element = [&](Type type, Value base, Value at) { return kernel.widen(kernel.load(type, kernel.address(base, type, at))); };
+    auto element = [&](Type type, Value base, Value at) {
+      return kernel.widen(kernel.load(type, kernel.address(base, type, at)));
+    };
     Value c = element(kernel.f32(), cosines, i), s = element(kernel.f32(), sines, i);
     Value a = element(from, input, even), b = element(from, input, odd);
-    kernel.store(kernel.round(to, kernel.sub(kernel.mul(a, c), kernel.mul(b, s))), kernel.address(output, to, even));
-    kernel.store(kernel.round(to, kernel.add(kernel.mul(b, c), kernel.mul(a, s))), kernel.address(output, to, odd));
+    kernel.store(kernel.round(to, kernel.sub(kernel.mul(a, c), kernel.mul(b, s))),
+                 kernel.address(output, to, even));
+    kernel.store(kernel.round(to, kernel.add(kernel.mul(b, c), kernel.mul(a, s))),
+                 kernel.address(output, to, odd));
   });
 }
 
@@ -127,17 +140,22 @@ void moec::lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile) {
         Value half = kernel.integer(pairs);
         forColumns(kernel, pairs, [&](Value column, int64_t lanes) {
           Value second = kernel.add(column, half);
-          Value c = loadRow(kernel, cosines.element, cosine, column, lanes), s = loadRow(kernel, sines.element, sine, column, lanes);
-          Value a = loadRow(kernel, input.element, from, column, lanes), b = loadRow(kernel, input.element, from, second, lanes);
-          storeRow(kernel, kernel.sub(kernel.mul(a, c), kernel.mul(b, s)), out.element, to, column, lanes);
-          storeRow(kernel, kernel.add(kernel.mul(b, c), kernel.mul(a, s)), out.element, to, second, lanes);
+          Value c = loadRow(kernel, cosines.element, cosine, column, lanes),
+                s = loadRow(kernel, sines.element, sine, column, lanes);
+          Value a = loadRow(kernel, input.element, from, column, lanes),
+                b = loadRow(kernel, input.element, from, second, lanes);
+          storeRow(kernel, kernel.sub(kernel.mul(a, c), kernel.mul(b, s)), out.element, to, column,
+                   lanes);
+          storeRow(kernel, kernel.add(kernel.mul(b, c), kernel.mul(a, s)), out.element, to, second,
+                   lanes);
         });
       }
       int64_t rest = columns - 2 * pairs;
       Value tail = kernel.integer(2 * pairs);
       forColumns(kernel, rest, [&](Value column, int64_t lanes) {
         Value at = kernel.add(column, tail);
-        storeRow(kernel, loadRow(kernel, input.element, from, at, lanes), out.element, to, at, lanes);
+        storeRow(kernel, loadRow(kernel, input.element, from, at, lanes), out.element, to, at,
+                 lanes);
       });
     });
   });
@@ -145,10 +163,13 @@ void moec::lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile) {
 
 void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const Tile &tile) {
   RowBuffer keys = rowBuffer(kernel, op.getKeys()), values = rowBuffer(kernel, op.getValues());
-  auto cache = cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()), op.getLayer());
+  auto cache =
+      cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()),
+                op.getLayer());
   const CacheLayout &layout = cache.layout;
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
-  Value sequences = batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
+  Value sequences =
+      batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
   auto [begin, end] = tile.rowsOf(kernel, keys);
   kernel.loop(begin, end, 1, [&](Value row) {
     Value position = loadId(kernel, positions, row), sequence = loadId(kernel, sequences, row);
@@ -157,8 +178,11 @@ void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const T
       Value place = cacheHead(kernel, cache, sequence, position, head);
       Value start = kernel.mul(head, kernel.integer(layout.size));
       auto put = [&](const RowBuffer &buffer, Value i, Value offset) {
-        Value element = kernel.load(buffer.element, kernel.address(buffer.row(kernel, row), buffer.element, kernel.add(start, i)));
-        kernel.store(kernel.round(layout.element, kernel.widen(element)), kernel.addressBytes(place, offset));
+        Value element =
+            kernel.load(buffer.element, kernel.address(buffer.row(kernel, row), buffer.element,
+                                                       kernel.add(start, i)));
+        kernel.store(kernel.round(layout.element, kernel.widen(element)),
+                     kernel.addressBytes(place, offset));
       };
       kernel.loop(kernel.integer(0), kernel.integer(layout.size), 1, [&](Value i) {
         put(keys, i, keyOffset(kernel, layout, slot, i));
@@ -169,34 +193,42 @@ void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const T
 }
 
 void moec::lowerScaleRows(KernelBuilder &kernel, lm::ScaleRowsOp op, const Tile &tile) {
-  RowBuffer input = rowBuffer(kernel, op.getInput()), gate = rowBuffer(kernel, op.getGate()), out = rowBuffer(kernel, op.getOut());
+  RowBuffer input = rowBuffer(kernel, op.getInput()), gate = rowBuffer(kernel, op.getGate()),
+            out = rowBuffer(kernel, op.getOut());
   forElements(kernel, out, tile, [&](Value row, Value column, int64_t lanes) {
-    Value scale = emitSigmoid(kernel, kernel.broadcast(kernel.load(kernel.f32(), gate.row(kernel, row))));
+    Value scale =
+        emitSigmoid(kernel, kernel.broadcast(kernel.load(kernel.f32(), gate.row(kernel, row))));
     return kernel.mul(load(kernel, input, row, column, lanes), scale);
   });
 }
 
 void moec::lowerAdd(KernelBuilder &kernel, lm::AddOp op, const Tile &tile) {
   RowBuffer left = rowBuffer(kernel, op.getLeft()), right = rowBuffer(kernel, op.getRight());
-  forElements(kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
-    return kernel.add(load(kernel, left, row, column, lanes), load(kernel, right, row, column, lanes));
-  });
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile,
+              [&](Value row, Value column, int64_t lanes) {
+                return kernel.add(load(kernel, left, row, column, lanes),
+                                  load(kernel, right, row, column, lanes));
+              });
 }
 
 void moec::lowerRound(KernelBuilder &kernel, lm::RoundOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput());
   forElements(kernel, rowBuffer(kernel, op.getOut()), tile,
-              [&](Value row, Value column, int64_t lanes) { return load(kernel, input, row, column, lanes); });
+              [&](Value row, Value column, int64_t lanes) {
+                return load(kernel, input, row, column, lanes);
+              });
 }
 
 void moec::lowerSelectRows(KernelBuilder &kernel, lm::SelectRowsOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), rows = rowBuffer(kernel, op.getRows());
-  forElements(kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
-    return load(kernel, input, loadId(kernel, rows.base, row), column, lanes);
-  });
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile,
+              [&](Value row, Value column, int64_t lanes) {
+                return load(kernel, input, loadId(kernel, rows.base, row), column, lanes);
+              });
 }
 
-Value moec::emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, Value gate, Value up) {
+Value moec::emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, Value gate,
+                                Value up) {
   switch (activation) {
   case moe::Activation::Silu:
     return kernel.mul(kernel.mul(gate, emitSigmoid(kernel, gate)), up);
@@ -204,9 +236,13 @@ Value moec::emitGatedActivation(KernelBuilder &kernel, moe::Activation activatio
   llvm_unreachable("every activation is a case");
 }
 
-void moec::lowerGatedActivation(KernelBuilder &kernel, moe::GatedActivationOp op, const Tile &tile) {
+void moec::lowerGatedActivation(KernelBuilder &kernel, moe::GatedActivationOp op,
+                                const Tile &tile) {
   RowBuffer gate = rowBuffer(kernel, op.getGate()), up = rowBuffer(kernel, op.getUp());
-  forElements(kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
-    return emitGatedActivation(kernel, op.getActivation(), load(kernel, gate, row, column, lanes), load(kernel, up, row, column, lanes));
-  });
+  forElements(kernel, rowBuffer(kernel, op.getOut()), tile,
+              [&](Value row, Value column, int64_t lanes) {
+                return emitGatedActivation(kernel, op.getActivation(),
+                                           load(kernel, gate, row, column, lanes),
+                                           load(kernel, up, row, column, lanes));
+              });
 }

@@ -18,20 +18,24 @@ static DataType storedType(Type type) {
 }
 
 static PackedElement packedElement(Type type) {
-  return type.isF32() ? PackedElement::F32 : type.isBF16() ? PackedElement::BF16 : PackedElement::F16;
+  return type.isF32()    ? PackedElement::F32
+         : type.isBF16() ? PackedElement::BF16
+                         : PackedElement::F16;
 }
 
 /// A vector is a matrix of one column, so that pieces of it are rows.
 static std::pair<int64_t, int64_t> matrixShape(lm::WeightOp weight) {
   ArrayRef<int64_t> shape = weight.getType().getShape();
-  return shape.size() == 1 ? std::pair(shape[0], int64_t(1)) : std::pair(shape[shape.size() - 2], shape.back());
+  return shape.size() == 1 ? std::pair(shape[0], int64_t(1))
+                           : std::pair(shape[shape.size() - 2], shape.back());
 }
 
 static PackedWeight describeWeight(lm::WeightOp weight) {
   PackedWeight packed;
   packed.name = weight.getSymName().str();
   packed.offset = weight.getPackedAttr().getOffset();
-  packed.layout = weight.getPackedAttr().getLayout() == lm::Layout::Panels ? PackedLayout::Panels : PackedLayout::Rows;
+  packed.layout = weight.getPackedAttr().getLayout() == lm::Layout::Panels ? PackedLayout::Panels
+                                                                           : PackedLayout::Rows;
   packed.element = packedElement(weight.getPackedAttr().getElement());
   packed.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
   packed.experts = weight.getNumExperts();
@@ -68,7 +72,9 @@ static Status describeModel(ModuleOp module, Manifest &manifest) {
     auto attribute = model.getAs<IntegerAttr>(key);
     return attribute ? attribute.getInt() : 0;
   };
-  auto word = [&](StringRef key) { return model.getAs<StringAttr>(key) ? model.getAs<StringAttr>(key).str() : std::string(); };
+  auto word = [&](StringRef key) {
+    return model.getAs<StringAttr>(key) ? model.getAs<StringAttr>(key).str() : std::string();
+  };
   manifest.name = word("name");
   manifest.architecture = word("architecture");
   manifest.vocabulary = number("vocabulary");
@@ -103,12 +109,16 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   for (auto cache : module.getOps<lm::CacheOp>()) {
     CacheLayout layout(cache);
     manifest.blockTokens = layout.block;
-    manifest.caches.push_back({cache.getSymName().str(), std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
-                               layout.blockBytes(), layout.window});
+    manifest.caches.push_back(
+        {cache.getSymName().str(),
+         std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
+         layout.blockBytes(), layout.window});
   }
   for (auto weight : module.getOps<lm::WeightOp>()) {
     if (!weight.getPacked())
-      return Status{Code::Internal, fmt::format("the weight {} has no packed form: the module is not scheduled", weight.getSymName().str())};
+      return Status{Code::Internal,
+                    fmt::format("the weight {} has no packed form: the module is not scheduled",
+                                weight.getSymName().str())};
     // Mapped weights are found by them; of packed ones they say what a step reads.
     manifest.weights.pieces.push_back(describePiece(weight));
     if (!weight.getPackedAttr().getMapped())

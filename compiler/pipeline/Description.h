@@ -1,4 +1,5 @@
-// What a compiled module says of itself: which weights it wants packed how, and the manifest of the program.
+// What a compiled module says of itself: which weights it wants packed how, and the manifest of the
+// program.
 
 #ifndef MOEC_COMPILER_PIPELINE_DESCRIPTION_H
 #define MOEC_COMPILER_PIPELINE_DESCRIPTION_H
@@ -17,7 +18,8 @@ struct ProgramDescription {
 };
 
 /// Reads a scheduled module. Code::Internal where it lacks what the stages promise.
-Result<ProgramDescription> describeProgram(mlir::ModuleOp scheduled, const PipelineOptions &options);
+Result<ProgramDescription> describeProgram(mlir::ModuleOp scheduled,
+                                           const PipelineOptions &options);
 
 } // namespace moec
 

@@ -14,12 +14,14 @@
 
 namespace moec {
 
-/// What the stages need to know. Plain data: two compiles with equal options and input make equal bytes.
+/// What the stages need to know. Plain data: two compiles with equal options and input make equal
+/// bytes.
 struct PipelineOptions {
-  std::string cpu = "native";      ///< level, by name
-  std::string activations = "f32"; ///< f32 or bf16: the type that operands of products are rounded to
-  bool mapped = false;             ///< weights stay in the checkpoint's files
-  bool reference = false;          ///< plain loops in place of kernels
+  std::string cpu = "native"; ///< level, by name
+  std::string activations =
+      "f32";              ///< f32 or bf16: the type that operands of products are rounded to
+  bool mapped = false;    ///< weights stay in the checkpoint's files
+  bool reference = false; ///< plain loops in place of kernels
   std::vector<std::string> without; ///< optional passes to leave out, by name
 };
 
@@ -31,9 +33,11 @@ struct PipelineRequest {
   std::vector<std::string> without;
 };
 
-/// Completes `request` for an imported module. Activations are bf16 where the matrices are stored so and the target multiplies
-/// bf16, else f32. Code::Usage for an unknown type, or a pass that cannot be left out.
-Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module, const CpuTarget &cpu, const PipelineRequest &request);
+/// Completes `request` for an imported module. Activations are bf16 where the matrices are stored
+/// so and the target multiplies bf16, else f32. Code::Usage for an unknown type, or a pass that
+/// cannot be left out.
+Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module, const CpuTarget &cpu,
+                                              const PipelineRequest &request);
 
 /// Unfused ops in, fused ops of the chosen precision out; one function, `step`.
 void buildOptimizeStage(mlir::OpPassManager &passes, const PipelineOptions &options);

@@ -22,10 +22,13 @@ struct CheckOptimized final : moec::impl::CheckOptimizedBase<CheckOptimized> {
       if (isa<ModuleOp>(op))
         return WalkResult::advance();
       if (isa<func::CallOp>(op))
-        return op->emitOpError("is left after the optimize stage, where every layer is inlined"), WalkResult::interrupt();
-      if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect, arith::ArithDialect, tensor::TensorDialect, scf::SCFDialect,
-                           func::FuncDialect, bufferization::BufferizationDialect>(op->getDialect()))
-        return op->emitOpError("is of a dialect that later stages do not know"), WalkResult::interrupt();
+        return op->emitOpError("is left after the optimize stage, where every layer is inlined"),
+               WalkResult::interrupt();
+      if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect, arith::ArithDialect,
+                           tensor::TensorDialect, scf::SCFDialect, func::FuncDialect,
+                           bufferization::BufferizationDialect>(op->getDialect()))
+        return op->emitOpError("is of a dialect that later stages do not know"),
+               WalkResult::interrupt();
       return WalkResult::advance();
     });
     if (result.wasInterrupted())

@@ -14,12 +14,16 @@ namespace {
 struct CheckScheduled final : moec::impl::CheckScheduledBase<CheckScheduled> {
   void runOnOperation() override {
     WalkResult result = getOperation().walk([&](Operation *op) {
-      auto hasTensor = [](TypeRange types) { return llvm::any_of(types, llvm::IsaPred<TensorType>); };
+      auto hasTensor = [](TypeRange types) {
+        return llvm::any_of(types, llvm::IsaPred<TensorType>);
+      };
       if (hasTensor(op->getOperandTypes()) || hasTensor(op->getResultTypes()))
-        return op->emitOpError("still works on tensors after the schedule stage"), WalkResult::interrupt();
+        return op->emitOpError("still works on tensors after the schedule stage"),
+               WalkResult::interrupt();
       if (isa<memref::AllocOp>(op))
         return op->emitOpError("has no place in the arena"), WalkResult::interrupt();
-      if (isa<DestinationStyleOpInterface, lm::CacheAppendOp, lm::RecordRoutingOp>(op) && !op->getParentOfType<lm::PhaseOp>())
+      if (isa<DestinationStyleOpInterface, lm::CacheAppendOp, lm::RecordRoutingOp>(op) &&
+          !op->getParentOfType<lm::PhaseOp>())
         return op->emitOpError("is in no phase"), WalkResult::interrupt();
       if (auto weight = dyn_cast<lm::WeightOp>(op); weight && !weight.getPacked())
         return op->emitOpError("has no packed form"), WalkResult::interrupt();

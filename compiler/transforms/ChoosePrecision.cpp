@@ -19,7 +19,8 @@ struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> 
     if (activations == "f32")
       return;
     if (activations != "bf16") {
-      getOperation().emitError() << "activations are to be '" << activations.getValue() << "', which is neither f32 nor bf16";
+      getOperation().emitError() << "activations are to be '" << activations.getValue()
+                                 << "', which is neither f32 nor bf16";
       return signalPassFailure();
     }
     element = BFloat16Type::get(&getContext());
@@ -64,9 +65,13 @@ private:
     Location loc = value.getLoc();
     auto type = cast<RankedTensorType>(value.getType());
     Operation *producer = value.getDefiningOp();
-    bool canRound = isa_and_nonnull<lm::RmsNormOp, lm::RopeOp, lm::AttentionOp, moe::GatedActivationOp>(producer);
-    Value shaped = canRound ? cast<DestinationStyleOpInterface>(producer).getDpsInits().front() : value;
-    Value empty = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, shaped), element);
+    bool canRound =
+        isa_and_nonnull<lm::RmsNormOp, lm::RopeOp, lm::AttentionOp, moe::GatedActivationOp>(
+            producer);
+    Value shaped =
+        canRound ? cast<DestinationStyleOpInterface>(producer).getDpsInits().front() : value;
+    Value empty =
+        tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, shaped), element);
     Value result;
     if (canRound) {
       Operation *clone = builder.clone(*producer);

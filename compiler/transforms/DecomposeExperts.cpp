@@ -29,7 +29,9 @@ private:
       return layer.emitOpError("is on memrefs, but is taken apart before bufferization");
     Location loc = layer.getLoc();
     OpBuilder builder(layer);
-    auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(builder, loc, value); };
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, value);
+    };
     auto empty = [&](ArrayRef<OpFoldResult> shape, Type element) -> Value {
       return tensor::EmptyOp::create(builder, loc, shape, element);
     };
@@ -40,22 +42,29 @@ private:
     // Pieces of one expert: full ones, and one that is not full for each expert that has rows.
     Value full = arith::DivUIOp::create(builder, loc, numRows, constant(tileRows));
     Value most = arith::MinUIOp::create(builder, loc, numRows, constant(numExperts));
-    Value numTiles = arith::AddIOp::create(builder, loc, arith::AddIOp::create(builder, loc, full, most), constant(1));
+    Value numTiles = arith::AddIOp::create(
+        builder, loc, arith::AddIOp::create(builder, loc, full, most), constant(1));
 
     Type i32 = builder.getI32Type(), f32 = builder.getF32Type();
     auto index = [&](int64_t value) -> OpFoldResult { return builder.getIndexAttr(value); };
-    SmallVector<Value> plan{empty({numRows}, i32), empty({numRows}, i32), empty({index(numExperts + 1)}, i32),
-                            empty({numTiles, index(3)}, i32)};
-    auto dispatch = moe::DispatchOp::create(builder, loc, TypeRange(plan), tileRows, layer.getExperts(), plan[0], plan[1], plan[2], plan[3]);
-    Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1), tiles = dispatch.getResult(3);
+    SmallVector<Value> plan{empty({numRows}, i32), empty({numRows}, i32),
+                            empty({index(numExperts + 1)}, i32), empty({numTiles, index(3)}, i32)};
+    auto dispatch = moe::DispatchOp::create(builder, loc, TypeRange(plan), tileRows,
+                                            layer.getExperts(), plan[0], plan[1], plan[2], plan[3]);
+    Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1),
+          tiles = dispatch.getResult(3);
     Value inner = empty({numRows, index(extentOf(layer.getUp(), 1))}, layer.getInner());
-    inner = moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(), layer.getTokens(), layer.getGate(),
-                                      layer.getUp(), tiles, rows, inner)
+    inner = moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(),
+                                      layer.getTokens(), layer.getGate(), layer.getUp(), tiles,
+                                      rows, inner)
                 .getResult(0);
     Value down = empty({numRows, index(extentOf(layer.getOut(), 1))}, f32);
-    down = moe::GroupedMatmulOp::create(builder, loc, down.getType(), inner, layer.getDown(), tiles, /*rows=*/Value(), down).getResult(0);
-    auto combine = moe::CombineOp::create(builder, loc, layer.getOut().getType(), layer.getAccumulate(), down, inverse,
-                                          layer.getWeights(), layer.getOut());
+    down = moe::GroupedMatmulOp::create(builder, loc, down.getType(), inner, layer.getDown(), tiles,
+                                        /*rows=*/Value(), down)
+               .getResult(0);
+    auto combine =
+        moe::CombineOp::create(builder, loc, layer.getOut().getType(), layer.getAccumulate(), down,
+                               inverse, layer.getWeights(), layer.getOut());
     layer.replaceAllUsesWith(combine.getResults());
     layer.erase();
     return success();

@@ -34,51 +34,68 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
 
 private:
   static bool isComputing(Operation *op) {
-    if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) || op->getParentOfType<lm::PhaseOp>())
+    if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) ||
+        op->getParentOfType<lm::PhaseOp>())
       return false;
     return isa<DestinationStyleOpInterface, lm::CacheAppendOp, lm::RecordRoutingOp>(op);
   }
 
   void wrap(Operation *op) {
     OpBuilder builder(op);
-    Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)} : cutOf(op, builder);
-    auto phase = lm::PhaseOp::create(builder, op->getLoc(), op->getName().stripDialect(), cut.tiles, cut.rows, cut.columns);
+    Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
+                        : cutOf(op, builder);
+    auto phase = lm::PhaseOp::create(builder, op->getLoc(), op->getName().stripDialect(), cut.tiles,
+                                     cut.rows, cut.columns);
     Block *body = builder.createBlock(&phase.getBody(), {}, builder.getIndexType(), op->getLoc());
     op->moveBefore(body, body->end());
   }
 
   Cut cutOf(Operation *op, OpBuilder &builder) {
     Location loc = op->getLoc();
-    auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(builder, loc, value); };
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, value);
+    };
     auto extent = [&](Value buffer, int64_t dimension) -> Value {
       return memref::DimOp::create(builder, loc, buffer, dimension);
     };
     auto pieces = [&](Value count, int64_t size) -> Value {
       return size == 1 ? count : arith::CeilDivUIOp::create(builder, loc, count, constant(size));
     };
-    auto product = [&](Value a, int64_t b) -> Value { return arith::MulIOp::create(builder, loc, a, constant(b)); };
+    auto product = [&](Value a, int64_t b) -> Value {
+      return arith::MulIOp::create(builder, loc, a, constant(b));
+    };
     auto grouped = [&](Value tiles, Value out) -> Cut {
       Value zero = constant(0);
       Value count = memref::LoadOp::create(builder, loc, tiles, ValueRange{zero, zero});
       count = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), count);
       return {product(count, llvm::divideCeil(extentOf(out, 1), columns)), 0, columns};
     };
-    auto byRows = [&](Value out, int64_t height = 1) -> Cut { return {pieces(extent(out, 0), height), height, 0}; };
+    auto byRows = [&](Value out, int64_t height = 1) -> Cut {
+      return {pieces(extent(out, 0), height), height, 0};
+    };
     return llvm::TypeSwitch<Operation *, Cut>(op)
         .Case([&](lm::LinearOp linear) -> Cut {
           Value out = linear.getOut();
-          return {product(pieces(extent(out, 0), rows), llvm::divideCeil(extentOf(out, 1), columns)), rows, columns};
+          return {
+              product(pieces(extent(out, 0), rows), llvm::divideCeil(extentOf(out, 1), columns)),
+              rows, columns};
         })
-        .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>([&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })
+        .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
+            [&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })
         .Case([&](moe::DispatchOp) -> Cut { return {constant(1)}; })
         .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), 8); })
         .Case([&](lm::AttentionOp attention) -> Cut {
-          auto cache = SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(attention, attention.getCacheAttr());
-          return {product(lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(), attention.getBatch()), cache.getHeads())};
+          auto cache = SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(attention,
+                                                                         attention.getCacheAttr());
+          return {product(lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(),
+                                                       attention.getBatch()),
+                          cache.getHeads())};
         })
         .Case([&](lm::CacheAppendOp append) { return byRows(append.getKeys()); })
         .Case([&](lm::RecordRoutingOp record) { return byRows(record.getExperts()); })
-        .Default([&](Operation *other) { return byRows(cast<DestinationStyleOpInterface>(other).getDpsInits().front()); });
+        .Default([&](Operation *other) {
+          return byRows(cast<DestinationStyleOpInterface>(other).getDpsInits().front());
+        });
   }
 };
 

@@ -20,7 +20,8 @@ struct FuseExpertsPattern final : OpRewritePattern<moe::CombineOp> {
   LogicalResult matchAndRewrite(moe::CombineOp combine, PatternRewriter &rewriter) const override {
     auto down = combine.getInput().getDefiningOp<moe::GroupedMatmulOp>();
     if (!down || !down->hasOneUse() || down.getRows())
-      return rewriter.notifyMatchFailure(combine, "its input is not a down product of its own, over sorted rows");
+      return rewriter.notifyMatchFailure(
+          combine, "its input is not a down product of its own, over sorted rows");
     auto activation = down.getInput().getDefiningOp<moe::GatedActivationOp>();
     if (!activation || !activation->hasOneUse())
       return rewriter.notifyMatchFailure(down, "its input is not a gated activation of its own");
@@ -33,16 +34,20 @@ struct FuseExpertsPattern final : OpRewritePattern<moe::CombineOp> {
     auto dispatch = down.getTiles().getDefiningOp<moe::DispatchOp>();
     if (!dispatch)
       return rewriter.notifyMatchFailure(down, "its tiles are not those of a moe.dispatch");
-    Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1), tiles = dispatch.getResult(3);
+    Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1),
+          tiles = dispatch.getResult(3);
     for (moe::GroupedMatmulOp product : {gate, up})
       if (product.getTiles() != tiles || product.getRows() != rows)
-        return rewriter.notifyMatchFailure(product, "its rows are not those of the down product's dispatch");
+        return rewriter.notifyMatchFailure(product,
+                                           "its rows are not those of the down product's dispatch");
     if (combine.getInverse() != inverse)
-      return rewriter.notifyMatchFailure(combine, "its picks are not those of the down product's dispatch");
+      return rewriter.notifyMatchFailure(combine,
+                                         "its picks are not those of the down product's dispatch");
     auto inner = cast<FloatType>(cast<ShapedType>(down.getInput().getType()).getElementType());
-    rewriter.replaceOpWithNewOp<moe::ExpertFfnOp>(combine, combine.getResultTypes(), activation.getActivation(), combine.getAccumulate(),
-                                                  inner, gate.getInput(), dispatch.getExperts(), combine.getWeights(), gate.getWeight(),
-                                                  up.getWeight(), down.getWeight(), combine.getOut());
+    rewriter.replaceOpWithNewOp<moe::ExpertFfnOp>(
+        combine, combine.getResultTypes(), activation.getActivation(), combine.getAccumulate(),
+        inner, gate.getInput(), dispatch.getExperts(), combine.getWeights(), gate.getWeight(),
+        up.getWeight(), down.getWeight(), combine.getOut());
     return success();
   }
 };

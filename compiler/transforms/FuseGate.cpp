@@ -20,14 +20,17 @@ struct FuseGatePattern final : OpRewritePattern<moe::RouteOp> {
   LogicalResult matchAndRewrite(moe::RouteOp route, PatternRewriter &rewriter) const override {
     auto score = route.getScores().getDefiningOp<moe::ScoreOp>();
     if (!score || !score->hasOneUse())
-      return rewriter.notifyMatchFailure(route, "the scores are not those of one moe.score of its own");
+      return rewriter.notifyMatchFailure(route,
+                                         "the scores are not those of one moe.score of its own");
     auto linear = score.getLogits().getDefiningOp<lm::LinearOp>();
     if (!linear || !linear->hasOneUse())
-      return rewriter.notifyMatchFailure(route, "the logits are not those of one lm.linear of its own");
+      return rewriter.notifyMatchFailure(route,
+                                         "the logits are not those of one lm.linear of its own");
     if (linear.getBias() || linear.getAccumulate())
       return rewriter.notifyMatchFailure(linear, "the router has a bias or accumulates");
-    rewriter.replaceOpWithNewOp<moe::GateOp>(route, route.getResultTypes(), score.getFunction(), route.getRenormalize(),
-                                             linear.getInput(), linear.getWeight(), route.getExperts(), route.getWeights());
+    rewriter.replaceOpWithNewOp<moe::GateOp>(
+        route, route.getResultTypes(), score.getFunction(), route.getRenormalize(),
+        linear.getInput(), linear.getWeight(), route.getExperts(), route.getWeights());
     return success();
   }
 };

@@ -37,12 +37,16 @@ struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
 
 private:
   lm::LoadWeightOp loadOf(Value weight) { return weight.getDefiningOp<lm::LoadWeightOp>(); }
-  lm::WeightOp symbolOf(Value weight) { return getOperation().lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight()); }
+  lm::WeightOp symbolOf(Value weight) {
+    return getOperation().lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
+  }
 
   bool isAlike(lm::LinearOp a, lm::LinearOp b) {
     lm::WeightOp first = symbolOf(a.getWeight()), second = symbolOf(b.getWeight());
-    return first.getLayers() == second.getLayers() && first.getType().getElementType() == second.getType().getElementType() &&
-           loadOf(a.getWeight()).getLayer() == loadOf(b.getWeight()).getLayer() && !a.getBias() == !b.getBias();
+    return first.getLayers() == second.getLayers() &&
+           first.getType().getElementType() == second.getType().getElementType() &&
+           loadOf(a.getWeight()).getLayer() == loadOf(b.getWeight()).getLayer() &&
+           !a.getBias() == !b.getBias();
   }
 
   /// One weight of all rows of `weights`, and its load in place of the first one's.
@@ -60,8 +64,8 @@ private:
     }
     auto type = lm::WeightType::get(builder.getContext(), shape, first.getType().getElementType());
     OpBuilder symbols(first);
-    lm::WeightOp::create(symbols, first.getLoc(), symbols.getStringAttr(name), TypeAttr::get(type), first.getLayersAttr(),
-                         symbols.getArrayAttr(pieces), /*packed=*/nullptr);
+    lm::WeightOp::create(symbols, first.getLoc(), symbols.getStringAttr(name), TypeAttr::get(type),
+                         first.getLayersAttr(), symbols.getArrayAttr(pieces), /*packed=*/nullptr);
     for (Value weight : weights)
       symbolOf(weight).erase();
     lm::LoadWeightOp load = loadOf(weights.front());
@@ -81,8 +85,10 @@ private:
     Value weight = concatenate(weights, builder);
     Value bias = biases.empty() ? Value() : concatenate(biases, builder);
     OpFoldResult rows = tensor::getMixedSize(builder, loc, first.getInput(), 0);
-    Value empty = tensor::EmptyOp::create(builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());
-    Value whole = lm::LinearOp::create(builder, loc, empty.getType(), /*accumulate=*/false, first.getInput(), weight, bias, empty)
+    Value empty = tensor::EmptyOp::create(
+        builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());
+    Value whole = lm::LinearOp::create(builder, loc, empty.getType(), /*accumulate=*/false,
+                                       first.getInput(), weight, bias, empty)
                       .getResult(0);
     int64_t column = 0;
     for (lm::LinearOp linear : group) {
@@ -91,8 +97,9 @@ private:
       SmallVector<OpFoldResult> offsets{builder.getIndexAttr(0), builder.getIndexAttr(column)};
       SmallVector<OpFoldResult> sizes{rows, builder.getIndexAttr(columns)};
       SmallVector<OpFoldResult> strides(2, builder.getIndexAttr(1));
-      Value part = tensor::ExtractSliceOp::create(builder, loc, cast<RankedTensorType>(linear.getResult(0).getType()), whole, offsets,
-                                                  sizes, strides);
+      Value part = tensor::ExtractSliceOp::create(
+          builder, loc, cast<RankedTensorType>(linear.getResult(0).getType()), whole, offsets,
+          sizes, strides);
       linear.getResult(0).replaceAllUsesWith(part);
       SmallVector<Operation *> loads{loadOf(linear.getWeight())};
       if (linear.getBias())

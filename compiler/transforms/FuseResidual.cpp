@@ -19,9 +19,11 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
   using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(lm::AddOp add, PatternRewriter &rewriter) const override {
-    for (auto [stream, summand] : {std::pair(add.getLeft(), add.getRight()), std::pair(add.getRight(), add.getLeft())}) {
+    for (auto [stream, summand] :
+         {std::pair(add.getLeft(), add.getRight()), std::pair(add.getRight(), add.getLeft())}) {
       Operation *producer = summand.getDefiningOp();
-      if (!isa_and_nonnull<lm::LinearOp, moe::CombineOp, moe::ExpertFfnOp>(producer) || !producer->hasOneUse())
+      if (!isa_and_nonnull<lm::LinearOp, moe::CombineOp, moe::ExpertFfnOp>(producer) ||
+          !producer->hasOneUse())
         continue;
       if (producer->hasAttr("accumulate"))
         return rewriter.notifyMatchFailure(producer, "accumulates onto another stream already");
@@ -36,7 +38,8 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
       rewriter.replaceOp(add, producer->getResults());
       return success();
     }
-    return rewriter.notifyMatchFailure(add, "neither summand is a product, combination or expert layer of its own");
+    return rewriter.notifyMatchFailure(
+        add, "neither summand is a product, combination or expert layer of its own");
   }
 
 private:

@@ -21,7 +21,8 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
     llvm::StringMap<bool> multiplied; // of the weights in use
     module.walk([&](lm::LoadWeightOp load) {
       bool &isMultiplied = multiplied[load.getWeight()];
-      isMultiplied |= llvm::any_of(load->getUsers(), [](Operation *user) { return !isa<lm::EmbeddingOp>(user); });
+      isMultiplied |= llvm::any_of(load->getUsers(),
+                                   [](Operation *user) { return !isa<lm::EmbeddingOp>(user); });
     });
     int64_t next = 0;
     for (lm::WeightOp weight : llvm::make_early_inc_range(module.getOps<lm::WeightOp>())) {
@@ -31,11 +32,13 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
       }
       if (mapped) {
         if (weight.getPieces().size() != 1) {
-          weight.emitOpError() << "is made of " << weight.getPieces().size()
-                               << " stored tensors, which mapped weights cannot be; use --weights=pack";
+          weight.emitOpError()
+              << "is made of " << weight.getPieces().size()
+              << " stored tensors, which mapped weights cannot be; use --weights=pack";
           return signalPassFailure();
         }
-        weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows, weight.getType().getElementType(), next, true));
+        weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows,
+                                                 weight.getType().getElementType(), next, true));
         next += weight.getNumOrdinals() * std::max<int64_t>(weight.getNumExperts(), 1);
         continue;
       }
@@ -64,8 +67,11 @@ private:
     ArrayRef<int64_t> shape = weight.getType().getShape();
     int64_t columns = shape.back(), rows = shape.size() == 1 ? 1 : shape[shape.size() - 2];
     int64_t size = packed.getElement().getIntOrFloatBitWidth() / 8;
-    int64_t matrix = packed.getLayout() == lm::Layout::Panels ? panelMatrixBytes(rows, columns, size) : rows * columns * size;
-    return alignPacked(matrix * weight.getNumOrdinals() * std::max<int64_t>(weight.getNumExperts(), 1));
+    int64_t matrix = packed.getLayout() == lm::Layout::Panels
+                         ? panelMatrixBytes(rows, columns, size)
+                         : rows * columns * size;
+    return alignPacked(matrix * weight.getNumOrdinals() *
+                       std::max<int64_t>(weight.getNumExperts(), 1));
   }
 };
 

@@ -13,7 +13,8 @@ using namespace moec;
 
 namespace {
 
-/// What an access touches: a slot of the arena, by the value that says where it begins; another buffer; or a resource.
+/// What an access touches: a slot of the arena, by the value that says where it begins; another
+/// buffer; or a resource.
 using Place = const void *;
 
 struct Accesses {
@@ -30,8 +31,11 @@ struct Accesses {
   }
   /// Whether the order of `later` and of these matters.
   bool conflicts(const Accesses &later) const {
-    auto meets = [](const auto &a, const auto &b) { return llvm::any_of(a, [&](Place place) { return b.contains(place); }); };
-    return meets(later.read, written) || meets(later.written, written) || meets(later.written, read);
+    auto meets = [](const auto &a, const auto &b) {
+      return llvm::any_of(a, [&](Place place) { return b.contains(place); });
+    };
+    return meets(later.read, written) || meets(later.written, written) ||
+           meets(later.written, read);
   }
 };
 
@@ -103,7 +107,8 @@ private:
     if (!effects)
       return accesses;
     for (const MemoryEffects::EffectInstance &effect : *effects) {
-      Place place = effect.getValue() ? placeOf(effect.getValue()) : static_cast<Place>(effect.getResource());
+      Place place =
+          effect.getValue() ? placeOf(effect.getValue()) : static_cast<Place>(effect.getResource());
       if (isa<MemoryEffects::Read>(effect.getEffect()))
         accesses.read.insert(place);
       else if (isa<MemoryEffects::Write>(effect.getEffect()))

@@ -28,7 +28,9 @@ struct Slot {
   SmallVector<Buffer> buffers;
 
   bool isFree(const Buffer &buffer) const {
-    return llvm::all_of(buffers, [&](const Buffer &other) { return buffer.begin > other.end || buffer.end < other.begin; });
+    return llvm::all_of(buffers, [&](const Buffer &other) {
+      return buffer.begin > other.end || buffer.end < other.begin;
+    });
   }
 };
 
@@ -88,7 +90,8 @@ private:
   }
 
   /// From the allocation to its last use, or to the end of whatever repeats that use.
-  static Buffer lifetimeOf(memref::AllocOp alloc, const Positions &positions, BufferViewFlowAnalysis &aliases) {
+  static Buffer lifetimeOf(memref::AllocOp alloc, const Positions &positions,
+                           BufferViewFlowAnalysis &aliases) {
     Buffer buffer{alloc, positions.begin(alloc), positions.end(alloc)};
     for (Value alias : aliases.resolve(alloc.getMemref()))
       for (Operation *user : alias.getUsers()) {
@@ -110,7 +113,8 @@ private:
     for (int64_t extent : type.getShape())
       if (ShapedType::isStatic(extent))
         elements *= extent;
-    Value bytes = arith::ConstantIndexOp::create(builder, loc, elements * type.getElementTypeBitWidth() / 8);
+    Value bytes =
+        arith::ConstantIndexOp::create(builder, loc, elements * type.getElementTypeBitWidth() / 8);
     for (Value size : alloc.getDynamicSizes()) {
       if (failed(cloneCount(alloc, size, builder, mapping)))
         return failure();
@@ -119,7 +123,8 @@ private:
     return bytes;
   }
 
-  static LogicalResult cloneCount(memref::AllocOp alloc, Value size, OpBuilder &builder, IRMapping &mapping) {
+  static LogicalResult cloneCount(memref::AllocOp alloc, Value size, OpBuilder &builder,
+                                  IRMapping &mapping) {
     if (mapping.contains(size))
       return success();
     Operation *op = size.getDefiningOp();
@@ -152,11 +157,13 @@ private:
     Location loc = step.getLoc();
     OpBuilder builder(step);
     Type i64 = builder.getI64Type();
-    auto size = func::FuncOp::create(builder, loc, "moec_program_arena_bytes", builder.getFunctionType({i64, i64, i64, i64}, i64));
+    auto size = func::FuncOp::create(builder, loc, "moec_program_arena_bytes",
+                                     builder.getFunctionType({i64, i64, i64, i64}, i64));
     builder.setInsertionPointToStart(size.addEntryBlock());
     IRMapping mapping;
     auto count = [&](unsigned argument) -> Value {
-      return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), size.getArgument(argument));
+      return arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
+                                        size.getArgument(argument));
     };
     Value tokens = count(0), outputs = count(2);
     step.walk([&](lm::TokenCountOp op) { mapping.map(op.getCount(), tokens); });
@@ -168,7 +175,8 @@ private:
         return failure();
       total = arith::AddIOp::create(builder, loc, total, *bytes);
     }
-    func::ReturnOp::create(builder, loc, arith::IndexCastOp::create(builder, loc, i64, total).getResult());
+    func::ReturnOp::create(builder, loc,
+                           arith::IndexCastOp::create(builder, loc, i64, total).getResult());
     return success();
   }
 
@@ -190,7 +198,8 @@ private:
       for (const Buffer &buffer : slot.buffers) {
         memref::AllocOp alloc = buffer.alloc;
         OpBuilder here(alloc);
-        Value view = memref::ViewOp::create(here, alloc.getLoc(), alloc.getType(), arena, offset, alloc.getDynamicSizes());
+        Value view = memref::ViewOp::create(here, alloc.getLoc(), alloc.getType(), arena, offset,
+                                            alloc.getDynamicSizes());
         alloc.replaceAllUsesWith(view);
         alloc.erase();
       }

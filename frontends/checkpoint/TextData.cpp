@@ -17,7 +17,8 @@ using namespace moec;
 static constexpr uint64_t kMostTextBytes = uint64_t(256) << 20;
 
 /// The contents of a file of the directory; none where there is no such file.
-static Result<std::optional<std::string>> readOptional(const std::string &directory, const char *name, bool followLinks) {
+static Result<std::optional<std::string>> readOptional(const std::string &directory,
+                                                       const char *name, bool followLinks) {
   struct stat info;
   if (lstat((directory + "/" + name).c_str(), &info) != 0)
     return std::optional<std::string>();
@@ -30,7 +31,8 @@ static Result<std::optional<std::string>> readOptional(const std::string &direct
   return std::optional<std::string>(std::move(*text));
 }
 
-/// chat_template of tokenizer_config.json: a string, or a list of named ones of which `default` counts. Empty if there is none.
+/// chat_template of tokenizer_config.json: a string, or a list of named ones of which `default`
+/// counts. Empty if there is none.
 static Result<std::string> templateOfConfig(const std::string &config) {
   nlohmann::json root = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object())
@@ -41,15 +43,22 @@ static Result<std::string> templateOfConfig(const std::string &config) {
   if (found->is_string())
     return found->get<std::string>();
   if (!found->is_array())
-    return Status{Code::Model, "tokenizer_config.json: `chat_template` is neither a string nor a list of named templates"};
+    return Status{
+        Code::Model,
+        "tokenizer_config.json: `chat_template` is neither a string nor a list of named templates"};
   for (const nlohmann::json &entry : *found) {
-    bool isNamed = entry.is_object() && entry.contains("name") && entry.contains("template") && entry["template"].is_string();
+    bool isNamed = entry.is_object() && entry.contains("name") && entry.contains("template") &&
+                   entry["template"].is_string();
     if (!isNamed)
-      return Status{Code::Model, "tokenizer_config.json: `chat_template` has an entry without name and template"};
+      return Status{
+          Code::Model,
+          "tokenizer_config.json: `chat_template` has an entry without name and template"};
     if (entry["name"] == "default")
       return entry["template"].get<std::string>();
   }
-  return Status{Code::Unsupported, "tokenizer_config.json: `chat_template` lists templates, but none is called 'default'"};
+  return Status{
+      Code::Unsupported,
+      "tokenizer_config.json: `chat_template` lists templates, but none is called 'default'"};
 }
 
 /// generation_config.json, or, where there is none, the stop ids that config.json gives.
@@ -73,14 +82,16 @@ Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLink
                {"chat_template.jinja", jinja},
                {"generation_config.json", generation}};
   for (auto &file : files) {
-    Result<std::optional<std::string>> read = readOptional(checkpoint.directory(), file.name, followLinks);
+    Result<std::optional<std::string>> read =
+        readOptional(checkpoint.directory(), file.name, followLinks);
     if (!read.ok())
       return read.status();
     file.into = std::move(*read);
   }
   if (tokenizer) {
     Result<std::vector<uint8_t>> tables =
-        compileTokenizer({*tokenizer, "tokenizer.json"}, {config ? std::string_view(*config) : "", "tokenizer_config.json"});
+        compileTokenizer({*tokenizer, "tokenizer.json"},
+                         {config ? std::string_view(*config) : "", "tokenizer_config.json"});
     if (!tables.ok())
       return tables.status();
     text.tokenizer.assign(tables->begin(), tables->end());
@@ -95,10 +106,14 @@ Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLink
   }
   if (!text.chatTemplate.empty())
     if (Result<ChatTemplate> parsed = ChatTemplate::parse(text.chatTemplate); !parsed.ok())
-      return Status{parsed.status().code,
-                    fmt::format("{}: {}", jinja ? "chat_template.jinja" : "tokenizer_config.json: `chat_template`", parsed.status().message)};
+      return Status{
+          parsed.status().code,
+          fmt::format("{}: {}",
+                      jinja ? "chat_template.jinja" : "tokenizer_config.json: `chat_template`",
+                      parsed.status().message)};
   text.generation = generationText(generation, checkpoint.config());
-  if (Result<GenerationConfig> parsed = parseGenerationConfig(text.generation, generation ? "generation_config.json" : "config.json");
+  if (Result<GenerationConfig> parsed = parseGenerationConfig(
+          text.generation, generation ? "generation_config.json" : "config.json");
       !parsed.ok())
     return parsed.status();
   return text;

@@ -1,4 +1,5 @@
-// What a program needs to speak text, as it is built in: tokenizer tables, chat template, generation defaults.
+// What a program needs to speak text, as it is built in: tokenizer tables, chat template,
+// generation defaults.
 
 #ifndef MOEC_FRONTENDS_CHECKPOINT_TEXTDATA_H
 #define MOEC_FRONTENDS_CHECKPOINT_TEXTDATA_H
@@ -11,11 +12,13 @@ namespace moec {
 struct TextData {
   std::string tokenizer;    ///< tables (runtime/text/TokenizerTables.h)
   std::string chatTemplate; ///< Jinja source
-  std::string generation;   ///< generation_config.json; without one, the stop ids of config.json in its form
+  std::string
+      generation; ///< generation_config.json; without one, the stop ids of config.json in its form
 };
 
-/// Reads tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json of a model directory. What is
-/// malformed or not supported fails now, naming file and field, not when the program runs.
+/// Reads tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json of a
+/// model directory. What is malformed or not supported fails now, naming file and field, not when
+/// the program runs.
 Result<TextData> compileText(const Checkpoint &checkpoint, bool followLinks = false);
 
 } // namespace moec
