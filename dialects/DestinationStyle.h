@@ -44,6 +44,14 @@ struct DestinationBufferization
     return !concrete.isDpsInit(&operand) || concrete.readsDestinations();
   }
 
+  /// Whether the op may write over one of its inputs: `Op::isElementwise()`, where it is declared.
+  bool bufferizesToElementwiseAccess(mlir::Operation *, const mlir::bufferization::AnalysisState &,
+                                     mlir::ArrayRef<mlir::OpOperand *>) const {
+    if constexpr (requires { Op::isElementwise(); })
+      return Op::isElementwise();
+    return false;
+  }
+
   mlir::LogicalResult bufferize(mlir::Operation *op, mlir::RewriterBase &rewriter,
                                 const mlir::bufferization::BufferizationOptions &options,
                                 mlir::bufferization::BufferizationState &state) const {
@@ -81,7 +89,9 @@ struct DestinationBufferization
 struct InlineEverything final : mlir::DialectInlinerInterface {
   using DialectInlinerInterface::DialectInlinerInterface;
 
-  bool isLegalToInline(mlir::Operation *, mlir::Region *, bool, mlir::IRMapping &) const override { return true; }
+  bool isLegalToInline(mlir::Operation *, mlir::Region *, bool, mlir::IRMapping &) const override {
+    return true;
+  }
 };
 
 } // namespace moec

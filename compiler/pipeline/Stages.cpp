@@ -24,9 +24,12 @@ using namespace mlir;
 using namespace moec;
 
 /// The passes that a program is right without.
-static constexpr StringRef kOptionalPasses[] = {"moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv", "lm-fuse-residual"};
+static constexpr StringRef kOptionalPasses[] = {"moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv",
+                                                "lm-fuse-residual"};
 
-static bool runs(const PipelineOptions &options, StringRef pass) { return !llvm::is_contained(options.without, pass); }
+static bool runs(const PipelineOptions &options, StringRef pass) {
+  return !llvm::is_contained(options.without, pass);
+}
 
 void moec::buildOptimizeStage(OpPassManager &passes, const PipelineOptions &options) {
   passes.addPass(createInlinerPass());
@@ -51,9 +54,7 @@ void moec::buildScheduleStage(OpPassManager &passes, const PipelineOptions &opti
   passes.addPass(createPackWeights({.activations = options.activations, .mapped = options.mapped}));
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
-  bufferization::OneShotBufferizePassOptions bufferize;
-  bufferize.allowReturnAllocsFromLoops = true;
-  passes.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  passes.addPass(bufferization::createOneShotBufferizePass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createFormPhases({.reference = options.reference}));
@@ -88,12 +89,15 @@ void moec::buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
   passes.addPass(createCheckLowered());
 }
 
-Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTarget &cpu, const PipelineRequest &request) {
+Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTarget &cpu,
+                                                    const PipelineRequest &request) {
   for (const std::string &pass : request.without)
     if (!llvm::is_contained(kOptionalPasses, pass))
-      return Status{Code::Usage, fmt::format("--without-pass={} is none of the passes that can be left out: {}", pass,
-                                             fmt::join(kOptionalPasses, ", "))};
-  PipelineOptions options{cpu.level.str(), request.activations, request.mapped, request.reference, request.without};
+      return Status{Code::Usage,
+                    fmt::format("--without-pass={} is none of the passes that can be left out: {}",
+                                pass, fmt::join(kOptionalPasses, ", "))};
+  PipelineOptions options{cpu.level.str(), request.activations, request.mapped, request.reference,
+                          request.without};
   if (options.activations.empty()) {
     bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
       return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
@@ -101,13 +105,15 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTa
     options.activations = areBf16 && cpu.hasBf16Dot ? "bf16" : "f32";
   }
   if (options.activations != "f32" && options.activations != "bf16")
-    return Status{Code::Usage, fmt::format("--activations={} is neither f32 nor bf16", options.activations)};
+    return Status{Code::Usage,
+                  fmt::format("--activations={} is neither f32 nor bf16", options.activations)};
   return options;
 }
 
 void moec::registerDialects(DialectRegistry &registry) {
-  registry.insert<arith::ArithDialect, bufferization::BufferizationDialect, cf::ControlFlowDialect, func::FuncDialect, lm::LmDialect,
-                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, moe::MoeDialect, scf::SCFDialect, tensor::TensorDialect,
+  registry.insert<arith::ArithDialect, bufferization::BufferizationDialect, cf::ControlFlowDialect,
+                  func::FuncDialect, lm::LmDialect, LLVM::LLVMDialect, math::MathDialect,
+                  memref::MemRefDialect, moe::MoeDialect, scf::SCFDialect, tensor::TensorDialect,
                   vector::VectorDialect, x86vector::X86VectorDialect>();
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   scf::registerBufferizableOpInterfaceExternalModels(registry);
@@ -121,13 +127,15 @@ namespace {
 /// PipelineOptions as moe-opt spells them.
 struct StageOptions : PassPipelineOptions<StageOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("CPU level"), llvm::cl::init("native")};
-  Option<std::string> activations{*this, "activations", llvm::cl::desc("f32 or bf16"), llvm::cl::init("f32")};
+  Option<std::string> activations{*this, "activations", llvm::cl::desc("f32 or bf16"),
+                                  llvm::cl::init("f32")};
   Option<bool> mapped{*this, "mapped", llvm::cl::desc("weights stay in the checkpoint's files")};
   Option<bool> reference{*this, "reference", llvm::cl::desc("plain loops in place of kernels")};
   ListOption<std::string> without{*this, "without", llvm::cl::desc("passes to leave out")};
 
   PipelineOptions get() const {
-    return {cpu, activations, mapped, reference, std::vector<std::string>(without.begin(), without.end())};
+    return {cpu, activations, mapped, reference,
+            std::vector<std::string>(without.begin(), without.end())};
   }
 };
 } // namespace
@@ -135,19 +143,24 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
 void moec::registerStages() {
   registerMoecTransformsPasses();
   registerMoecLoweringPasses();
-  auto add = [](StringRef name, StringRef summary, void (*build)(OpPassManager &, const PipelineOptions &)) {
+  auto add = [](StringRef name, StringRef summary,
+                void (*build)(OpPassManager &, const PipelineOptions &)) {
     mlir::registerPassPipeline(
         name, summary,
-        [build](OpPassManager &passes, StringRef text, function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
+        [build](OpPassManager &passes, StringRef text,
+                function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
           StageOptions options;
           if (failed(options.parseFromString(text)))
             return error("the stage's options are malformed");
           build(passes, options.get());
           return success();
         },
-        [](function_ref<void(const mlir::detail::PassOptions &)> handler) { handler(StageOptions()); });
+        [](function_ref<void(const mlir::detail::PassOptions &)> handler) {
+          handler(StageOptions());
+        });
   };
-  add("moec-optimize", "fuse what belongs together and choose the precision of products", buildOptimizeStage);
+  add("moec-optimize", "fuse what belongs together and choose the precision of products",
+      buildOptimizeStage);
   add("moec-schedule", "phases on one planned arena", buildScheduleStage);
   add("moec-lower", "vector and loop code for the target", buildLowerStage);
   add("moec-emit", "the LLVM dialect", buildEmitStage);

@@ -381,7 +381,7 @@ def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1> {
 def Lm_AddOp : Lm_DestinationOp<"add", 1> {
   let summary = "sum of two streams";
   let description = [{
-    `out = left + right`.
+    `out = left + right`. The destination may be one of the summands.
 
     ```mlir
     %y = lm.add ins(%a, %b : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
@@ -391,7 +391,10 @@ def Lm_AddOp : Lm_DestinationOp<"add", 1> {
   let assemblyFormat = [{
     `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # [{
+    static bool readsDestinations() { return false; }
+    static bool isElementwise() { return true; }
+  }];
 }
 
 def Lm_RoundOp : Lm_DestinationOp<"round", 1> {

@@ -119,9 +119,8 @@ Value LayerBuilder::scaleRows(Value x, Value gate, const std::string &module) {
 }
 
 Value LayerBuilder::add(Value left, Value right, const std::string &module) {
-  Location location = at(module);
-  Value out = destination(location, cast<RankedTensorType>(left.getType()).getDimSize(1));
-  return lm::AddOp::create(builder, location, out.getType(), left, right, out).getResult(0);
+  // Onto the stream, whose former value nobody needs.
+  return lm::AddOp::create(builder, at(module), left.getType(), left, right, left).getResult(0);
 }
 
 // Experts ---------------------------------------------------------------------------------------
