@@ -218,7 +218,6 @@ void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> pa
     } else {
       uint8_t *row = staging.data() + n * depth;
       lost |= convertElements(panel[n].data, panel[n].stored, row, weight.element, columns);
-      std::memset(row + columns * size, 0, depth - columns * size);
       pointers[n] = row;
     }
   }
@@ -236,7 +235,7 @@ Status PackWorker::run(const PackTask &task) {
     out.resize(task.bytes);
   if (uint64_t bytes = inputBytes(weight, task); in.size() < bytes)
     in.resize(bytes);
-  if (panels)
+  if (panels) // a missing last K stays zero
     staging.assign((kPanelColumns + 1) * depth, 0);
 
   uint64_t written = 0;

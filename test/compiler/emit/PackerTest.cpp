@@ -277,6 +277,15 @@ TEST(Packer, AChangeBetweenTheSampledBlocksIsSeenByItsTime) {
   EXPECT_EQ(again->digest, digest) << "the byte was sampled; choose another";
 }
 
+TEST(Packer, ADigestTellsOtherBytesWhateverTheTime) {
+  Packed model;
+  ASSERT_FALSE(model.pack()->reused);
+  model.changeSource();
+  fs::last_write_time(model.path("out.weights"),
+                      fs::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_FALSE(model.pack()->reused);
+}
+
 TEST(Packer, FailuresLeaveTheOldFileAlone) {
   Packed model;
   model.write("out.weights", "old");

@@ -63,11 +63,13 @@ TEST(Digest, EveryByteOfASmallFileCounts) {
   EXPECT_NE(sample(folder, bytes + "x"), before);
 }
 
-TEST(Digest, HeaderSizeAndBothEndsOfALargeFileCount) {
+TEST(Digest, HeaderSizeEndsAndSpreadBlocksOfALargeFileCount) {
   ScratchFolder folder;
   std::string bytes(5 << 20, 'x');
   Digest before = sample(folder, bytes);
-  for (size_t place : {0, 9, 10, (5 << 20) - 1}) {
+  size_t stride = ((5 << 20) - 10 - (64 << 10)) / 15;
+  for (size_t place : {size_t(0), size_t(9), size_t(10), 10 + stride, 10 + 7 * stride + 65'535,
+                       size_t(5 << 20) - 1}) {
     std::string changed = bytes;
     changed[place] ^= 1;
     EXPECT_NE(sample(folder, changed), before) << place;
