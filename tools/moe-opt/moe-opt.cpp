@@ -1,7 +1,6 @@
 // Runs passes over MLIR: upstream's, ours, and each stage of the compiler as a pipeline.
 
-#include "dialects/lm/LmDialect.h"
-#include "dialects/moe/MoeDialect.h"
+#include "compiler/pipeline/Stages.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -10,12 +9,11 @@
 
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
+  moec::registerStages();
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<moec::lm::LmDialect, moec::moe::MoeDialect>();
-  moec::lm::registerBufferization(registry);
-  moec::moe::registerBufferization(registry);
+  moec::registerDialects(registry);
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "moec's modular optimizer driver\n", registry));
 }

@@ -1,0 +1,102 @@
+// Walks a module for fused ops and for the ops that they are made of.
+
+#include "compiler/analysis/FusionReport.h"
+
+#include "dialects/lm/LmDialect.h"
+#include "dialects/moe/MoeDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+using namespace moec;
+
+/// What an op that stands alone should have become part of; empty for ops that may stand alone.
+static StringRef fusionOf(Operation *op) {
+  return llvm::StringSwitch<StringRef>(op->getName().getStringRef())
+      .Cases({"moe.score", "moe.route"}, "moe.gate")
+      .Cases({"moe.dispatch", "moe.grouped_matmul", "moe.gated_activation", "moe.grouped_glu",
+              "moe.combine"},
+             "moe.expert_ffn")
+      .Default("");
+}
+
+/// The stored tensors behind a product, as "q_proj, k_proj, v_proj".
+static std::string describeSources(lm::LinearOp linear, ModuleOp module, size_t &count) {
+  auto load = linear.getWeight().getDefiningOp<lm::LoadWeightOp>();
+  auto weight = load ? module.lookupSymbol<lm::WeightOp>(load.getWeight()) : lm::WeightOp();
+  count = 0;
+  std::string names;
+  if (!weight)
+    return names;
+  for (Attribute attribute : weight.getPieces()) {
+    StringRef pattern = cast<lm::PieceAttr>(attribute).getPattern();
+    pattern.consume_back(".weight");
+    names += (names.empty() ? "" : ", ") + pattern.rsplit('.').second.str();
+    ++count;
+  }
+  return names;
+}
+
+FusionReport moec::reportFusions(ModuleOp module) {
+  FusionReport report;
+  module.walk([&](func::FuncOp function) {
+    function.walk([&](Operation *op) {
+      FusionEntry entry{.function = function.getSymName().str(),
+                        .op = op->getName().getStringRef().str(),
+                        .detail = {},
+                        .fused = true,
+                        .location = op->getLoc(),
+                        .phases = {}};
+      StringRef missed = fusionOf(op);
+      size_t products = 0;
+      if (isa<moe::GateOp>(op)) {
+        entry.detail = "router product, score and route";
+      } else if (isa<moe::ExpertFfnOp>(op)) {
+        entry.detail = "dispatch, gate and up products, activation, down product, combine";
+      } else if (auto linear = dyn_cast<lm::LinearOp>(op)) {
+        entry.detail = describeSources(linear, module, products);
+        if (products < 2)
+          return;
+      } else if (!missed.empty()) {
+        entry.fused = false;
+        entry.detail = ("not part of a " + missed).str();
+      } else {
+        return;
+      }
+      report.entries.push_back(std::move(entry));
+    });
+  });
+  return report;
+}
+
+void FusionReport::addPhases(ModuleOp scheduled) {
+  scheduled.walk([&](lm::PhaseOp phase) {
+    for (Operation &op : phase.getBody().front()) {
+      for (FusionEntry &entry : entries)
+        if (entry.location == op.getLoc() &&
+            (entry.phases.empty() || entry.phases.back() != phase.getName()))
+          entry.phases.push_back(phase.getName().str());
+    }
+  });
+}
+
+bool FusionReport::hasFallback() const {
+  return llvm::any_of(entries, [](const FusionEntry &entry) { return !entry.fused; });
+}
+
+std::string FusionReport::text(const std::vector<std::string> &remarks) const {
+  std::string text;
+  for (const FusionEntry &entry : entries) {
+    text += (entry.fused ? "fused      " : "not fused  ") + entry.function + ": " + entry.op +
+            " (" + entry.detail + ")";
+    if (!entry.phases.empty())
+      text += "; phases: " + llvm::join(entry.phases, ", ");
+    text += "\n";
+  }
+  for (const std::string &remark : remarks)
+    text += "remark     " + remark + "\n";
+  return text;
+}

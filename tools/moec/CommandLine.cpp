@@ -1,0 +1,203 @@
+// All options of moec, by way of CLI11, whose exceptions end here.
+
+#include "tools/moec/CommandLine.h"
+
+#include "llvm/Config/llvm-config.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cstdio>
+
+using namespace moec;
+
+static const std::map<std::string, Emit> emitNames = {
+    {"import", Emit::Import},   {"optimized", Emit::Optimized}, {"scheduled", Emit::Scheduled},
+    {"lowered", Emit::Lowered}, {"llvm", Emit::Llvm},           {"obj", Emit::Obj},
+    {"static", Emit::Static},   {"shared", Emit::Shared},       {"exe", Emit::Exe},
+};
+static const std::map<std::string, WeightsMode> weightNames = {
+    {"pack", WeightsMode::Pack}, {"embed", WeightsMode::Embed}, {"map", WeightsMode::Map}};
+static const std::map<std::string, LibcLink> linkNames = {{"static", LibcLink::Static},
+                                                          {"dynamic", LibcLink::Dynamic}};
+static const std::map<std::string, Linker> linkerNames = {{"lld", Linker::Lld},
+                                                          {"cc", Linker::SystemCompiler}};
+
+/// Adds an option whose values are the keys of `names`.
+template <typename T>
+static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
+                              const std::map<std::string, T> &names, const std::string &help) {
+  std::string choices;
+  for (const auto &[key, ignored] : names)
+    choices += (choices.empty() ? "" : "|") + key;
+  return app
+      ->add_option_function<std::string>(
+          name, [&value, &names](const std::string &word) { value = names.at(word); }, help)
+      ->check([&names, choices, name](const std::string &word) {
+        return names.count(word) ? std::string() : "'" + word + "' is none of " + choices;
+      })
+      ->type_name(choices)
+      ->take_last();
+}
+
+/// What decides how the model is computed; compile and run share it.
+static void addModelOptions(CLI::App *app, CompileRequest &request) {
+  app->add_option("--cpu", request.cpu,
+                  "the level to make code for, such as avx2 or avx512bf16; native: this machine's")
+      ->type_name("LEVEL")
+      ->group("Target")
+      ->take_last();
+  app->add_option("--activations", request.activations,
+                  "what both operands of a product are rounded to; sums are always f32; by default "
+                  "the type of the weights, where the level has instructions for it")
+      ->type_name("f32|bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->group("Target")
+      ->take_last();
+  app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
+      ->group("Target");
+  addChoice(app, "--weights", request.weights, weightNames,
+            "where they live: a file beside the program in the target's layout (pack), inside the "
+            "program (embed), or the model's own files (map)")
+      ->group("Weights");
+  app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
+      ->check(CLI::Range(0u, 1024u))
+      ->group("Weights")
+      ->take_last();
+  app->add_flag("--follow-links", request.followLinks,
+                "let links of the model directory lead anywhere")
+      ->group("Weights");
+  app->add_option("--without-pass", request.without,
+                  "leave out a pass of the optimize stage, such as moe-fuse-experts; may be repeated")
+      ->allow_extra_args(false) // the next word is the input
+      ->type_name("NAME")
+      ->group("Looking inside");
+}
+
+static void addCompileOptions(CLI::App *app, CompileRequest &request) {
+  app->add_option("input", request.input, "a model directory, or a module (.mlir) of any stage")
+      ->required();
+  app->add_option("-o,--output", request.output,
+                  "what to write; text goes to stdout by default")
+      ->type_name("FILE")
+      ->take_last();
+  addChoice(app, "--emit", request.emit, emitNames, "where to stop")->take_last();
+  addModelOptions(app, request);
+  app->add_option("--context", request.context, "most positions of a sequence")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 40))
+      ->group("Target")
+      ->take_last();
+  app->add_option_function<std::string>(
+         "--target", [](const std::string &) {}, "what computes: cpu")
+      ->check(CLI::IsMember({"cpu"}))
+      ->type_name("cpu")
+      ->group("Target");
+  app->add_flag("--headers-only", request.headersOnly,
+                "the model's files may end after their headers; for what needs no weight bytes")
+      ->group("Weights");
+  addChoice(app, "--link", request.libc, linkNames, "how the program gets its libc")
+      ->group("Linking");
+  addChoice(app, "--linker", request.linker, linkerNames,
+            "the one inside moec, or the system's compiler driver")
+      ->group("Linking");
+  app->add_flag("--strip", request.strip, "leave out the symbol table")->group("Linking");
+  app->add_option("--dump-stages", request.dumpStages, "write the module after every stage to DIR")
+      ->type_name("DIR")
+      ->group("Looking inside")
+      ->take_last();
+  app->add_flag("--report", request.report, "say what was fused, and what was not and why")
+      ->group("Looking inside");
+  app->add_flag("--strict", request.strict, "what was not fused is an error")
+      ->group("Looking inside");
+  app->add_flag("-q,--quiet", request.quiet, "nothing on stderr but errors")
+      ->group("Looking inside");
+}
+
+/// How many of `words` belong to `app`: up to its one positional word, which is included.
+static size_t countOwnWords(const CLI::App &app, const std::vector<std::string> &words) {
+  for (size_t index = 0; index < words.size(); ++index) {
+    const std::string &word = words[index];
+    if (word.size() < 2 || word[0] != '-')
+      return index + 1;
+    const CLI::Option *option = app.get_option_no_throw(word.substr(0, word.find('=')));
+    if (option && option->get_type_size() > 0 && word.find('=') == std::string::npos)
+      ++index; // its value
+  }
+  return words.size();
+}
+
+/// What the options say only together.
+static Status checkCompile(CompileRequest &request) {
+  bool text = request.emit <= Emit::Llvm;
+  bool links = request.emit >= Emit::Static;
+  if (request.output.empty() && !text)
+    return {Code::Usage, "no -o: say where to write the result"};
+  if (request.output.empty())
+    request.output = "-";
+  if (request.output == "-" && !text)
+    return {Code::Usage, "-o -: only text can go to stdout; give a file name"};
+  if (request.headersOnly && links)
+    return {Code::Usage, "--headers-only: a program or library needs the weights; leave it out, or "
+                         "stop earlier with --emit=obj"};
+  return {};
+}
+
+Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) {
+  CommandLine line;
+  CLI::App app("Compiles a mixture-of-experts language model, ahead of time, into a program.",
+               "moec");
+  app.require_subcommand(1);
+  app.set_version_flag("-v,--version", "moec " MOEC_VERSION ", LLVM " LLVM_VERSION_STRING);
+  app.set_help_flag("-h,--help", "say what there is");
+  app.footer("Statuses: 0 done, 1 moec's own fault, 2 usage, 3 bad model, 4 unsupported, "
+             "5 mismatch, 6 out of memory or disk.");
+
+  CLI::App *compile = app.add_subcommand("compile", "make a program from a model directory");
+  addCompileOptions(compile, line.request);
+  CLI::App *run = app.add_subcommand("run", "compile into a cache, then run the program");
+  CompileRequest runRequest;
+  runRequest.weights = WeightsMode::Map;
+  run->add_option("directory", runRequest.input,
+                  "the model; whatever follows it goes to the program")
+      ->required();
+  addModelOptions(run, runRequest);
+  run->footer("Options of moec run come before the directory.");
+  CLI::App *inspect = app.add_subcommand("inspect", "say what a model directory holds");
+  CompileRequest inspectRequest;
+  inspect->add_option("directory", inspectRequest.input, "the model; headers suffice")->required();
+  inspect->add_flag("--json", line.json, "for a program to read");
+  inspect->add_flag("--follow-links", inspectRequest.followLinks,
+                    "let links of the model directory lead anywhere");
+  inspect->add_option("--cpu", inspectRequest.cpu, "as in moec compile")->type_name("LEVEL");
+
+  std::vector<std::string> own(words + 1, words + count);
+  if (!own.empty() && own[0] == "run") {
+    std::vector<std::string> after(own.begin() + 1, own.end());
+    size_t taken = countOwnWords(*run, after);
+    line.arguments.assign(after.begin() + static_cast<std::ptrdiff_t>(taken), after.end());
+    own.resize(1 + taken);
+  }
+  std::reverse(own.begin(), own.end()); // as CLI11 wants it
+  try {
+    app.parse(std::move(own));
+  } catch (const CLI::Success &success) {
+    app.exit(success);
+    return line;
+  } catch (const CLI::Error &error) {
+    return Status{Code::Usage, std::string(error.what()) + "; see moec --help"};
+  }
+
+  if (compile->parsed()) {
+    line.command = Command::Compile;
+    if (Status status = checkCompile(line.request); !status.ok())
+      return status;
+  } else if (run->parsed()) {
+    line.command = Command::Run;
+    line.request = std::move(runRequest);
+  } else {
+    line.command = Command::Inspect;
+    line.request = std::move(inspectRequest);
+  }
+  return line;
+}

@@ -1,0 +1,422 @@
+// One compile, from a model directory to an artefact, in the order in which things happen.
+
+#include "tools/moec/Compile.h"
+
+#include "compiler/analysis/FusionReport.h"
+#include "compiler/emit/EmbeddedWeights.h"
+#include "compiler/emit/ObjectCode.h"
+#include "compiler/emit/OutputFile.h"
+#include "compiler/emit/Packer.h"
+#include "compiler/emit/ProgramData.h"
+#include "compiler/pipeline/Description.h"
+#include "compiler/pipeline/Stages.h"
+#include "compiler/targets/cpu/CpuTarget.h"
+#include "frontends/checkpoint/TextData.h"
+#include "frontends/models/Import.h"
+#include "tools/moec/Progress.h"
+#include "tools/moec/StageRunner.h"
+
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
+#include <optional>
+#include <unistd.h>
+
+using namespace moec;
+
+namespace {
+
+/// What the code generator needs to know of a level.
+MachineTarget machineTarget(const CpuTarget &cpu) {
+  return {fmt::format("{}-unknown-linux-gnu", cpu.arch.str()), cpu.processor.str(),
+          cpu.features.str()};
+}
+
+/// What a compile holds while it goes on.
+class Compile {
+public:
+  explicit Compile(const CompileRequest &request)
+      : request(request), context(makeRegistry()),
+        stages(context, request.dumpStages, reproducerPath(request)) {}
+
+  Status run() {
+    if (Status status = prepare(); !status.ok())
+      return status;
+    progress.start("reading the model");
+    if (Status status = openInput(); !status.ok())
+      return status;
+    if (Status status = runStages(); !status.ok())
+      return status;
+    if (request.emit <= Emit::Lowered)
+      return writeText(request.output, printModule(*module));
+    Result<std::string> code = makeCode();
+    if (!code.ok())
+      return code.status();
+    if (request.emit == Emit::Llvm)
+      return writeText(request.output, *code);
+    if (request.emit == Emit::Obj)
+      return writeOutput(*code);
+    return makeArtifact(*code);
+  }
+
+private:
+  static mlir::DialectRegistry makeRegistry() {
+    mlir::DialectRegistry registry;
+    registerDialects(registry);
+    registerLlvmTranslations(registry);
+    return registry;
+  }
+
+  /// Beside the output, where there will be one.
+  static std::string reproducerPath(const CompileRequest &request) {
+    return (request.output == "-" ? std::string("moec") : request.output) + ".reproducer.mlir";
+  }
+
+  /// Everything that can be refused before there is work to lose.
+  Status prepare();
+  Status openInput();
+  Status parseModule();
+  Status importDirectory();
+  Status runStages();
+  Status noteStage(Emit stage);
+  Result<std::string> finishManifest();
+  Result<std::string> makeCode();
+  Status writeOutput(const std::string &bytes);
+  Status makeArtifact(const std::string &code);
+  Status linkInto(const ProgramData &data, const std::string &code, const std::string &path);
+  Status embedWeights(const std::string &path);
+  Status packBeside();
+  PackOptions packOptions();
+  void reportLosses(const PackReport &report);
+  void say(const std::string &line) {
+    progress.clear();
+    if (!request.quiet)
+      fmt::print(stderr, "moec: {}\n", line);
+  }
+
+  const CompileRequest &request;
+  Progress progress;
+  mlir::MLIRContext context;
+  StageRunner stages;
+  const CpuTarget *cpu = nullptr;
+  PipelineOptions options;
+  std::optional<OutputFile> output;
+  std::optional<Checkpoint> checkpoint; ///< none where the input is a module
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  FusionReport fusions;
+  ProgramDescription program; ///< filled by the schedule stage, where an artefact is wanted
+};
+
+} // namespace
+
+Status Compile::prepare() {
+  Result<const CpuTarget *> found = findCpuTarget(request.cpu);
+  if (!found.ok())
+    return found.status();
+  cpu = *found;
+  // The whole compile may take a while; an output that cannot be written is known at once.
+  if (request.emit > Emit::Llvm) {
+    Result<OutputFile> created = OutputFile::create(request.output);
+    if (!created.ok())
+      return created.status();
+    output.emplace(std::move(*created));
+  }
+  return stages.prepare();
+}
+
+Status Compile::openInput() {
+  if (llvm::sys::path::extension(request.input) == ".mlir")
+    return parseModule();
+  return importDirectory();
+}
+
+Status Compile::parseModule() {
+  if (request.emit >= Emit::Static)
+    return {Code::Usage, fmt::format("'{}' is a module: it has no weights and no tokenizer to make "
+                                     "a program of; stop at --emit=obj",
+                                     request.input)};
+  if (!llvm::sys::fs::exists(request.input))
+    return {Code::Usage, fmt::format("there is no file '{}'", request.input)};
+  module = mlir::parseSourceFile<mlir::ModuleOp>(request.input,
+                                                 mlir::ParserConfig(&context));
+  if (!module)
+    return {Code::Model, stages.diagnostics().errors(
+                             fmt::format("'{}' is no module that moec reads", request.input))};
+  return {};
+}
+
+Status Compile::importDirectory() {
+  Result<Checkpoint> opened = Checkpoint::open(
+      request.input,
+      {.headersOnly = request.headersOnly, .followLinks = request.followLinks});
+  if (!opened.ok())
+    return opened.status();
+  checkpoint.emplace(std::move(*opened));
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> imported =
+      importModel(*checkpoint, context, {.context = request.context, .name = {}});
+  if (!imported.ok())
+    return imported.status();
+  module = std::move(*imported);
+  markStage(*module, "import");
+  return stages.dump("import.mlir", printModule(*module));
+}
+
+Status Compile::runStages() {
+  Result<PipelineOptions> chosen =
+      choosePipelineOptions(*module, *cpu, {.activations = request.activations,
+                                            .reference = request.reference,
+                                            .mapped = request.weights == WeightsMode::Map,
+                                            .without = request.without});
+  if (!chosen.ok())
+    return chosen.status();
+  options = *chosen;
+
+  struct Stage {
+    Emit emit;
+    const char *name;
+    void (*build)(mlir::OpPassManager &, const PipelineOptions &);
+  };
+  const Stage table[] = {{Emit::Optimized, "optimized", buildOptimizeStage},
+                         {Emit::Scheduled, "scheduled", buildScheduleStage},
+                         {Emit::Lowered, "lowered", buildLowerStage},
+                         {Emit::Llvm, "llvm", buildEmitStage}};
+  // A module goes on from the stage that it was left in.
+  std::string start = stageOf(*module);
+  bool reached = start.empty() || start == "import";
+  for (const Stage &stage : table) {
+    if (!reached) {
+      reached = start == stage.name;
+      continue;
+    }
+    if (stage.emit > request.emit)
+      break;
+    progress.start(fmt::format("compiling: {}", stage.name));
+    if (Status status = stages.run(*module, stage.name,
+                                   [&](mlir::OpPassManager &passes) { stage.build(passes, options); });
+        !status.ok())
+      return status;
+    if (Status status = noteStage(stage.emit); !status.ok())
+      return status;
+  }
+  if (!reached)
+    return {Code::Model, fmt::format("'{}' was left in the stage '{}', which moec does not know",
+                                     request.input, start)};
+  return {};
+}
+
+Status Compile::noteStage(Emit stage) {
+  if (stage == Emit::Optimized) {
+    fusions = reportFusions(*module);
+    if (request.strict && fusions.hasFallback())
+      return {Code::Unsupported, "--strict: not everything was fused\n" + fusions.text({})};
+  }
+  if (stage == Emit::Scheduled) {
+    fusions.addPhases(*module);
+    if (request.emit >= Emit::Static) {
+      Result<ProgramDescription> described = describeProgram(*module, options);
+      if (!described.ok())
+        return described.status();
+      program = std::move(*described);
+    }
+  }
+  bool last = stage == Emit::Scheduled || stage == request.emit;
+  if (request.report && last && stage <= Emit::Scheduled) {
+    progress.clear();
+    fmt::print(stderr, "{}", fusions.text(stages.remarks()));
+  }
+  return {};
+}
+
+Result<std::string> Compile::makeCode() {
+  progress.start("compiling: machine code");
+  MachineTarget target = machineTarget(*cpu);
+  llvm::LLVMContext llvmContext;
+  Result<std::unique_ptr<llvm::Module>> translated =
+      translateToLlvm(*module, llvmContext, target);
+  if (!translated.ok())
+    return Status{Code::Internal, stages.diagnostics().errors(translated.status().message)};
+  if (Status status = stages.dump("llvm.ll", printLlvm(**translated)); !status.ok())
+    return status;
+  if (Status status = optimizeLlvm(**translated, target); !status.ok())
+    return status;
+  if (Status status = stages.dump("optimized.ll", printLlvm(**translated)); !status.ok())
+    return status;
+  if (request.emit == Emit::Llvm)
+    return printLlvm(**translated);
+  return emitObject(**translated, target);
+}
+
+Status Compile::writeOutput(const std::string &bytes) {
+  if (Status status = writeFile(output->temporary(), bytes); !status.ok())
+    return status;
+  return output->commit();
+}
+
+/// The manifest's text, with what only the whole compile knows.
+Result<std::string> Compile::finishManifest() {
+  progress.start("reading the weights' digests");
+  Result<std::vector<SourceDigest>> digests = digestSources(*checkpoint);
+  if (!digests.ok())
+    return digests.status();
+  Manifest &manifest = program.manifest;
+  for (const SourceDigest &source : *digests)
+    manifest.sources.push_back({source.path, source.bytes, digestText(source.digest)});
+  manifest.weights.mode = request.weights;
+  manifest.weights.bytes = program.plan.totalBytes();
+  if (request.weights == WeightsMode::Map) {
+    std::error_code error;
+    manifest.modelDirectory = std::filesystem::canonical(request.input, error).string();
+    if (error)
+      return Status{Code::Model,
+                    fmt::format("cannot resolve '{}': {}", request.input, error.message())};
+  } else {
+    manifest.weights.digest =
+        packedWeightsDigest(program.plan.digest(), packSourcesDigest(*digests));
+  }
+  // The name alone: bytes do not depend on the folder, and the program may be renamed.
+  if (request.weights == WeightsMode::Pack)
+    manifest.weights.file = llvm::sys::path::filename(request.output).str() + ".weights";
+  return writeManifest(manifest);
+}
+
+Status Compile::makeArtifact(const std::string &code) {
+  Result<std::string> manifest = finishManifest();
+  if (!manifest.ok())
+    return manifest.status();
+  progress.start("compiling: tokenizer");
+  Result<TextData> text = compileText(*checkpoint, request.followLinks);
+  if (!text.ok())
+    return text.status();
+  if (text->tokenizer.empty())
+    say(fmt::format("'{}' has no tokenizer.json: what needs text will not work", request.input));
+  ProgramData data{.manifest = *manifest,
+                   .tokenizer = text->tokenizer,
+                   .chatTemplate = text->chatTemplate,
+                   .generation = text->generation,
+                   .embeddedWeightBytes =
+                       request.weights == WeightsMode::Embed ? program.plan.totalBytes() : 0};
+
+  progress.start("linking");
+  std::string linked = output->temporary();
+  std::optional<OutputFile> object; // of a static library, which may hold all the weights
+  if (request.emit == Emit::Static) {
+    Result<OutputFile> created = OutputFile::create(request.output + ".o");
+    if (!created.ok())
+      return created.status();
+    object.emplace(std::move(*created));
+    linked = object->temporary();
+  }
+  if (Status status = linkInto(data, code, linked); !status.ok())
+    return status;
+  if (request.weights == WeightsMode::Embed)
+    if (Status status = embedWeights(linked); !status.ok())
+      return status;
+  if (object)
+    if (Status status = makeArchive(linked, output->temporary()); !status.ok())
+      return status;
+  if (request.weights == WeightsMode::Pack)
+    if (Status status = packBeside(); !status.ok())
+      return status;
+  return output->commit();
+}
+
+Status Compile::linkInto(const ProgramData &data, const std::string &code,
+                         const std::string &path) {
+  LinkOptions link;
+  switch (request.emit) {
+  case Emit::Static:
+    link.artifact = Artifact::StaticLibrary;
+    break;
+  case Emit::Shared:
+    link.artifact = Artifact::SharedLibrary;
+    break;
+  default:
+    link.artifact = Artifact::Executable;
+  }
+  link.libc = request.libc;
+  link.linker = request.linker;
+  link.strip = request.strip;
+  link.triple = machineTarget(*cpu).triple;
+  Result<std::string> linkFiles = findLinkFiles(request.program);
+  if (!linkFiles.ok())
+    return linkFiles.status();
+  link.linkFiles = *linkFiles;
+
+  Result<std::string> dataObject = makeProgramDataObject(data, link.triple);
+  if (!dataObject.ok())
+    return dataObject.status();
+  std::vector<ScratchFile> scratch;
+  for (std::string_view bytes : {std::string_view(code), std::string_view(*dataObject)}) {
+    Result<ScratchFile> file = ScratchFile::create(".o");
+    if (!file.ok())
+      return file.status();
+    if (Status status = writeFile(file->path(), bytes); !status.ok())
+      return status;
+    link.objects.push_back(file->path());
+    scratch.push_back(std::move(*file));
+  }
+  return moec::link(link, path);
+}
+
+PackOptions Compile::packOptions() {
+  return {.threads = request.threads,
+          .progress = [this](uint64_t done, uint64_t total) { progress.advance(done, total); }};
+}
+
+/// Names the weights that lost precision: a program that was asked for should not surprise.
+void Compile::reportLosses(const PackReport &report) {
+  if (report.lossy.empty())
+    return;
+  const LossyWeight &first = report.lossy.front();
+  say(fmt::format("{} of the weights lose precision as {}: {}{}", report.lossy.size(),
+                  packedElementName(first.element), first.name,
+                  report.lossy.size() > 1 ? " and others" : ""));
+  for (const LossyWeight &weight : report.lossy)
+    if (weight.overflow)
+      say(fmt::format("{} has values too large for {}: they became infinite", weight.name,
+                      packedElementName(weight.element)));
+}
+
+Status Compile::embedWeights(const std::string &path) {
+  const WeightPlan &plan = program.plan;
+  Result<uint64_t> offset = openEmbeddedWeights(path, plan.totalBytes());
+  if (!offset.ok())
+    return offset.status();
+  say(fmt::format("writing {} of weights into '{}'", formatBytes(plan.totalBytes()),
+                  request.output));
+  progress.start("packing weights");
+  int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0)
+    return outputError(errno, "cannot open", path);
+  Result<PackReport> report =
+      packToDescriptor(*checkpoint, plan, file, *offset, request.output, packOptions());
+  int closed = ::close(file);
+  if (!report.ok())
+    return report.status();
+  if (closed != 0)
+    return outputError(errno, "cannot write", path);
+  reportLosses(*report);
+  return {};
+}
+
+Status Compile::packBeside() {
+  const WeightPlan &plan = program.plan;
+  std::string path = request.output + ".weights";
+  say(fmt::format("writing {} of weights to '{}'", formatBytes(packedFileBytes(plan)), path));
+  progress.start("packing weights");
+  Result<PackReport> report = packToFile(*checkpoint, plan, path, packOptions());
+  if (!report.ok())
+    return report.status();
+  if (report->reused)
+    say(fmt::format("'{}' was up to date", path));
+  reportLosses(*report);
+  return {};
+}
+
+Status moec::compile(const CompileRequest &request) { return Compile(request).run(); }

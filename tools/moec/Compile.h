@@ -1,0 +1,52 @@
+// `moec compile`: a model directory, or a module of some stage, into what --emit names.
+
+#ifndef MOEC_TOOLS_MOEC_COMPILE_H
+#define MOEC_TOOLS_MOEC_COMPILE_H
+
+#include "compiler/emit/Link.h"
+#include "runtime/core/Manifest.h"
+#include "runtime/core/Result.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// Where a compile stops, in the order of the stages.
+enum class Emit { Import, Optimized, Scheduled, Lowered, Llvm, Obj, Static, Shared, Exe };
+
+/// Everything that the command line says.
+struct CompileRequest {
+  std::string program; ///< path of moec itself, to find its files by
+  std::string input;
+  std::string output; ///< "-": stdout
+  Emit emit = Emit::Exe;
+
+  std::string cpu = "native";
+  std::string activations; ///< empty: chosen by weight type and target
+  int64_t context = 0;     ///< 0: the model's own
+  bool reference = false;
+  std::vector<std::string> without; ///< passes to leave out, by name
+
+  WeightsMode weights = WeightsMode::Pack;
+  bool headersOnly = false;
+  bool followLinks = false;
+  unsigned threads = 0; ///< of the packer; 0: what the CPUs permit
+
+  LibcLink libc = LibcLink::Static;
+  Linker linker = Linker::Lld;
+  bool strip = false;
+
+  std::string dumpStages; ///< a folder, or empty
+  bool report = false;
+  bool strict = false;
+  bool quiet = false; ///< nothing on stderr but errors
+};
+
+/// Carries out the request. On failure the output is as it was before.
+Status compile(const CompileRequest &request);
+
+} // namespace moec
+
+#endif // MOEC_TOOLS_MOEC_COMPILE_H

@@ -1,0 +1,200 @@
+// Imports a model from its headers, runs the stages that decide, and prints what came of it.
+
+#include "tools/moec/Inspect.h"
+
+#include "compiler/analysis/FusionReport.h"
+#include "compiler/emit/OutputFile.h"
+#include "compiler/pipeline/Description.h"
+#include "compiler/targets/cpu/CpuTarget.h"
+#include "dialects/lm/LmDialect.h"
+#include "frontends/models/Import.h"
+#include "tools/moec/Progress.h"
+#include "tools/moec/StageRunner.h"
+
+#include "llvm/Support/JSON.h"
+
+#include <fmt/format.h>
+
+using namespace moec;
+
+namespace {
+
+/// What is printed, in either form.
+struct Facts {
+  std::string name, architecture, cpuLevel, activations;
+  int64_t vocabulary = 0, hidden = 0, layers = 0, context = 0;
+  int64_t totalParameters = 0, activeParameters = 0;
+  int64_t experts = 0, picked = 0;
+  std::vector<int64_t> moeLayers;
+  std::vector<CheckpointFile> files;
+  uint64_t fileBytes = 0;
+  uint64_t packedBytes = 0;
+  uint64_t cacheBytes = 0; ///< of keys and values, per token
+  FusionReport fusions;
+};
+
+} // namespace
+
+/// Reads what the import says of the model as a whole.
+static void readModelAttribute(mlir::ModuleOp module, Facts &facts) {
+  auto model = module->getAttrOfType<mlir::DictionaryAttr>("moec.model");
+  auto text = [&](llvm::StringRef key) {
+    auto value = model ? model.getAs<mlir::StringAttr>(key) : mlir::StringAttr();
+    return value ? value.str() : std::string();
+  };
+  auto number = [&](llvm::StringRef key) {
+    auto value = model ? model.getAs<mlir::IntegerAttr>(key) : mlir::IntegerAttr();
+    return value ? value.getInt() : 0;
+  };
+  facts.name = text("name");
+  facts.architecture = text("architecture");
+  facts.vocabulary = number("vocabulary");
+  facts.hidden = number("hidden");
+  facts.layers = number("layers");
+  facts.context = number("context");
+  facts.totalParameters = number("parameters");
+  facts.activeParameters = number("active_parameters");
+  facts.experts = number("experts");
+  facts.picked = number("picked");
+  if (auto layers = model ? model.getAs<mlir::DenseI64ArrayAttr>("moe_layers")
+                          : mlir::DenseI64ArrayAttr())
+    facts.moeLayers.assign(layers.asArrayRef().begin(), layers.asArrayRef().end());
+}
+
+static Result<Facts> gather(const CompileRequest &request) {
+  Result<const CpuTarget *> cpu = findCpuTarget(request.cpu);
+  if (!cpu.ok())
+    return cpu.status();
+  Result<Checkpoint> checkpoint = Checkpoint::open(
+      request.input, {.headersOnly = true, .followLinks = request.followLinks});
+  if (!checkpoint.ok())
+    return checkpoint.status();
+
+  mlir::DialectRegistry registry;
+  registerDialects(registry);
+  mlir::MLIRContext context(registry);
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(*checkpoint, context);
+  if (!module.ok())
+    return module.status();
+  Result<PipelineOptions> options =
+      choosePipelineOptions(**module, **cpu, {.activations = request.activations,
+                                              .reference = false,
+                                              .mapped = false,
+                                              .without = {}});
+  if (!options.ok())
+    return options.status();
+
+  Facts facts;
+  readModelAttribute(**module, facts);
+  facts.cpuLevel = (*cpu)->level.str();
+  facts.activations = options->activations;
+  facts.files.assign(checkpoint->files().begin(), checkpoint->files().end());
+  for (const CheckpointFile &file : facts.files)
+    facts.fileBytes += file.bytes;
+
+  StageRunner stages(context, {}, "moec.reproducer.mlir");
+  if (Status status = stages.run(**module, "optimized",
+                                 [&](mlir::OpPassManager &passes) {
+                                   buildOptimizeStage(passes, *options);
+                                 });
+      !status.ok())
+    return status;
+  facts.fusions = reportFusions(**module);
+  if (Status status = stages.run(**module, "scheduled",
+                                 [&](mlir::OpPassManager &passes) {
+                                   buildScheduleStage(passes, *options);
+                                 });
+      !status.ok())
+    return status;
+  facts.fusions.addPhases(**module);
+  Result<ProgramDescription> program = describeProgram(**module, *options);
+  if (!program.ok())
+    return program.status();
+  facts.packedBytes = program->plan.totalBytes();
+  (*module)->walk([&](lm::CacheOp cache) {
+    facts.cacheBytes += cache.getLayers().size() * static_cast<uint64_t>(
+        2 * cache.getHeads() * cache.getSize() * cache.getElement().getIntOrFloatBitWidth() / 8);
+  });
+  return facts;
+}
+
+static std::string toText(const Facts &facts) {
+  std::string text;
+  auto line = [&](std::string_view name, const std::string &value) {
+    text += fmt::format("{:<16}{}\n", name, value);
+  };
+  line("model", facts.name);
+  line("architecture", facts.architecture);
+  line("parameters", fmt::format("{:.2f} billion, {:.2f} billion active per token",
+                                 static_cast<double>(facts.totalParameters) / 1e9,
+                                 static_cast<double>(facts.activeParameters) / 1e9));
+  line("layers", fmt::format("{} of width {}, vocabulary {}, context {}", facts.layers,
+                             facts.hidden, facts.vocabulary, facts.context));
+  line("experts", fmt::format("{} of {} in {} of the layers", facts.picked, facts.experts,
+                              facts.moeLayers.size()));
+  line("files", fmt::format("{}, {}", facts.files.size(), formatBytes(facts.fileBytes)));
+  line("memory", fmt::format("{} of weights, {} of keys and values per token",
+                             formatBytes(facts.packedBytes), formatBytes(facts.cacheBytes)));
+  line("cpu", fmt::format("{}, activations {}", facts.cpuLevel, facts.activations));
+  return text + facts.fusions.text({});
+}
+
+static std::string toJson(const Facts &facts) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  llvm::json::OStream json(stream, 2);
+  json.object([&] {
+    json.attribute("name", facts.name);
+    json.attribute("architecture", facts.architecture);
+    json.attributeObject("parameters", [&] {
+      json.attribute("total", facts.totalParameters);
+      json.attribute("active", facts.activeParameters);
+    });
+    json.attribute("layers", facts.layers);
+    json.attribute("hidden", facts.hidden);
+    json.attribute("vocabulary", facts.vocabulary);
+    json.attribute("context", facts.context);
+    json.attributeArray("moe_layers", [&] {
+      for (int64_t layer : facts.moeLayers)
+        json.object([&] {
+          json.attribute("layer", layer);
+          json.attribute("experts", facts.experts);
+          json.attribute("picked", facts.picked);
+        });
+    });
+    json.attributeArray("files", [&] {
+      for (const CheckpointFile &file : facts.files)
+        json.object([&] {
+          json.attribute("path", file.name);
+          json.attribute("bytes", static_cast<int64_t>(file.bytes));
+        });
+    });
+    json.attributeObject("memory", [&] {
+      json.attribute("weights", static_cast<int64_t>(facts.packedBytes));
+      json.attribute("cache_per_token", static_cast<int64_t>(facts.cacheBytes));
+    });
+    json.attribute("cpu", facts.cpuLevel);
+    json.attribute("activations", facts.activations);
+    json.attributeArray("fusions", [&] {
+      for (const FusionEntry &entry : facts.fusions.entries)
+        json.object([&] {
+          json.attribute("function", entry.function);
+          json.attribute("op", entry.op);
+          json.attribute("detail", entry.detail);
+          json.attribute("fused", entry.fused);
+          json.attributeArray("phases", [&] {
+            for (const std::string &phase : entry.phases)
+              json.value(phase);
+          });
+        });
+    });
+  });
+  return text + "\n";
+}
+
+Status moec::inspect(const CompileRequest &request, bool json) {
+  Result<Facts> facts = gather(request);
+  if (!facts.ok())
+    return facts.status();
+  return writeText("-", json ? toJson(*facts) : toText(*facts));
+}

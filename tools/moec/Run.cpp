@@ -1,0 +1,141 @@
+// The cache of `moec run`: one folder per key, one lock per folder.
+
+#include "tools/moec/Run.h"
+
+#include "compiler/emit/OutputFile.h"
+#include "compiler/targets/cpu/CpuTarget.h"
+#include "runtime/core/Digest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace moec;
+namespace fs = std::filesystem;
+
+/// The folder of all entries, by the XDG base directory rules: a relative path is as good as none.
+static Result<fs::path> cacheFolder() {
+  const char *cache = std::getenv("XDG_CACHE_HOME");
+  if (cache && fs::path(cache).is_absolute())
+    return fs::path(cache) / "moec";
+  const char *home = std::getenv("HOME");
+  if (home && fs::path(home).is_absolute())
+    return fs::path(home) / ".cache" / "moec";
+  return Status{Code::Usage, "no folder for the cache: set XDG_CACHE_HOME or HOME to an absolute "
+                             "path, or use moec compile"};
+}
+
+/// Adds what tells one state of a file from another without reading it.
+static Status addFile(Hasher &hasher, const std::string &name, const fs::path &path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0)
+    return {Code::Model, fmt::format("cannot read '{}': {}", path.string(), strerror(errno))};
+  hasher.addField(name);
+  for (uint64_t number :
+       {static_cast<uint64_t>(info.st_size), static_cast<uint64_t>(info.st_mtim.tv_sec),
+        static_cast<uint64_t>(info.st_mtim.tv_nsec), static_cast<uint64_t>(info.st_ctim.tv_sec),
+        static_cast<uint64_t>(info.st_ctim.tv_nsec), static_cast<uint64_t>(info.st_ino),
+        static_cast<uint64_t>(info.st_dev)})
+    hasher.add(number);
+  return {};
+}
+
+/// Adds every file below `folder`; links count as what they lead to, dead ones as nothing.
+static Status addFolder(Hasher &hasher, const fs::path &folder) {
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (fs::recursive_directory_iterator entry(folder, error), end; entry != end && !error;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored))
+      files.push_back(entry->path());
+  }
+  if (error)
+    return {Code::Model,
+            fmt::format("cannot read the directory '{}': {}", folder.string(), error.message())};
+  std::sort(files.begin(), files.end());
+  for (const fs::path &file : files)
+    if (Status status = addFile(hasher, file.string(), file); !status.ok())
+      return status;
+  return {};
+}
+
+/// The name of the entry for `request`, whose paths are absolute: of this moec, of the options,
+/// and of the state of every file of the model.
+static Result<std::string> entryName(const CompileRequest &request, const CpuTarget &cpu) {
+  Hasher hasher;
+  Result<std::string> linkFiles = findLinkFiles(request.program);
+  if (!linkFiles.ok())
+    return linkFiles.status();
+  if (Status status = addFile(hasher, request.program, request.program); !status.ok())
+    return status;
+  if (Status status = addFolder(hasher, *linkFiles); !status.ok())
+    return status;
+  for (std::string_view option :
+       {std::string_view(cpu.level), std::string_view(request.activations),
+        weightsModeName(request.weights)})
+    hasher.addField(option);
+  for (const std::string &pass : request.without)
+    hasher.addField(pass);
+  for (uint64_t number : {static_cast<uint64_t>(request.context), uint64_t(request.reference),
+                          uint64_t(request.followLinks), uint64_t(request.libc)})
+    hasher.add(number);
+  if (Status status = addFolder(hasher, request.input); !status.ok())
+    return status;
+  return digestText(hasher.finish()).substr(0, 32);
+}
+
+Status moec::run(CompileRequest request, const std::vector<std::string> &arguments) {
+  std::error_code error;
+  fs::path model = fs::canonical(request.input, error);
+  if (error || !fs::is_directory(model, error))
+    return {Code::Model, fmt::format("'{}' is no model directory", request.input)};
+  request.input = model.string();
+  Result<const CpuTarget *> cpu = findCpuTarget(request.cpu);
+  if (!cpu.ok())
+    return cpu.status();
+  Result<fs::path> cache = cacheFolder();
+  if (!cache.ok())
+    return cache.status();
+  Result<std::string> name = entryName(request, **cpu);
+  if (!name.ok())
+    return name.status();
+
+  fs::path entry = *cache / *name;
+  fs::create_directories(entry, error);
+  if (error)
+    return outputError(error.value(), "cannot make the cache entry", entry.string());
+  fs::path lockPath = entry / "lock";
+  int lock = ::open(lockPath.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock < 0)
+    return outputError(errno, "cannot open", lockPath.string());
+  while (::flock(lock, LOCK_EX) != 0)
+    if (errno != EINTR)
+      return outputError(errno, "cannot lock", lockPath.string());
+
+  // The program gets its name when it is whole, weights included: where it is, it can be run.
+  fs::path program = entry / "program";
+  if (!fs::exists(program, error)) {
+    request.output = program.string();
+    if (Status status = compile(request); !status.ok()) {
+      ::close(lock);
+      return status;
+    }
+  }
+  ::close(lock);
+
+  std::vector<char *> words = {const_cast<char *>(program.c_str())};
+  for (const std::string &argument : arguments)
+    words.push_back(const_cast<char *>(argument.c_str()));
+  words.push_back(nullptr);
+  ::execv(program.c_str(), words.data());
+  return {Code::Internal,
+          fmt::format("cannot start '{}': {}", program.string(), strerror(errno))};
+}

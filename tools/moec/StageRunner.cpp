@@ -1,0 +1,96 @@
+// One pass manager per stage, so that each can be stopped after, dumped and reproduced alone.
+
+#include "tools/moec/StageRunner.h"
+
+#include "compiler/emit/OutputFile.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <fmt/format.h>
+
+using namespace moec;
+
+static constexpr llvm::StringLiteral stageAttribute = "moec.stage";
+
+/// A location in the user's words: the checkpoint's tensor, or the place in a file.
+static std::string describe(mlir::Location location) {
+  if (auto name = llvm::dyn_cast<mlir::NameLoc>(location))
+    return name.getName().str() + ": ";
+  if (auto file = llvm::dyn_cast<mlir::FileLineColLoc>(location))
+    return fmt::format("{}:{}:{}: ", file.getFilename().str(), file.getLine(), file.getColumn());
+  return {};
+}
+
+static std::string describe(const mlir::Diagnostic &diagnostic) {
+  std::string text = describe(diagnostic.getLocation()) + diagnostic.str();
+  for (const mlir::Diagnostic &note : diagnostic.getNotes())
+    text += "\n  " + describe(note.getLocation()) + note.str();
+  return text;
+}
+
+DiagnosticLog::DiagnosticLog(mlir::MLIRContext &context)
+    : handler(&context, [this](mlir::Diagnostic &diagnostic) {
+        if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error)
+          errorText += (errorText.empty() ? "" : "\n") + describe(diagnostic);
+        else
+          remarkLines.push_back(describe(diagnostic));
+      }) {}
+
+std::string DiagnosticLog::errors(std::string_view otherwise) const {
+  return errorText.empty() ? std::string(otherwise) : errorText;
+}
+
+std::string moec::stageOf(mlir::ModuleOp module) {
+  auto name = module->getAttrOfType<mlir::StringAttr>(stageAttribute);
+  return name ? name.str() : std::string();
+}
+
+void moec::markStage(mlir::ModuleOp module, const std::string &name) {
+  module->setAttr(stageAttribute, mlir::StringAttr::get(module.getContext(), name));
+}
+
+std::string moec::printModule(mlir::ModuleOp module, bool locations) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  mlir::OpPrintingFlags flags;
+  if (locations)
+    flags.enableDebugInfo();
+  module.print(stream, flags);
+  text += "\n";
+  return text;
+}
+
+StageRunner::StageRunner(mlir::MLIRContext &context, std::string dumpFolder,
+                         std::string reproducer)
+    : context(context), dumpFolder(std::move(dumpFolder)), reproducer(std::move(reproducer)),
+      log(context) {}
+
+Status StageRunner::prepare() {
+  if (dumpFolder.empty())
+    return {};
+  if (std::error_code error = llvm::sys::fs::create_directories(dumpFolder))
+    return outputError(error.value(), "cannot make the folder", dumpFolder);
+  return {};
+}
+
+Status StageRunner::dump(const std::string &name, std::string_view text) {
+  if (dumpFolder.empty())
+    return {};
+  return writeText(fmt::format("{}/{}-{}", dumpFolder, ++dumps, name), text);
+}
+
+Status StageRunner::run(mlir::ModuleOp module, const std::string &name,
+                        llvm::function_ref<void(mlir::OpPassManager &)> build) {
+  mlir::PassManager passes(&context, mlir::ModuleOp::getOperationName());
+  build(passes);
+  passes.enableCrashReproducerGeneration(reproducer);
+  if (failed(passes.run(module))) {
+    std::string message = log.errors("a pass of this stage failed without saying why");
+    if (llvm::sys::fs::exists(reproducer))
+      message += fmt::format("\n  to see it again: moe-opt --run-reproducer '{}'", reproducer);
+    return {Code::Internal, fmt::format("stage {}: {}", name, message)};
+  }
+  markStage(module, name);
+  return dump(name + ".mlir", printModule(module));
+}

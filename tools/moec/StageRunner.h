@@ -1,0 +1,68 @@
+// Runs the compiler's stages over a module: dumps, diagnostics and reproducers.
+
+#ifndef MOEC_TOOLS_MOEC_STAGERUNNER_H
+#define MOEC_TOOLS_MOEC_STAGERUNNER_H
+
+#include "runtime/core/Result.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// Collects what passes and verifiers say while it lives.
+class DiagnosticLog {
+public:
+  explicit DiagnosticLog(mlir::MLIRContext &context);
+
+  /// What was wrong, a line per note; `otherwise` if nothing was said.
+  std::string errors(std::string_view otherwise) const;
+  /// What passes remarked, one line each.
+  const std::vector<std::string> &remarks() const { return remarkLines; }
+
+private:
+  std::string errorText;
+  std::vector<std::string> remarkLines;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+class StageRunner {
+public:
+  /// `dumpFolder` may be empty; a reproducer of a failure is left under `reproducer`.
+  StageRunner(mlir::MLIRContext &context, std::string dumpFolder, std::string reproducer);
+
+  /// Makes the folder of the dumps.
+  Status prepare();
+  /// Runs the passes that `build` adds. The module is marked as one of stage `name`.
+  Status run(mlir::ModuleOp module, const std::string &name,
+             llvm::function_ref<void(mlir::OpPassManager &)> build);
+  /// Writes `text` into the dump folder, if there is one, as the next file.
+  Status dump(const std::string &name, std::string_view text);
+  /// What all stages so far remarked.
+  const std::vector<std::string> &remarks() const { return log.remarks(); }
+  /// The log, for what happens between stages.
+  const DiagnosticLog &diagnostics() const { return log; }
+
+private:
+  mlir::MLIRContext &context;
+  std::string dumpFolder;
+  std::string reproducer;
+  DiagnosticLog log;
+  int dumps = 0;
+};
+
+/// The stage that `module` was left in, or "" for one that no compile wrote.
+std::string stageOf(mlir::ModuleOp module);
+void markStage(mlir::ModuleOp module, const std::string &name);
+
+/// The module as text that moec and moe-opt read, with locations where `locations`.
+std::string printModule(mlir::ModuleOp module, bool locations = false);
+
+} // namespace moec
+
+#endif // MOEC_TOOLS_MOEC_STAGERUNNER_H

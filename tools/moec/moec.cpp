@@ -1,0 +1,77 @@
+// The command moec: parses its words, calls libraries, turns a failure into an exit status.
+
+#include "runtime/core/File.h"
+#include "tools/moec/CommandLine.h"
+#include "tools/moec/Inspect.h"
+#include "tools/moec/Run.h"
+
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Signals.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <unistd.h>
+
+using namespace moec;
+
+/// Says why, in one line, and gives the exit status.
+static int fail(const Status &status) {
+  fmt::print(stderr, "moec: error: {}\n", status.message);
+  return static_cast<int>(status.code);
+}
+
+/// Ends the process from a place that cannot clean up; LLVM and the runtime each remove their
+/// unfinished files.
+[[noreturn]] static void endNow(Code code) {
+  llvm::sys::RunInterruptHandlers();
+  removeOutputs();
+  ::_exit(static_cast<int>(code));
+}
+
+/// LLVM's own fatal errors: temporary files go, and the process ends without a signal.
+static void onFatalError(void *, const char *reason, bool) {
+  fmt::print(stderr, "moec: error: {}\n", reason);
+  endNow(Code::Internal);
+}
+
+static void onOutOfMemory() {
+  fmt::print(stderr, "moec: error: out of memory; --weights=map or fewer --threads need less\n");
+  endNow(Code::Resource);
+}
+
+int main(int count, char **words) {
+  std::signal(SIGPIPE, SIG_IGN); // a reader that went away is no failure
+  llvm::install_fatal_error_handler(onFatalError);
+  std::set_new_handler(onOutOfMemory);
+  // Ctrl-C: LLVM removes the temporary files first, then calls this.
+  llvm::sys::SetInterruptFunction([] {
+    removeOutputs();
+    ::_exit(static_cast<int>(Code::Interrupted));
+  });
+
+  Result<CommandLine> line = parseCommandLine(count, words);
+  if (!line.ok())
+    return fail(line.status());
+  line->request.program =
+      llvm::sys::fs::getMainExecutable(words[0], reinterpret_cast<void *>(&main));
+  Status status;
+  switch (line->command) {
+  case Command::None:
+    break;
+  case Command::Compile:
+    status = compile(line->request);
+    break;
+  case Command::Run:
+    status = run(std::move(line->request), line->arguments);
+    break;
+  case Command::Inspect:
+    status = inspect(line->request, line->json);
+    break;
+  }
+  return status.ok() ? 0 : fail(status);
+}
