@@ -12,8 +12,6 @@ static constexpr int64_t kMaxLayers = 4096;
 static constexpr int64_t kMaxExperts = 65536;
 static constexpr int64_t kMaxHeads = 4096;
 static constexpr int64_t kMaxHeadSize = 4096;
-/// Positions are 32-bit numbers in the program.
-static constexpr int64_t kMaxPositions = int64_t(1) << 30;
 /// Rope types whose frequencies depend on nothing but the config.
 static const RopeSupport kRopeSupport = {
     .kinds = {RopeKind::Default, RopeKind::Linear, RopeKind::Yarn, RopeKind::Llama3}};

@@ -8,8 +8,10 @@
 
 namespace moec {
 
-/// No extent is larger: keeps every product of three of them in 64 bits.
+/// The widest row. Keeps the size of all experts of a layer in 64 bits.
 inline constexpr int64_t kMaxExtent = int64_t(1) << 20;
+/// Positions are 32-bit numbers in the program.
+inline constexpr int64_t kMaxPositions = int64_t(1) << 30;
 
 /// What a key that config.json lacks means: the defaults of an architecture's class.
 struct DecoderDefaults {

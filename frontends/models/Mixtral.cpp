@@ -17,7 +17,7 @@ Status moec::buildMixtral(ConfigReader &config, ModelBuilder &model) {
                                                .positions = 131072,
                                                .epsilon = 1e-5,
                                                .theta = 1e6});
-  decoder.window = config.integer("sliding_window", 0, 1, kMaxExtent);
+  decoder.window = config.integer("sliding_window", 0, 1, kMaxPositions);
   ExpertConfig experts = readExperts(config, {.experts = {"num_local_experts", "num_experts"},
                                               .picked = "num_experts_per_tok",
                                               .width = "intermediate_size",

@@ -30,7 +30,7 @@ struct Weight {
 /// stands for. Keeps the first failure; after that all weights are declared as if they were f32.
 class WeightTable {
 public:
-  /// Declares by `symbols`. Of the experts in a layer, `picked` are active.
+  /// Declares where `symbols` inserts.
   WeightTable(const Checkpoint &checkpoint, mlir::OpBuilder symbols)
       : claims(checkpoint), symbols(symbols) {}
 
@@ -45,7 +45,7 @@ public:
   /// skipped.
   Status finish() const;
 
-  /// How many of an expert layer's experts a token uses.
+  /// How many of an expert layer's experts a token uses; said before the first of them is declared.
   void setPicked(int64_t count) { picked = count; }
   /// Numbers in all weights, and in those that a token uses.
   uint64_t parameters() const { return total; }
