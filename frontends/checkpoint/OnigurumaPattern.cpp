@@ -76,10 +76,17 @@ private:
   size_t at = 0;
   std::string out;
   std::vector<Group> groups;
+  bool lone = false; ///< a class that a backslash names stands outside brackets
   Status failure;
 };
 
 } // namespace
+
+/// What \w means outside a class: there, and not inside one, Oniguruma counts Latin-1's raised
+/// digits and fractions in.
+static std::string loneWordItems() {
+  return std::string(wordItems()) + "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
+}
 
 /// A character that stands for itself, inside a class or out of it.
 static std::string literal(char32_t value) { return fmt::format("\\x{{{:X}}}", uint32_t(value)); }
@@ -224,7 +231,7 @@ void Translator::addProperty(ClassOperand &operand, std::string_view name, bool 
     return unsupported(fmt::format("the property `{}` where case is ignored", name));
   ClassOperand inner;
   if (property->category.empty())
-    inner.add(property->items);
+    inner.add(lone && property->items == wordItems() ? loneWordItems() : property->items);
   else
     inner.addCategory(property->category);
   CharacterClass wrapped{.negated = negated, .operands = {}};
@@ -282,9 +289,16 @@ bool Translator::classEscape(ClassOperand &operand) {
 void Translator::escape() {
   if (at >= text.size())
     return malformed("a backslash at the end");
+  if (take("w") || take("W")) {
+    out += fmt::format("[{}{}]", text[at - 1] == 'W' ? "^" : "", loneWordItems());
+    return;
+  }
   CharacterClass named;
   named.operands.emplace_back();
-  if (classEscape(named.operands[0])) {
+  lone = true;
+  bool isClass = classEscape(named.operands[0]);
+  lone = false;
+  if (isClass) {
     if (failure.ok())
       out += named.spell();
     return;
@@ -299,7 +313,7 @@ void Translator::escape() {
     return;
   case 'b':
   case 'B': {
-    std::string word = fmt::format("[{}]", wordItems());
+    std::string word = fmt::format("[{}]", loneWordItems());
     const char *form = letter == 'b' ? "(?:(?<={0})(?!{0})|(?<!{0})(?={0}))"
                                      : "(?:(?<={0})(?={0})|(?<!{0})(?!{0}))";
     out += fmt::format(fmt::runtime(form), word);

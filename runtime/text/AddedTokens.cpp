@@ -67,13 +67,18 @@ std::vector<AddedPart> AddedTokenFinder::split(std::string_view text) const {
         ((!before.empty() && utf8::isWord(utf8::last(before).value)) ||
          (!after.empty() && utf8::isWord(utf8::first(after).value))))
       continue;
-    if (token.flags & addedStripLeft)
-      while (begin > done && utf8::isSpace(utf8::last(text.substr(0, begin)).value))
-        begin -= std::max<size_t>(1, utf8::last(text.substr(0, begin)).bytes);
     if (token.flags & addedStripRight)
       while (end < text.size() && utf8::isSpace(utf8::first(text.substr(end)).value))
         end += utf8::step(text.substr(end));
-    begin = std::max(begin, done);
+    if (token.flags & addedStripLeft) {
+      while (begin > done && utf8::isSpace(utf8::last(text.substr(0, begin)).value))
+        begin -= std::max<size_t>(1, utf8::last(text.substr(0, begin)).bytes);
+      begin = std::max(begin, done);
+      if (begin >= end) { // white space that the token before has swallowed already
+        done = end;
+        continue;
+      }
+    }
     if (begin > done)
       parts.push_back({{done, begin}, std::nullopt});
     parts.push_back({{begin, end}, token.id});
