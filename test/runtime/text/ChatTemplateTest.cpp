@@ -198,6 +198,7 @@ TEST(ChatTemplate, UndefinedPrintsAsNothingAndHasNoAttributes) {
   EXPECT_EQ(value("x is defined, x | length, x | default('d'), x == y, x in [1]"),
             "(False, 0, 'd', True, False)");
   EXPECT_EQ(value("x.y"), "error: chat template, line 1: `x` is undefined");
+  EXPECT_EQ(value("x | attr('y')"), "error: chat template, line 1: `x` is undefined");
   EXPECT_EQ(value("{}.a.b"), "error: chat template, line 1: a dict has no `a`");
   EXPECT_EQ(value("1 + x"), "error: chat template, line 1: `x` is undefined");
   EXPECT_EQ(render("{% for i in x %}a{% endfor %}"), "");
@@ -245,6 +246,8 @@ TEST(ChatTemplate, FiltersOnNumbersAndText) {
   EXPECT_EQ(
       value("2.5 | round, 3.14159 | round(2), '42.9' | int, 'x' | int(7), '0x1f' | int(0, 16)"),
       "(2.0, 3.14, 42, 7, 31)");
+  EXPECT_EQ(value("123.456 | round(1), 1.005 | round(2), 2.5 | round(0, 'ceil')"),
+            "(123.5, 1.0, 3.0)");
   EXPECT_EQ(value("'3' | float, -3 | abs, 5 | string, 'a b' | title, 'abc' | first"),
             "(3.0, 3, '5', 'A B', 'a')");
   EXPECT_EQ(value("'a\\nb\\n\\nc' | indent(2)"), "a\n  b\n\n  c");
@@ -258,7 +261,7 @@ TEST(ChatTemplate, SafeTextEscapesWhatIsAddedToIt) {
 }
 
 TEST(ChatTemplate, NoneHasNothingToSelect) {
-  EXPECT_EQ(value("(tools | selectattr('x') | list, x | map('upper') | list)"), "([], [])");
+  EXPECT_EQ(value("(tools | selectattr('x') | list, tools | map('upper') | list)"), "([], [])");
 }
 
 TEST(ChatTemplate, LoopsThatNeverFinishARoundTakeTheElse) {
@@ -266,6 +269,7 @@ TEST(ChatTemplate, LoopsThatNeverFinishARoundTakeTheElse) {
   EXPECT_EQ(render("{% for x in [1, 2] %}{% if x == 2 %}{% break %}{% endif %}{% else %}e"
                    "{% endfor %}"),
             "");
+  EXPECT_EQ(render("{% for x in [1, 2] %}{{ x }}{% continue %}{% else %}e{% endfor %}"), "12e");
 }
 
 TEST(ChatTemplate, MethodsOfTextAndMappings) {
