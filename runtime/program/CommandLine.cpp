@@ -1,198 +1,156 @@
-// One CLI11 application per command. The only file here with exceptions, which end in it.
+// The options of each command.
 
 #include "runtime/program/CommandLine.h"
 
-#include <CLI/CLI.hpp>
+#include "runtime/program/Flags.h"
 
-#include <charconv>
+#include <fmt/format.h>
 
 namespace moec {
 
-namespace {
+static constexpr int64_t most = INT64_C(1) << 30; // of anything that counts tokens
 
 /// `a=b` taken apart, or what is wrong with it.
-std::string splitAssignment(const std::string &text, std::pair<std::string, std::string> &into) {
+static std::string splitAssignment(std::string_view text, std::string_view form,
+                                   std::pair<std::string, std::string> &into) {
   size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    return "'" + text + "' is not of the form NAME=VALUE";
-  into = {text.substr(0, equals), text.substr(equals + 1)};
+  if (equals == std::string_view::npos || equals == 0)
+    return fmt::format("'{}' is not of the form {}", text, form);
+  into = {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
   return "";
 }
 
-/// Numbers from `least` to `most`, which help does not repeat.
-template <typename T> CLI::Validator between(T least, T most) {
-  return CLI::Range(least, most).description("");
-}
-
-void addOpen(CLI::App &app, OpenOptions &options, bool runs = true) {
-  app.add_option("--weights-file", options.weightsFile, "the file of packed weights")
-      ->type_name("FILE");
-  app.add_option("--model-dir", options.modelDirectory,
-                 "where the model's own files are, for weights that are used where they lie")
-      ->type_name("DIR");
+static void addOpen(Flags &flags, OpenOptions &options, bool runs = true) {
+  flags.option("--weights-file", "FILE", takeText(options.weightsFile),
+               "the file of packed weights");
+  flags.option("--model-dir", "DIR", takeText(options.modelDirectory),
+               "where the model's own files are, for weights that are used where they lie");
   if (runs)
-    app.add_option("--threads", options.threads, "threads (default: one per physical core)")
-        ->type_name("N")
-        ->check(between(1, 1024));
+    flags.option("--threads", "N", takeInteger(options.threads, 1, 1024),
+                 "threads (default: one per physical core)");
 }
 
-void addContext(CLI::App &app, OpenOptions &options) {
-  app.add_option("--context", options.context, "room for that many tokens (default: the model's)")
-      ->type_name("N")
-      ->check(between(int64_t(1), int64_t(1) << 30));
+static void addContext(Flags &flags, OpenOptions &options) {
+  flags.option("--context", "N", takeInteger(options.context, 1, most),
+               "room for that many tokens (default: the model's)");
 }
 
-void addSampling(CLI::App &app, SamplingOptions &options) {
-  const double most = 1e30;
-  auto number = [&](const char *name, auto &value, double least, double limit, const char *what) {
-    app.add_option(name, value, what)
-        ->type_name("X")
-        ->check(between(least, limit))
-        ->group("Sampling");
-  };
-  app.add_flag("--greedy", options.greedy, "always the likeliest token")->group("Sampling");
-  number("--temperature", options.temperature, 0, most, "0 is greedy");
-  number("--top-p", options.topP, 0, 1, "least set of tokens whose probabilities reach X");
-  number("--min-p", options.minP, 0, 1, "no token below X times the likeliest");
-  number("--repetition-penalty", options.repetitionPenalty, 1e-6, most,
-         "divides the score of tokens seen before");
-  number("--presence-penalty", options.presencePenalty, -most, most,
-         "subtracted from the score of tokens generated before");
-  app.add_option("--top-k", options.topK, "only the N likeliest tokens; 0: all")
-      ->type_name("N")
-      ->check(between(int64_t(0), int64_t(1) << 30))
-      ->group("Sampling");
-  app.add_option("--seed", options.seed, "equal seeds give equal texts")
-      ->type_name("N")
-      ->group("Sampling");
-  app.add_option("--max-tokens", options.maxTokens, "generate at most N tokens")
-      ->type_name("N")
-      ->check(between(int64_t(1), int64_t(1) << 30))
-      ->group("Sampling");
-  app.add_option("--stop", options.stops, "end before this text; may be repeated")
-      ->type_name("TEXT")
-      ->allow_extra_args(false)
-      ->group("Sampling");
-  app.add_option_function<std::vector<std::string>>(
-         "--logit-bias",
-         [&options](const std::vector<std::string> &entries) {
-           for (const std::string &entry : entries) {
-             std::pair<std::string, std::string> parts;
-             std::string error = splitAssignment(entry, parts);
-             int32_t token = 0;
-             double bias = 0;
-             const char *end = parts.first.data() + parts.first.size();
-             if (error.empty() && (std::from_chars(parts.first.data(), end, token).ptr != end ||
-                                   !CLI::detail::lexical_cast(parts.second, bias)))
-               error = "'" + entry + "' is not of the form ID=NUMBER";
-             if (!error.empty())
-               throw CLI::ValidationError("--logit-bias", error);
-             options.logitBias.emplace_back(token, bias);
-           }
-         },
-         "adds NUMBER to the score of token ID; may be repeated")
-      ->type_name("ID=NUMBER")
-      ->allow_extra_args(false)
-      ->group("Sampling");
+static void addSampling(Flags &flags, SamplingOptions &options) {
+  const double huge = 1e30;
+  flags.group("sampling");
+  flags.option("--max-tokens", "N", takeInteger(options.maxTokens, 1, most),
+               "generate at most N tokens");
+  flags.flag("--greedy", options.greedy, "always the likeliest token");
+  flags.option("--temperature", "X", takeNumber(options.temperature, 0, huge), "0 is greedy");
+  flags.option("--top-k", "N", takeInteger(options.topK, 0, most),
+               "only the N likeliest tokens; 0: all");
+  flags.option("--top-p", "X", takeNumber(options.topP, 0, 1),
+               "least set of tokens whose probabilities reach X");
+  flags.option("--min-p", "X", takeNumber(options.minP, 0, 1),
+               "no token below X times the likeliest");
+  flags.option("--repetition-penalty", "X", takeNumber(options.repetitionPenalty, 1e-6, huge),
+               "divides the score of tokens seen before");
+  flags.option("--presence-penalty", "X", takeNumber(options.presencePenalty, -huge, huge),
+               "subtracted from the score of tokens generated before");
+  flags.option(
+      "--logit-bias", "ID=NUMBER",
+      [&options](std::string_view text) {
+        std::pair<std::string, std::string> parts;
+        std::string error = splitAssignment(text, "ID=NUMBER", parts);
+        std::optional<int64_t> token = integerOf(parts.first);
+        std::optional<double> bias = numberOf(parts.second);
+        if (error.empty() && (!token || *token < 0 || *token > INT32_MAX || !bias))
+          error = fmt::format("'{}' is not of the form ID=NUMBER", text);
+        if (error.empty())
+          options.logitBias.emplace_back(static_cast<int32_t>(*token), *bias);
+        return error;
+      },
+      "adds NUMBER to the score of token ID; may be repeated");
+  flags.option("--seed", "N", takeSeed(options.seed), "equal seeds give equal texts");
+  flags.option("--stop", "TEXT", takeText(options.stops), "end before this text; may be repeated");
 }
 
-void addPrompt(CLI::App &app, PromptOptions &options) {
-  app.add_option("--system", options.system, "the system message")->type_name("TEXT");
-  app.add_option("--chat-template", options.templateFile,
-                 "a chat template to use instead of the model's")
-      ->type_name("FILE");
-  app.add_option_function<std::vector<std::string>>(
-         "--template-arg",
-         [&options](const std::vector<std::string> &entries) {
-           for (const std::string &entry : entries) {
-             std::pair<std::string, std::string> parts;
-             if (std::string error = splitAssignment(entry, parts); !error.empty())
-               throw CLI::ValidationError("--template-arg", error);
-             options.templateArguments.push_back(parts);
-           }
-         },
-         "a variable for the chat template; may be repeated")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false);
+static void addPrompt(Flags &flags, PromptOptions &options) {
+  flags.option("--system", "TEXT", takeText(options.system), "the system message");
+  flags.option("--chat-template", "FILE", takeText(options.templateFile),
+               "a chat template to use instead of the model's");
+  flags.option(
+      "--template-arg", "NAME=VALUE",
+      [&options](std::string_view text) {
+        std::pair<std::string, std::string> parts;
+        std::string error = splitAssignment(text, "NAME=VALUE", parts);
+        if (error.empty())
+          options.templateArguments.push_back(std::move(parts));
+        return error;
+      },
+      "a variable for the chat template; may be repeated");
 }
 
-void describe(CLI::App &app, CommandLine &line) {
+static void addBench(Flags &flags, BenchOptions &options) {
+  flags.option("--prompt", "N,...", takeIntegers(options.prompts, 0, most),
+               "prompt lengths to time (default: 512)", 'p');
+  flags.option("--generate", "N,...", takeIntegers(options.generated, 0, most),
+               "tokens to generate (default: 128)", 'n');
+  flags.option("--depth", "N", takeInteger(options.depth, 0, most),
+               "tokens in the cache before (default: 0)", 'd');
+  flags.option("--repetitions", "N", takeInteger(options.repetitions, 1, 1000),
+               "times each is run (default: 5)", 'r');
+  flags.flag("--json", options.json, "print one JSON object");
+  addOpen(flags, options.open);
+}
+
+static void addEval(Flags &flags, EvalOptions &options) {
+  flags.option("--input", "FILE", takeText(options.input),
+               "safetensors with S.input_ids, i64 [T], for each S");
+  flags.required();
+  flags.option("--output", "FILE", takeText(options.output), "where S.logits and the rest go");
+  flags.required();
+  flags.option("--greedy", "N", takeInteger(options.greedy, 1, most),
+               "also write N greedy tokens as S.greedy_ids");
+  flags.flag("--routing", options.routing, "also write S.router.L.experts and .weights");
+  flags.option("--chunk", "C", takeInteger(options.chunk, 1, most),
+               "feed prompts in pieces of C tokens");
+  flags.flag("--batch", options.batch, "run all sequences in one ragged batch");
+  addOpen(flags, options.open);
+}
+
+static void addAll(Flags &flags, CommandLine &line) {
   switch (line.command) {
   case Command::Help:
     break;
-  case Command::Generate: {
-    GenerateOptions &options = line.generate;
-    app.add_option("prompt", options.text,
-                   "what to answer or, with --raw, to continue; - reads it "
-                   "from standard input")
-        ->type_name("TEXT");
-    app.add_option("--file", options.file, "read the prompt from FILE")->type_name("FILE");
-    app.add_flag("--raw", options.raw, "continue the prompt, without chat template");
-    app.add_flag("--json", options.json, "print one JSON object");
-    addPrompt(app, options.prompt);
-    addContext(app, options.open);
-    addOpen(app, options.open);
-    addSampling(app, options.sampling);
-    app.footer(
-        "Other commands: chat, eval, bench, inspect; each has --help. What follows -- is the "
-        "prompt.");
+  case Command::Generate:
+    flags.positional("prompt", takeText(line.generate.text),
+                     "what to answer or, with --raw, to continue; - reads standard input");
+    flags.option("--file", "FILE", takeText(line.generate.file), "read the prompt from FILE");
+    flags.flag("--raw", line.generate.raw, "continue the prompt, without chat template");
+    flags.flag("--json", line.generate.json, "print one JSON object");
+    addPrompt(flags, line.generate.prompt);
+    addContext(flags, line.generate.open);
+    addOpen(flags, line.generate.open);
+    addSampling(flags, line.generate.sampling);
     break;
-  }
   case Command::Chat:
-    addPrompt(app, line.chat.prompt);
-    addContext(app, line.chat.open);
-    addOpen(app, line.chat.open);
-    addSampling(app, line.chat.sampling);
+    addPrompt(flags, line.chat.prompt);
+    addContext(flags, line.chat.open);
+    addOpen(flags, line.chat.open);
+    addSampling(flags, line.chat.sampling);
     break;
-  case Command::Eval: {
-    EvalOptions &options = line.eval;
-    app.add_option("--input", options.input, "safetensors with S.input_ids, i64 [T], for each S")
-        ->required()
-        ->type_name("FILE");
-    app.add_option("--output", options.output, "where S.logits and the rest go")
-        ->required()
-        ->type_name("FILE");
-    app.add_option("--greedy", options.greedy, "also write N greedy tokens as S.greedy_ids")
-        ->type_name("N")
-        ->check(between(int64_t(1), int64_t(1) << 30));
-    app.add_flag("--routing", options.routing, "also write S.router.L.experts and .weights");
-    app.add_option("--chunk", options.chunk, "feed prompts in pieces of C tokens")
-        ->type_name("C")
-        ->check(between(int64_t(1), int64_t(1) << 30));
-    app.add_flag("--batch", options.batch, "run all sequences in one ragged batch");
-    addOpen(app, options.open);
+  case Command::Eval:
+    addEval(flags, line.eval);
     break;
-  }
-  case Command::Bench: {
-    BenchOptions &options = line.bench;
-    app.add_option("-p,--prompt", options.prompts, "prompt lengths to time (default: 512)")
-        ->type_name("N,...")
-        ->delimiter(',')
-        ->check(between(int64_t(0), int64_t(1) << 30));
-    app.add_option("-n,--generate", options.generated, "tokens to generate (default: 128)")
-        ->type_name("N,...")
-        ->delimiter(',')
-        ->check(between(int64_t(0), int64_t(1) << 30));
-    app.add_option("-d,--depth", options.depth, "tokens in the cache before (default: 0)")
-        ->type_name("N")
-        ->check(between(int64_t(0), int64_t(1) << 30));
-    app.add_option("-r,--repetitions", options.repetitions, "times each is run (default: 5)")
-        ->type_name("N")
-        ->check(between(1, 1000));
-    app.add_flag("--json", options.json, "print one JSON object");
-    addOpen(app, options.open);
+  case Command::Bench:
+    addBench(flags, line.bench);
     break;
-  }
-  case Command::Inspect: {
-    InspectOptions &options = line.inspect;
-    app.add_flag("--json", options.json, "print one JSON object");
-    app.add_flag("--verify", options.verify, "read all weights and compare digests");
-    app.add_flag("--licenses", options.licenses, "print the notices of what is linked in");
-    addOpen(app, options.open, false);
+  case Command::Inspect:
+    flags.flag("--json", line.inspect.json, "print one JSON object");
+    flags.flag("--verify", line.inspect.verify, "read all weights and compare digests");
+    flags.flag("--licenses", line.inspect.licenses, "print the notices of what is linked in");
+    addOpen(flags, line.inspect.open, false);
     break;
-  }
   }
 }
+
+namespace {
 
 struct Named {
   const char *name;
@@ -223,22 +181,18 @@ Result<CommandLine> parseCommandLine(const std::string &program,
       first = 1;
     }
   std::string name = first == 0 ? program : program + " " + named->name;
-  try {
-    CLI::App app(name + " " + named->about, name);
-    app.option_defaults()->always_capture_default(false);
-    describe(app, line);
-    // CLI11 takes them from the back.
-    std::vector<std::string> rest(arguments.rbegin(), arguments.rend() - first);
-    try {
-      app.parse(rest);
-    } catch (const CLI::CallForHelp &) {
-      line.command = Command::Help;
-      line.help = app.help();
-    } catch (const CLI::ParseError &error) {
-      return Status{Code::Usage, std::string(error.what()) + "; see " + name + " --help"};
-    }
-  } catch (const std::exception &error) {
-    return Status{Code::Internal, error.what()};
+  Flags flags;
+  addAll(flags, line);
+  Status status = flags.parse({arguments.begin() + static_cast<ptrdiff_t>(first), arguments.end()});
+  if (!status.ok())
+    return Status{status.code, status.message + "; see " + name + " --help"};
+  if (flags.wantsHelp()) {
+    line.help = flags.text(name, named->about);
+    if (line.command == Command::Generate)
+      line.help +=
+          "\nOther commands: chat, eval, bench, inspect; each has --help. What follows -- is "
+          "the prompt.\n";
+    line.command = Command::Help;
   }
   if (line.command == Command::Generate && line.generate.text && !line.generate.file.empty())
     return Status{Code::Usage, "a prompt and --file given, wanted one of them"};

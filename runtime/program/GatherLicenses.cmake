@@ -4,7 +4,7 @@ set(text "moec\n====\n")
 file(READ ${LICENSE} own)
 string(APPEND text "${own}\n")
 foreach(entry "glibc=libc6" "libstdc++ and libgcc=libstdc++6" "PCRE2=libpcre2-8-0" "utf8proc=libutf8proc2"
-        "fmt=libfmt-dev" "JSON for Modern C++=nlohmann-json3-dev" "CLI11=libcli11-dev")
+        "fmt=libfmt-dev" "JSON for Modern C++=nlohmann-json3-dev")
   string(REGEX MATCH "^[^=]*" name "${entry}")
   string(REGEX REPLACE "^[^=]*=" "" package "${entry}")
   set(notice ${DOCS}/${package}/copyright)

@@ -74,6 +74,18 @@ TEST(CommandLine, HelpOfEachCommand) {
   EXPECT_EQ(parsed({"eval", "--help"}).command, Command::Help);
 }
 
+TEST(CommandLine, ValuesMayFollowAnEqualsSign) {
+  EXPECT_EQ(parsed({"--top-k=7", "--stop=a=b", "x"}).generate.sampling.stops[0], "a=b");
+  EXPECT_EQ(parsed({"--seed=1", "--seed=2", "x"}).generate.sampling.seed, 2u);
+  EXPECT_EQ(parsed({"bench", "-n64", "-d", "3"}).bench.generated, (std::vector<int64_t>{64}));
+  EXPECT_EQ(parsed({"--presence-penalty", "-1", "x"}).generate.sampling.presencePenalty, -1);
+  EXPECT_EQ(parsed({"--system", "", "x"}).generate.prompt.system, "");
+  EXPECT_NE(refused({"--raw=1", "x"}).find("--raw takes no value"), std::string::npos);
+  EXPECT_NE(refused({"x", "--seed"}).find("--seed needs a value"), std::string::npos);
+  EXPECT_NE(refused({"--temperature", "nan", "x"}).find("'nan'"), std::string::npos);
+  EXPECT_NE(refused({"bench", "-p", "1,,2"}).find("--prompt"), std::string::npos);
+}
+
 TEST(CommandLine, BenchTakesLists) {
   BenchOptions bench = parsed({"bench", "-p", "512,128", "-n", "64", "-r", "1"}).bench;
   EXPECT_EQ(bench.prompts, (std::vector<int64_t>{512, 128}));
