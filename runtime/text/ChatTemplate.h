@@ -15,7 +15,7 @@ namespace moec {
 
 namespace jinja {
 struct ParsedTemplate;
-}
+} // namespace jinja
 
 /// A parsed chat template, in the Jinja that models are published with. Copies share what was
 /// parsed; rendering changes nothing, so any number of threads may render at once.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <fmt/format.h>
 
 using namespace moec;
 using namespace moec::jinja;
@@ -30,9 +31,9 @@ bool moec::jinja::bind(Run &run, std::string_view callee, const Arguments &argum
     while (i < parameters.size() && parameters[i].name != keyword)
       ++i;
     if (i == parameters.size() || given[i]) {
-      run.fail("`" + name + "` " +
-               (i == parameters.size() ? "has no argument" : "is given twice the argument") + " `" +
-               keyword + "`");
+      run.fail(fmt::format(
+          "`{}` {} `{}`", name,
+          i == parameters.size() ? "has no argument" : "is given twice the argument", keyword));
       return false;
     }
     values[i] = value;
@@ -218,6 +219,7 @@ static Value formatWith(Run &run, const Value &input, const Arguments &arguments
   if (!arguments.positional.empty() && !arguments.named.empty())
     return run.fail("`format` takes values either by position or by name");
   std::vector<std::pair<Value, Value>> named;
+  named.reserve(arguments.named.size());
   for (const auto &[name, value] : arguments.named)
     named.emplace_back(Value(name), value);
   Value values = named.empty() ? run.list(arguments.positional, Flavour::Tuple)
@@ -244,7 +246,7 @@ static Value indent(Run &run, const Value &input, const Arguments &arguments) {
                : run.fail("`indent` needs text, found a " + std::string(typeName(input)));
   std::string text = *input.text() + "\n", indented;
   std::vector<std::string_view> lines = splitLines(text, false);
-  if (!run.allocate(lines.size() * (step.size() + sizeof(lines[0]))))
+  if (!run.allocate(lines.size() * (step.size() + sizeof(std::string_view))))
     return {};
   for (size_t i = 0; i < lines.size(); ++i) {
     if (i)

@@ -50,7 +50,7 @@ static std::string pad(const Conversion &how, std::string text, bool number) {
   return std::string(missing, ' ') + text;
 }
 
-static std::string withSign(const Conversion &how, bool negative, std::string digits) {
+static std::string withSign(const Conversion &how, bool negative, const std::string &digits) {
   return (negative ? "-" : how.has('+') ? "+" : how.has(' ') ? " " : "") + digits;
 }
 
@@ -75,7 +75,7 @@ static std::string convertInteger(Run &run, const Conversion &how, const Value &
   std::reverse(digits.begin(), digits.end());
   if (how.has('#') && !decimal)
     digits = std::string("0") + how.type + digits;
-  return pad(how, withSign(how, number < 0, std::move(digits)), true);
+  return pad(how, withSign(how, number < 0, digits), true);
 }
 
 static std::string convertReal(Run &run, const Conversion &how, const Value &value) {
@@ -92,7 +92,7 @@ static std::string convertReal(Run &run, const Conversion &how, const Value &val
   std::snprintf(digits.data(), digits.size(), format.c_str(), precision, size);
   digits.pop_back();
   bool negative = std::signbit(value.real()) && !std::isnan(value.real());
-  return pad(how, withSign(how, negative, std::move(digits)), true);
+  return pad(how, withSign(how, negative, digits), true);
 }
 
 static std::string convert(Run &run, const Conversion &how, const Value &value) {
@@ -143,7 +143,8 @@ Value moec::jinja::formatPercent(Run &run, const std::string &format, const Valu
       text += format[at++];
       continue;
     }
-    if (++at < format.size() && format[at] == '%') {
+    ++at;
+    if (at < format.size() && format[at] == '%') {
       text += format[at++];
       continue;
     }

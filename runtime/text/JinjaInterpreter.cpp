@@ -6,6 +6,7 @@
 #include "runtime/text/JinjaPrint.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 using namespace moec;
 using namespace moec::jinja;
@@ -338,10 +339,10 @@ Value Interpreter::callMacro(const Callable &macro, Arguments arguments) {
                                     [&](const auto &known) { return known.name == keyword; });
       if (parameter == parameters.end()) {
         if (!statement.takesMoreNamed)
-          return run.fail("macro `" + name + "` has no argument `" + keyword + "`");
+          return run.fail(fmt::format("macro `{}` has no argument `{}`", name, keyword));
         moreNamed.emplace_back(Value(keyword), std::move(value));
       } else if (!scope->values.emplace(parameter->name, std::move(value)).second) {
-        return run.fail("macro `" + name + "` is given twice the argument `" + keyword + "`");
+        return run.fail(fmt::format("macro `{}` is given twice the argument `{}`", name, keyword));
       }
     }
     if (statement.takesMore)
@@ -352,7 +353,7 @@ Value Interpreter::callMacro(const Callable &macro, Arguments arguments) {
       if (scope->values.contains(parameter.name))
         continue;
       Value value = Undefined{std::make_shared<const std::string>(
-          "parameter `" + parameter.name + "` of macro `" + name + "` is not given")};
+          fmt::format("parameter `{}` of macro `{}` is not given", parameter.name, name))};
       if (parameter.fallback)
         value = evaluate(*parameter.fallback);
       scope->values[parameter.name] = std::move(value);

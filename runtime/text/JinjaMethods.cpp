@@ -85,6 +85,7 @@ struct TextCall {
   }
   Value list(const std::vector<std::string_view> &parts, Flavour flavour = Flavour::List) {
     std::vector<Value> items;
+    items.reserve(parts.size());
     for (std::string_view part : parts)
       items.push_back(run.text(std::string(part)));
     return run.list(std::move(items), flavour);
@@ -259,9 +260,8 @@ struct TextMethod {
   std::string_view name;
   Value (*call)(TextCall);
   Parameter parameters[3] = {};
-  unsigned count = 0;   ///< parameters there are
-  int64_t integer = -1; ///< default of the last one where it is a number
-  bool hasInteger = false;
+  unsigned count = 0;     ///< parameters there are
+  bool unlimited = false; ///< the last one is a number, and -1 (no limit) if left out
 };
 
 } // namespace
@@ -290,14 +290,14 @@ static constexpr TextMethod textMethods[] = {
     {"partition", partitionText, {{"sep", true}}, 1},
     {"removeprefix", removeAffix, {{"prefix", true}}, 1},
     {"removesuffix", removeAffix, {{"suffix", true}}, 1},
-    {"replace", replaceText, {{"old", true}, {"new", true}, {"count"}}, 3, -1, true},
+    {"replace", replaceText, {{"old", true}, {"new", true}, {"count"}}, 3, true},
     {"rfind", findText, {{"sub", true}, {"start"}, {"end"}}, 3},
     {"rindex", findText, {{"sub", true}, {"start"}, {"end"}}, 3},
     {"rjust", padText, {{"width", true}, {"fillchar"}}, 2},
     {"rpartition", partitionText, {{"sep", true}}, 1},
-    {"rsplit", splitText, {{"sep"}, {"maxsplit"}}, 2, -1, true},
+    {"rsplit", splitText, {{"sep"}, {"maxsplit"}}, 2, true},
     {"rstrip", stripText, {{"chars"}}, 1},
-    {"split", splitText, {{"sep"}, {"maxsplit"}}, 2, -1, true},
+    {"split", splitText, {{"sep"}, {"maxsplit"}}, 2, true},
     {"splitlines", splitIntoLines, {{"keepends"}}, 1},
     {"startswith", affixed, {{"prefix", true}, {"start"}, {"end"}}, 3},
     {"strip", stripText, {{"chars"}}, 1},
@@ -319,8 +319,8 @@ static Value callTextMethod(Run &run, const Value &self, std::string_view name,
     Value values[3] = {None{}, None{}, None{}};
     if (method.call == padText)
       values[1] = " ";
-    if (method.hasInteger)
-      values[method.count - 1] = method.integer;
+    if (method.unlimited)
+      values[method.count - 1] = int64_t{-1};
     if (!bind(run, name, arguments, std::span(method.parameters, method.count),
               std::span(values, method.count)))
       return {};
@@ -346,6 +346,7 @@ static Value callMappingMethod(Run &run, const Value &self, std::string_view nam
   if (name == "copy")
     return self;
   std::vector<Value> items;
+  items.reserve(mapping.entries.size());
   for (const auto &[key, value] : mapping.entries)
     items.push_back(name == "keys"     ? key
                     : name == "values" ? value
@@ -387,6 +388,7 @@ static Value markSafe(Run &run, const Value &value) {
   if (!sequence)
     return value;
   std::vector<Value> items;
+  items.reserve(sequence->items.size());
   for (const Value &item : sequence->items)
     items.push_back(markSafe(run, item));
   return run.list(std::move(items), sequence->flavour);

@@ -277,6 +277,7 @@ Value moec::jinja::slice(Run &run, const Value &object, const Value &start, cons
     if (!spanOf(run, static_cast<int64_t>(sequence->items.size()), start, stop, step, span))
       return {};
     std::vector<Value> items;
+    items.reserve(static_cast<size_t>(span.count));
     for (int64_t i = 0; i < span.count; ++i)
       items.push_back(sequence->items[static_cast<size_t>(span.start + i * span.step)]);
     return run.list(std::move(items), sequence->flavour);

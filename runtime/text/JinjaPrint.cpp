@@ -203,6 +203,7 @@ void JsonPrinter::printEntries(const Mapping &mapping) {
   std::vector<size_t> order;
   if (style.sortKeys) {
     std::vector<Value> keys;
+    keys.reserve(mapping.entries.size());
     for (const auto &[key, value] : mapping.entries)
       keys.push_back(key);
     order = sortedOrder(run, keys, false);

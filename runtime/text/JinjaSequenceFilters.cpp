@@ -192,6 +192,7 @@ static Value items(Run &run, const Value &input, const Arguments &arguments) {
   if (!mapping)
     return run.fail("`items` needs a mapping, found a " + std::string(typeName(input)));
   std::vector<Value> pairs;
+  pairs.reserve(mapping->entries.size());
   for (const auto &[key, value] : mapping->entries)
     pairs.push_back(run.list({key, value}, Flavour::Tuple));
   return run.list(std::move(pairs), Flavour::Generator);

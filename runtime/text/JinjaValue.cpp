@@ -81,7 +81,10 @@ bool Run::allocate(size_t count) {
   if (failed())
     return false;
   // Making text costs time too: a step for every few words of memory.
-  if (count > limits.bytes || (bytes += count) > limits.bytes)
+  bool fits = count <= limits.bytes - bytes;
+  if (fits)
+    bytes += count;
+  else
     fail("the template makes more than " + std::to_string(limits.bytes) + " bytes of text");
   return step(count / 64);
 }
