@@ -67,8 +67,9 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
   app->add_flag("--follow-links", request.followLinks,
                 "let links of the model directory lead anywhere")
       ->group("Weights");
-  app->add_option("--without-pass", request.without,
-                  "leave out a pass of the optimize stage, such as moe-fuse-experts; may be repeated")
+  app->add_option(
+         "--without-pass", request.without,
+         "leave out a pass of the optimize stage, such as moe-fuse-experts; may be repeated")
       ->allow_extra_args(false) // the next word is the input
       ->type_name("NAME")
       ->group("Looking inside");
@@ -77,8 +78,7 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
 static void addCompileOptions(CLI::App *app, CompileRequest &request) {
   app->add_option("input", request.input, "a model directory, or a module (.mlir) of any stage")
       ->required();
-  app->add_option("-o,--output", request.output,
-                  "what to write; text goes to stdout by default")
+  app->add_option("-o,--output", request.output, "what to write; text goes to stdout by default")
       ->type_name("FILE")
       ->take_last();
   addChoice(app, "--emit", request.emit, emitNames, "where to stop")->take_last();

@@ -143,8 +143,7 @@ Status Compile::parseModule() {
                                      request.input)};
   if (!llvm::sys::fs::exists(request.input))
     return {Code::Usage, fmt::format("there is no file '{}'", request.input)};
-  module = mlir::parseSourceFile<mlir::ModuleOp>(request.input,
-                                                 mlir::ParserConfig(&context));
+  module = mlir::parseSourceFile<mlir::ModuleOp>(request.input, mlir::ParserConfig(&context));
   if (!module)
     return {Code::Model, stages.diagnostics().errors(
                              fmt::format("'{}' is no module that moec reads", request.input))};
@@ -153,8 +152,7 @@ Status Compile::parseModule() {
 
 Status Compile::importDirectory() {
   Result<Checkpoint> opened = Checkpoint::open(
-      request.input,
-      {.headersOnly = request.headersOnly, .followLinks = request.followLinks});
+      request.input, {.headersOnly = request.headersOnly, .followLinks = request.followLinks});
   if (!opened.ok())
     return opened.status();
   checkpoint.emplace(std::move(*opened));
@@ -169,10 +167,11 @@ Status Compile::importDirectory() {
 
 Status Compile::runStages() {
   Result<PipelineOptions> chosen =
-      choosePipelineOptions(*module, *cpu, {.activations = request.activations,
-                                            .reference = request.reference,
-                                            .mapped = request.weights == WeightsMode::Map,
-                                            .without = request.without});
+      choosePipelineOptions(*module, *cpu,
+                            {.activations = request.activations,
+                             .reference = request.reference,
+                             .mapped = request.weights == WeightsMode::Map,
+                             .without = request.without});
   if (!chosen.ok())
     return chosen.status();
   options = *chosen;
@@ -197,8 +196,9 @@ Status Compile::runStages() {
     if (stage.emit > request.emit)
       break;
     progress.start(fmt::format("compiling: {}", stage.name));
-    if (Status status = stages.run(*module, stage.name,
-                                   [&](mlir::OpPassManager &passes) { stage.build(passes, options); });
+    if (Status status =
+            stages.run(*module, stage.name,
+                       [&](mlir::OpPassManager &passes) { stage.build(passes, options); });
         !status.ok())
       return status;
     if (Status status = noteStage(stage.emit); !status.ok())
@@ -237,8 +237,7 @@ Result<std::string> Compile::makeCode() {
   progress.start("compiling: machine code");
   MachineTarget target = machineTarget(*cpu);
   llvm::LLVMContext llvmContext;
-  Result<std::unique_ptr<llvm::Module>> translated =
-      translateToLlvm(*module, llvmContext, target);
+  Result<std::unique_ptr<llvm::Module>> translated = translateToLlvm(*module, llvmContext, target);
   if (!translated.ok())
     return Status{Code::Internal, stages.diagnostics().errors(translated.status().message)};
   if (Status status = stages.dump("llvm.ll", printLlvm(**translated)); !status.ok())

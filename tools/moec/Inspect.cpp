@@ -56,8 +56,8 @@ static void readModelAttribute(mlir::ModuleOp module, Facts &facts) {
   facts.activeParameters = number("active_parameters");
   facts.experts = number("experts");
   facts.picked = number("picked");
-  if (auto layers = model ? model.getAs<mlir::DenseI64ArrayAttr>("moe_layers")
-                          : mlir::DenseI64ArrayAttr())
+  if (auto layers =
+          model ? model.getAs<mlir::DenseI64ArrayAttr>("moe_layers") : mlir::DenseI64ArrayAttr())
     facts.moeLayers.assign(layers.asArrayRef().begin(), layers.asArrayRef().end());
 }
 
@@ -65,8 +65,8 @@ static Result<Facts> gather(const CompileRequest &request) {
   Result<const CpuTarget *> cpu = findCpuTarget(request.cpu);
   if (!cpu.ok())
     return cpu.status();
-  Result<Checkpoint> checkpoint = Checkpoint::open(
-      request.input, {.headersOnly = true, .followLinks = request.followLinks});
+  Result<Checkpoint> checkpoint =
+      Checkpoint::open(request.input, {.headersOnly = true, .followLinks = request.followLinks});
   if (!checkpoint.ok())
     return checkpoint.status();
 
@@ -76,11 +76,9 @@ static Result<Facts> gather(const CompileRequest &request) {
   Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(*checkpoint, context);
   if (!module.ok())
     return module.status();
-  Result<PipelineOptions> options =
-      choosePipelineOptions(**module, **cpu, {.activations = request.activations,
-                                              .reference = false,
-                                              .mapped = false,
-                                              .without = {}});
+  Result<PipelineOptions> options = choosePipelineOptions(
+      **module, **cpu,
+      {.activations = request.activations, .reference = false, .mapped = false, .without = {}});
   if (!options.ok())
     return options.status();
 
@@ -93,17 +91,15 @@ static Result<Facts> gather(const CompileRequest &request) {
     facts.fileBytes += file.bytes;
 
   StageRunner stages(context, {}, "moec.reproducer.mlir");
-  if (Status status = stages.run(**module, "optimized",
-                                 [&](mlir::OpPassManager &passes) {
-                                   buildOptimizeStage(passes, *options);
-                                 });
+  if (Status status =
+          stages.run(**module, "optimized",
+                     [&](mlir::OpPassManager &passes) { buildOptimizeStage(passes, *options); });
       !status.ok())
     return status;
   facts.fusions = reportFusions(**module);
-  if (Status status = stages.run(**module, "scheduled",
-                                 [&](mlir::OpPassManager &passes) {
-                                   buildScheduleStage(passes, *options);
-                                 });
+  if (Status status =
+          stages.run(**module, "scheduled",
+                     [&](mlir::OpPassManager &passes) { buildScheduleStage(passes, *options); });
       !status.ok())
     return status;
   facts.fusions.addPhases(**module);
@@ -112,8 +108,9 @@ static Result<Facts> gather(const CompileRequest &request) {
     return program.status();
   facts.packedBytes = program->plan.totalBytes();
   (*module)->walk([&](lm::CacheOp cache) {
-    facts.cacheBytes += cache.getLayers().size() * static_cast<uint64_t>(
-        2 * cache.getHeads() * cache.getSize() * cache.getElement().getIntOrFloatBitWidth() / 8);
+    facts.cacheBytes += cache.getLayers().size() *
+                        static_cast<uint64_t>(2 * cache.getHeads() * cache.getSize() *
+                                              cache.getElement().getIntOrFloatBitWidth() / 8);
   });
   return facts;
 }

@@ -136,6 +136,5 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
     words.push_back(const_cast<char *>(argument.c_str()));
   words.push_back(nullptr);
   ::execv(program.c_str(), words.data());
-  return {Code::Internal,
-          fmt::format("cannot start '{}': {}", program.string(), strerror(errno))};
+  return {Code::Internal, fmt::format("cannot start '{}': {}", program.string(), strerror(errno))};
 }

@@ -61,8 +61,7 @@ std::string moec::printModule(mlir::ModuleOp module, bool locations) {
   return text;
 }
 
-StageRunner::StageRunner(mlir::MLIRContext &context, std::string dumpFolder,
-                         std::string reproducer)
+StageRunner::StageRunner(mlir::MLIRContext &context, std::string dumpFolder, std::string reproducer)
     : context(context), dumpFolder(std::move(dumpFolder)), reproducer(std::move(reproducer)),
       log(context) {}
 
