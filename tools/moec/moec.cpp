@@ -36,7 +36,8 @@ static int fail(const Status &status) {
 /// LLVM's own fatal errors: temporary files go, and the process ends without a signal.
 static void onFatalError(void *, const char *reason, bool) {
   fmt::print(stderr, "moec: error: {}\n", reason);
-  endNow(Code::Internal);
+  // How LLVM's streams end when a file cannot be written out.
+  endNow(std::strstr(reason, "No space left") ? Code::Resource : Code::Internal);
 }
 
 static void onOutOfMemory() {
