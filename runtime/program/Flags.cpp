@@ -42,7 +42,8 @@ TakeValue takeText(std::vector<std::string> &into) {
 }
 
 template <typename T>
-static TakeValue takeBetween(std::function<void(T)> into, T least, T most, const char *kind) {
+static TakeValue takeBetween(const std::function<void(T)> &into, T least, T most,
+                             const char *kind) {
   return [=](std::string_view text) {
     std::optional<T> value = valueOf<T>(text);
     // Written so that a value that is no number is refused too.
