@@ -290,7 +290,7 @@ def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2> {
   }];
   let arguments = (ins DenseF32ArrayAttr:$frequencies, F32Attr:$factor, Ids:$positions, FloatRows:$cosines, FloatRows:$sines);
   let assemblyFormat = [{
-    `frequencies` $frequencies `factor` $factor `ins` `(` $positions `:` type($positions) `)`
+    `frequencies` custom<ExactFloats>($frequencies) `factor` $factor `ins` `(` $positions `:` type($positions) `)`
     `outs` `(` $cosines `,` $sines `:` type($cosines) `,` type($sines) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";

@@ -172,6 +172,15 @@ func.func @select_rows(%h: tensor<?x40xf32>, %rows: tensor<?xi32>, %i: tensor<?x
   return %y : tensor<?x40xf32>
 }
 
+// Frequencies are printed with all their bits.
+// CHECK-LABEL: func @exact_frequencies
+// CHECK:         lm.rope_table frequencies [0.215443462, 3.16227779E-5] factor
+func.func @exact_frequencies(%p: tensor<?xi32>, %a: tensor<?x2xf32>, %b: tensor<?x2xf32>) -> tensor<?x2xf32> {
+  %c, %s = lm.rope_table frequencies [0.215443462, 3.16227779E-5] factor 1.0 ins(%p : tensor<?xi32>)
+      outs(%a, %b : tensor<?x2xf32>, tensor<?x2xf32>) -> tensor<?x2xf32>, tensor<?x2xf32>
+  return %c : tensor<?x2xf32>
+}
+
 // CHECK-LABEL: func @phase
 // CHECK:         lm.phase "linear" tiles(%{{.*}}) rows 128 columns 48 {
 // CHECK:         ^bb0(%{{.*}}: index):
