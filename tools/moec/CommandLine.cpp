@@ -51,7 +51,7 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
                   "what both operands of a product are rounded to; sums are always f32; by default "
                   "the type of the weights, where the level has instructions for it")
       ->type_name("f32|bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->check(CLI::IsMember({"f32", "bf16"}).description(""))
       ->group("Target")
       ->take_last();
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
@@ -61,7 +61,7 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
             "program (embed), or the model's own files (map)")
       ->group("Weights");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
-      ->check(CLI::Range(0u, 1024u))
+      ->check(CLI::Range(0u, 1024u).description(""))
       ->group("Weights")
       ->take_last();
   app->add_flag("--follow-links", request.followLinks,
@@ -85,12 +85,12 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
   addModelOptions(app, request);
   app->add_option("--context", request.context, "most positions of a sequence")
       ->type_name("N")
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 40))
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 40).description(""))
       ->group("Target")
       ->take_last();
   app->add_option_function<std::string>(
          "--target", [](const std::string &) {}, "what computes: cpu")
-      ->check(CLI::IsMember({"cpu"}))
+      ->check(CLI::IsMember({"cpu"}).description(""))
       ->type_name("cpu")
       ->group("Target");
   app->add_flag("--headers-only", request.headersOnly,

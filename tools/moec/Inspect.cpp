@@ -115,6 +115,16 @@ static Result<Facts> gather(const CompileRequest &request) {
   return facts;
 }
 
+/// "46.70 billion", "1.31 million", "95000".
+static std::string formatCount(int64_t count) {
+  double number = static_cast<double>(count);
+  if (number >= 1e9)
+    return fmt::format("{:.2f} billion", number / 1e9);
+  if (number >= 1e6)
+    return fmt::format("{:.2f} million", number / 1e6);
+  return fmt::format("{}", count);
+}
+
 static std::string toText(const Facts &facts) {
   std::string text;
   auto line = [&](std::string_view name, const std::string &value) {
@@ -122,9 +132,8 @@ static std::string toText(const Facts &facts) {
   };
   line("model", facts.name);
   line("architecture", facts.architecture);
-  line("parameters", fmt::format("{:.2f} billion, {:.2f} billion active per token",
-                                 static_cast<double>(facts.totalParameters) / 1e9,
-                                 static_cast<double>(facts.activeParameters) / 1e9));
+  line("parameters", fmt::format("{}, {} active per token", formatCount(facts.totalParameters),
+                                 formatCount(facts.activeParameters)));
   line("layers", fmt::format("{} of width {}, vocabulary {}, context {}", facts.layers,
                              facts.hidden, facts.vocabulary, facts.context));
   line("experts", fmt::format("{} of {} in {} of the layers", facts.picked, facts.experts,

@@ -68,7 +68,8 @@ StageRunner::StageRunner(mlir::MLIRContext &context, std::string dumpFolder, std
 Status StageRunner::prepare() {
   if (dumpFolder.empty())
     return {};
-  if (std::error_code error = llvm::sys::fs::create_directories(dumpFolder))
+  if (std::error_code error = llvm::sys::fs::create_directories(
+          dumpFolder, /*IgnoreExisting=*/true, llvm::sys::fs::all_all)) // the umask decides
     return outputError(error.value(), "cannot make the folder", dumpFolder);
   return {};
 }
