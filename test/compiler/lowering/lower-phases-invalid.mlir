@@ -1,0 +1,4 @@
+// RUN: moe-opt %s --moec-lower-phases=cpu=abacus --verify-diagnostics
+// expected-error @below {{abacus}}
+module {
+}

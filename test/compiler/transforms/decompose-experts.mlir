@@ -1,0 +1,13 @@
+// RUN: moe-opt %s --moe-decompose-experts=tile-rows=32 | FileCheck %s
+// The plan is made for the tokens of the layer; the combination keeps adding onto the stream.
+// CHECK-LABEL: func @layer(
+// CHECK-SAME:    %[[X:[^:]*]]: tensor<?x16xf32>, %[[E:[^:]*]]: tensor<?x2xi32>, %[[W:[^:]*]]: tensor<?x2xf32>
+// CHECK:         %[[PLAN:.*]]:4 = moe.dispatch tile_rows 32 ins(%[[E]]
+// CHECK:         %[[INNER:.*]] = moe.grouped_glu silu ins(%[[X]], {{.*}} rows(%[[PLAN]]#0
+// CHECK-SAME:      -> tensor<?x12xbf16>
+// CHECK:         %[[DOWN:.*]] = moe.grouped_matmul ins(%[[INNER]]
+// CHECK:         moe.combine accumulate ins(%[[DOWN]], %[[PLAN]]#1, %[[W]]
+func.func @layer(%x: tensor<?x16xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %g: tensor<8x12x16xf32>, %d: tensor<8x16x12xf32>, %h: tensor<?x16xf32>) -> tensor<?x16xf32> {
+  %y = moe.expert_ffn silu accumulate inner bf16 ins(%x, %e, %w : tensor<?x16xf32>, tensor<?x2xi32>, tensor<?x2xf32>) experts(%g, %g, %d : tensor<8x12x16xf32>, tensor<8x12x16xf32>, tensor<8x16x12xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+  return %y : tensor<?x16xf32>
+}

@@ -1,0 +1,24 @@
+// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(lm-form-phases{columns=48 rows=128}))' | FileCheck %s
+// RUN: moe-opt %s --lm-form-phases=reference | FileCheck %s --check-prefix=PLAIN
+
+// A product is cut into blocks of rows and panels of columns: 300 rows and 100 columns make 3 x 3 tiles.
+// CHECK-LABEL: func @product(
+// CHECK:         %[[TILES:.*]] = arith.muli
+// CHECK:         lm.phase "linear" tiles(%[[TILES]]) rows 128 columns 48
+// PLAIN-LABEL: func @product(
+// PLAIN:         %[[ONE:.*]] = arith.constant 1 : index
+// PLAIN:         lm.phase "linear" tiles(%[[ONE]]) rows 0 columns 0
+func.func @product(%x: memref<300x16xf32>, %w: memref<100x16xf32>, %y: memref<300x100xf32>) {
+  lm.linear ins(%x, %w : memref<300x16xf32>, memref<100x16xf32>) outs(%y : memref<300x100xf32>)
+  return
+}
+
+// The tiles of an expert product are those that the dispatch counted.
+// CHECK-LABEL: func @experts(
+// CHECK-SAME:    %[[LIST:[^:]*]]: memref<9x3xi32>
+// CHECK:         memref.load %[[LIST]]
+// CHECK:         lm.phase "grouped_matmul"
+func.func @experts(%tiles: memref<9x3xi32>, %x: memref<8x16xf32>, %w: memref<8x20x16xf32>, %y: memref<8x20xf32>) {
+  moe.grouped_matmul ins(%x, %w, %tiles : memref<8x16xf32>, memref<8x20x16xf32>, memref<9x3xi32>) outs(%y : memref<8x20xf32>)
+  return
+}

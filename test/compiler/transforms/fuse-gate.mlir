@@ -1,0 +1,78 @@
+// RUN: moe-opt %s --moe-fuse-gate | FileCheck %s
+// The router of a layer becomes one op, where nobody else needs what lies between.
+
+// Product, score and choice become a gate with their operands, function and renormalization.
+// CHECK-LABEL: func @router(
+// CHECK-SAME:    %[[X:[^:]+]]: tensor<?x40xf32>, %[[R:[^:]+]]: !lm.weight<8x40xf32>
+// CHECK-SAME:    %[[E:[^:]+]]: tensor<?x2xi32>, %[[W:[^:]+]]: tensor<?x2xf32>
+// CHECK-NOT:     moe.route
+// CHECK:         moe.gate softmax renormalize ins(%[[X]], %[[R]] : {{.*}}) outs(%[[E]], %[[W]] :
+func.func @router(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
+                  %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route renormalize ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
+
+// A choice that does not renormalize becomes a gate that does not either.
+// CHECK-LABEL: func @as_is
+// CHECK:         moe.gate sigmoid ins(
+func.func @as_is(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
+                 %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score sigmoid ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
+
+// Scores that somebody else uses stay.
+// CHECK-LABEL: func @scores_used
+// CHECK-NOT:     moe.gate
+func.func @scores_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
+                       %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>) {
+  %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w, %s : tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>
+}
+
+// So do logits that somebody else uses.
+// CHECK-LABEL: func @logits_used
+// CHECK-NOT:     moe.gate
+func.func @logits_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
+                       %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>) {
+  %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w, %l : tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>
+}
+
+// A gate has no bias, so a router with one stays.
+// CHECK-LABEL: func @bias
+// CHECK-NOT:     moe.gate
+func.func @bias(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %c: !lm.weight<8xf32>, %i: tensor<?x8xf32>,
+                %a: tensor<?x2xi32>, %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) bias(%c : !lm.weight<8xf32>)
+      outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
+
+// Logits that no product made, here an argument, stay.
+// CHECK-LABEL: func @no_product
+// CHECK-NOT:     moe.gate
+// CHECK:         moe.route
+func.func @no_product(%l: tensor<?x8xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>, %b: tensor<?x2xf32>)
+    -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}

@@ -1,0 +1,20 @@
+// RUN: moe-opt %s --lm-fuse-qkv | FileCheck %s
+// Products of the same rows become one, by a weight of all their pieces, whose columns are cut apart.
+// CHECK:       lm.weight @q_k : !lm.weight<48x16xf32> layers [0, 1]
+// CHECK-SAME:    from [#lm.piece<pattern = "q.{l}", rows = 32, stored = f32>, #lm.piece<pattern = "k.{l}", rows = 16, stored = f32>]
+lm.weight @q : !lm.weight<32x16xf32> layers [0, 1] from [#lm.piece<pattern = "q.{l}", rows = 32, stored = f32>]
+lm.weight @k : !lm.weight<16x16xf32> layers [0, 1] from [#lm.piece<pattern = "k.{l}", rows = 16, stored = f32>]
+// CHECK-LABEL: func @products(
+// CHECK:         %[[W:.*]] = lm.load_weight @q_k[%{{.*}}]
+// CHECK:         %[[ALL:.*]] = lm.linear ins(%{{.*}}, %[[W]]
+// CHECK:         tensor.extract_slice %[[ALL]][0, 0] [4, 32] [1, 1]
+// CHECK:         tensor.extract_slice %[[ALL]][0, 32] [4, 16] [1, 1]
+func.func @products(%x: tensor<4x16xf32>, %layer: index) -> (tensor<4x32xf32>, tensor<4x16xf32>) {
+  %a = lm.load_weight @q[%layer] : !lm.weight<32x16xf32>
+  %b = lm.load_weight @k[%layer] : !lm.weight<16x16xf32>
+  %i = tensor.empty() : tensor<4x32xf32>
+  %j = tensor.empty() : tensor<4x16xf32>
+  %q = lm.linear ins(%x, %a : tensor<4x16xf32>, !lm.weight<32x16xf32>) outs(%i : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %k = lm.linear ins(%x, %b : tensor<4x16xf32>, !lm.weight<16x16xf32>) outs(%j : tensor<4x16xf32>) -> tensor<4x16xf32>
+  return %q, %k : tensor<4x32xf32>, tensor<4x16xf32>
+}
