@@ -11,15 +11,6 @@
 
 namespace moec {
 
-Result<std::unique_ptr<Model>> openModel(const OpenOptions &options) {
-  ModelOptions model;
-  model.weights.file = options.weightsFile;
-  model.weights.directory = options.modelDirectory;
-  model.threads = options.threads;
-  model.context = options.context;
-  return Model::open(model);
-}
-
 /// Ends the process from a place that cannot clean up.
 template <size_t N> [[noreturn]] static void endNow(const char (&message)[N], Code code) {
   removeOutputs();
