@@ -90,7 +90,7 @@ def check_passes(files):
         if not td.name.endswith("Passes.td"):
             continue
         for flag in re.findall(r': Pass<"([\w-]+)"', td.read_text()):
-            if not any(path.relative_to(ROOT).parts[0] == "test" and re.search(rf"(?<![\w-]){flag}(?![\w-])", path.read_text())
+            if not any(path.relative_to(ROOT).parts[0] == "test" and re.search(rf"(?<!\w)(?<!\w-){flag}(?![\w-])", path.read_text())
                        for path in tests):
                 problem(td.relative_to(ROOT), f"no test runs --{flag}")
 
