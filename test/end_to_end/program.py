@@ -160,12 +160,15 @@ def check_run(checks, folder):
 
 def check_stages(checks, folder):
     """Every stage can be stopped at, and gone on from; a dump holds them all."""
+    direct = folder / "direct.o"
+    succeed(MOEC, "compile", MODEL, "--headers-only", "--emit=obj", "-o", direct)
     for stage in ("import", "optimized", "scheduled", "lowered"):
         text = succeed(MOEC, "compile", MODEL, "--headers-only", f"--emit={stage}")
         checks.that(b"func" in text, f"--emit={stage}: no function in it")
         path = folder / f"{stage}.mlir"
         path.write_bytes(text)
         succeed(MOEC, "compile", path, "--emit=obj", "-o", folder / f"{stage}.o")
+        checks.that((folder / f"{stage}.o").read_bytes() == direct.read_bytes(), f"--emit={stage}: going on from its text gives other code")
     checks.that(b"define" in succeed(MOEC, "compile", MODEL, "--headers-only", "--emit=llvm"), "--emit=llvm: no function")
     dump = folder / "stages"
     compile_model(MODEL, folder / "program", f"--dump-stages={dump}")
