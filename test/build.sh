@@ -18,5 +18,5 @@ fi
 if [ -t 2 ]; then
   ninja -C "build/$preset" "$@" >&2
 else
-  ninja -C "build/$preset" --quiet "$@" >&2
+  ninja -C "build/$preset" --quiet "$@" 2>&1 | sed '/^ninja: no work to do\.$/d' >&2
 fi
