@@ -19,10 +19,6 @@ static StringRef fusionOf(Operation *op) {
   if (auto activation = dyn_cast<moe::GatedActivationOp>(op))
     if (!activation.getGate().getDefiningOp<moe::GroupedMatmulOp>())
       return "";
-  // That of a dense layer, or of a shared expert, has no experts to be fused with.
-  if (auto activation = dyn_cast<moe::GatedActivationOp>(op))
-    if (!activation.getGate().getDefiningOp<moe::GroupedMatmulOp>())
-      return "";
   return llvm::StringSwitch<StringRef>(op->getName().getStringRef())
       .Cases({"moe.score", "moe.route"}, "moe.gate")
       .Cases({"moe.dispatch", "moe.grouped_matmul", "moe.gated_activation", "moe.grouped_glu",
