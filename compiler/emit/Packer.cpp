@@ -152,7 +152,7 @@ static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
         report.chunks[index] = {task.bytes, hasher.finish()};
         status = sink(task.offset, bytes);
       }
-      std::lock_guard lock(mutex);
+      std::lock_guard<std::mutex> lock(mutex);
       if (!status.ok()) {
         if (failure.ok())
           failure = std::move(status);

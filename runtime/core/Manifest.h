@@ -23,7 +23,7 @@ struct ManifestMoeLayer {
 /// A group of layers whose keys and values live and die together.
 struct ManifestCache {
   std::string name;
-  std::vector<int64_t> layers;
+  std::vector<int64_t> layers = {};
   int64_t bytesPerBlock = 0; ///< of all layers of the group, for `blockTokens` positions
   int64_t window = 0;        ///< a token sees this many positions, itself included; 0: all
 };
@@ -32,7 +32,7 @@ struct ManifestCache {
 struct ManifestPiece {
   std::string name;            ///< of the weight: `experts.up`
   std::string pattern;         ///< of stored tensors; `{l}` and `{e}` stand for layer and expert
-  std::vector<int64_t> layers; ///< empty: one tensor, without `{l}`
+  std::vector<int64_t> layers = {}; ///< empty: one tensor, without `{l}`
   int64_t experts = 0;         ///< 0: no expert dimension
   std::string stored;          ///< element type, as safetensors names it
   std::vector<int64_t> shape;  ///< of one matrix or vector
@@ -46,7 +46,7 @@ std::string_view weightsModeName(WeightsMode mode);
 struct ManifestWeights {
   WeightsMode mode = WeightsMode::Pack;
   uint64_t bytes = 0; ///< of the packed form; 0 where weights are mapped
-  std::string digest;
+  std::string digest = {};
   std::string file; ///< recorded name of the side file (pack only)
   std::vector<ManifestPiece> pieces;
 };
@@ -54,7 +54,7 @@ struct ManifestWeights {
 struct ManifestSource {
   std::string path; ///< relative to the model's directory
   uint64_t bytes = 0;
-  std::string digest;
+  std::string digest = {};
 };
 
 struct Manifest {

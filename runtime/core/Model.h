@@ -22,7 +22,7 @@ class Model;
 
 /// What a model is opened with; zero and empty ask for the default.
 struct ModelOptions {
-  WeightsPlace weights;
+  WeightsPlace weights = {};
   int64_t threads = 0; ///< the physical cores that the process may use
   int64_t context = 0; ///< positions per sequence; at most and by default the model's
 };

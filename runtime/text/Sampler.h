@@ -36,7 +36,7 @@ struct SamplerOptions {
   double minP = 0;              ///< 0 to 1
   double repetitionPenalty = 1; ///< above 0
   double presencePenalty = 0;
-  std::vector<std::pair<int32_t, float>> bias; ///< by token id; -infinity forbids one
+  std::vector<std::pair<int32_t, float>> bias = {}; ///< by token id; -infinity forbids one
   uint64_t seed = 0;
 };
 
