@@ -7,18 +7,19 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all=
+all= fuzz_seconds=30
 case "${1-}" in
   "") ;;
-  --all) all=1 ;;
+  --all) all=1 fuzz_seconds=300 ;;
   *) echo "usage: test/run.sh [--all]" >&2; exit 2 ;;
 esac
 jobs=$(nproc)
-status=0
+status=0 lit_runs=0 lit_failures=0
 
 test/setup.sh --tests
 
-# run_tests PRESET [CTEST OPTION...]: builds the preset and runs its tests, two kinds of results lying beside it.
+# run_tests PRESET [CTEST OPTION...]: builds the preset and runs its tests; notes where their results lie.
+results=()
 run_tests() {
   local preset=$1
   shift
@@ -27,30 +28,31 @@ run_tests() {
   echo "testing build/$preset"
   ctest --test-dir "build/$preset" --output-junit tests.xml --output-on-failure -j "$jobs" \
     --progress "$@" || status=1
+  results+=("build/$preset/tests.xml")
+  # ctest counts lit's run as one test; lit's own count takes its place.
+  if [ -e "build/$preset/test/lit.xml" ]; then
+    results+=("build/$preset/test/lit.xml")
+    lit_runs=$((lit_runs + 1))
+    grep -q '<testsuite .* failures="0"' "build/$preset/test/lit.xml" || lit_failures=$((lit_failures + 1))
+  fi
 }
 
+MOEC_TEST_ALL=$all run_tests release # with it, the end-to-end tests take every case in every form
+cmake --preset asan -DMOEC_FUZZ_SECONDS="$fuzz_seconds" >/dev/null
+run_tests asan
 if [ -n "$all" ]; then
-  export MOEC_TEST_ALL=1 # the end-to-end tests take every case in every form
-fi
-run_tests release
-if [ -n "$all" ]; then
-  cmake --preset asan -DMOEC_FUZZ_SECONDS=300 >/dev/null
-  run_tests asan
   run_tests asan-compiler
-else
-  run_tests asan
 fi
 
-# ctest counts lit's run as one test; lit's own count takes its place.
-count() { # count ATTRIBUTE: its sum over all result files
-  cat build/*/tests.xml build/*/test/lit.xml 2>/dev/null | grep '<testsuite ' |
-    grep -o " $1=\"[0-9]*\"" | tr -dc '0-9\n' | awk '{ sum += $1 } END { print sum + 0 }'
+count() { # count ATTRIBUTE: its sum over the results
+  grep -h '<testsuite ' "${results[@]}" | grep -o " $1=\"[0-9]*\"" | tr -dc '0-9\n' |
+    awk '{ sum += $1 } END { print sum + 0 }'
 }
-tests=$(count tests) failed=$(count failures) skipped=$(($(count skipped) + $(count disabled)))
-for results in build/*/test/lit.xml; do
-  [ -e "$results" ] || continue
-  tests=$((tests - 1))
-  grep -q '<testsuite .* failures="0"' "$results" || failed=$((failed - 1))
+tests=$(($(count tests) - lit_runs)) failed=$(($(count failures) - lit_failures))
+skipped=$(($(count skipped) + $(count disabled)))
+# By name, since what they printed may be far above.
+for file in "${results[@]}"; do
+  sed -n 's|^.*<testcase name="\([^"]*\)".* status="fail".*|failed: '"${file%/*.xml}"' \1|p' "$file"
 done
 echo "$((tests - failed - skipped)) passed, $failed failed"
 exit $status
