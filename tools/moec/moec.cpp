@@ -1,6 +1,6 @@
 // The command moec: parses its words, calls libraries, turns a failure into an exit status.
 
-#include "runtime/core/File.h"
+#include "runtime/core/AtomicFile.h"
 #include "tools/moec/CommandLine.h"
 #include "tools/moec/Inspect.h"
 #include "tools/moec/Run.h"
