@@ -18,8 +18,6 @@
 
 using namespace moec;
 
-static std::string reason(int error) { return std::strerror(error); }
-
 // Names of unfinished outputs, where a signal handler can read them: it may neither lock nor
 // allocate.
 static constexpr int kSlots = 32;
@@ -69,18 +67,26 @@ void moec::removeOutputsOnInterrupt() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-/// Failures of writing: a full disk is a matter of resources, all else of the output that was asked
-/// for.
-static Status writeFailure(const std::string &path, int error) {
-  Code code = error == ENOSPC || error == EDQUOT || error == EFBIG ? Code::Resource : Code::Usage;
-  return {code, fmt::format("{}: cannot be written: {}", path, reason(error))};
+static bool lacksSpace(int error) {
+  return error == ENOSPC || error == EDQUOT || error == EFBIG || error == ENOMEM;
+}
+
+Status moec::outputFailure(int number, const std::string &path, std::string_view what) {
+  return {lacksSpace(number) ? Code::Resource : Code::Usage,
+          fmt::format("{}: {}: {}", path, what, std::strerror(number))};
 }
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
+  if (path.empty())
+    return Status{Code::Usage, "the output has no name"};
   struct stat info;
-  if (path.empty() || path.back() == '/' ||
-      (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)))
-    return Status{Code::Usage, fmt::format("{}: cannot be written: not a regular file", path)};
+  bool exists = stat(path.c_str(), &info) == 0;
+  if (path.back() == '/' || (exists && S_ISDIR(info.st_mode)))
+    return Status{Code::Usage, fmt::format("{}: cannot be written: is a directory", path)};
+  if (exists && !S_ISREG(info.st_mode))
+    return Status{Code::Usage, fmt::format("{}: cannot be written: is not a regular file", path)};
+  if (exists && access(path.c_str(), W_OK) != 0)
+    return outputFailure(errno, path);
   AtomicFile output;
   output.finalPath = path;
   size_t name = path.rfind('/') + 1; // 0 where there is no slash
@@ -96,9 +102,9 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
     int error = errno;
     freeSlot(std::exchange(output.slot, -1));
     if (error != EEXIST)
-      return writeFailure(path, error);
+      return outputFailure(error, path);
   }
-  return writeFailure(path, EEXIST);
+  return outputFailure(EEXIST, path);
 }
 
 AtomicFile::AtomicFile(AtomicFile &&other) noexcept
@@ -119,7 +125,7 @@ Status AtomicFile::append(std::span<const uint8_t> bytes) {
     if (count < 0 && errno == EINTR)
       continue;
     if (count < 0)
-      return writeFailure(finalPath, errno);
+      return outputFailure(errno, finalPath);
     bytes = bytes.subspan(static_cast<size_t>(count));
   }
   return {};
@@ -135,7 +141,7 @@ Status AtomicFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) cons
     if (count < 0 && errno == EINTR)
       continue;
     if (count < 0)
-      return writeFailure(finalPath, errno);
+      return outputFailure(errno, finalPath);
     bytes = bytes.subspan(static_cast<size_t>(count));
     offset += static_cast<uint64_t>(count);
   }
@@ -148,8 +154,7 @@ Status AtomicFile::reserve(uint64_t bytes) const {
     error = fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
   while (error == EINTR);
   // A file system that cannot reserve is no reason to stop: writing will tell.
-  return error == ENOSPC || error == EDQUOT || error == EFBIG ? writeFailure(finalPath, error)
-                                                              : Status{};
+  return lacksSpace(error) ? outputFailure(error, finalPath) : Status{};
 }
 
 Status AtomicFile::commit() {
@@ -160,7 +165,7 @@ Status AtomicFile::commit() {
   if (error != 0)
     ::unlink(temporary.c_str());
   freeSlot(std::exchange(slot, -1));
-  return error == 0 ? Status{} : writeFailure(finalPath, error);
+  return error == 0 ? Status{} : outputFailure(error, finalPath);
 }
 
 Result<uint64_t> moec::freeDiskBytes(const std::string &path) {
@@ -171,7 +176,7 @@ Result<uint64_t> moec::freeDiskBytes(const std::string &path) {
                          : slash == 0               ? "/"
                                                     : path.substr(0, slash);
     if (statvfs(parent.c_str(), &info) != 0)
-      return Status{Code::Usage, fmt::format("{}: cannot be written: {}", path, reason(errno))};
+      return outputFailure(errno, path);
   }
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
 }

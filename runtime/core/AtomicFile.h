@@ -17,7 +17,8 @@ namespace moec {
 /// removeOutputsOnInterrupt).
 class AtomicFile {
 public:
-  /// `mode` are the permissions, before the umask.
+  /// `mode` are the permissions, before the umask. An output that cannot be written (no such
+  /// directory, no permission, something that is no regular file in its place) is a usage error.
   static Result<AtomicFile> create(const std::string &path, unsigned mode = 0666);
 
   AtomicFile(AtomicFile &&other) noexcept;
@@ -26,6 +27,7 @@ public:
 
   int fd() const { return descriptor; }
   const std::string &path() const { return finalPath; }
+  /// May be replaced by another file of this name before commit().
   const std::string &temporaryPath() const { return temporary; }
 
   Status append(std::span<const uint8_t> bytes);
@@ -52,6 +54,11 @@ private:
 void removeOutputsOnInterrupt();
 /// Removes unfinished outputs; may be called from a signal handler.
 void removeOutputs();
+
+/// What the operating system's error `number` means for an output: lack of space is a matter of
+/// resources, all else is a usage error. `what` is what cannot be done with `path`.
+Status outputFailure(int number, const std::string &path,
+                     std::string_view what = "cannot be written");
 
 /// Bytes that the file system of `path` (a file, existing or not, or a directory) has free for us.
 Result<uint64_t> freeDiskBytes(const std::string &path);

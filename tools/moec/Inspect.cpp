@@ -3,13 +3,13 @@
 #include "tools/moec/Inspect.h"
 
 #include "compiler/analysis/FusionReport.h"
-#include "compiler/emit/OutputFile.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/targets/cpu/CpuTarget.h"
 #include "dialects/lm/LmDialect.h"
 #include "frontends/models/Import.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
+#include "tools/moec/TextOutput.h"
 
 #include "llvm/Support/JSON.h"
 

@@ -32,15 +32,29 @@ TEST(AtomicFile, AppearsWholeOrNotAtAll) {
   EXPECT_EQ(folder.entries(), 1u);
 }
 
+TEST(AtomicFile, MayBeReplacedUnderItsTemporaryName) {
+  ScratchFolder folder;
+  Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
+  ASSERT_TRUE(file.ok());
+  fs::rename(folder.write("other", "linked"), file->temporaryPath());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(folder.read("out"), "linked");
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
 TEST(AtomicFile, UnwritablePlacesAreUsageErrors) {
   ScratchFolder folder;
   EXPECT_FAILS(AtomicFile::create(folder.path("none/out")), Code::Usage, "cannot be written");
-  EXPECT_FAILS(AtomicFile::create(folder.path()), Code::Usage, "not a regular file");
+  EXPECT_FAILS(AtomicFile::create(""), Code::Usage, "has no name");
+  EXPECT_FAILS(AtomicFile::create(folder.path()), Code::Usage, "is a directory");
+  EXPECT_FAILS(AtomicFile::create(folder.path("new/")), Code::Usage, "is a directory");
   EXPECT_FAILS(AtomicFile::create("/dev/null"), Code::Usage, "not a regular file");
   if (geteuid() != 0) {
     fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
     EXPECT_FAILS(AtomicFile::create(folder.path("out")), Code::Usage, "Permission denied");
     fs::permissions(folder.path(), fs::perms::owner_all);
+    fs::permissions(folder.write("old", "old"), fs::perms::owner_read);
+    EXPECT_FAILS(AtomicFile::create(folder.path("old")), Code::Usage, "Permission denied");
   }
 }
 
