@@ -1,8 +1,8 @@
 // Moves the weights' section to the end of an ELF file and gives it its true size there.
 
 #include "compiler/emit/EmbeddedWeights.h"
-#include "compiler/emit/OutputFile.h"
 #include "compiler/emit/ProgramData.h"
+#include "runtime/core/AtomicFile.h"
 
 #include "llvm/BinaryFormat/ELF.h"
 #include "llvm/Support/MathExtras.h"
@@ -43,7 +43,7 @@ Result<uint64_t> moec::openEmbeddedWeights(const std::string &path, uint64_t byt
   Descriptor file{::open(path.c_str(), O_RDWR | O_CLOEXEC)};
   struct stat info;
   if (file.number < 0 || ::fstat(file.number, &info) != 0)
-    return outputError(errno, "cannot open", path);
+    return outputFailure(errno, path, "cannot be opened");
   auto unexpected = [&](std::string_view what) {
     return Status{Code::Internal, "the linked file '" + path + "' " + std::string(what) +
                                       "; try --weights=pack or the other --linker"};
@@ -96,13 +96,13 @@ Result<uint64_t> moec::openEmbeddedWeights(const std::string &path, uint64_t byt
     own->p_filesz = own->p_memsz = padding + bytes;
     if (!writeAt(file.number, segments.data(), segments.size() * sizeof(elf::Elf64_Phdr),
                  header.e_phoff))
-      return outputError(errno, "cannot write", path);
+      return outputFailure(errno, path);
   }
   section.sh_offset = offset - padding;
   section.sh_size = padding + bytes;
   if (!writeAt(file.number, sections.data(), sections.size() * sizeof(elf::Elf64_Shdr),
                header.e_shoff) ||
       ::ftruncate(file.number, static_cast<off_t>(offset + bytes)) != 0)
-    return outputError(errno, "cannot write", path);
+    return outputFailure(errno, path);
   return offset;
 }

@@ -2,7 +2,7 @@
 
 #include "compiler/emit/Link.h"
 #include "compiler/emit/LinkFiles.h"
-#include "compiler/emit/OutputFile.h"
+#include "compiler/emit/ScratchFile.h"
 
 #include "lld/Common/Driver.h"
 #include "llvm/ObjCopy/ConfigManager.h"

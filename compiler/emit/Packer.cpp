@@ -3,6 +3,7 @@
 #include "compiler/emit/Packer.h"
 
 #include "compiler/emit/PackTasks.h"
+#include "runtime/core/AtomicFile.h"
 
 #include <fmt/format.h>
 

@@ -26,6 +26,20 @@ static bool isPresent(const std::string &path) {
   return lstat(path.c_str(), &info) == 0;
 }
 
+Result<std::optional<std::string>> moec::readOptional(const std::string &directory,
+                                                      const char *name, uint64_t limit,
+                                                      bool followLinks) {
+  if (!isPresent(directory + "/" + name))
+    return std::optional<std::string>();
+  Result<std::string> path = resolveInside(directory, name, followLinks);
+  if (!path.ok())
+    return path.status();
+  Result<std::string> text = readFile(*path, limit);
+  if (!text.ok())
+    return text.status();
+  return std::optional<std::string>(std::move(*text));
+}
+
 /// Which file holds which tensor, in the order of file names.
 using WeightMap = std::map<std::string, std::vector<std::string>>;
 

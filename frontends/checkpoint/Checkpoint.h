@@ -6,6 +6,7 @@
 #include "frontends/checkpoint/Config.h"
 #include "runtime/core/Safetensors.h"
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -64,6 +65,11 @@ private:
   std::vector<CheckpointTensor> table;
   bool partial = false;
 };
+
+/// The contents of a file of a model directory, of at most `limit` bytes; none where there is no
+/// such file. Links are followed as in Checkpoint::open.
+Result<std::optional<std::string>> readOptional(const std::string &directory, const char *name,
+                                                uint64_t limit, bool followLinks);
 
 /// Tensors of one shape and type whose names differ in layer and expert only.
 struct TensorFamily {

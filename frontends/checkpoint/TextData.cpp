@@ -2,34 +2,17 @@
 
 #include "frontends/checkpoint/TextData.h"
 #include "frontends/checkpoint/TokenizerCompiler.h"
-#include "runtime/core/File.h"
 #include "runtime/text/ChatTemplate.h"
 #include "runtime/text/GenerationConfig.h"
 
 #include <fmt/format.h>
 
 #include <optional>
-#include <sys/stat.h>
 
 using namespace moec;
 
-/// Far above any published file: the largest tokenizer.json has some 30 MB.
+/// Far above any published file.
 static constexpr uint64_t kMostTextBytes = uint64_t(256) << 20;
-
-/// The contents of a file of the directory; none where there is no such file.
-static Result<std::optional<std::string>> readOptional(const std::string &directory,
-                                                       const char *name, bool followLinks) {
-  struct stat info;
-  if (lstat((directory + "/" + name).c_str(), &info) != 0)
-    return std::optional<std::string>();
-  Result<std::string> path = resolveInside(directory, name, followLinks);
-  if (!path.ok())
-    return path.status();
-  Result<std::string> text = readFile(*path, kMostTextBytes);
-  if (!text.ok())
-    return text.status();
-  return std::optional<std::string>(std::move(*text));
-}
 
 /// chat_template of tokenizer_config.json: a string, or a list of named ones of which `default`
 /// counts. Empty if there is none.
@@ -73,28 +56,26 @@ static std::string generationText(const std::optional<std::string> &file, const 
 
 Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLinks) {
   TextData text;
-  std::optional<std::string> tokenizer, config, jinja, generation;
+  const std::string &directory = checkpoint.directory();
+  Result<std::optional<std::vector<uint8_t>>> tables = compileTokenizer(directory, followLinks);
+  if (!tables.ok())
+    return tables.status();
+  if (*tables)
+    text.tokenizer.assign((*tables)->begin(), (*tables)->end());
+
+  std::optional<std::string> config, jinja, generation;
   struct {
     const char *name;
     std::optional<std::string> &into;
-  } files[] = {{"tokenizer.json", tokenizer},
-               {"tokenizer_config.json", config},
+  } files[] = {{"tokenizer_config.json", config},
                {"chat_template.jinja", jinja},
                {"generation_config.json", generation}};
   for (auto &file : files) {
     Result<std::optional<std::string>> read =
-        readOptional(checkpoint.directory(), file.name, followLinks);
+        readOptional(directory, file.name, kMostTextBytes, followLinks);
     if (!read.ok())
       return read.status();
     file.into = std::move(*read);
-  }
-  if (tokenizer) {
-    Result<std::vector<uint8_t>> tables =
-        compileTokenizer({*tokenizer, "tokenizer.json"},
-                         {config ? std::string_view(*config) : "", "tokenizer_config.json"});
-    if (!tables.ok())
-      return tables.status();
-    text.tokenizer.assign(tables->begin(), tables->end());
   }
   if (jinja) {
     text.chatTemplate = *jinja;

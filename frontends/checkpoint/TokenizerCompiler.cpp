@@ -3,15 +3,13 @@
 
 #include "frontends/checkpoint/TokenizerCompiler.h"
 
+#include "frontends/checkpoint/Checkpoint.h"
 #include "frontends/checkpoint/TokenizerComponents.h"
-#include "runtime/core/File.h"
 #include "runtime/core/Json.h"
 #include "runtime/text/Normalizer.h"
 #include "runtime/text/Tokenizer.h"
 
 #include <fmt/format.h>
-
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <unordered_map>
@@ -20,6 +18,7 @@ using namespace moec;
 using namespace moec::tokenizer;
 using nlohmann::json;
 
+/// Far above any published file: the largest tokenizer.json has some 30 MB.
 constexpr uint64_t maxFileBytes = uint64_t{512} << 20;
 constexpr size_t maxMerges = size_t{1} << 26;
 
@@ -304,30 +303,16 @@ Result<std::vector<uint8_t>> moec::compileTokenizer(const TokenizerFile &tokeniz
   return std::move(*bytes);
 }
 
-/// The contents of a file of the directory; none where there is no such file.
-static Result<std::optional<std::string>> readOptional(const std::string &directory,
-                                                       const char *name, bool followLinks) {
-  struct stat info;
-  if (lstat((directory + "/" + name).c_str(), &info) != 0)
-    return std::optional<std::string>();
-  Result<std::string> path = resolveInside(directory, name, followLinks);
-  if (!path.ok())
-    return path.status();
-  Result<std::string> text = readFile(*path, maxFileBytes);
-  if (!text.ok())
-    return text.status();
-  return std::optional<std::string>(std::move(*text));
-}
-
 Result<std::optional<std::vector<uint8_t>>> moec::compileTokenizer(const std::string &directory,
                                                                    bool followLinks) {
-  Result<std::optional<std::string>> text = readOptional(directory, "tokenizer.json", followLinks);
+  Result<std::optional<std::string>> text =
+      readOptional(directory, "tokenizer.json", maxFileBytes, followLinks);
   if (!text.ok())
     return text.status();
   if (!*text)
     return std::optional<std::vector<uint8_t>>();
   Result<std::optional<std::string>> config =
-      readOptional(directory, "tokenizer_config.json", followLinks);
+      readOptional(directory, "tokenizer_config.json", maxFileBytes, followLinks);
   if (!config.ok())
     return config.status();
   Result<std::vector<uint8_t>> tables =

@@ -25,7 +25,7 @@ struct TokenizerFile {
 Result<std::vector<uint8_t>> compileTokenizer(const TokenizerFile &tokenizer,
                                               const TokenizerFile &config);
 
-/// The same for a model directory; none where it has no tokenizer.json.
+/// The same for the files of a model directory; none where it has no tokenizer.json.
 Result<std::optional<std::vector<uint8_t>>> compileTokenizer(const std::string &directory,
                                                              bool followLinks = false);
 

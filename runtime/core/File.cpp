@@ -1,19 +1,16 @@
-// Opening, mapping and replacing files; see File.h for what is refused.
+// Opening and mapping files; see File.h for what is refused.
 
 #include "runtime/core/File.h"
 
 #include <fmt/format.h>
 
-#include <atomic>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 using namespace moec;
@@ -196,162 +193,4 @@ Result<std::string> moec::resolveInside(const std::string &directory, std::strin
     return Status{Code::Model,
                   fmt::format("{}: is {}, not a regular file", path, kindOf(info.st_mode))};
   return resolved;
-}
-
-// Outputs ---------------------------------------------------------------------------------------
-
-// Names of unfinished outputs, where a signal handler can read them: it may neither lock nor
-// allocate.
-static constexpr int kSlots = 32;
-enum SlotState : int { Free, Filling, Live };
-static struct {
-  std::atomic<int> state{Free};
-  char path[PATH_MAX];
-} unfinished[kSlots];
-
-static int takeSlot(const std::string &path) {
-  if (path.size() >= PATH_MAX)
-    return -1;
-  for (int slot = 0; slot < kSlots; ++slot) {
-    int expected = Free;
-    if (!unfinished[slot].state.compare_exchange_strong(expected, Filling))
-      continue;
-    std::memcpy(unfinished[slot].path, path.c_str(), path.size() + 1);
-    unfinished[slot].state.store(Live);
-    return slot;
-  }
-  return -1;
-}
-
-static void freeSlot(int slot) {
-  if (slot >= 0)
-    unfinished[slot].state.store(Free);
-}
-
-void moec::removeOutputs() {
-  for (auto &entry : unfinished)
-    if (entry.state.load() == Live)
-      ::unlink(entry.path);
-}
-
-static void onInterrupt(int signal) {
-  removeOutputs();
-  ::_exit(128 + signal);
-}
-
-void moec::removeOutputsOnInterrupt() {
-  struct sigaction action = {};
-  action.sa_handler = onInterrupt;
-  sigemptyset(&action.sa_mask);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP})
-    sigaction(signal, &action, nullptr);
-  // Past the limit on file sizes a write then fails, as it does on a full disk.
-  std::signal(SIGXFSZ, SIG_IGN);
-}
-
-/// Failures of writing: a full disk is a matter of resources, all else of the output that was asked
-/// for.
-static Status writeFailure(const std::string &path, int error) {
-  Code code = error == ENOSPC || error == EDQUOT || error == EFBIG ? Code::Resource : Code::Usage;
-  return {code, fmt::format("{}: cannot be written: {}", path, reason(error))};
-}
-
-Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
-  struct stat info;
-  if (path.empty() || path.back() == '/' ||
-      (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)))
-    return Status{Code::Usage, fmt::format("{}: cannot be written: not a regular file", path)};
-  AtomicFile output;
-  output.finalPath = path;
-  size_t name = path.rfind('/') + 1; // 0 where there is no slash
-  static std::atomic<unsigned> counter{0};
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    output.temporary = fmt::format("{}.{}.{}-{}", path.substr(0, name), path.substr(name, 200),
-                                   getpid(), counter.fetch_add(1));
-    output.slot = takeSlot(output.temporary);
-    output.descriptor =
-        ::open(output.temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(mode));
-    if (output.descriptor >= 0)
-      return output;
-    int error = errno;
-    freeSlot(std::exchange(output.slot, -1));
-    if (error != EEXIST)
-      return writeFailure(path, error);
-  }
-  return writeFailure(path, EEXIST);
-}
-
-AtomicFile::AtomicFile(AtomicFile &&other) noexcept
-    : descriptor(std::exchange(other.descriptor, -1)), slot(std::exchange(other.slot, -1)),
-      finalPath(std::move(other.finalPath)), temporary(std::move(other.temporary)) {}
-
-AtomicFile::~AtomicFile() {
-  if (descriptor < 0)
-    return;
-  ::close(descriptor);
-  ::unlink(temporary.c_str());
-  freeSlot(slot);
-}
-
-Status AtomicFile::append(std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR)
-      continue;
-    if (count < 0)
-      return writeFailure(finalPath, errno);
-    bytes = bytes.subspan(static_cast<size_t>(count));
-  }
-  return {};
-}
-
-Status AtomicFile::append(std::string_view text) {
-  return append(std::span(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
-}
-
-Status AtomicFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) const {
-  while (!bytes.empty()) {
-    ssize_t count = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR)
-      continue;
-    if (count < 0)
-      return writeFailure(finalPath, errno);
-    bytes = bytes.subspan(static_cast<size_t>(count));
-    offset += static_cast<uint64_t>(count);
-  }
-  return {};
-}
-
-Status AtomicFile::reserve(uint64_t bytes) const {
-  int error = 0;
-  do
-    error = fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
-  while (error == EINTR);
-  // A file system that cannot reserve is no reason to stop: writing will tell.
-  return error == ENOSPC || error == EDQUOT || error == EFBIG ? writeFailure(finalPath, error)
-                                                              : Status{};
-}
-
-Status AtomicFile::commit() {
-  int closed = ::close(std::exchange(descriptor, -1));
-  int error = closed == 0 ? 0 : errno;
-  if (error == 0 && ::rename(temporary.c_str(), finalPath.c_str()) != 0)
-    error = errno;
-  if (error != 0)
-    ::unlink(temporary.c_str());
-  freeSlot(std::exchange(slot, -1));
-  return error == 0 ? Status{} : writeFailure(finalPath, error);
-}
-
-Result<uint64_t> moec::freeDiskBytes(const std::string &path) {
-  struct statvfs info;
-  if (statvfs(path.c_str(), &info) != 0) {
-    size_t slash = path.rfind('/');
-    std::string parent = slash == std::string::npos ? "."
-                         : slash == 0               ? "/"
-                                                    : path.substr(0, slash);
-    if (statvfs(parent.c_str(), &info) != 0)
-      return Status{Code::Usage, fmt::format("{}: cannot be written: {}", path, reason(errno))};
-  }
-  return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
 }

@@ -3,6 +3,8 @@
 
 #include "runtime/core/Safetensors.h"
 
+#include "runtime/core/AtomicFile.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

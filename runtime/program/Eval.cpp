@@ -1,5 +1,6 @@
 // eval: tokens in, logits out; what every comparison with a reference runs.
 
+#include "runtime/core/AtomicFile.h"
 #include "runtime/core/File.h"
 #include "runtime/core/Safetensors.h"
 #include "runtime/program/Commands.h"

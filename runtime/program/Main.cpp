@@ -1,6 +1,6 @@
 // A compiled program starts here: it takes its arguments apart and runs one command.
 
-#include "runtime/core/File.h"
+#include "runtime/core/AtomicFile.h"
 #include "runtime/program/CommandLine.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"

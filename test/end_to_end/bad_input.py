@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -265,6 +267,20 @@ def check_outputs(checks, folder):
     checks.that(old.read_text() == "old", "a failed compile changed the old output")
 
 
+def check_signals(checks, folder):
+    """A compile that a signal ends leaves no half-written file behind."""
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGSEGV, -signal.SIGSEGV)):
+        process = subprocess.Popen([MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "program"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not list(folder.glob(".program.*")):
+            time.sleep(0.005)
+        process.send_signal(number)
+        found = process.wait(SECONDS)
+        checks.that(found == status, f"{number.name}: status {found}, expected {status}")
+        left = sorted(path.name for path in folder.iterdir())
+        checks.that(not left, f"{number.name}: left {left} behind")
+
+
 def check_full_disk(checks, folder):
     """On small file systems, where user namespaces allow them: the program does not fit, or only its weights do not."""
     mount = folder / "small"
@@ -394,7 +410,7 @@ def check_processor(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_models, check_outputs, check_full_disk, check_weights, check_prompts, check_processor):
+    for part in (check_models, check_outputs, check_signals, check_full_disk, check_weights, check_prompts, check_processor):
         with work_folder() as folder, checks.about(part.__name__), contextlib.chdir(folder):
             part(checks, folder)
     checks.finish()

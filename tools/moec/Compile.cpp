@@ -5,16 +5,18 @@
 #include "compiler/analysis/FusionReport.h"
 #include "compiler/emit/EmbeddedWeights.h"
 #include "compiler/emit/ObjectCode.h"
-#include "compiler/emit/OutputFile.h"
 #include "compiler/emit/Packer.h"
 #include "compiler/emit/ProgramData.h"
+#include "compiler/emit/ScratchFile.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/pipeline/Stages.h"
 #include "compiler/targets/cpu/CpuTarget.h"
 #include "frontends/checkpoint/TextData.h"
 #include "frontends/models/Import.h"
+#include "runtime/core/AtomicFile.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
+#include "tools/moec/TextOutput.h"
 
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
@@ -106,7 +108,7 @@ private:
   StageRunner stages;
   const CpuTarget *cpu = nullptr;
   PipelineOptions options;
-  std::optional<OutputFile> output;
+  std::optional<AtomicFile> output;
   std::optional<Checkpoint> checkpoint; ///< none where the input is a module
   mlir::OwningOpRef<mlir::ModuleOp> module;
   FusionReport fusions;
@@ -122,7 +124,7 @@ Status Compile::prepare() {
   cpu = *found;
   // The whole compile may take a while; an output that cannot be written is known at once.
   if (request.emit > Emit::Llvm) {
-    Result<OutputFile> created = OutputFile::create(request.output);
+    Result<AtomicFile> created = AtomicFile::create(request.output);
     if (!created.ok())
       return created.status();
     output.emplace(std::move(*created));
@@ -252,7 +254,7 @@ Result<std::string> Compile::makeCode() {
 }
 
 Status Compile::writeOutput(const std::string &bytes) {
-  if (Status status = writeFile(output->temporary(), bytes); !status.ok())
+  if (Status status = output->append(bytes); !status.ok())
     return status;
   return output->commit();
 }
@@ -302,14 +304,14 @@ Status Compile::makeArtifact(const std::string &code) {
                        request.weights == WeightsMode::Embed ? program.plan.totalBytes() : 0};
 
   progress.start("linking");
-  std::string linked = output->temporary();
-  std::optional<OutputFile> object; // of a static library, which may hold all the weights
+  std::string linked = output->temporaryPath();
+  std::optional<AtomicFile> object; // of a static library, which may hold all the weights
   if (request.emit == Emit::Static) {
-    Result<OutputFile> created = OutputFile::create(request.output + ".o");
+    Result<AtomicFile> created = AtomicFile::create(request.output + ".o");
     if (!created.ok())
       return created.status();
     object.emplace(std::move(*created));
-    linked = object->temporary();
+    linked = object->temporaryPath();
   }
   if (Status status = linkInto(data, code, linked); !status.ok())
     return status;
@@ -317,7 +319,7 @@ Status Compile::makeArtifact(const std::string &code) {
     if (Status status = embedWeights(linked); !status.ok())
       return status;
   if (object)
-    if (Status status = makeArchive(linked, output->temporary()); !status.ok())
+    if (Status status = makeArchive(linked, output->temporaryPath()); !status.ok())
       return status;
   if (request.weights == WeightsMode::Pack)
     if (Status status = packBeside(); !status.ok())
@@ -392,14 +394,14 @@ Status Compile::embedWeights(const std::string &path) {
   progress.start("packing weights");
   int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (file < 0)
-    return outputError(errno, "cannot open", path);
+    return outputFailure(errno, path, "cannot be opened");
   Result<PackReport> report =
       packToDescriptor(*checkpoint, plan, file, *offset, request.output, packOptions());
   int closed = ::close(file);
   if (!report.ok())
     return report.status();
   if (closed != 0)
-    return outputError(errno, "cannot write", path);
+    return outputFailure(errno, path);
   reportLosses(*report);
   return {};
 }

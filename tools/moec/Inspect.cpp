@@ -3,13 +3,13 @@
 #include "tools/moec/Inspect.h"
 
 #include "compiler/analysis/FusionReport.h"
-#include "compiler/emit/OutputFile.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/targets/cpu/CpuTarget.h"
 #include "dialects/lm/LmDialect.h"
 #include "frontends/models/Import.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
+#include "tools/moec/TextOutput.h"
 
 #include "llvm/Support/JSON.h"
 
@@ -21,11 +21,8 @@ namespace {
 
 /// What is printed, in either form.
 struct Facts {
-  std::string name, architecture, cpuLevel, activations;
-  int64_t vocabulary = 0, hidden = 0, layers = 0, context = 0;
-  int64_t totalParameters = 0, activeParameters = 0;
-  int64_t experts = 0, picked = 0;
-  std::vector<int64_t> moeLayers;
+  Manifest model; ///< what a program would say of itself
+  std::string activations;
   std::vector<CheckpointFile> files;
   uint64_t fileBytes = 0;
   uint64_t packedBytes = 0;
@@ -34,32 +31,6 @@ struct Facts {
 };
 
 } // namespace
-
-/// Reads what the import says of the model as a whole.
-static void readModelAttribute(mlir::ModuleOp module, Facts &facts) {
-  auto model = module->getAttrOfType<mlir::DictionaryAttr>("moec.model");
-  auto text = [&](llvm::StringRef key) {
-    auto value = model ? model.getAs<mlir::StringAttr>(key) : mlir::StringAttr();
-    return value ? value.str() : std::string();
-  };
-  auto number = [&](llvm::StringRef key) {
-    auto value = model ? model.getAs<mlir::IntegerAttr>(key) : mlir::IntegerAttr();
-    return value ? value.getInt() : 0;
-  };
-  facts.name = text("name");
-  facts.architecture = text("architecture");
-  facts.vocabulary = number("vocabulary");
-  facts.hidden = number("hidden");
-  facts.layers = number("layers");
-  facts.context = number("context");
-  facts.totalParameters = number("parameters");
-  facts.activeParameters = number("active_parameters");
-  facts.experts = number("experts");
-  facts.picked = number("picked");
-  if (auto layers =
-          model ? model.getAs<mlir::DenseI64ArrayAttr>("moe_layers") : mlir::DenseI64ArrayAttr())
-    facts.moeLayers.assign(layers.asArrayRef().begin(), layers.asArrayRef().end());
-}
 
 static Result<Facts> gather(const CompileRequest &request) {
   Result<const CpuTarget *> cpu = findCpuTarget(request.cpu);
@@ -83,8 +54,6 @@ static Result<Facts> gather(const CompileRequest &request) {
     return options.status();
 
   Facts facts;
-  readModelAttribute(**module, facts);
-  facts.cpuLevel = (*cpu)->level.str();
   facts.activations = options->activations;
   facts.files.assign(checkpoint->files().begin(), checkpoint->files().end());
   for (const CheckpointFile &file : facts.files)
@@ -106,6 +75,7 @@ static Result<Facts> gather(const CompileRequest &request) {
   Result<ProgramDescription> program = describeProgram(**module, *options);
   if (!program.ok())
     return program.status();
+  facts.model = std::move(program->manifest);
   facts.packedBytes = program->plan.totalBytes();
   (*module)->walk([&](lm::CacheOp cache) {
     facts.cacheBytes += cache.getLayers().size() *
@@ -126,46 +96,50 @@ static std::string formatCount(int64_t count) {
 }
 
 static std::string toText(const Facts &facts) {
+  const Manifest &model = facts.model;
+  // All layers with experts have equally many of them.
+  ManifestMoeLayer moe = model.moeLayers.empty() ? ManifestMoeLayer() : model.moeLayers.front();
   std::string text;
   auto line = [&](std::string_view name, const std::string &value) {
     text += fmt::format("{:<16}{}\n", name, value);
   };
-  line("model", facts.name);
-  line("architecture", facts.architecture);
-  line("parameters", fmt::format("{}, {} active per token", formatCount(facts.totalParameters),
-                                 formatCount(facts.activeParameters)));
-  line("layers", fmt::format("{} of width {}, vocabulary {}, context {}", facts.layers,
-                             facts.hidden, facts.vocabulary, facts.context));
-  line("experts", fmt::format("{} of {} in {} of the layers", facts.picked, facts.experts,
-                              facts.moeLayers.size()));
+  line("model", model.name);
+  line("architecture", model.architecture);
+  line("parameters", fmt::format("{}, {} active per token", formatCount(model.totalParameters),
+                                 formatCount(model.activeParameters)));
+  line("layers", fmt::format("{} of width {}, vocabulary {}, context {}", model.layers,
+                             model.hidden, model.vocabulary, model.context));
+  line("experts", fmt::format("{} of {} in {} of the layers", moe.picked, moe.experts,
+                              model.moeLayers.size()));
   line("files", fmt::format("{}, {}", facts.files.size(), formatBytes(facts.fileBytes)));
   line("memory", fmt::format("{} of weights, {} of keys and values per token",
                              formatBytes(facts.packedBytes), formatBytes(facts.cacheBytes)));
-  line("cpu", fmt::format("{}, activations {}", facts.cpuLevel, facts.activations));
+  line("cpu", fmt::format("{}, activations {}", model.cpuLevel, facts.activations));
   return text + facts.fusions.text({});
 }
 
 static std::string toJson(const Facts &facts) {
+  const Manifest &model = facts.model;
   std::string text;
   llvm::raw_string_ostream stream(text);
   llvm::json::OStream json(stream, 2);
   json.object([&] {
-    json.attribute("name", facts.name);
-    json.attribute("architecture", facts.architecture);
+    json.attribute("name", model.name);
+    json.attribute("architecture", model.architecture);
     json.attributeObject("parameters", [&] {
-      json.attribute("total", facts.totalParameters);
-      json.attribute("active", facts.activeParameters);
+      json.attribute("total", model.totalParameters);
+      json.attribute("active", model.activeParameters);
     });
-    json.attribute("layers", facts.layers);
-    json.attribute("hidden", facts.hidden);
-    json.attribute("vocabulary", facts.vocabulary);
-    json.attribute("context", facts.context);
+    json.attribute("layers", model.layers);
+    json.attribute("hidden", model.hidden);
+    json.attribute("vocabulary", model.vocabulary);
+    json.attribute("context", model.context);
     json.attributeArray("moe_layers", [&] {
-      for (int64_t layer : facts.moeLayers)
+      for (const ManifestMoeLayer &moe : model.moeLayers)
         json.object([&] {
-          json.attribute("layer", layer);
-          json.attribute("experts", facts.experts);
-          json.attribute("picked", facts.picked);
+          json.attribute("layer", moe.layer);
+          json.attribute("experts", moe.experts);
+          json.attribute("picked", moe.picked);
         });
     });
     json.attributeArray("files", [&] {
@@ -179,7 +153,7 @@ static std::string toJson(const Facts &facts) {
       json.attribute("weights", static_cast<int64_t>(facts.packedBytes));
       json.attribute("cache_per_token", static_cast<int64_t>(facts.cacheBytes));
     });
-    json.attribute("cpu", facts.cpuLevel);
+    json.attribute("cpu", model.cpuLevel);
     json.attribute("activations", facts.activations);
     json.attributeArray("fusions", [&] {
       for (const FusionEntry &entry : facts.fusions.entries)

@@ -2,8 +2,8 @@
 
 #include "tools/moec/Run.h"
 
-#include "compiler/emit/OutputFile.h"
 #include "compiler/targets/cpu/CpuTarget.h"
+#include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 
 #include <fmt/format.h>
@@ -111,14 +111,14 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
   fs::path entry = *cache / *name;
   fs::create_directories(entry, error);
   if (error)
-    return outputError(error.value(), "cannot make the cache entry", entry.string());
+    return outputFailure(error.value(), entry.string(), "cannot be made");
   fs::path lockPath = entry / "lock";
   int lock = ::open(lockPath.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (lock < 0)
-    return outputError(errno, "cannot open", lockPath.string());
+    return outputFailure(errno, lockPath.string(), "cannot be opened");
   while (::flock(lock, LOCK_EX) != 0)
     if (errno != EINTR)
-      return outputError(errno, "cannot lock", lockPath.string());
+      return outputFailure(errno, lockPath.string(), "cannot be locked");
 
   // The program gets its name when it is whole, weights included: where it is, it can be run.
   fs::path program = entry / "program";

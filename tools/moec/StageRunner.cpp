@@ -2,7 +2,8 @@
 
 #include "tools/moec/StageRunner.h"
 
-#include "compiler/emit/OutputFile.h"
+#include "runtime/core/AtomicFile.h"
+#include "tools/moec/TextOutput.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
@@ -70,7 +71,7 @@ Status StageRunner::prepare() {
     return {};
   if (std::error_code error = llvm::sys::fs::create_directories(
           dumpFolder, /*IgnoreExisting=*/true, llvm::sys::fs::all_all)) // the umask decides
-    return outputError(error.value(), "cannot make the folder", dumpFolder);
+    return outputFailure(error.value(), dumpFolder, "cannot be made");
   return {};
 }
 

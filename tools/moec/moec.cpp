@@ -1,6 +1,6 @@
 // The command moec: parses its words, calls libraries, turns a failure into an exit status.
 
-#include "runtime/core/File.h"
+#include "runtime/core/AtomicFile.h"
 #include "tools/moec/CommandLine.h"
 #include "tools/moec/Inspect.h"
 #include "tools/moec/Run.h"
@@ -49,7 +49,9 @@ int main(int count, char **words) {
   std::signal(SIGPIPE, SIG_IGN); // a reader that went away is no failure
   llvm::install_fatal_error_handler(onFatalError);
   std::set_new_handler(onOutOfMemory);
-  // Ctrl-C: LLVM removes the temporary files first, then calls this.
+  // Also where moec itself fails; LLVM removes its own temporary files.
+  llvm::sys::AddSignalHandler([](void *) { removeOutputs(); }, nullptr);
+  // Ctrl-C: LLVM removes its temporary files first, then calls this.
   llvm::sys::SetInterruptFunction([] {
     removeOutputs();
     ::_exit(static_cast<int>(Code::Interrupted));

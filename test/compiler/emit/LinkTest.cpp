@@ -4,8 +4,8 @@
 #include "compiler/emit/Link.h"
 #include "compiler/emit/EmbeddedWeights.h"
 #include "compiler/emit/ObjectCode.h"
-#include "compiler/emit/OutputFile.h"
 #include "compiler/emit/ProgramData.h"
+#include "compiler/emit/ScratchFile.h"
 #include "runtime/core/Step.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -212,28 +212,6 @@ TEST_F(LinkTest, EmbeddedWeightsSurviveStrip) {
     EXPECT_EQ(run("strip " + (folder / "program").string()), "");
     EXPECT_NE(run(folder / "program").find("weights 1048576 0 7 9\n"), std::string::npos);
   }
-}
-
-TEST_F(LinkTest, UnwritableOutputIsAUsageError) {
-  EXPECT_EQ(OutputFile::create("/nonexistent/program").status().code, Code::Usage);
-  EXPECT_EQ(OutputFile::create(folder.string()).status().code, Code::Usage);
-  EXPECT_EQ(OutputFile::create("/dev/null").status().code, Code::Usage);
-}
-
-TEST_F(LinkTest, OldFileStaysUntilTheNewOneIsWhole) {
-  std::ofstream(folder / "program") << "old";
-  {
-    Result<OutputFile> output = OutputFile::create(folder / "program");
-    ASSERT_TRUE(output.ok());
-    ASSERT_TRUE(writeFile(output->temporary(), "half").ok());
-  }
-  EXPECT_EQ(readFile(folder / "program"), "old");
-  Result<OutputFile> output = OutputFile::create(folder / "program");
-  ASSERT_TRUE(output.ok());
-  ASSERT_TRUE(writeFile(output->temporary(), "new").ok());
-  ASSERT_TRUE(output->commit().ok());
-  EXPECT_EQ(readFile(folder / "program"), "new");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2); // and `link`
 }
 
 TEST_F(LinkTest, LinkerErrorsAreReported) {

@@ -1,6 +1,7 @@
 // The packer against a naive packing, and files that are reused, refused or left alone.
 
 #include "compiler/emit/Packer.h"
+#include "runtime/core/AtomicFile.h"
 #include "test/compiler/emit/NaivePacking.h"
 
 #include <gtest/gtest.h>

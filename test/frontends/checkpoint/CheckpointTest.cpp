@@ -218,3 +218,16 @@ TEST(TensorClaims, SkipsByPattern) {
                "model.safetensors: tensor `l.0.e.1` is read by no");
   EXPECT_FAILS(left({"l.0", "e.*", "*.e."}), Code::Unsupported, "(and 2 more)");
 }
+
+TEST(Checkpoint, ReadsOtherFilesThatAreThereUpToALimit) {
+  ScratchFolder folder;
+  folder.write("model/template", "hello");
+  folder.write("outside", "x");
+  std::string model = folder.path("model");
+  std::filesystem::create_symlink("../outside", folder.path("model/link"));
+  EXPECT_EQ(**readOptional(model, "template", 5, false), "hello");
+  EXPECT_FAILS(readOptional(model, "template", 4, false), Code::Model, "more than the 4");
+  EXPECT_FALSE(readOptional(model, "absent", 5, false)->has_value());
+  EXPECT_FAILS(readOptional(model, "link", 5, false), Code::Model, "--follow-links");
+  EXPECT_EQ(**readOptional(model, "link", 5, true), "x");
+}

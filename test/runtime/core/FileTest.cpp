@@ -1,15 +1,11 @@
-// Only regular files are opened, links stay inside, and an output is whole or absent.
+// Only regular files are opened, and links stay inside.
 
 #include "runtime/core/File.h"
 #include "test/ScratchFolder.h"
 
 #include <gtest/gtest.h>
 
-#include <csignal>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 using namespace moec;
 namespace fs = std::filesystem;
@@ -98,71 +94,4 @@ TEST(File, LinksIntoTheBlobsOfTheSameHubRepositoryArePermitted) {
   EXPECT_EQ(*resolveInside(snapshot, "good"), folder.path("models--a--b/blobs/123"));
   EXPECT_EQ(*resolveInside(folder.path("short"), "good"), folder.path("models--a--b/blobs/123"));
   EXPECT_FAILS(resolveInside(snapshot, "other"), Code::Model, "--follow-links");
-}
-
-TEST(AtomicFile, AppearsWholeOrNotAtAll) {
-  ScratchFolder folder;
-  folder.write("out", "old");
-  {
-    Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
-    ASSERT_TRUE(file.ok());
-    ASSERT_TRUE(file->append("half").ok());
-    EXPECT_EQ(folder.read("out"), "old");
-  }
-  EXPECT_EQ(folder.read("out"), "old");
-  EXPECT_EQ(folder.entries(), 1u);
-  Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
-  ASSERT_TRUE(file->append("new").ok());
-  ASSERT_TRUE(file->writeAt(1, std::vector<uint8_t>{'o'}).ok());
-  ASSERT_TRUE(file->commit().ok());
-  EXPECT_EQ(folder.read("out"), "now");
-  EXPECT_EQ(folder.entries(), 1u);
-}
-
-TEST(AtomicFile, UnwritablePlacesAreUsageErrors) {
-  ScratchFolder folder;
-  EXPECT_FAILS(AtomicFile::create(folder.path("none/out")), Code::Usage, "cannot be written");
-  EXPECT_FAILS(AtomicFile::create(folder.path()), Code::Usage, "not a regular file");
-  EXPECT_FAILS(AtomicFile::create("/dev/null"), Code::Usage, "not a regular file");
-  if (geteuid() != 0) {
-    fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
-    EXPECT_FAILS(AtomicFile::create(folder.path("out")), Code::Usage, "Permission denied");
-    fs::permissions(folder.path(), fs::perms::owner_all);
-  }
-}
-
-TEST(AtomicFile, AFullDiskIsAMatterOfResources) {
-  // Whoever may not write to the device sees another failure.
-  int fd = ::open("/dev/full", O_WRONLY);
-  if (fd < 0)
-    GTEST_SKIP() << "no /dev/full here";
-  ::close(fd);
-  ScratchFolder folder;
-  Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
-  ASSERT_TRUE(file.ok());
-  ASSERT_GE(dup2(::open("/dev/full", O_WRONLY), file->fd()), 0);
-  EXPECT_FAILS(file->append("x"), Code::Resource, "No space left");
-}
-
-TEST(AtomicFile, InterruptsRemoveUnfinishedFiles) {
-  ScratchFolder folder;
-  pid_t child = fork();
-  if (child == 0) {
-    removeOutputsOnInterrupt();
-    Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
-    (void)file->append("half");
-    raise(SIGINT);
-    _exit(0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
-  EXPECT_EQ(folder.entries(), 0u);
-}
-
-TEST(File, SaysHowMuchDiskIsFree) {
-  ScratchFolder folder;
-  EXPECT_GT(*freeDiskBytes(folder.path("not-there-yet")), 0u);
-  EXPECT_FALSE(freeDiskBytes(folder.path("no/such/folder")).ok());
 }
