@@ -31,7 +31,8 @@ static bool runs(const PipelineOptions &options, StringRef pass) {
   return !llvm::is_contained(options.without, pass);
 }
 
-void moec::buildOptimizeStage(OpPassManager &passes, const PipelineOptions &options) {
+/// Unfused ops in, fused ops of the chosen precision out; one function, `step`.
+static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &options) {
   passes.addPass(createInlinerPass());
   passes.addPass(createSymbolDCEPass());
   passes.addPass(createCanonicalizerPass());
@@ -50,7 +51,8 @@ void moec::buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opti
   passes.addPass(createCheckOptimized());
 }
 
-void moec::buildScheduleStage(OpPassManager &passes, const PipelineOptions &options) {
+/// Phases on one planned arena out.
+static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &options) {
   passes.addPass(createPackWeights({.activations = options.activations, .mapped = options.mapped}));
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
@@ -64,7 +66,8 @@ void moec::buildScheduleStage(OpPassManager &passes, const PipelineOptions &opti
   passes.addPass(createCheckScheduled());
 }
 
-void moec::buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
+/// Vector and loop code for the target out.
+static void buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
   passes.addPass(createLowerPhases({.cpu = options.cpu, .reference = options.reference}));
   passes.addPass(createCSEPass());
   passes.addPass(createOutlinePhases());
@@ -72,7 +75,8 @@ void moec::buildLowerStage(OpPassManager &passes, const PipelineOptions &options
   passes.addPass(createLoopInvariantCodeMotionPass());
 }
 
-void moec::buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
+/// The LLVM dialect out.
+static void buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
   passes.addPass(memref::createExpandStridedMetadataPass());
   passes.addPass(createLowerAffinePass());
   passes.addPass(arith::createArithExpandOpsPass());
@@ -89,13 +93,30 @@ void moec::buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
   passes.addPass(createCheckLowered());
 }
 
+ArrayRef<Stage> moec::stages() {
+  static constexpr Stage kStages[] = {
+      {"optimized", "moec-optimize",
+       "fuse what belongs together and choose the precision of products", buildOptimizeStage},
+      {"scheduled", "moec-schedule", "phases on one planned arena", buildScheduleStage},
+      {"lowered", "moec-lower", "vector and loop code for the target", buildLowerStage},
+      {"llvm", "moec-emit", "the LLVM dialect", buildEmitStage},
+  };
+  return kStages;
+}
+
+/// Fails unless every pass of `without` can be left out.
+static Status checkWithout(const std::vector<std::string> &without) {
+  for (const std::string &pass : without)
+    if (!llvm::is_contained(kOptionalPasses, pass))
+      return {Code::Usage, fmt::format("'{}' is none of the passes that can be left out: {}", pass,
+                                       fmt::join(kOptionalPasses, ", "))};
+  return {};
+}
+
 Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTarget &cpu,
                                                     const PipelineRequest &request) {
-  for (const std::string &pass : request.without)
-    if (!llvm::is_contained(kOptionalPasses, pass))
-      return Status{Code::Usage,
-                    fmt::format("--without-pass={} is none of the passes that can be left out: {}",
-                                pass, fmt::join(kOptionalPasses, ", "))};
+  if (Status status = checkWithout(request.without); !status.ok())
+    return status;
   PipelineOptions options{cpu.level.str(), request.activations, request.mapped, request.reference,
                           request.without};
   if (options.activations.empty()) {
@@ -143,25 +164,20 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
 void moec::registerStages() {
   registerMoecTransformsPasses();
   registerMoecLoweringPasses();
-  auto add = [](StringRef name, StringRef summary,
-                void (*build)(OpPassManager &, const PipelineOptions &)) {
+  for (const Stage &stage : stages())
     mlir::registerPassPipeline(
-        name, summary,
-        [build](OpPassManager &passes, StringRef text,
-                function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
+        stage.pipeline, stage.summary,
+        [&stage](OpPassManager &passes, StringRef text,
+                 function_ref<LogicalResult(const Twine &)> error) -> LogicalResult {
           StageOptions options;
           if (failed(options.parseFromString(text)))
             return error("the stage's options are malformed");
-          build(passes, options.get());
+          if (Status status = checkWithout(options.get().without); !status.ok())
+            return error(status.message);
+          stage.build(passes, options.get());
           return success();
         },
         [](function_ref<void(const mlir::detail::PassOptions &)> handler) {
           handler(StageOptions());
         });
-  };
-  add("moec-optimize", "fuse what belongs together and choose the precision of products",
-      buildOptimizeStage);
-  add("moec-schedule", "phases on one planned arena", buildScheduleStage);
-  add("moec-lower", "vector and loop code for the target", buildLowerStage);
-  add("moec-emit", "the LLVM dialect", buildEmitStage);
 }

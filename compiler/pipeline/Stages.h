@@ -39,18 +39,20 @@ struct PipelineRequest {
 Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module, const CpuTarget &cpu,
                                               const PipelineRequest &request);
 
-/// Unfused ops in, fused ops of the chosen precision out; one function, `step`.
-void buildOptimizeStage(mlir::OpPassManager &passes, const PipelineOptions &options);
-/// Phases on one planned arena out.
-void buildScheduleStage(mlir::OpPassManager &passes, const PipelineOptions &options);
-/// Vector and loop code for the target out.
-void buildLowerStage(mlir::OpPassManager &passes, const PipelineOptions &options);
-/// The LLVM dialect out.
-void buildEmitStage(mlir::OpPassManager &passes, const PipelineOptions &options);
+/// A step of the compiler, which ends with a pass that checks what it leaves behind.
+struct Stage {
+  llvm::StringRef name;     ///< what it leaves, as --emit calls it
+  llvm::StringRef pipeline; ///< its name in moe-opt
+  llvm::StringRef summary;
+  void (*build)(mlir::OpPassManager &passes, const PipelineOptions &options);
+};
+
+/// All stages, in order: optimized, scheduled, lowered, llvm.
+llvm::ArrayRef<Stage> stages();
 
 /// Every dialect that a stage may see, with what bufferization needs.
 void registerDialects(mlir::DialectRegistry &registry);
-/// Our passes, and each stage as a pipeline: moec-optimize, moec-schedule, moec-lower, moec-emit.
+/// Our passes, and each stage as a pipeline of its own.
 void registerStages();
 
 } // namespace moec

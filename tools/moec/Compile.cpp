@@ -178,32 +178,25 @@ Status Compile::runStages() {
     return chosen.status();
   options = *chosen;
 
-  struct Stage {
-    Emit emit;
-    const char *name;
-    void (*build)(mlir::OpPassManager &, const PipelineOptions &);
-  };
-  const Stage table[] = {{Emit::Optimized, "optimized", buildOptimizeStage},
-                         {Emit::Scheduled, "scheduled", buildScheduleStage},
-                         {Emit::Lowered, "lowered", buildLowerStage},
-                         {Emit::Llvm, "llvm", buildEmitStage}};
   // A module goes on from the stage that it was left in.
   std::string start = stageOf(*module);
   bool reached = start.empty() || start == "import";
-  for (const Stage &stage : table) {
+  for (auto [index, stage] : llvm::enumerate(moec::stages())) {
+    auto emit = static_cast<Emit>(index + 1); // after Emit::Import
     if (!reached) {
       reached = start == stage.name;
+      if (reached && emit > request.emit)
+        return {Code::Usage, fmt::format("'{}' was left in the stage '{}', which is behind the one "
+                                         "that --emit names",
+                                         request.input, start)};
       continue;
     }
-    if (stage.emit > request.emit)
+    if (emit > request.emit)
       break;
-    progress.start(fmt::format("compiling: {}", stage.name));
-    if (Status status =
-            stages.run(*module, stage.name,
-                       [&](mlir::OpPassManager &passes) { stage.build(passes, options); });
-        !status.ok())
+    progress.start(fmt::format("compiling: {}", stage.name.str()));
+    if (Status status = stages.run(*module, stage, options); !status.ok())
       return status;
-    if (Status status = noteStage(stage.emit); !status.ok())
+    if (Status status = noteStage(emit); !status.ok())
       return status;
   }
   if (!reached)

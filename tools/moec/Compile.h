@@ -13,7 +13,7 @@
 
 namespace moec {
 
-/// Where a compile stops, in the order of the stages.
+/// Where a compile stops: after the import, after one of stages() in their order, or later.
 enum class Emit { Import, Optimized, Scheduled, Lowered, Llvm, Obj, Static, Shared, Exe };
 
 /// Everything that the command line says.

@@ -60,28 +60,23 @@ static Result<Facts> gather(const CompileRequest &request) {
     facts.fileBytes += file.bytes;
 
   StageRunner stages(context, {}, "moec.reproducer.mlir");
-  if (Status status =
-          stages.run(**module, "optimized",
-                     [&](mlir::OpPassManager &passes) { buildOptimizeStage(passes, *options); });
-      !status.ok())
-    return status;
-  facts.fusions = reportFusions(**module);
-  if (Status status =
-          stages.run(**module, "scheduled",
-                     [&](mlir::OpPassManager &passes) { buildScheduleStage(passes, *options); });
-      !status.ok())
-    return status;
+  // As far as the description needs.
+  for (const Stage &stage : moec::stages()) {
+    if (Status status = stages.run(**module, stage, *options); !status.ok())
+      return status;
+    if (stage.name == "optimized")
+      facts.fusions = reportFusions(**module);
+    if (stage.name == "scheduled")
+      break;
+  }
   facts.fusions.addPhases(**module);
   Result<ProgramDescription> program = describeProgram(**module, *options);
   if (!program.ok())
     return program.status();
   facts.model = std::move(program->manifest);
   facts.packedBytes = program->plan.totalBytes();
-  (*module)->walk([&](lm::CacheOp cache) {
-    facts.cacheBytes += cache.getLayers().size() *
-                        static_cast<uint64_t>(2 * cache.getHeads() * cache.getSize() *
-                                              cache.getElement().getIntOrFloatBitWidth() / 8);
-  });
+  for (const ManifestCache &cache : facts.model.caches)
+    facts.cacheBytes += static_cast<uint64_t>(cache.bytesPerBlock / facts.model.blockTokens);
   return facts;
 }
 

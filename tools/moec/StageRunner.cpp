@@ -23,6 +23,12 @@ static std::string describe(mlir::Location location) {
   return {};
 }
 
+/// Whether these are the pass manager's own words beside a reproducer, which run() says for users.
+static bool isAboutReproducer(const mlir::Diagnostic &diagnostic) {
+  return llvm::StringRef(diagnostic.str())
+      .starts_with("Failures have been detected while processing an MLIR pass pipeline");
+}
+
 static std::string describe(const mlir::Diagnostic &diagnostic) {
   std::string text = describe(diagnostic.getLocation()) + diagnostic.str();
   for (const mlir::Diagnostic &note : diagnostic.getNotes())
@@ -32,6 +38,8 @@ static std::string describe(const mlir::Diagnostic &diagnostic) {
 
 DiagnosticLog::DiagnosticLog(mlir::MLIRContext &context)
     : handler(&context, [this](mlir::Diagnostic &diagnostic) {
+        if (isAboutReproducer(diagnostic))
+          return;
         if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error)
           errorText += (errorText.empty() ? "" : "\n") + describe(diagnostic);
         else
@@ -51,13 +59,10 @@ void moec::markStage(mlir::ModuleOp module, const std::string &name) {
   module->setAttr(stageAttribute, mlir::StringAttr::get(module.getContext(), name));
 }
 
-std::string moec::printModule(mlir::ModuleOp module, bool locations) {
+std::string moec::printModule(mlir::ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  mlir::OpPrintingFlags flags;
-  if (locations)
-    flags.enableDebugInfo();
-  module.print(stream, flags);
+  module.print(stream);
   text += "\n";
   return text;
 }
@@ -81,16 +86,17 @@ Status StageRunner::dump(const std::string &name, std::string_view text) {
   return writeText(fmt::format("{}/{}-{}", dumpFolder, ++dumps, name), text);
 }
 
-Status StageRunner::run(mlir::ModuleOp module, const std::string &name,
-                        llvm::function_ref<void(mlir::OpPassManager &)> build) {
+Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options) {
   mlir::PassManager passes(&context, mlir::ModuleOp::getOperationName());
-  build(passes);
+  stage.build(passes, options);
   passes.enableCrashReproducerGeneration(reproducer);
+  std::string name = stage.name.str();
   if (failed(passes.run(module))) {
     std::string message = log.errors("a pass of this stage failed without saying why");
     if (llvm::sys::fs::exists(reproducer))
       message += fmt::format("\n  to see it again: moe-opt --run-reproducer '{}'", reproducer);
-    return {Code::Internal, fmt::format("stage {}: {}", name, message)};
+    return {log.hasErrors() ? Code::Unsupported : Code::Internal,
+            fmt::format("stage {}: {}", name, message)};
   }
   markStage(module, name);
   return dump(name + ".mlir", printModule(module));

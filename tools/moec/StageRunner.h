@@ -3,12 +3,9 @@
 #ifndef MOEC_TOOLS_MOEC_STAGERUNNER_H
 #define MOEC_TOOLS_MOEC_STAGERUNNER_H
 
-#include "runtime/core/Result.h"
+#include "compiler/pipeline/Stages.h"
 
-#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
-#include "mlir/Pass/PassManager.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <string>
 #include <vector>
@@ -20,6 +17,7 @@ class DiagnosticLog {
 public:
   explicit DiagnosticLog(mlir::MLIRContext &context);
 
+  bool hasErrors() const { return !errorText.empty(); }
   /// What was wrong, a line per note; `otherwise` if nothing was said.
   std::string errors(std::string_view otherwise) const;
   /// What passes remarked, one line each.
@@ -38,9 +36,9 @@ public:
 
   /// Makes the folder of the dumps.
   Status prepare();
-  /// Runs the passes that `build` adds. The module is marked as one of stage `name`.
-  Status run(mlir::ModuleOp module, const std::string &name,
-             llvm::function_ref<void(mlir::OpPassManager &)> build);
+  /// Runs a stage and marks the module as left in it. What a pass refuses is Code::Unsupported; a
+  /// pass that fails without a word is our own fault. Either leaves a reproducer.
+  Status run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options);
   /// Writes `text` into the dump folder, if there is one, as the next file.
   Status dump(const std::string &name, std::string_view text);
   /// What all stages so far remarked.
@@ -60,8 +58,8 @@ private:
 std::string stageOf(mlir::ModuleOp module);
 void markStage(mlir::ModuleOp module, const std::string &name);
 
-/// The module as text that moec and moe-opt read, with locations where `locations`.
-std::string printModule(mlir::ModuleOp module, bool locations = false);
+/// The module as text that moec and moe-opt read.
+std::string printModule(mlir::ModuleOp module);
 
 } // namespace moec
 
