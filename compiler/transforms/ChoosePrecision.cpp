@@ -37,10 +37,8 @@ struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> 
 private:
   /// The operand of a product that is to be rounded, if `op` is one.
   OpOperand *operandOfProduct(Operation *op) {
-    if (auto linear = dyn_cast<lm::LinearOp>(op)) {
-      bool isRouter = llvm::any_of(op->getUsers(), llvm::IsaPred<moe::ScoreOp>);
-      return isRouter ? nullptr : &linear.getInputMutable();
-    }
+    if (auto linear = dyn_cast<lm::LinearOp>(op))
+      return isRouter(linear) ? nullptr : &linear.getInputMutable();
     if (auto layer = dyn_cast<moe::ExpertFfnOp>(op)) {
       layer.setInner(element);
       return &layer.getTokensMutable();

@@ -1,7 +1,7 @@
 // Implements moe-fuse-experts.
 
+#include "compiler/transforms/MatchFailures.h"
 #include "compiler/transforms/Passes.h"
-#include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace moec {
@@ -15,7 +15,8 @@ using namespace moec;
 namespace {
 
 struct FuseExpertsPattern final : OpRewritePattern<moe::CombineOp> {
-  using OpRewritePattern::OpRewritePattern;
+  FuseExpertsPattern(MLIRContext *context, Pass::Statistic &numFused)
+      : OpRewritePattern(context), numFused(numFused) {}
 
   LogicalResult matchAndRewrite(moe::CombineOp combine, PatternRewriter &rewriter) const override {
     auto down = combine.getInput().getDefiningOp<moe::GroupedMatmulOp>();
@@ -48,17 +49,23 @@ struct FuseExpertsPattern final : OpRewritePattern<moe::CombineOp> {
         combine, combine.getResultTypes(), activation.getActivation(), combine.getAccumulate(),
         inner, gate.getInput(), dispatch.getExperts(), combine.getWeights(), gate.getWeight(),
         up.getWeight(), down.getWeight(), combine.getOut());
+    ++numFused;
     return success();
   }
+
+private:
+  Pass::Statistic &numFused;
 };
 
 struct FuseExperts final : moec::impl::FuseExpertsBase<FuseExperts> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FuseExpertsPattern>(&getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
-    getOperation().walk([&](moe::ExpertFfnOp) { ++numFused; });
+    patterns.add<FuseExpertsPattern>(&getContext(), numFused);
+    MatchFailures failures;
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
+                                     GreedyRewriteConfig().setListener(&failures))))
+      return signalPassFailure();
+    failures.remark(getOperation());
   }
 };
 

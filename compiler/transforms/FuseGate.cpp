@@ -1,7 +1,7 @@
 // Implements moe-fuse-gate.
 
+#include "compiler/transforms/MatchFailures.h"
 #include "compiler/transforms/Passes.h"
-#include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace moec {
@@ -15,7 +15,8 @@ using namespace moec;
 namespace {
 
 struct FuseGatePattern final : OpRewritePattern<moe::RouteOp> {
-  using OpRewritePattern::OpRewritePattern;
+  FuseGatePattern(MLIRContext *context, Pass::Statistic &numFused)
+      : OpRewritePattern(context), numFused(numFused) {}
 
   LogicalResult matchAndRewrite(moe::RouteOp route, PatternRewriter &rewriter) const override {
     auto score = route.getScores().getDefiningOp<moe::ScoreOp>();
@@ -31,17 +32,23 @@ struct FuseGatePattern final : OpRewritePattern<moe::RouteOp> {
     rewriter.replaceOpWithNewOp<moe::GateOp>(
         route, route.getResultTypes(), score.getFunction(), route.getRenormalize(),
         linear.getInput(), linear.getWeight(), route.getExperts(), route.getWeights());
+    ++numFused;
     return success();
   }
+
+private:
+  Pass::Statistic &numFused;
 };
 
 struct FuseGate final : moec::impl::FuseGateBase<FuseGate> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FuseGatePattern>(&getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
-    getOperation().walk([&](moe::GateOp) { ++numFused; });
+    patterns.add<FuseGatePattern>(&getContext(), numFused);
+    MatchFailures failures;
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
+                                     GreedyRewriteConfig().setListener(&failures))))
+      return signalPassFailure();
+    failures.remark(getOperation());
   }
 };
 

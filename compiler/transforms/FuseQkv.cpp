@@ -24,14 +24,19 @@ struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
     };
     llvm::MapVector<std::pair<Value, Block *>, SmallVector<lm::LinearOp>> products;
     module.walk([&](lm::LinearOp linear) {
-      if (linear.hasPureTensorSemantics() && !linear.getAccumulate() && isOwn(linear.getWeight()) &&
-          (!linear.getBias() || isOwn(linear.getBias())))
+      if (linear.hasPureTensorSemantics() && !linear.getAccumulate() && !isRouter(linear) &&
+          isOwn(linear.getWeight()) && (!linear.getBias() || isOwn(linear.getBias())))
         products[{linear.getInput(), linear->getBlock()}].push_back(linear);
     });
     for (auto &[key, group] : products) {
-      llvm::erase_if(group, [&](lm::LinearOp linear) { return !isAlike(group.front(), linear); });
-      if (group.size() > 1)
-        merge(group);
+      while (!group.empty()) {
+        auto others = llvm::to_vector(llvm::make_filter_range(
+            group, [&](lm::LinearOp linear) { return !isAlike(group.front(), linear); }));
+        llvm::erase_if(group, [&](lm::LinearOp linear) { return llvm::is_contained(others, linear); });
+        if (group.size() > 1)
+          merge(group);
+        group = std::move(others);
+      }
     }
   }
 

@@ -16,7 +16,8 @@ using namespace moec;
 namespace {
 
 struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
-  using OpRewritePattern::OpRewritePattern;
+  FuseResidualPattern(MLIRContext *context, Pass::Statistic &numFused)
+      : OpRewritePattern(context), numFused(numFused) {}
 
   LogicalResult matchAndRewrite(lm::AddOp add, PatternRewriter &rewriter) const override {
     for (auto [stream, summand] :
@@ -36,6 +37,7 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
         setAccumulate(producer);
       });
       rewriter.replaceOp(add, producer->getResults());
+      ++numFused;
       return success();
     }
     return rewriter.notifyMatchFailure(
@@ -43,6 +45,8 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
   }
 
 private:
+  Pass::Statistic &numFused;
+
   static void setAccumulate(Operation *producer) {
     if (auto linear = dyn_cast<lm::LinearOp>(producer))
       linear.setAccumulate(true);
@@ -56,10 +60,9 @@ private:
 struct FuseResidual final : moec::impl::FuseResidualBase<FuseResidual> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FuseResidualPattern>(&getContext());
+    patterns.add<FuseResidualPattern>(&getContext(), numFused);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
-    getOperation().walk([&](Operation *op) { numFused += op->hasAttr("accumulate"); });
   }
 };
 

@@ -19,6 +19,11 @@ inline mlir::func::FuncOp findStep(mlir::ModuleOp module) {
   return module.lookupSymbol<mlir::func::FuncOp>("step");
 }
 
+/// Whether a product makes the logits that choose experts, which are computed from f32 throughout.
+inline bool isRouter(lm::LinearOp linear) {
+  return llvm::any_of(linear->getUsers(), llvm::IsaPred<moe::ScoreOp>);
+}
+
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "compiler/transforms/Passes.h.inc"

@@ -11,6 +11,7 @@ def FuseGate : Pass<"moe-fuse-gate", "::mlir::func::FuncOp"> {
   let summary = "router product, score and route become moe.gate";
   let description = [{
     Replaces `moe.route` of `moe.score` of `lm.linear` by `moe.gate`, where nobody else uses the logits or the scores and the product has no bias.
+    A remark says why a route is left.
   }];
   let dependentDialects = ["::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "gates made">];
@@ -29,7 +30,7 @@ def FuseExperts : Pass<"moe-fuse-experts", "::mlir::func::FuncOp"> {
 def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
   let summary = "products of the same rows become one";
   let description = [{
-    Products without accumulation, of the same input, by weights of the same layers and stored type which nobody else uses, become one product
+    Products without accumulation, other than routers, of the same input, by weights of the same layers and stored type which nobody else uses, become one product
     by a weight whose pieces are those of the former ones, in order; its columns are then cut apart. Biases likewise.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
@@ -39,8 +40,8 @@ def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
 def FuseResidual : Pass<"lm-fuse-residual", "::mlir::func::FuncOp"> {
   let summary = "a sum into the residual stream happens where the summand is made";
   let description = [{
-    `lm.add` of a stream and of a product, combination or expert layer, which nobody else uses, becomes accumulation onto the stream, which must not be
-    used afterwards.
+    `lm.add` of a stream and of a product, combination or expert layer, which nobody else uses, becomes accumulation onto the stream. A stream that is used
+    afterwards is copied when it is bufferized.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "sums that went into their summand">];

@@ -1,6 +1,8 @@
-// RUN: moe-opt %s --moe-fuse-experts | FileCheck %s
-// An expert layer is recognised from its combination upwards; what does not match in one thing stays as it is.
+// RUN: moe-opt %s --moe-fuse-experts 2>%t | FileCheck %s
+// RUN: FileCheck %s --check-prefix=WHY <%t
+// An expert layer is recognised from its combination upwards; what does not match in one thing stays as it is, and a remark says why.
 
+// WHY-NOT:       remark:
 // Dispatch, products, activation and combination become one layer with their operands.
 // CHECK-LABEL: func @layer(
 // CHECK-SAME:    %[[X:[^:]+]]: tensor<?x40xf32>, %[[G:[^:]+]]: !lm.weight<8x28x40xf32>, %[[U:[^:]+]]: !lm.weight<8x28x40xf32>,
@@ -49,6 +51,7 @@ func.func @accumulates(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: 
 }
 
 // The down product has a second user.
+// WHY:           remark: its input is not a down product of its own, over sorted rows
 // CHECK-LABEL: func @down_used(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -70,6 +73,7 @@ func.func @down_used(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: !l
 }
 
 // The down product picks rows of its own.
+// WHY:           remark: its input is not a down product of its own, over sorted rows
 // CHECK-LABEL: func @down_gathers(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -91,6 +95,7 @@ func.func @down_gathers(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu:
 }
 
 // Gate and up are added, not joined by an activation.
+// WHY:           remark: its input is not a gated activation of its own
 // CHECK-LABEL: func @no_activation(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -112,6 +117,7 @@ func.func @no_activation(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu
 }
 
 // The activation has a second user.
+// WHY:           remark: its input is not a gated activation of its own
 // CHECK-LABEL: func @activation_used(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -133,6 +139,7 @@ func.func @activation_used(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %
 }
 
 // The gate product has a second user.
+// WHY:           remark: gate and up are not products of its own
 // CHECK-LABEL: func @gate_used(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -154,6 +161,7 @@ func.func @gate_used(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: !l
 }
 
 // The up product has a second user.
+// WHY:           remark: gate and up are not products of its own
 // CHECK-LABEL: func @up_used(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -175,6 +183,7 @@ func.func @up_used(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: !lm.
 }
 
 // Gate and up multiply different tokens.
+// WHY:           remark: gate and up multiply different tokens
 // CHECK-LABEL: func @other_tokens(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -197,6 +206,7 @@ func.func @other_tokens(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu:
 }
 
 // The tiles are those of no dispatch.
+// WHY:           remark: its tiles are not those of a moe.dispatch
 // CHECK-LABEL: func @no_dispatch(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -218,6 +228,7 @@ func.func @no_dispatch(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: 
 }
 
 // The tiles of the up product are others than those of the down product.
+// WHY:           remark: its rows are not those of the down product's dispatch
 // CHECK-LABEL: func @other_tiles(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -239,6 +250,7 @@ func.func @other_tiles(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: 
 }
 
 // The rows of the up product are others than those of the dispatch.
+// WHY:           remark: its rows are not those of the down product's dispatch
 // CHECK-LABEL: func @other_rows(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -260,6 +272,7 @@ func.func @other_rows(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: !
 }
 
 // The combination looks up its picks elsewhere.
+// WHY:           remark: its picks are not those of the down product's dispatch
 // CHECK-LABEL: func @other_picks(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -281,6 +294,7 @@ func.func @other_picks(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: 
 }
 
 // What is combined is no product at all.
+// WHY:           remark: its input is not a down product of its own, over sorted rows
 // CHECK-LABEL: func @no_product(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine

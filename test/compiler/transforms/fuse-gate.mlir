@@ -1,6 +1,8 @@
-// RUN: moe-opt %s --moe-fuse-gate | FileCheck %s
-// The router of a layer becomes one op, where nobody else needs what lies between.
+// RUN: moe-opt %s --moe-fuse-gate 2>%t | FileCheck %s
+// RUN: FileCheck %s --check-prefix=WHY <%t
+// The router of a layer becomes one op, where nobody else needs what lies between; a remark says why one is left.
 
+// WHY-NOT:       remark:
 // Product, score and choice become a gate with their operands, function and renormalization.
 // CHECK-LABEL: func @router(
 // CHECK-SAME:    %[[X:[^:]+]]: tensor<?x40xf32>, %[[R:[^:]+]]: !lm.weight<8x40xf32>
@@ -29,6 +31,7 @@ func.func @as_is(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8x
 }
 
 // Scores that somebody else uses stay.
+// WHY:           remark: the scores are not those of one moe.score of its own
 // CHECK-LABEL: func @scores_used
 // CHECK-NOT:     moe.gate
 func.func @scores_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
@@ -41,6 +44,7 @@ func.func @scores_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tenso
 }
 
 // So do logits that somebody else uses.
+// WHY:           remark: the logits are not those of one lm.linear of its own
 // CHECK-LABEL: func @logits_used
 // CHECK-NOT:     moe.gate
 func.func @logits_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
@@ -53,6 +57,7 @@ func.func @logits_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tenso
 }
 
 // A gate has no bias, so a router with one stays.
+// WHY:           remark: the router has a bias or accumulates
 // CHECK-LABEL: func @bias
 // CHECK-NOT:     moe.gate
 func.func @bias(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %c: !lm.weight<8xf32>, %i: tensor<?x8xf32>,
@@ -66,6 +71,7 @@ func.func @bias(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %c: !lm.weight<8
 }
 
 // Logits that no product made, here an argument, stay.
+// WHY:           remark: the logits are not those of one lm.linear of its own
 // CHECK-LABEL: func @no_product
 // CHECK-NOT:     moe.gate
 // CHECK:         moe.route

@@ -18,3 +18,29 @@ func.func @products(%x: tensor<4x16xf32>, %layer: index) -> (tensor<4x32xf32>, t
   %k = lm.linear ins(%x, %b : tensor<4x16xf32>, !lm.weight<16x16xf32>) outs(%j : tensor<4x16xf32>) -> tensor<4x16xf32>
   return %q, %k : tensor<4x32xf32>, tensor<4x16xf32>
 }
+
+// A router stays apart, whatever reads the same rows: its product keeps f32. Products that are alike are merged all the same.
+lm.weight @router : !lm.weight<8x16xf32> layers [0, 1] from [#lm.piece<pattern = "router.{l}", rows = 8, stored = f32>]
+lm.weight @half : !lm.weight<32x16xf16> layers [0, 1] from [#lm.piece<pattern = "half.{l}", rows = 32, stored = f16>]
+lm.weight @gate : !lm.weight<32x16xf32> layers [0, 1] from [#lm.piece<pattern = "gate.{l}", rows = 32, stored = f32>]
+lm.weight @up : !lm.weight<32x16xf32> layers [0, 1] from [#lm.piece<pattern = "up.{l}", rows = 32, stored = f32>]
+// CHECK-LABEL: func @router(
+// CHECK:         lm.linear {{.*}} !lm.weight<8x16xf32>
+// CHECK:         lm.linear {{.*}} !lm.weight<32x16xf16>
+// CHECK:         lm.linear {{.*}} !lm.weight<64x16xf32>
+// CHECK-NOT:     lm.linear
+func.func @router(%x: tensor<4x16xf32>, %layer: index)
+    -> (tensor<4x8xf32>, tensor<4x32xf32>, tensor<4x32xf32>, tensor<4x32xf32>) {
+  %a = lm.load_weight @router[%layer] : !lm.weight<8x16xf32>
+  %b = lm.load_weight @half[%layer] : !lm.weight<32x16xf16>
+  %c = lm.load_weight @gate[%layer] : !lm.weight<32x16xf32>
+  %d = lm.load_weight @up[%layer] : !lm.weight<32x16xf32>
+  %i = tensor.empty() : tensor<4x8xf32>
+  %j = tensor.empty() : tensor<4x32xf32>
+  %l = lm.linear ins(%x, %a : tensor<4x16xf32>, !lm.weight<8x16xf32>) outs(%i : tensor<4x8xf32>) -> tensor<4x8xf32>
+  %s = moe.score softmax ins(%l : tensor<4x8xf32>) outs(%i : tensor<4x8xf32>) -> tensor<4x8xf32>
+  %h = lm.linear ins(%x, %b : tensor<4x16xf32>, !lm.weight<32x16xf16>) outs(%j : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %g = lm.linear ins(%x, %c : tensor<4x16xf32>, !lm.weight<32x16xf32>) outs(%j : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %u = lm.linear ins(%x, %d : tensor<4x16xf32>, !lm.weight<32x16xf32>) outs(%j : tensor<4x32xf32>) -> tensor<4x32xf32>
+  return %s, %h, %g, %u : tensor<4x8xf32>, tensor<4x32xf32>, tensor<4x32xf32>, tensor<4x32xf32>
+}
