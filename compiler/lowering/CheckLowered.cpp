@@ -1,6 +1,8 @@
 // Implements moec-check-lowered.
 
 #include "compiler/lowering/Passes.h"
+#include "dialects/lm/LmDialect.h"
+#include "dialects/moe/MoeDialect.h"
 
 namespace moec {
 #define GEN_PASS_DEF_CHECKLOWERED
@@ -8,35 +10,21 @@ namespace moec {
 } // namespace moec
 
 using namespace mlir;
-
-/// Whether compiled code may call the runtime's function of that name.
-static bool isRuntimeFunction(StringRef name) {
-#define MOEC_RT(function, result, parameters)                                                      \
-  if (name == #function)                                                                           \
-    return true;
-#include "runtime/include/moec/abi.def"
-#undef MOEC_RT
-  return false;
-}
+using namespace moec;
 
 namespace {
 struct CheckLowered final : moec::impl::CheckLoweredBase<CheckLowered> {
   void runOnOperation() override {
-    WalkResult result =
-        getOperation().walk([&](Operation *op) {
-          if (isa<ModuleOp>(op))
-            return WalkResult::advance();
-          if (!isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()))
-            return op->emitOpError("is left after the lower stage"), WalkResult::interrupt();
-          if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
-              function && function.isExternal() && !isRuntimeFunction(function.getSymName()) &&
-              !function.getSymName().starts_with("llvm."))
-            return op->emitOpError()
-                       << "calls '" << function.getSymName()
-                       << "', which is not among the functions that compiled code may call",
-                   WalkResult::interrupt();
-          return WalkResult::advance();
-        });
+    WalkResult result = getOperation().walk([&](Operation *op) {
+      if (isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()))
+        return op->emitOpError("is left after the lower stage"), WalkResult::interrupt();
+      auto function = dyn_cast<func::FuncOp>(op);
+      if (function && llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<lm::BatchType>))
+        return op->emitOpError(
+                   "takes a batch after the lower stage, which knows a pointer only"),
+               WalkResult::interrupt();
+      return WalkResult::advance();
+    });
     if (result.wasInterrupted())
       signalPassFailure();
   }

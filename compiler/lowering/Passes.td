@@ -35,7 +35,14 @@ def LowerBatch : Pass<"moec-lower-batch", "::mlir::ModuleOp"> {
 
 def CheckLowered : Pass<"moec-check-lowered", "::mlir::ModuleOp"> {
   let summary = "what the lower stage must leave behind";
-  let description = "Ops of the LLVM dialect only; calls of functions of this module, of intrinsics and of `abi.def` only.";
+  let description = "No op of `lm` or `moe`, and no batch but as a pointer.";
+}
+
+// The last pass of the emit stage, whose others are upstream's.
+
+def CheckLlvm : Pass<"moec-check-llvm", "::mlir::ModuleOp"> {
+  let summary = "what the emit stage must leave behind";
+  let description = "Ops of the LLVM dialect only; of functions that are not defined here, intrinsics and those of `abi.def` only.";
 }
 
 #endif // MOEC_COMPILER_LOWERING_PASSES_TD

@@ -73,6 +73,7 @@ static void buildLowerStage(OpPassManager &passes, const PipelineOptions &option
   passes.addPass(createOutlinePhases());
   passes.addPass(createLowerBatch());
   passes.addPass(createLoopInvariantCodeMotionPass());
+  passes.addPass(createCheckLowered());
 }
 
 /// The LLVM dialect out.
@@ -90,7 +91,7 @@ static void buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
   passes.addPass(createConvertFuncToLLVMPass());
   passes.addPass(createReconcileUnrealizedCastsPass());
   passes.addPass(createCSEPass());
-  passes.addPass(createCheckLowered());
+  passes.addPass(createCheckLlvm());
 }
 
 ArrayRef<Stage> moec::stages() {

@@ -1,9 +1,19 @@
 // RUN: moe-opt %s --moec-check-lowered --verify-diagnostics --split-input-file
-llvm.func @moec_barrier_wait(!llvm.ptr, i64)
-// expected-error @below {{calls 'expf', which is not among the functions that compiled code may call}}
-llvm.func @expf(f32) -> f32
+func.func @moec_program_step(%batch: !llvm.ptr, %thread: i64, %threads: i64) {
+  return
+}
 
 // -----
 
-// expected-error @below {{is left after the lower stage}}
-func.func private @step()
+func.func @count(%batch: !lm.batch) -> index {
+  // expected-error @below {{is left after the lower stage}}
+  %T = lm.token_count %batch
+  return %T : index
+}
+
+// -----
+
+// expected-error @below {{takes a batch after the lower stage, which knows a pointer only}}
+func.func @unused(%batch: !lm.batch) {
+  return
+}
