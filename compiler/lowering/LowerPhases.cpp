@@ -18,6 +18,11 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
   using LowerPhasesBase::LowerPhasesBase;
 
   void runOnOperation() override {
+    for (auto weight : getOperation().getOps<lm::WeightOp>())
+      if (!weight.getPacked()) {
+        weight.emitOpError("has no packed form, which lm-pack-weights chooses");
+        return signalPassFailure();
+      }
     Result<const CpuTarget *> found = findCpuTarget(cpu);
     if (!found.ok()) {
       getOperation().emitError() << found.status().message;

@@ -9,7 +9,7 @@ def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
   let summary = "the op in each phase becomes code for one tile";
   let description = [{
     Products and attention become the target's kernels, or, with `reference`, plain loops over all of the result by one thread; row-wise ops become vector
-    code over the tile's rows.
+    code over the tile's rows. Expects packed weights.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",

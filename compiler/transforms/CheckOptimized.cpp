@@ -14,15 +14,31 @@ using namespace moec;
 namespace {
 struct CheckOptimized final : moec::impl::CheckOptimizedBase<CheckOptimized> {
   void runOnOperation() override {
-    if (!findStep(getOperation())) {
+    func::FuncOp step = findStep(getOperation());
+    if (!step) {
       getOperation().emitError("has no function 'step' to compile");
       return signalPassFailure();
     }
+    auto type = FunctionType::get(&getContext(), lm::BatchType::get(&getContext()), {});
+    if (step.getFunctionType() != type) {
+      step.emitError() << "is of type " << step.getFunctionType() << ", but a step is of type "
+                       << type;
+      return signalPassFailure();
+    }
+    if (!step.getBody().hasOneBlock()) {
+      step.emitError() << "has " << step.getBody().getBlocks().size()
+                       << " blocks, but a step has one, with loops and switches inside";
+      return signalPassFailure();
+    }
     WalkResult result = getOperation().walk([&](Operation *op) {
-      if (isa<ModuleOp>(op))
+      if (isa<ModuleOp>(op) || op == step)
         return WalkResult::advance();
       if (isa<func::CallOp>(op))
         return op->emitOpError("is left after the optimize stage, where every layer is inlined"),
+               WalkResult::interrupt();
+      if (isa<func::FuncOp>(op))
+        return op->emitOpError("is beside the step after the optimize stage, where every layer is "
+                               "inlined"),
                WalkResult::interrupt();
       if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect, arith::ArithDialect,
                            tensor::TensorDialect, scf::SCFDialect, func::FuncDialect,

@@ -59,7 +59,7 @@ def ChoosePrecision : Pass<"lm-choose-precision", "::mlir::ModuleOp"> {
 
 def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
   let summary = "what the optimize stage must leave behind";
-  let description = "One function `step`, no calls, tensors only, and no op of a dialect that later stages do not know.";
+  let description = "One function, `step`, of one block, which takes the batch and returns nothing; no op of a dialect that later stages do not know.";
 }
 
 // Schedule

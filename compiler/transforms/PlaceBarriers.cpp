@@ -19,18 +19,19 @@ using Place = const void *;
 
 struct Accesses {
   llvm::SmallDenseSet<Place, 16> read, written;
+  bool anything = false; ///< may read and write wherever it likes
 
-  bool empty() const { return read.empty() && written.empty(); }
-  void clear() {
-    read.clear();
-    written.clear();
-  }
+  bool empty() const { return read.empty() && written.empty() && !anything; }
+  void clear() { *this = {}; }
   void add(const Accesses &other) {
+    anything |= other.anything;
     read.insert(other.read.begin(), other.read.end());
     written.insert(other.written.begin(), other.written.end());
   }
   /// Whether the order of `later` and of these matters.
   bool conflicts(const Accesses &later) const {
+    if (anything || later.anything)
+      return !empty() && !later.empty();
     auto meets = [](const auto &a, const auto &b) {
       return llvm::any_of(a, [&](Place place) { return b.contains(place); });
     };
@@ -57,8 +58,12 @@ struct PlaceBarriers final : moec::impl::PlaceBarriersBase<PlaceBarriers> {
 
   void runOnOperation() override {
     func::FuncOp step = getOperation();
-    if (step.isExternal() || !step.getBody().hasOneBlock())
+    if (step.isExternal())
       return;
+    if (!step.getBody().hasOneBlock()) {
+      step.emitOpError("has several blocks, between which no barriers are placed");
+      return signalPassFailure();
+    }
     Accesses pending;
     placeIn(step.getBody().front(), pending);
     flush(step.getBody().front().getTerminator(), pending);
@@ -104,6 +109,7 @@ private:
   static Accesses accessesOf(Operation &op) {
     Accesses accesses;
     std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
+    accesses.anything = !effects;
     if (!effects)
       return accesses;
     for (const MemoryEffects::EffectInstance &effect : *effects) {

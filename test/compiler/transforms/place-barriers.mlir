@@ -47,3 +47,27 @@ func.func @loop(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>) {
   }
   return
 }
+
+// What an op of unknown effects touches may be anything.
+// CHECK-LABEL: func @unknown(
+// CHECK:         lm.phase "before"
+// CHECK-NEXT:    ^
+// CHECK-NEXT:    lm.add
+// CHECK-NEXT:    }
+// CHECK-NEXT:    lm.barrier
+// CHECK-NEXT:    call @elsewhere
+// CHECK-NEXT:    lm.barrier
+// CHECK-NEXT:    lm.phase "after"
+func.func private @elsewhere()
+func.func @unknown(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>) {
+  lm.phase "before" tiles(%n) rows 1 columns 0 {
+  ^bb0(%tile: index):
+    lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
+  }
+  func.call @elsewhere() : () -> ()
+  lm.phase "after" tiles(%n) rows 1 columns 0 {
+  ^bb0(%tile: index):
+    lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
+  }
+  return
+}
