@@ -7,7 +7,7 @@ include "mlir/Pass/PassBase.td"
 
 // Optimize
 
-def FuseGate : Pass<"moe-fuse-gate", "::mlir::func::FuncOp"> {
+def FuseGate : Pass<"moe-fuse-gate"> {
   let summary = "router product, score and route become moe.gate";
   let description = [{
     Replaces `moe.route` of `moe.score` of `lm.linear` by `moe.gate`, where nobody else uses the logits or the scores and the product has no bias.
@@ -17,7 +17,7 @@ def FuseGate : Pass<"moe-fuse-gate", "::mlir::func::FuncOp"> {
   let statistics = [Statistic<"numFused", "num-fused", "gates made">];
 }
 
-def FuseExperts : Pass<"moe-fuse-experts", "::mlir::func::FuncOp"> {
+def FuseExperts : Pass<"moe-fuse-experts"> {
   let summary = "dispatch, expert products, activation and combine become moe.expert_ffn";
   let description = [{
     Starts at each `moe.combine` and follows its operands to the down product, the gated activation, the gate and up products and the
@@ -37,7 +37,7 @@ def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numFused", "num-fused", "products that were merged into another">];
 }
 
-def FuseResidual : Pass<"lm-fuse-residual", "::mlir::func::FuncOp"> {
+def FuseResidual : Pass<"lm-fuse-residual"> {
   let summary = "a sum into the residual stream happens where the summand is made";
   let description = [{
     `lm.add` of a stream and of a product, combination or expert layer, which nobody else uses, becomes accumulation onto the stream. A stream that is used

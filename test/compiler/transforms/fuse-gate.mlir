@@ -1,5 +1,6 @@
 // RUN: moe-opt %s --moe-fuse-gate 2>%t | FileCheck %s
 // RUN: FileCheck %s --check-prefix=WHY <%t
+// RUN: moe-opt %s --pass-pipeline="builtin.module(moe-fuse-gate,moe-fuse-experts)" | FileCheck %s
 // The router of a layer becomes one op, where nobody else needs what lies between; a remark says why one is left.
 
 // WHY-NOT:       remark:
