@@ -1,6 +1,7 @@
 // Implements moec-check-llvm.
 
 #include "compiler/lowering/Passes.h"
+#include "compiler/lowering/RuntimeFunctions.h"
 
 namespace moec {
 #define GEN_PASS_DEF_CHECKLLVM
@@ -8,16 +9,7 @@ namespace moec {
 } // namespace moec
 
 using namespace mlir;
-
-/// Whether compiled code may call the runtime's function of that name.
-static bool isRuntimeFunction(StringRef name) {
-#define MOEC_RT(function, result, parameters)                                                      \
-  if (name == #function)                                                                           \
-    return true;
-#include "runtime/include/moec/abi.def"
-#undef MOEC_RT
-  return false;
-}
+using namespace moec;
 
 namespace {
 struct CheckLlvm final : moec::impl::CheckLlvmBase<CheckLlvm> {

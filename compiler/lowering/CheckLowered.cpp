@@ -20,8 +20,7 @@ struct CheckLowered final : moec::impl::CheckLoweredBase<CheckLowered> {
         return op->emitOpError("is left after the lower stage"), WalkResult::interrupt();
       auto function = dyn_cast<func::FuncOp>(op);
       if (function && llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<lm::BatchType>))
-        return op->emitOpError(
-                   "takes a batch after the lower stage, which knows a pointer only"),
+        return op->emitOpError("takes a batch after the lower stage, which knows a pointer only"),
                WalkResult::interrupt();
       return WalkResult::advance();
     });

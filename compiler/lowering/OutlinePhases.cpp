@@ -1,6 +1,7 @@
 // Implements moec-outline-phases.
 
 #include "compiler/lowering/Passes.h"
+#include "compiler/lowering/RuntimeFunctions.h"
 #include "dialects/lm/LmDialect.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "runtime/core/Step.h"
@@ -31,7 +32,15 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
     step.walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
     for (auto [index, phase] : llvm::enumerate(phases))
       outline(step, phase, index);
-    step.walk([&](lm::BarrierOp barrier) { callBarrier(step, barrier); });
+    SmallVector<lm::BarrierOp> barriers;
+    step.walk([&](lm::BarrierOp barrier) { barriers.push_back(barrier); });
+    if (barriers.empty())
+      return;
+    FailureOr<LLVM::LLVMFuncOp> wait = declareRuntimeFunction(getOperation(), "moec_barrier_wait");
+    if (failed(wait))
+      return signalPassFailure();
+    for (lm::BarrierOp barrier : barriers)
+      callBarrier(step, barrier, *wait);
   }
 
 private:
@@ -102,16 +111,9 @@ private:
       }
   }
 
-  void callBarrier(func::FuncOp step, lm::BarrierOp barrier) {
+  static void callBarrier(func::FuncOp step, lm::BarrierOp barrier, LLVM::LLVMFuncOp wait) {
     OpBuilder builder(barrier);
-    auto pointer = LLVM::LLVMPointerType::get(&getContext());
-    constexpr StringRef name = "moec_barrier_wait";
-    if (!getOperation().lookupSymbol(name)) {
-      OpBuilder symbols = OpBuilder::atBlockBegin(getOperation().getBody());
-      auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()),
-                                              {pointer, builder.getI64Type()});
-      LLVM::LLVMFuncOp::create(symbols, step.getLoc(), name, type);
-    }
+    auto pointer = LLVM::LLVMPointerType::get(step.getContext());
     Value batch =
         UnrealizedConversionCastOp::create(builder, barrier.getLoc(), pointer, step.getArgument(0))
             .getResult(0);
@@ -119,8 +121,7 @@ private:
         builder, barrier.getLoc(), pointer, builder.getI8Type(), batch,
         ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offsetof(moec_step_arguments, barrier))});
     Value state = LLVM::LoadOp::create(builder, barrier.getLoc(), pointer, field);
-    LLVM::CallOp::create(builder, barrier.getLoc(), TypeRange(), name,
-                         ValueRange{state, step.getArgument(2)});
+    LLVM::CallOp::create(builder, barrier.getLoc(), wait, ValueRange{state, step.getArgument(2)});
     barrier.erase();
   }
 };

@@ -32,7 +32,8 @@ struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
       while (!group.empty()) {
         auto others = llvm::to_vector(llvm::make_filter_range(
             group, [&](lm::LinearOp linear) { return !isAlike(group.front(), linear); }));
-        llvm::erase_if(group, [&](lm::LinearOp linear) { return llvm::is_contained(others, linear); });
+        llvm::erase_if(group,
+                       [&](lm::LinearOp linear) { return llvm::is_contained(others, linear); });
         if (group.size() > 1)
           merge(group);
         group = std::move(others);
