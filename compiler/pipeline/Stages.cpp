@@ -121,6 +121,8 @@ void moec::registerDialects(DialectRegistry &registry) {
   func::registerInlinerExtension(registry);
   lm::registerBufferization(registry);
   moe::registerBufferization(registry);
+  lm::registerTiling(registry);
+  moe::registerTiling(registry);
 }
 
 namespace {
