@@ -25,7 +25,7 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
   void runOnOperation() override {
     SmallVector<Operation *> work;
     getOperation().walk([&](Operation *op) {
-      if (isComputing(op))
+      if (isComputing(op) && !op->getParentOfType<lm::PhaseOp>())
         work.push_back(op);
     });
     for (Operation *op : work)
@@ -33,13 +33,6 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
   }
 
 private:
-  static bool isComputing(Operation *op) {
-    if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) ||
-        op->getParentOfType<lm::PhaseOp>())
-      return false;
-    return isa<DestinationStyleOpInterface, lm::CacheAppendOp, lm::RecordRoutingOp>(op);
-  }
-
   void wrap(Operation *op) {
     OpBuilder builder(op);
     Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}

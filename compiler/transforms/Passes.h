@@ -19,6 +19,12 @@ inline mlir::func::FuncOp findStep(mlir::ModuleOp module) {
   return module.lookupSymbol<mlir::func::FuncOp>("step");
 }
 
+/// Whether an op does the work of a model, as phases do.
+inline bool isComputing(mlir::Operation *op) {
+  return mlir::isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) &&
+         mlir::isa<mlir::DestinationStyleOpInterface, RowWiseOpInterface>(op);
+}
+
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "compiler/transforms/Passes.h.inc"

@@ -115,7 +115,11 @@ def PlaceBarriers : Pass<"lm-place-barriers", "::mlir::func::FuncOp"> {
 
 def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
   let summary = "what the schedule stage must leave behind";
-  let description = "No tensors and no allocations; computing ops only inside phases; every weight packed.";
+  let description = [{
+    No tensors and no allocations; every weight packed. All work is in phases, which hold the computing ops of `lm` and `moe` and nothing else. Between phases
+    there is only what says which work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of buffers, loads of
+    integers (the number of tiles that a dispatch made), the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the batch), and barriers.
+  }];
 }
 
 #endif // MOEC_COMPILER_TRANSFORMS_PASSES_TD
