@@ -55,8 +55,8 @@ void moec::buildScheduleStage(OpPassManager &passes, const PipelineOptions &opti
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
   passes.addPass(bufferization::createOneShotBufferizePass());
+  passes.addPass(createCSEPass()); // copies of a buffer to itself show themselves as such
   passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createFormPhases({.reference = options.reference}));
   passes.addPass(createPlanMemory());
   passes.addPass(createCSEPass());
