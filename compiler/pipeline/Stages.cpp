@@ -58,6 +58,7 @@ void moec::buildScheduleStage(OpPassManager &passes, const PipelineOptions &opti
   passes.addPass(createCSEPass()); // copies of a buffer to itself show themselves as such
   passes.addPass(createCanonicalizerPass());
   passes.addNestedPass<func::FuncOp>(createFormPhases({.reference = options.reference}));
+  passes.addNestedPass<func::FuncOp>(createMergePhases());
   passes.addPass(createPlanMemory());
   passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createPlaceBarriers());

@@ -49,7 +49,7 @@ private:
       return arith::ConstantIndexOp::create(builder, loc, value);
     };
     auto extent = [&](Value buffer, int64_t dimension) -> Value {
-      return memref::DimOp::create(builder, loc, buffer, dimension);
+      return builder.createOrFold<memref::DimOp>(loc, buffer, dimension);
     };
     auto pieces = [&](Value count, int64_t size) -> Value {
       return size == 1 ? count : arith::CeilDivUIOp::create(builder, loc, count, constant(size));

@@ -93,6 +93,17 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
                  Option<"rows", "rows", "int64_t", /*default=*/"128", "rows of a product's tile">];
 }
 
+def MergePhases : Pass<"lm-merge-phases", "::mlir::func::FuncOp"> {
+  let summary = "phases that need no barrier between their rows become one";
+  let description = [{
+    Two phases that follow each other become one whose tiles do the work of both, where both cut the same number of rows into blocks and every buffer
+    that one of them writes and the other uses is used row by row (see RowWiseOpInterface) by both: then a tile needs only what it has made itself. Blocks are
+    as high as the higher ones of the two. Expects buffers that have no place yet: in the arena, rows of one may lie where other rows of another do.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect"];
+  let statistics = [Statistic<"numMerged", "num-merged", "phases that went into the next">];
+}
+
 def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
   let summary = "all buffers of the step get a place in one arena";
   let description = [{

@@ -434,9 +434,9 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
 def Lm_PhaseOp : Lm_Op<"phase", [SingleBlock, NoTerminator, RecursiveMemoryEffects]> {
   let summary = "work that the threads of a step share";
   let description = [{
-    Runs its body once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the ops in its body; a
-    barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the result, as far as the op
-    in the body is cut along them; 0: not cut.
+    Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the
+    ops in its body; a barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the results,
+    as far as the ops are cut along them; 0: not cut. Where there are several ops, all are row-wise and cut by rows alone.
 
     ```mlir
     lm.phase "linear" tiles(%n) rows 128 columns 48 {
