@@ -4,6 +4,7 @@
 #ifndef MOEC_DIALECTS_DESTINATIONSTYLE_H
 #define MOEC_DIALECTS_DESTINATIONSTYLE_H
 
+#include "dialects/RowWise.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/IR/BuiltinTypes.h"

@@ -3,6 +3,7 @@
 #ifndef MOEC_DIALECTS_DESTINATIONSTYLE_TD
 #define MOEC_DIALECTS_DESTINATIONSTYLE_TD
 
+include "dialects/RowWise.td"
 include "mlir/IR/OpBase.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"

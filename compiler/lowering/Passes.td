@@ -6,7 +6,7 @@
 include "mlir/Pass/PassBase.td"
 
 def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
-  let summary = "the op in each phase becomes code for one tile";
+  let summary = "the ops in each phase become code for one tile";
   let description = [{
     Products and attention become the target's kernels, or, with `reference`, plain loops over all of the result by one thread; row-wise ops become vector
     code over the tile's rows. Expects packed weights.

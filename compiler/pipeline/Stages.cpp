@@ -57,9 +57,10 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
   passes.addPass(bufferization::createOneShotBufferizePass());
+  passes.addPass(createCSEPass()); // copies of a buffer to itself show themselves as such
   passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createFormPhases({.reference = options.reference}));
+  passes.addNestedPass<func::FuncOp>(createMergePhases());
   passes.addPass(createPlanMemory());
   passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createPlaceBarriers());
@@ -143,6 +144,8 @@ void moec::registerDialects(DialectRegistry &registry) {
   func::registerInlinerExtension(registry);
   lm::registerBufferization(registry);
   moe::registerBufferization(registry);
+  lm::registerTiling(registry);
+  moe::registerTiling(registry);
 }
 
 namespace {

@@ -25,7 +25,7 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
   void runOnOperation() override {
     SmallVector<Operation *> work;
     getOperation().walk([&](Operation *op) {
-      if (isComputing(op))
+      if (isComputing(op) && !op->getParentOfType<lm::PhaseOp>())
         work.push_back(op);
     });
     for (Operation *op : work)
@@ -33,13 +33,6 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
   }
 
 private:
-  static bool isComputing(Operation *op) {
-    if (!isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) ||
-        op->getParentOfType<lm::PhaseOp>())
-      return false;
-    return isa<DestinationStyleOpInterface, lm::CacheAppendOp, lm::RecordRoutingOp>(op);
-  }
-
   void wrap(Operation *op) {
     OpBuilder builder(op);
     Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
@@ -56,7 +49,7 @@ private:
       return arith::ConstantIndexOp::create(builder, loc, value);
     };
     auto extent = [&](Value buffer, int64_t dimension) -> Value {
-      return memref::DimOp::create(builder, loc, buffer, dimension);
+      return builder.createOrFold<memref::DimOp>(loc, buffer, dimension);
     };
     auto pieces = [&](Value count, int64_t size) -> Value {
       return size == 1 ? count : arith::CeilDivUIOp::create(builder, loc, count, constant(size));

@@ -24,6 +24,12 @@ inline bool isRouter(lm::LinearOp linear) {
   return llvm::any_of(linear->getUsers(), llvm::IsaPred<moe::ScoreOp>);
 }
 
+/// Whether an op does the work of a model, as phases do.
+inline bool isComputing(mlir::Operation *op) {
+  return mlir::isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) &&
+         mlir::isa<mlir::DestinationStyleOpInterface, RowWiseOpInterface>(op);
+}
+
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
 #include "compiler/transforms/Passes.h.inc"

@@ -94,6 +94,17 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
                  Option<"rows", "rows", "int64_t", /*default=*/"128", "rows of a product's tile">];
 }
 
+def MergePhases : Pass<"lm-merge-phases", "::mlir::func::FuncOp"> {
+  let summary = "phases that need no barrier between their rows become one";
+  let description = [{
+    Two phases that follow each other become one whose tiles do the work of both, where both cut the same number of rows into blocks and every buffer
+    that one of them writes and the other uses is used row by row (see RowWiseOpInterface) by both: then a tile needs only what it has made itself. Blocks are
+    as high as the higher ones of the two. Expects buffers that have no place yet: in the arena, rows of one may lie where other rows of another do.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect"];
+  let statistics = [Statistic<"numMerged", "num-merged", "phases that went into the next">];
+}
+
 def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
   let summary = "all buffers of the step get a place in one arena";
   let description = [{
@@ -116,7 +127,11 @@ def PlaceBarriers : Pass<"lm-place-barriers", "::mlir::func::FuncOp"> {
 
 def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
   let summary = "what the schedule stage must leave behind";
-  let description = "No tensors and no allocations; computing ops only inside phases; every weight packed.";
+  let description = [{
+    No tensors and no allocations; every weight packed. All work is in phases, which hold the computing ops of `lm` and `moe` and nothing else. Between phases
+    there is only what says which work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of buffers, loads of
+    integers (the number of tiles that a dispatch made), the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the batch), and barriers.
+  }];
 }
 
 #endif // MOEC_COMPILER_TRANSFORMS_PASSES_TD

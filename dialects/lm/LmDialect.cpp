@@ -48,3 +48,10 @@ Operation *LmDialect::materializeConstant(OpBuilder &builder, Attribute value, T
                                           Location location) {
   return arith::ConstantOp::materialize(builder, value, type, location);
 }
+
+void moec::lm::registerTiling(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, LmDialect *) {
+    attachRowTiling<EmbeddingOp, RmsNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp, ScaleRowsOp,
+                    AddOp, RoundOp, SelectRowsOp>(context);
+  });
+}

@@ -34,6 +34,10 @@ struct RecordResource : mlir::SideEffects::Resource::Base<RecordResource> {
 /// Attaches the bufferization of the dialect's ops.
 void registerBufferization(mlir::DialectRegistry &registry);
 
+/// Attaches upstream's tiling, by rows, to the ops that do not ask which row of the batch they work
+/// on.
+void registerTiling(mlir::DialectRegistry &registry);
+
 } // namespace moec::lm
 
 #endif // MOEC_DIALECTS_LM_LMDIALECT_H

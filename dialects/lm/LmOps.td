@@ -210,7 +210,7 @@ def Lm_ArenaOp : Lm_Op<"arena", [Pure]> {
 class Lm_DestinationOp<string mnemonic, int destinations, list<Trait> traits = []>
     : DestinationOp<Lm_Dialect, mnemonic, destinations, traits>;
 
-def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1> {
+def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1, [RowWiseOpInterface]> {
   let summary = "the embedding of each token";
   let description = [{
     Row t of `out` (T x H) is row `ids[t]` of `table` (V x H).
@@ -223,10 +223,10 @@ def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1> {
   let assemblyFormat = [{
     `ins` `(` $ids `,` $table `:` type($ids) `,` type($table) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Table"]>.declaration # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1> {
+def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
   let summary = "root mean square norm";
   let description = [{
     Each row is cut into `heads` equal parts (1 unless given); each part x becomes `x / sqrt(mean(x * x) + epsilon) * weight`, in f32, rounded once to the
@@ -242,10 +242,10 @@ def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1> {
     `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_LinearOp : Lm_DestinationOp<"linear", 1> {
+def Lm_LinearOp : Lm_DestinationOp<"linear", 1, [RowWiseOpInterface]> {
   let summary = "product with a weight";
   let description = [{
     `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds.
@@ -259,10 +259,10 @@ def Lm_LinearOp : Lm_DestinationOp<"linear", 1> {
     (`accumulate` $accumulate^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
     (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "bool readsDestinations() { return getAccumulate(); }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # "bool readsDestinations() { return getAccumulate(); }";
 }
 
-def Lm_ClampOp : Lm_DestinationOp<"clamp", 1> {
+def Lm_ClampOp : Lm_DestinationOp<"clamp", 1, [RowWiseOpInterface]> {
   let summary = "limit every element";
   let description = [{
     `out = min(max(input, -limit), limit)`.
@@ -278,7 +278,7 @@ def Lm_ClampOp : Lm_DestinationOp<"clamp", 1> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2> {
+def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2, [RowWiseOpInterface]> {
   let summary = "cosines and sines of each row's position";
   let description = [{
     `cosines[t, i] = factor * cos(positions[t] * frequencies[i])`, the product rounded to f32, and likewise the sines.
@@ -296,7 +296,7 @@ def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_RopeOp : Lm_DestinationOp<"rope", 1> {
+def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
   let summary = "rotate queries or keys by their position";
   let description = [{
     Each row is cut into `heads` equal parts x. With c and s the row's cosines and sines, n of them, x[i] and x[i + n] become
@@ -316,7 +316,7 @@ def Lm_RopeOp : Lm_DestinationOp<"rope", 1> {
 }
 
 def Lm_CacheAppendOp : Lm_Op<"cache_append", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
-                                              DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+                                              DeclareOpInterfaceMethods<SymbolUserOpInterface>, RowWiseOpInterface]> {
   let summary = "store the keys and values of the step's rows";
   let description = [{
     Rounds `keys` and `values` (T x heads*size) to the cache's element type and stores them at their rows' positions.
@@ -349,7 +349,7 @@ def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [DeclareOpInterfaceMethods
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_RecordRoutingOp : Lm_Op<"record_routing", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+def Lm_RecordRoutingOp : Lm_Op<"record_routing", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, RowWiseOpInterface]> {
   let summary = "give the caller a layer's routing";
   let description = [{
     Copies `experts` and `weights` (T x K) to the caller's record of MoE layer `ordinal`, if it wants one; `picked` is the widest K of the model.
@@ -362,7 +362,7 @@ def Lm_RecordRoutingOp : Lm_Op<"record_routing", [DeclareOpInterfaceMethods<Memo
   let assemblyFormat = "$ordinal `of` $batch `picked` $picked `ins` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict";
 }
 
-def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1> {
+def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1, [RowWiseOpInterface]> {
   let summary = "scale each row by the sigmoid of its gate";
   let description = [{
     Row t of `out` is row t of `input` times `sigmoid(gate[t, 0])`.
@@ -378,7 +378,7 @@ def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_AddOp : Lm_DestinationOp<"add", 1> {
+def Lm_AddOp : Lm_DestinationOp<"add", 1, [RowWiseOpInterface]> {
   let summary = "sum of two streams";
   let description = [{
     `out = left + right`. The destination may be one of the summands.
@@ -397,7 +397,7 @@ def Lm_AddOp : Lm_DestinationOp<"add", 1> {
   }];
 }
 
-def Lm_RoundOp : Lm_DestinationOp<"round", 1> {
+def Lm_RoundOp : Lm_DestinationOp<"round", 1, [RowWiseOpInterface]> {
   let summary = "round to the element type of a product's operands";
   let description = [{
     `out` is `input`, each element rounded to nearest, ties to even.
@@ -413,7 +413,7 @@ def Lm_RoundOp : Lm_DestinationOp<"round", 1> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1> {
+def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
   let summary = "some rows";
   let description = [{
     Row r of `out` (R x H) is row `rows[r]` of `input` (T x H).
@@ -426,7 +426,7 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1> {
   let assemblyFormat = [{
     `ins` `(` $input `,` $rows `:` type($input) `,` type($rows) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Input"]>.declaration # "static bool readsDestinations() { return false; }";
 }
 
 // Structure of a scheduled step
@@ -434,9 +434,9 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1> {
 def Lm_PhaseOp : Lm_Op<"phase", [SingleBlock, NoTerminator, RecursiveMemoryEffects]> {
   let summary = "work that the threads of a step share";
   let description = [{
-    Runs its body once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the ops in its body; a
-    barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the result, as far as the op
-    in the body is cut along them; 0: not cut.
+    Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the
+    ops in its body; a barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the results,
+    as far as the ops are cut along them; 0: not cut. Where there are several ops, all are row-wise and cut by rows alone.
 
     ```mlir
     lm.phase "linear" tiles(%n) rows 128 columns 48 {

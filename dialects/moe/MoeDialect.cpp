@@ -29,3 +29,9 @@ void moec::moe::registerBufferization(DialectRegistry &registry) {
         >(context);
   });
 }
+
+void moec::moe::registerTiling(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, MoeDialect *) {
+    attachRowTiling<ScoreOp, RouteOp, GateOp, GatedActivationOp, ExpertFfnOp>(context);
+  });
+}

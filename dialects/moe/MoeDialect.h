@@ -19,6 +19,9 @@ namespace moec::moe {
 /// Attaches the bufferization of the dialect's ops.
 void registerBufferization(mlir::DialectRegistry &registry);
 
+/// Attaches upstream's tiling, by rows, to the ops that have one result row per token.
+void registerTiling(mlir::DialectRegistry &registry);
+
 } // namespace moec::moe
 
 #endif // MOEC_DIALECTS_MOE_MOEDIALECT_H

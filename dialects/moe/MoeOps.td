@@ -32,7 +32,7 @@ def Moe_Activation : I32EnumAttr<"Activation", "what joins the gate and the up p
 class Moe_Op<string mnemonic, int destinations, list<Trait> traits = []>
     : DestinationOp<Moe_Dialect, mnemonic, destinations, traits>;
 
-def Moe_ScoreOp : Moe_Op<"score", 1> {
+def Moe_ScoreOp : Moe_Op<"score", 1, [RowWiseOpInterface]> {
   let summary = "turn router logits into scores";
   let description = [{
     `function` is `none` (the logits themselves), `softmax` (over the E logits of a token) or `sigmoid`.
@@ -48,7 +48,7 @@ def Moe_ScoreOp : Moe_Op<"score", 1> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Moe_RouteOp : Moe_Op<"route", 2> {
+def Moe_RouteOp : Moe_Op<"route", 2, [RowWiseOpInterface]> {
   let summary = "choose the experts of every token";
   let description = [{
     Row `t` of `experts` holds the ids of the K largest scores of row `t`, largest first; equal scores go to the lower id, and a
@@ -69,7 +69,7 @@ def Moe_RouteOp : Moe_Op<"route", 2> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Moe_GateOp : Moe_Op<"gate", 2> {
+def Moe_GateOp : Moe_Op<"gate", 2, [RowWiseOpInterface]> {
   let summary = "fused: router product, score and route";
   let description = [{
     `moe.route` of `moe.score` of the product of `tokens` (T x H) and `router` (E x H).
@@ -85,7 +85,7 @@ def Moe_GateOp : Moe_Op<"gate", 2> {
     $function (`renormalize` $renormalize^)? `ins` `(` $tokens `,` $router `:` type($tokens) `,` type($router) `)`
     `outs` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Router"]>.declaration # "static bool readsDestinations() { return false; }";
 }
 
 def Moe_DispatchOp : Moe_Op<"dispatch", 4> {
@@ -131,7 +131,7 @@ def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Moe_GatedActivationOp : Moe_Op<"gated_activation", 1> {
+def Moe_GatedActivationOp : Moe_Op<"gated_activation", 1, [RowWiseOpInterface]> {
   let summary = "activation of the gate, times up";
   let description = [{
     `out = activation(gate) * up`, element by element in f32, rounded once to the element type of `out`. `silu(x)` is x times sigmoid(x).
@@ -168,7 +168,7 @@ def Moe_GroupedGluOp : Moe_Op<"grouped_glu", 1> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
-def Moe_CombineOp : Moe_Op<"combine", 1> {
+def Moe_CombineOp : Moe_Op<"combine", 1, [RowWiseOpInterface]> {
   let summary = "weighted sum of each token's expert outputs";
   let description = [{
     Row t of `out` (T x H) is the sum over the slots k, in ascending order and in f32, of `weights[t, k]` times row `inverse[t*K + k]` of `input`
@@ -184,10 +184,10 @@ def Moe_CombineOp : Moe_Op<"combine", 1> {
     (`accumulate` $accumulate^)? `ins` `(` $input `,` $inverse `,` $weights `:` type($input) `,` type($inverse) `,` type($weights) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "bool readsDestinations() { return getAccumulate(); }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Input", "Inverse"]>.declaration # "bool readsDestinations() { return getAccumulate(); }";
 }
 
-def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1> {
+def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface]> {
   let summary = "fused: everything between the router's choice and the layer's output";
   let description = [{
     For each token the sum, over its picks in slot order, of the pick's weight times `down(activation(gate x) * (up x))` of that expert; that is
@@ -209,7 +209,7 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1> {
     `experts` `(` $gate `,` $up `,` $down `:` type($gate) `,` type($up) `,` type($down) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "bool readsDestinations() { return getAccumulate(); }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Gate", "Up", "Down"]>.declaration # "bool readsDestinations() { return getAccumulate(); }";
 }
 
 #endif // MOEC_DIALECTS_MOE_MOEOPS_TD

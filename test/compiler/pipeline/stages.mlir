@@ -22,7 +22,8 @@
 // WITHOUT-NOT:     lm.linear accumulate
 // WITHOUT:         lm.add
 
-// The schedule stage leaves phases on one arena, barriers between them, and a function for the arena's size.
+// The schedule stage leaves phases on one arena, barriers between them, and a function for the arena's size. Ops that need
+// no barrier share a phase.
 // SCHEDULED:       lm.weight @dense {{.*}} packed <layout = panels, element = f32
 // SCHEDULED-NOT:   tensor<
 // SCHEDULED:       func.func @moec_program_arena_bytes(
@@ -30,6 +31,7 @@
 // SCHEDULED-COUNT-1: lm.arena
 // SCHEDULED:       scf.index_switch
 // SCHEDULED:         lm.phase "linear" tiles(%{{.*}}) rows 128 columns 48
+// SCHEDULED:         lm.phase "clamp_add" tiles(%{{.*}}) rows 1 columns 0
 // SCHEDULED:         lm.phase "select_rows"
 // SCHEDULED:       lm.barrier
 // SCHEDULED-NEXT:  return
