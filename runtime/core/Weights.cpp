@@ -147,8 +147,8 @@ static Result<std::unique_ptr<Weights>> openMapped(const Manifest &manifest,
     directory = environment("MOEC_MODEL_DIR");
   if (directory.empty())
     directory = manifest.modelDirectory;
-  Result<MappedWeights> weights =
-      MappedWeights::open(manifest.weights.pieces, manifest.sources, directory);
+  Result<MappedWeights> weights = MappedWeights::open(manifest.weights.pieces, manifest.sources,
+                                                      directory, manifest.followLinks);
   if (!weights.ok())
     return weights.status();
   return std::unique_ptr<Weights>(new DirectoryWeights(std::move(*weights)));

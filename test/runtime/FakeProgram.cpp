@@ -169,7 +169,7 @@ const uint8_t moec_program_manifest[] = R"({
   "caches": [{"name": "full", "layers": [0, 1], "bytes_per_block": 32, "window": 0},
              {"name": "window", "layers": [2, 3], "bytes_per_block": 32, "window": 6}],
   "weights": {"mode": "map", "bytes": 0, "digest": "", "pieces": []},
-  "sources": [], "model_directory": "none"})";
+  "sources": [], "model_directory": "none", "follow_links": false})";
 const uint64_t moec_program_manifest_size = sizeof moec_program_manifest - 1;
 #ifndef FAKE_TEXT
 alignas(64) const uint8_t moec_program_tokenizer[] = {0};

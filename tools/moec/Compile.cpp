@@ -269,6 +269,7 @@ Result<std::string> Compile::finishManifest() {
   manifest.weights.bytes = program.plan.totalBytes();
   if (request.weights == WeightsMode::Map) {
     std::error_code error;
+    manifest.followLinks = request.followLinks;
     manifest.modelDirectory = std::filesystem::canonical(request.input, error).string();
     if (error)
       return Status{Code::Model,
