@@ -3,20 +3,15 @@
 #include "compiler/emit/Packer.h"
 
 #include "compiler/emit/PackTasks.h"
-#include "runtime/core/AtomicFile.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
 #include <mutex>
 #include <sched.h>
 #include <sys/stat.h>
 #include <thread>
-#include <unistd.h>
 
 using namespace moec;
 
@@ -127,6 +122,9 @@ static unsigned threadCount(const WeightPlan &plan, const std::vector<PackTask> 
   return static_cast<unsigned>(std::clamp<uint64_t>(tasks.size(), 1, most));
 }
 
+/// Takes bytes of the blob at an offset; called by several threads at once, each byte once.
+using PackSink = std::function<Status(uint64_t offset, std::span<const uint8_t> bytes)>;
+
 /// Runs all tasks; fills in `report`'s chunks and losses.
 static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
                        const std::vector<PackTask> &tasks, const PackSink &sink,
@@ -182,58 +180,38 @@ static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
 
 // Entry points ----------------------------------------------------------------------------------
 
-/// What every way of packing does first.
-static Status prepare(const Checkpoint &checkpoint, const WeightPlan &plan, PackedHeader &header) {
+namespace {
+
+/// What is known before a byte is packed.
+struct Packing {
+  std::vector<Stamp> stamps;
+  std::vector<PackTask> tasks;
+  PackedHeader header; ///< but for `table`
+  PackReport report;
+};
+
+} // namespace
+
+static Result<Packing> prepare(const Checkpoint &checkpoint, const WeightPlan &plan) {
+  Packing packing;
+  packing.stamps = stampsOf(checkpoint);
   if (Status status = plan.check(); !status.ok())
     return status;
   if (checkpoint.headersOnly())
-    return {Code::Usage,
-            fmt::format("{}: opened for its headers only, there are no weights to pack",
-                        checkpoint.directory())};
+    return Status{Code::Usage,
+                  fmt::format("{}: opened for its headers only, there are no weights to pack",
+                              checkpoint.directory())};
   Result<std::vector<SourceDigest>> sources = digestSources(checkpoint);
   if (!sources.ok())
     return sources.status();
-  header.blobBytes = plan.totalBytes();
-  header.plan = plan.digest();
-  header.sources = packSourcesDigest(*sources);
-  return {};
-}
-
-Result<PackReport> moec::packToSink(const Checkpoint &checkpoint, const WeightPlan &plan,
-                                    const PackSink &sink, const PackOptions &options) {
-  std::vector<Stamp> stamps = stampsOf(checkpoint);
-  PackedHeader header;
-  if (Status status = prepare(checkpoint, plan, header); !status.ok())
-    return status;
-  PackReport report;
-  report.bytes = header.blobBytes;
-  report.digest = packedWeightsDigest(header.plan, header.sources);
-  if (Status status = runTasks(checkpoint, plan, makePackTasks(plan), sink, options, report);
-      !status.ok())
-    return status;
-  if (Status status = checkUnchanged(checkpoint, stamps); !status.ok())
-    return status;
-  return report;
-}
-
-Result<PackReport> moec::packToDescriptor(const Checkpoint &checkpoint, const WeightPlan &plan,
-                                          int fd, uint64_t offset, const std::string &name,
-                                          const PackOptions &options) {
-  auto write = [&](uint64_t at, std::span<const uint8_t> bytes) -> Status {
-    uint64_t place = offset + at;
-    while (!bytes.empty()) {
-      ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(place));
-      if (count < 0 && errno == EINTR)
-        continue;
-      if (count < 0)
-        return {errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? Code::Resource : Code::Usage,
-                fmt::format("{}: cannot be written: {}", name, std::strerror(errno))};
-      bytes = bytes.subspan(static_cast<size_t>(count));
-      place += static_cast<uint64_t>(count);
-    }
-    return {};
-  };
-  return packToSink(checkpoint, plan, write, options);
+  packing.tasks = makePackTasks(plan);
+  packing.header.blobBytes = plan.totalBytes();
+  packing.header.chunks = packing.tasks.size();
+  packing.header.plan = plan.digest();
+  packing.header.sources = packSourcesDigest(*sources);
+  packing.report.bytes = packing.header.blobBytes;
+  packing.report.digest = packedWeightsDigest(packing.header.plan, packing.header.sources);
+  return packing;
 }
 
 static std::string sizeText(uint64_t bytes) {
@@ -253,52 +231,66 @@ static Status nameMap(Status status) {
   return status;
 }
 
-Result<PackReport> moec::packToFile(const Checkpoint &checkpoint, const WeightPlan &plan,
-                                    const std::string &path, const PackOptions &options) {
-  std::vector<Stamp> stamps = stampsOf(checkpoint);
-  PackedHeader header;
-  if (Status status = prepare(checkpoint, plan, header); !status.ok())
-    return status;
-  std::vector<PackTask> tasks = makePackTasks(plan);
-  header.chunks = tasks.size();
-  PackReport report;
-  report.bytes = header.blobBytes;
-  report.digest = packedWeightsDigest(header.plan, header.sources);
-  if (isReusable(path, header, stamps)) {
-    report.reused = true;
-    if (options.progress)
-      options.progress(report.bytes, report.bytes);
-    return report;
-  }
-
-  Result<uint64_t> free = freeDiskBytes(path);
-  if (!free.ok())
-    return free.status();
-  if (*free < header.fileBytes())
-    return nameMap({Code::Resource, fmt::format("{}: needs {}, and its disk has {} free", path,
-                                                sizeText(header.fileBytes()), sizeText(*free))});
-  Result<AtomicFile> file = AtomicFile::create(path);
-  if (!file.ok())
-    return file.status();
-  if (Status status = file->reserve(header.fileBytes()); !status.ok())
+/// Writes all of a packed file into `file`, from byte `begin` on.
+static Status writePacked(const Checkpoint &checkpoint, const WeightPlan &plan, Packing &packing,
+                          const AtomicFile &file, uint64_t begin, const PackOptions &options) {
+  PackedHeader &header = packing.header;
+  if (Status status = file.reserve(begin, header.fileBytes()); !status.ok())
     return nameMap(std::move(status));
-
-  auto write = [&](uint64_t offset, std::span<const uint8_t> bytes) {
-    return file->writeAt(kPackedHeaderBytes + offset, bytes);
+  uint64_t blob = begin + kPackedHeaderBytes;
+  auto sink = [&](uint64_t offset, std::span<const uint8_t> bytes) {
+    return file.writeAt(blob + offset, bytes);
   };
-  if (Status status = runTasks(checkpoint, plan, tasks, write, options, report); !status.ok())
+  if (Status status = runTasks(checkpoint, plan, packing.tasks, sink, options, packing.report);
+      !status.ok())
     return nameMap(std::move(status));
-  std::vector<uint8_t> table = packedChunkTable(report.chunks);
+  std::vector<uint8_t> table = packedChunkTable(packing.report.chunks);
   Hasher hasher;
   hasher.add(table);
   header.table = hasher.finish();
-  if (Status status = file->writeAt(kPackedHeaderBytes + header.blobBytes, table); !status.ok())
+  if (Status status = file.writeAt(blob + header.blobBytes, table); !status.ok())
     return nameMap(std::move(status));
-  if (Status status = file->writeAt(0, header.bytes()); !status.ok())
+  if (Status status = file.writeAt(begin, header.bytes()); !status.ok())
     return nameMap(std::move(status));
-  if (Status status = checkUnchanged(checkpoint, stamps); !status.ok())
+  return checkUnchanged(checkpoint, packing.stamps);
+}
+
+Result<PackReport> moec::packInto(const Checkpoint &checkpoint, const WeightPlan &plan,
+                                  const AtomicFile &file, uint64_t begin,
+                                  const PackOptions &options) {
+  Result<Packing> packing = prepare(checkpoint, plan);
+  if (!packing.ok())
+    return packing.status();
+  if (Status status = writePacked(checkpoint, plan, *packing, file, begin, options); !status.ok())
+    return status;
+  return std::move(packing->report);
+}
+
+Result<PackReport> moec::packToFile(const Checkpoint &checkpoint, const WeightPlan &plan,
+                                    const std::string &path, const PackOptions &options) {
+  Result<Packing> packing = prepare(checkpoint, plan);
+  if (!packing.ok())
+    return packing.status();
+  PackReport &report = packing->report;
+  if (isReusable(path, packing->header, packing->stamps)) {
+    report.reused = true;
+    if (options.progress)
+      options.progress(report.bytes, report.bytes);
+    return std::move(report);
+  }
+  uint64_t bytes = packing->header.fileBytes();
+  Result<uint64_t> free = freeDiskBytes(path);
+  if (!free.ok())
+    return free.status();
+  if (*free < bytes)
+    return nameMap({Code::Resource, fmt::format("{}: needs {}, and its disk has {} free", path,
+                                                sizeText(bytes), sizeText(*free))});
+  Result<AtomicFile> file = AtomicFile::create(path);
+  if (!file.ok())
+    return file.status();
+  if (Status status = writePacked(checkpoint, plan, *packing, *file, 0, options); !status.ok())
     return status;
   if (Status status = file->commit(); !status.ok())
     return nameMap(std::move(status));
-  return report;
+  return std::move(report);
 }

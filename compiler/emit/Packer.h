@@ -6,11 +6,11 @@
 
 #include "compiler/emit/WeightPlan.h"
 #include "frontends/checkpoint/Checkpoint.h"
+#include "runtime/core/AtomicFile.h"
 #include "runtime/core/PackedFile.h"
 
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -41,7 +41,7 @@ struct PackReport {
 /// Digests of the checkpoint's files, in their order.
 Result<std::vector<SourceDigest>> digestSources(const Checkpoint &checkpoint);
 
-/// Bytes of the file that packToFile makes.
+/// Bytes that packToFile and packInto write.
 uint64_t packedFileBytes(const WeightPlan &plan);
 
 /// Makes the file of packed weights `path` (PackedFile.h). A file that is already there is kept if
@@ -51,17 +51,10 @@ uint64_t packedFileBytes(const WeightPlan &plan);
 Result<PackReport> packToFile(const Checkpoint &checkpoint, const WeightPlan &plan,
                               const std::string &path, const PackOptions &options = {});
 
-/// Takes bytes of the blob at an offset; called by several threads at once, each byte once.
-using PackSink = std::function<Status(uint64_t offset, std::span<const uint8_t> bytes)>;
-
-/// Makes the blob alone and hands it to `sink`, every byte once, padding included: for `embed`.
-Result<PackReport> packToSink(const Checkpoint &checkpoint, const WeightPlan &plan,
-                              const PackSink &sink, const PackOptions &options = {});
-
-/// packToSink into an open file, from byte `offset` on.
-Result<PackReport> packToDescriptor(const Checkpoint &checkpoint, const WeightPlan &plan, int fd,
-                                    uint64_t offset, const std::string &name,
-                                    const PackOptions &options = {});
+/// Writes the same into the unfinished output `file`, from byte `begin` on: for `embed`.
+Result<PackReport> packInto(const Checkpoint &checkpoint, const WeightPlan &plan,
+                            const AtomicFile &file, uint64_t begin,
+                            const PackOptions &options = {});
 
 } // namespace moec
 

@@ -19,7 +19,7 @@ struct ProgramData {
   std::string_view tokenizer;
   std::string_view chatTemplate;
   std::string_view generation;
-  uint64_t embeddedWeightBytes = 0; ///< 0: the weights are elsewhere
+  uint64_t embeddedWeightBytes = 0; ///< of a packed file; 0: the weights are elsewhere
 };
 
 /// The section that `embeddedWeightBytes` reserves. The linkers put a section of this name and

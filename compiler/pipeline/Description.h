@@ -13,7 +13,7 @@ namespace moec {
 
 /// What follows from a module's weights and caches, which the lower stage erases.
 struct ProgramDescription {
-  Manifest manifest; ///< but for weights.digest, weights.file, sources and modelDirectory
+  Manifest manifest; ///< but for weights.digest, weights.file, sources, modelDirectory, followLinks
   WeightPlan plan;   ///< empty where weights are mapped
 };
 

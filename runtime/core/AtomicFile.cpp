@@ -148,13 +148,23 @@ Status AtomicFile::writeAt(uint64_t offset, std::span<const uint8_t> bytes) cons
   return {};
 }
 
-Status AtomicFile::reserve(uint64_t bytes) const {
+Status AtomicFile::reserve(uint64_t offset, uint64_t bytes) const {
   int error = 0;
   do
-    error = fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+    error = fallocate(descriptor, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)) == 0
+                ? 0
+                : errno;
   while (error == EINTR);
   // A file system that cannot reserve is no reason to stop: writing will tell.
   return lacksSpace(error) ? outputFailure(error, finalPath) : Status{};
+}
+
+Status AtomicFile::reopen() {
+  int opened = ::open(temporary.c_str(), O_RDWR | O_CLOEXEC);
+  if (opened < 0)
+    return outputFailure(errno, finalPath);
+  ::close(std::exchange(descriptor, opened));
+  return {};
 }
 
 Status AtomicFile::commit() {

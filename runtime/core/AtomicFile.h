@@ -34,8 +34,10 @@ public:
   Status append(std::string_view text);
   /// May be called by several threads at once.
   Status writeAt(uint64_t offset, std::span<const uint8_t> bytes) const;
-  /// Reserves disk for `bytes`, so that a full disk shows now and not later.
-  Status reserve(uint64_t bytes) const;
+  /// Reserves disk for `bytes` from `offset` on, so that a full disk shows now and not later.
+  Status reserve(uint64_t offset, uint64_t bytes) const;
+  /// Opens what now has the temporary name, where another writer has put a file there.
+  Status reopen();
   /// Closes the file and gives it its name.
   Status commit();
 

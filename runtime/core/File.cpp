@@ -183,8 +183,8 @@ Result<std::string> moec::resolveInside(const std::string &directory, std::strin
       followLinks || isInside(resolved, base) || (!blobs.empty() && isInside(resolved, blobs));
   if (!allowed)
     return Status{Code::Model,
-                  fmt::format("{}: is a link to {}, outside the model directory; --follow-links "
-                              "permits that",
+                  fmt::format("{}: is a link to {}, outside the model directory; compiling with "
+                              "--follow-links permits that",
                               path, resolved)};
   struct stat info;
   if (stat(resolved.c_str(), &info) != 0)

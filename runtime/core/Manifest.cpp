@@ -51,6 +51,15 @@ public:
     return value->get<std::string>();
   }
 
+  bool boolean(const char *key) {
+    const json *value = field(key);
+    if (!value)
+      return false;
+    if (!value->is_boolean())
+      fail(key, "true or false", *value);
+    return value->is_boolean() && value->get<bool>();
+  }
+
   std::vector<int64_t> integers(const char *key, int64_t least, int64_t most) {
     std::vector<int64_t> numbers;
     for (const json &entry : list(key)) {
@@ -230,6 +239,7 @@ static void readWeights(Reader &reader, Manifest &manifest) {
     weights.refuse("file", fmt::format("is '{}', wanted a name without folders", into.file));
   readPieces(weights, into.pieces);
   manifest.modelDirectory = reader.text("model_directory", mapped);
+  manifest.followLinks = mapped && reader.boolean("follow_links");
 }
 
 Result<Manifest> parseManifest(std::string_view text) {
@@ -343,8 +353,10 @@ std::string writeManifest(const Manifest &manifest) {
   json &sources = root["sources"] = json::array();
   for (const ManifestSource &source : manifest.sources)
     sources.push_back({{"path", source.path}, {"bytes", source.bytes}, {"digest", source.digest}});
-  if (manifest.weights.mode == WeightsMode::Map)
+  if (manifest.weights.mode == WeightsMode::Map) {
     root["model_directory"] = manifest.modelDirectory;
+    root["follow_links"] = manifest.followLinks;
+  }
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -80,6 +80,7 @@ struct Manifest {
   ManifestWeights weights;
   std::vector<ManifestSource> sources;
   std::string modelDirectory; ///< map only
+  bool followLinks = false;   ///< map only: links of a model's directory may lead anywhere
 
   /// The largest `picked` of all MoE layers, 0 without any.
   int64_t mostPicked() const;

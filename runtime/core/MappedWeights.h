@@ -24,7 +24,7 @@ public:
   /// not lie at multiples of their size.
   static Result<MappedWeights> open(std::span<const ManifestPiece> pieces,
                                     std::span<const ManifestSource> sources,
-                                    const std::string &directory, bool followLinks = false);
+                                    const std::string &directory, bool followLinks);
 
   /// Where each matrix lies: pieces in their order, and of each its layers in theirs, and of each
   /// its experts.

@@ -44,38 +44,41 @@ std::array<uint8_t, kPackedHeaderBytes> PackedHeader::bytes() const {
   return page;
 }
 
-Result<PackedHeader> PackedHeader::read(const File &file) {
-  auto refuse = [&](std::string_view why) {
-    return Status{Code::Mismatch, fmt::format("{}: {}; compile the model again, or name the right "
-                                              "file with --weights-file",
-                                              file.path(), why)};
-  };
-  std::array<uint8_t, kPackedHeaderBytes> page;
-  if (file.size() < page.size())
-    return refuse(fmt::format("holds {} bytes, too few for packed weights", file.size()));
-  if (Status status = file.readAt(0, page); !status.ok())
-    return status;
-  if (!std::equal(kMagic.begin(), kMagic.end(), page.begin()))
+/// Reads the header of a file of `length` bytes that begins with `start`; the failure says what is
+/// wrong with it.
+static Result<PackedHeader> parseHeader(std::span<const uint8_t> start, uint64_t length) {
+  auto refuse = [](std::string why) { return Status{Code::Mismatch, std::move(why)}; };
+  if (start.size() < kPackedHeaderBytes)
+    return refuse(fmt::format("holds {} bytes, too few for packed weights", length));
+  const uint8_t *page = start.data();
+  if (!std::equal(kMagic.begin(), kMagic.end(), page))
     return refuse("is not a file of packed weights");
-  if (load64(&page[8]) != kPackedFormat)
-    return refuse(fmt::format("has format {}, wanted {}", load64(&page[8]), kPackedFormat));
-  Digest own = sha256(std::span(page).first(kHeaderDigestAt));
-  if (!std::equal(own.begin(), own.end(), &page[kHeaderDigestAt]))
+  if (load64(page + 8) != kPackedFormat)
+    return refuse(fmt::format("has format {}, wanted {}", load64(page + 8), kPackedFormat));
+  Digest own = sha256(start.first(kHeaderDigestAt));
+  if (!std::equal(own.begin(), own.end(), page + kHeaderDigestAt))
     return refuse("has a damaged header");
   PackedHeader header;
-  header.blobBytes = load64(&page[16]);
-  header.chunks = load64(&page[24]);
-  std::copy_n(&page[32], 32, header.plan.begin());
-  std::copy_n(&page[64], 32, header.sources.begin());
-  std::copy_n(&page[96], 32, header.table.begin());
-  uint64_t body = file.size() - kPackedHeaderBytes;
+  header.blobBytes = load64(page + 16);
+  header.chunks = load64(page + 24);
+  std::copy_n(page + 32, 32, header.plan.begin());
+  std::copy_n(page + 64, 32, header.sources.begin());
+  std::copy_n(page + 96, 32, header.table.begin());
+  uint64_t body = length - kPackedHeaderBytes;
   if (header.chunks > body / kPackedChunkBytes ||
       header.blobBytes != body - header.chunks * kPackedChunkBytes) {
     bool huge = header.blobBytes > uint64_t(1) << 62 || header.chunks > uint64_t(1) << 50;
     return refuse(huge ? std::string("has a damaged header")
-                       : fmt::format("holds {} bytes, wanted {}", file.size(), header.fileBytes()));
+                       : fmt::format("holds {} bytes, wanted {}", length, header.fileBytes()));
   }
   return header;
+}
+
+Result<PackedHeader> PackedHeader::read(const File &file) {
+  std::vector<uint8_t> start(std::min(file.size(), kPackedHeaderBytes));
+  if (Status status = file.readAt(0, start); !status.ok())
+    return status;
+  return parseHeader(start, file.size());
 }
 
 std::vector<uint8_t> moec::packedChunkTable(const std::vector<PackedChunk> &chunks) {
@@ -107,29 +110,42 @@ std::string moec::packedWeightsDigest(const Digest &plan, const Digest &sources)
   return digestText(hasher.finish());
 }
 
+Result<PackedFile> PackedFile::view(std::span<const uint8_t> bytes, const std::string &path,
+                                    std::string_view digest, uint64_t blobBytes,
+                                    std::string_view advice) {
+  Result<PackedHeader> header = parseHeader(bytes, bytes.size());
+  Status status = header.ok() ? Status{} : header.status();
+  if (header.ok() && (packedWeightsDigest(header->plan, header->sources) != digest ||
+                      header->blobBytes != blobBytes))
+    status = {Code::Mismatch, "holds the weights of another program"};
+  if (!status.ok())
+    return Status{status.code, fmt::format("{}: {}; {}", path, status.message, advice)};
+  PackedFile packed;
+  packed.bytes = bytes;
+  packed.head = *header;
+  packed.name = path;
+  return packed;
+}
+
 Result<PackedFile> PackedFile::open(const std::string &path, std::string_view digest,
                                     uint64_t blobBytes) {
   Result<File> file = File::open(path, Code::Mismatch);
   if (!file.ok())
     return file.status();
-  Result<PackedHeader> header = PackedHeader::read(*file);
-  if (!header.ok())
-    return header.status();
-  if (packedWeightsDigest(header->plan, header->sources) != digest ||
-      header->blobBytes != blobBytes)
-    return Status{
-        Code::Mismatch,
-        fmt::format("{}: holds the weights of another program; compile the model again, or "
-                    "name the right file with --weights-file",
-                    path)};
   Result<MappedFile> mapped = MappedFile::map(*file);
   if (!mapped.ok())
     return mapped.status();
-  PackedFile packed;
-  packed.mapped = std::move(*mapped);
-  packed.head = *header;
-  packed.name = path;
+  Result<PackedFile> packed =
+      view(mapped->bytes(), path, digest, blobBytes,
+           "compile the model again, or name the right file with --weights-file");
+  if (packed.ok())
+    packed->mapped = std::move(*mapped);
   return packed;
+}
+
+Result<PackedFile> PackedFile::embedded(std::span<const uint8_t> bytes, const std::string &path,
+                                        std::string_view digest, uint64_t blobBytes) {
+  return view(bytes, path, digest, blobBytes, "compile the model again");
 }
 
 Status PackedFile::verify(const std::function<void(double)> &progress) const {
@@ -145,9 +161,9 @@ Status PackedFile::verify(const std::function<void(double)> &progress) const {
     Digest found = sha256(blob.subspan(offset, bytes));
     if (!std::equal(found.begin(), found.end(), table.data() + 8))
       return {Code::Mismatch,
-              fmt::format("{}: bytes {} to {} are not those that were packed; "
+              fmt::format("{}: bytes {} to {} of the weights are not those that were packed; "
                           "compile the model again",
-                          name, kPackedHeaderBytes + offset, kPackedHeaderBytes + offset + bytes)};
+                          name, offset, offset + bytes)};
     offset += bytes;
     if (progress)
       progress(static_cast<double>(offset) / static_cast<double>(blob.size()));

@@ -1,4 +1,5 @@
-// The file of packed weights that lies beside a program: its format, and how the runtime opens it.
+// The file of packed weights that lies beside a program, or inside it: its format, and how the
+// runtime opens it.
 
 #ifndef MOEC_RUNTIME_CORE_PACKEDFILE_H
 #define MOEC_RUNTIME_CORE_PACKEDFILE_H
@@ -10,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,8 +23,7 @@ namespace moec {
 ///     header    kPackedHeaderBytes, below
 ///     blob      what a step reads, `blobBytes`, a multiple of 64
 ///     chunks    `chunks` times 40 bytes: u64 length, then SHA-256 of that many bytes of the blob;
-///     the
-///               lengths add up to `blobBytes`
+///               the lengths add up to `blobBytes`
 ///
 /// Numbers are stored lowest byte first. The header is
 ///
@@ -51,7 +52,8 @@ struct PackedHeader {
 
   uint64_t fileBytes() const { return kPackedHeaderBytes + blobBytes + chunks * kPackedChunkBytes; }
   std::array<uint8_t, kPackedHeaderBytes> bytes() const;
-  /// Reads the header of `file` and checks it against the file's length.
+  /// Reads the header of `file` and checks it against the file's length. The failure says what is
+  /// wrong, not where.
   static Result<PackedHeader> read(const File &file);
 };
 
@@ -78,7 +80,7 @@ Digest packSourcesDigest(const std::vector<SourceDigest> &sources);
 /// sources.
 std::string packedWeightsDigest(const Digest &plan, const Digest &sources);
 
-/// A mapped file of packed weights.
+/// A file of packed weights in memory.
 class PackedFile {
 public:
   /// Maps `path`. Code::Mismatch where it is missing, no such file, cut short, damaged in its
@@ -86,9 +88,12 @@ public:
   /// calls for.
   static Result<PackedFile> open(const std::string &path, std::string_view digest,
                                  uint64_t blobBytes);
+  /// The same for `bytes` that are a part of the program `path`.
+  static Result<PackedFile> embedded(std::span<const uint8_t> bytes, const std::string &path,
+                                     std::string_view digest, uint64_t blobBytes);
 
   /// The blob, page-aligned on systems with pages of 4 KiB, else 4096-aligned.
-  const uint8_t *data() const { return mapped.data() + kPackedHeaderBytes; }
+  const uint8_t *data() const { return bytes.data() + kPackedHeaderBytes; }
   const PackedHeader &header() const { return head; }
   const std::string &path() const { return name; }
 
@@ -97,7 +102,12 @@ public:
   Status verify(const std::function<void(double)> &progress) const;
 
 private:
-  MappedFile mapped;
+  static Result<PackedFile> view(std::span<const uint8_t> bytes, const std::string &path,
+                                 std::string_view digest, uint64_t blobBytes,
+                                 std::string_view advice);
+
+  MappedFile mapped; ///< holds nothing where the bytes are the program's
+  std::span<const uint8_t> bytes;
   PackedHeader head;
   std::string name;
 };

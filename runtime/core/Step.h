@@ -65,8 +65,8 @@ extern const uint64_t moec_program_template_size;
 extern const uint8_t
     moec_program_generation[]; /* generation_config.json, merged with config.json's stop ids */
 extern const uint64_t moec_program_generation_size;
-extern const uint8_t
-    moec_program_weights[]; /* the packed weights where they are embedded; page-aligned */
+extern const uint8_t moec_program_weights[]; /* a file of packed weights (PackedFile.h) where they
+                                                are embedded; page-aligned */
 extern const uint64_t moec_program_weights_size;
 
 #ifdef __cplusplus

@@ -44,19 +44,7 @@ static Status readEverything(const std::vector<std::string> &paths,
 
 namespace {
 
-/// A section of the program, which the loader has mapped.
-class EmbeddedWeights final : public Weights {
-public:
-  const uint8_t *packed() const override { return moec_program_weights; }
-  std::vector<std::string> files() const override { return {programPath()}; }
-  uint64_t bytes() const override { return moec_program_weights_size; }
-  Status verify(const std::function<void(double)> &progress) const override {
-    // They are the program; there is nothing to compare them with but its own pages.
-    return readEverything({programPath()}, progress);
-  }
-};
-
-/// A file beside the program, or wherever the user says.
+/// A file beside the program, wherever the user says, or inside the program.
 class PackedWeights final : public Weights {
 public:
   explicit PackedWeights(PackedFile file) : file(std::move(file)) {}
@@ -143,6 +131,15 @@ static Result<std::unique_ptr<Weights>> openPacked(const Manifest &manifest,
                   tried)};
 }
 
+static Result<std::unique_ptr<Weights>> openEmbedded(const Manifest &manifest) {
+  Result<PackedFile> file =
+      PackedFile::embedded({moec_program_weights, static_cast<size_t>(moec_program_weights_size)},
+                           programPath(), manifest.weights.digest, manifest.weights.bytes);
+  if (!file.ok())
+    return file.status();
+  return std::unique_ptr<Weights>(new PackedWeights(std::move(*file)));
+}
+
 static Result<std::unique_ptr<Weights>> openMapped(const Manifest &manifest,
                                                    const WeightsPlace &place) {
   std::string directory = place.directory;
@@ -150,8 +147,8 @@ static Result<std::unique_ptr<Weights>> openMapped(const Manifest &manifest,
     directory = environment("MOEC_MODEL_DIR");
   if (directory.empty())
     directory = manifest.modelDirectory;
-  Result<MappedWeights> weights =
-      MappedWeights::open(manifest.weights.pieces, manifest.sources, directory);
+  Result<MappedWeights> weights = MappedWeights::open(manifest.weights.pieces, manifest.sources,
+                                                      directory, manifest.followLinks);
   if (!weights.ok())
     return weights.status();
   return std::unique_ptr<Weights>(new DirectoryWeights(std::move(*weights)));
@@ -163,11 +160,7 @@ Result<std::unique_ptr<Weights>> Weights::open(const Manifest &manifest,
   case WeightsMode::Pack:
     return openPacked(manifest, place);
   case WeightsMode::Embed:
-    if (moec_program_weights_size != manifest.weights.bytes)
-      return Status{Code::Mismatch,
-                    fmt::format("{} bytes of weights inside the program, its manifest says {}",
-                                moec_program_weights_size, manifest.weights.bytes)};
-    return std::unique_ptr<Weights>(new EmbeddedWeights);
+    return openEmbedded(manifest);
   case WeightsMode::Map:
     return openMapped(manifest, place);
   }

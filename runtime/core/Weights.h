@@ -30,7 +30,8 @@ class Weights {
 public:
   /// Finds what `manifest` calls for. Packed: `place.file`, or beside the program under the
   /// recorded name, then as PROGRAM.weights, then MOEC_WEIGHTS. Mapped: `place.directory`,
-  /// MOEC_MODEL_DIR, or where the model was at compile time. Code::Mismatch where it is missing,
+  /// MOEC_MODEL_DIR, or where the model was at compile time; links are followed as they were then.
+  /// Code::Mismatch where it is missing,
   /// cut short or another program's.
   static Result<std::unique_ptr<Weights>> open(const Manifest &manifest, const WeightsPlace &place);
 

@@ -57,8 +57,10 @@ static Json describeWeights(const Manifest &manifest, const Weights *weights) {
   Json json = {{"mode", weightsModeName(manifest.weights.mode)},
                {"bytes", manifest.weights.bytes},
                {"digest", manifest.weights.digest}};
-  if (manifest.weights.mode == WeightsMode::Map)
+  if (manifest.weights.mode == WeightsMode::Map) {
     json["model_directory"] = manifest.modelDirectory;
+    json["follow_links"] = manifest.followLinks;
+  }
   if (manifest.weights.mode == WeightsMode::Pack)
     json["file"] = manifest.weights.file;
   json["found"] = weights != nullptr;

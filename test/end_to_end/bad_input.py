@@ -338,6 +338,22 @@ def check_weights(checks, folder):
     refused(checks, "weights gone after the compile", MISMATCH, ["model.safetensors"], mapped, *ask)
 
 
+def check_links(checks, folder):
+    """A program whose weights are mapped follows links by the rule that it was compiled with, wherever the model is."""
+    model, source = folder / "model", GOLDEN / "mixtral/golden.safetensors"
+    shutil.copytree(GOLDEN / "mixtral", model)
+    strict = compile_model(model, folder / "strict", "--activations=f32", "--weights=map")
+    wanted = evaluate(strict, source, folder / "out.safetensors").read_bytes()
+    (model / "model.safetensors").rename(folder / "elsewhere")
+    (model / "model.safetensors").symlink_to(folder / "elsewhere")
+    refused(checks, "a shard became a link", MISMATCH, ["model.safetensors", "--follow-links"], strict, "eval", "--input", source,
+            "--output", folder / "out.safetensors")
+    program = compile_model(model, folder / "program", "--activations=f32", "--weights=map", "--follow-links")
+    checks.that(evaluate(program, source, folder / "out.safetensors").read_bytes() == wanted, "--follow-links: other bytes")
+    model.rename(folder / "moved")
+    evaluate(program, source, folder / "out.safetensors", "--model-dir", folder / "moved")
+
+
 # ---------------------------------------------------------------- prompts and eval's input
 
 def check_prompts(checks, folder):
@@ -410,7 +426,7 @@ def check_processor(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_models, check_outputs, check_signals, check_full_disk, check_weights, check_prompts, check_processor):
+    for part in (check_models, check_outputs, check_signals, check_full_disk, check_weights, check_links, check_prompts, check_processor):
         with work_folder() as folder, checks.about(part.__name__), contextlib.chdir(folder):
             part(checks, folder)
     checks.finish()

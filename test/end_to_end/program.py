@@ -44,13 +44,20 @@ def check_alone(checks, folder):
 
 
 def check_embedded(checks, folder):
-    """Embedded weights survive strip."""
+    """Embedded weights survive strip, and a damaged byte of them is found."""
     program = compile_model(MODEL, folder / "embedded", "--activations=f32", "--weights=embed")
     checks.that(not (folder / "embedded.weights").exists(), "embed: a weights file beside the program")
     before = evaluate(program, SOURCE, folder / "before.safetensors").read_bytes()
     succeed("strip", program)
     after = evaluate(program, SOURCE, folder / "after.safetensors").read_bytes()
     checks.that(before == after, "embed: other bytes after strip")
+    weights = json.loads(succeed(program, "inspect", "--json", "--verify"))["weights"]
+    data = bytearray(program.read_bytes())
+    data[len(data) - weights["bytes"] // 2] ^= 1
+    program.write_bytes(data)
+    done = run(program, "inspect", "--verify")
+    checks.that(done.returncode == 5 and b"not those that were packed" in done.stderr,
+                f"embed: a damaged byte gives status {done.returncode}: {done.stderr.decode()}")
 
 
 def check_dynamic(checks, folder):

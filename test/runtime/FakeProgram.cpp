@@ -159,7 +159,7 @@ void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int
 
 const uint8_t moec_program_manifest[] = R"({
   "format": 1, "name": "fake", "versions": {"moec": "0.1.0", "llvm": "22.1.8"},
-  "options": {"activations": "f32", "weights": "embed"}, "architecture": "FakeForCausalLM",
+  "options": {"activations": "f32", "weights": "map"}, "architecture": "FakeForCausalLM",
   "vocabulary": )" TEXT_OF(FAKE_VOCABULARY) R"(, "hidden": 8, "layers": 4, "context": )" TEXT_OF(
     FAKE_CONTEXT) R"(,
   "query_tile": 3, "block_tokens": 4, "step_tokens": 8,
@@ -168,8 +168,8 @@ const uint8_t moec_program_manifest[] = R"({
   "cpu": {"level": "baseline", "features": []},
   "caches": [{"name": "full", "layers": [0, 1], "bytes_per_block": 32, "window": 0},
              {"name": "window", "layers": [2, 3], "bytes_per_block": 32, "window": 6}],
-  "weights": {"mode": "embed", "bytes": 64, "digest": "", "pieces": []},
-  "sources": []})";
+  "weights": {"mode": "map", "bytes": 0, "digest": "", "pieces": []},
+  "sources": [], "model_directory": "none", "follow_links": false})";
 const uint64_t moec_program_manifest_size = sizeof moec_program_manifest - 1;
 #ifndef FAKE_TEXT
 alignas(64) const uint8_t moec_program_tokenizer[] = {0};
@@ -179,6 +179,6 @@ const uint64_t moec_program_template_size = 0;
 const uint8_t moec_program_generation[] = {0};
 const uint64_t moec_program_generation_size = 0;
 #endif
-alignas(4096) const uint8_t moec_program_weights[64] = {};
-const uint64_t moec_program_weights_size = 64;
+const uint8_t moec_program_weights[] = {0};
+const uint64_t moec_program_weights_size = 0;
 }

@@ -24,11 +24,8 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <fcntl.h>
 #include <filesystem>
 #include <optional>
-#include <unistd.h>
 
 using namespace moec;
 
@@ -92,7 +89,7 @@ private:
   Status writeOutput(const std::string &bytes);
   Status makeArtifact(const std::string &code);
   Status linkInto(const ProgramData &data, const std::string &code, const std::string &path);
-  Status embedWeights(const std::string &path);
+  Status embedWeights(AtomicFile &file);
   Status packBeside();
   PackOptions packOptions();
   void reportLosses(const PackReport &report);
@@ -265,6 +262,7 @@ Result<std::string> Compile::finishManifest() {
   manifest.weights.bytes = program.plan.totalBytes();
   if (request.weights == WeightsMode::Map) {
     std::error_code error;
+    manifest.followLinks = request.followLinks;
     manifest.modelDirectory = std::filesystem::canonical(request.input, error).string();
     if (error)
       return Status{Code::Model,
@@ -294,25 +292,24 @@ Status Compile::makeArtifact(const std::string &code) {
                    .chatTemplate = text->chatTemplate,
                    .generation = text->generation,
                    .embeddedWeightBytes =
-                       request.weights == WeightsMode::Embed ? program.plan.totalBytes() : 0};
+                       request.weights == WeightsMode::Embed ? packedFileBytes(program.plan) : 0};
 
   progress.start("linking");
-  std::string linked = output->temporaryPath();
   std::optional<AtomicFile> object; // of a static library, which may hold all the weights
   if (request.emit == Emit::Static) {
     Result<AtomicFile> created = AtomicFile::create(request.output + ".o");
     if (!created.ok())
       return created.status();
     object.emplace(std::move(*created));
-    linked = object->temporaryPath();
   }
-  if (Status status = linkInto(data, code, linked); !status.ok())
+  AtomicFile &linked = object ? *object : *output;
+  if (Status status = linkInto(data, code, linked.temporaryPath()); !status.ok())
     return status;
   if (request.weights == WeightsMode::Embed)
     if (Status status = embedWeights(linked); !status.ok())
       return status;
   if (object)
-    if (Status status = makeArchive(linked, output->temporaryPath()); !status.ok())
+    if (Status status = makeArchive(linked.temporaryPath(), output->temporaryPath()); !status.ok())
       return status;
   if (request.weights == WeightsMode::Pack)
     if (Status status = packBeside(); !status.ok())
@@ -377,24 +374,19 @@ void Compile::reportLosses(const PackReport &report) {
                       packedElementName(weight.element)));
 }
 
-Status Compile::embedWeights(const std::string &path) {
+Status Compile::embedWeights(AtomicFile &file) {
   const WeightPlan &plan = program.plan;
-  Result<uint64_t> offset = openEmbeddedWeights(path, plan.totalBytes());
+  uint64_t bytes = packedFileBytes(plan);
+  Result<uint64_t> offset = openEmbeddedWeights(file.temporaryPath(), bytes);
   if (!offset.ok())
     return offset.status();
-  say(fmt::format("writing {} of weights into '{}'", formatBytes(plan.totalBytes()),
-                  request.output));
+  if (Status status = file.reopen(); !status.ok())
+    return status;
+  say(fmt::format("writing {} of weights into '{}'", formatBytes(bytes), request.output));
   progress.start("packing weights");
-  int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (file < 0)
-    return outputFailure(errno, path, "cannot be opened");
-  Result<PackReport> report =
-      packToDescriptor(*checkpoint, plan, file, *offset, request.output, packOptions());
-  int closed = ::close(file);
+  Result<PackReport> report = packInto(*checkpoint, plan, file, *offset, packOptions());
   if (!report.ok())
     return report.status();
-  if (closed != 0)
-    return outputFailure(errno, path);
   reportLosses(*report);
   return {};
 }

@@ -37,8 +37,10 @@ TEST(AtomicFile, MayBeReplacedUnderItsTemporaryName) {
   Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
   ASSERT_TRUE(file.ok());
   fs::rename(folder.write("other", "linked"), file->temporaryPath());
+  ASSERT_TRUE(file->reopen().ok());
+  ASSERT_TRUE(file->writeAt(0, std::vector<uint8_t>{'p'}).ok());
   ASSERT_TRUE(file->commit().ok());
-  EXPECT_EQ(folder.read("out"), "linked");
+  EXPECT_EQ(folder.read("out"), "pinked");
   EXPECT_EQ(folder.entries(), 1u);
 }
 

@@ -36,6 +36,7 @@ Manifest sample() {
                                   .shape = {28, 40}}}};
   manifest.sources = {{"model.safetensors", 77, "00ff"}};
   manifest.modelDirectory = "/models/sample";
+  manifest.followLinks = true;
   return manifest;
 }
 
@@ -56,6 +57,7 @@ TEST(Manifest, RoundTrip) {
   EXPECT_EQ(parsed->mostPicked(), 3);
   EXPECT_EQ(parsed->weights.pieces[0].shape, (std::vector<int64_t>{28, 40}));
   EXPECT_EQ(parsed->modelDirectory, "/models/sample");
+  EXPECT_TRUE(parsed->followLinks);
 }
 
 TEST(Manifest, NamesTheField) {

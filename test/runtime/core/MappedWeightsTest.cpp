@@ -54,7 +54,9 @@ struct Mapped : ScratchFolder {
       sources.push_back({name, file->size(), digestText(*sampleDigest(*file, start))});
     }
   }
-  Result<MappedWeights> open() const { return MappedWeights::open(pieces, sources, path()); }
+  Result<MappedWeights> open(bool followLinks = false) const {
+    return MappedWeights::open(pieces, sources, path(), followLinks);
+  }
 };
 
 TEST(MappedWeights, PointsAtEveryPieceInOrder) {
@@ -84,8 +86,17 @@ TEST(MappedWeights, RefusesFilesThatAreNotThoseOfTheCompile) {
   model.write("elsewhere/a", bytes);
   fs::create_symlink("/proc/self/exe", model.path("a.safetensors"));
   EXPECT_FAILS(model.open(), Code::Mismatch, "--follow-links");
-  EXPECT_FAILS(MappedWeights::open(model.pieces, model.sources, model.path("none")), Code::Mismatch,
-               "none");
+  EXPECT_FAILS(MappedWeights::open(model.pieces, model.sources, model.path("none"), false),
+               Code::Mismatch, "none");
+}
+
+TEST(MappedWeights, FollowsLinksByTheRuleOfTheCompile) {
+  Mapped model;
+  ScratchFolder elsewhere;
+  fs::rename(model.path("a.safetensors"), elsewhere.path("a.safetensors"));
+  fs::create_symlink(elsewhere.path("a.safetensors"), model.path("a.safetensors"));
+  EXPECT_FAILS(model.open(), Code::Mismatch, "compiling with --follow-links permits that");
+  EXPECT_TRUE(model.open(/*followLinks=*/true).ok());
 }
 
 TEST(MappedWeights, RefusesPiecesThatTheFilesDoNotHold) {

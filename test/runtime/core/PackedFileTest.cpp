@@ -97,6 +97,20 @@ TEST(PackedFile, VerifyFindsAnyChangedByte) {
   EXPECT_FAILS(sample.open(damaged)->verify({}), Code::Mismatch, "table of digests is damaged");
 }
 
+TEST(PackedFile, MayBePartOfAProgram) {
+  Sample sample;
+  std::vector<uint8_t> bytes(sample.bytes.begin(), sample.bytes.end());
+  auto open = [&] { return PackedFile::embedded(bytes, "prog", sample.digest(), 256); };
+  ASSERT_TRUE(open().ok());
+  EXPECT_EQ(open()->data(), bytes.data() + 4096);
+  EXPECT_TRUE(open()->verify({}).ok());
+  bytes[4096 + 200] ^= 1;
+  EXPECT_FAILS(open()->verify({}), Code::Mismatch,
+               "prog: bytes 192 to 256 of the weights are not those that were packed");
+  bytes.pop_back();
+  EXPECT_FAILS(open(), Code::Mismatch, "prog: holds 4431 bytes, wanted 4432; compile the model");
+}
+
 TEST(PackedFile, SourceDigestsDependOnNameOrderAndDigest) {
   Digest a = {}, b = {};
   b[0] = 1;

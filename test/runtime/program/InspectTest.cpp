@@ -12,7 +12,7 @@ TEST(Inspect, TellsWhatTheManifestSays) {
   ASSERT_EQ(ran.status, 0) << ran.errors;
   for (const char *words :
        {"FakeForCausalLM", "1.20 k in all, 700 active", "layer 1: 5 experts, 2 per token",
-        "baseline", "--activations=f32", "llvm 22.1.8", "window", "64 bytes"})
+        "baseline", "--activations=f32", "llvm 22.1.8", "window", "map, 0 bytes"})
     EXPECT_NE(ran.output.find(words), std::string::npos) << words;
 }
 
