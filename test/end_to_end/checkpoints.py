@@ -102,36 +102,72 @@ def mixtral(hidden, layers, experts, top, inter, heads, kv, vocabulary, **more):
             "tie_word_embeddings": False, "torch_dtype": "bfloat16", "bos_token_id": 1, "eos_token_id": 2} | more
 
 
+def qwen2_moe(hidden, layers, experts, top, inter, shared, heads, kv, vocabulary, **more):
+    return {"architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe", "hidden_size": hidden,
+            "num_hidden_layers": layers, "num_experts": experts, "num_experts_per_tok": top, "moe_intermediate_size": inter,
+            "shared_expert_intermediate_size": shared, "intermediate_size": 3 * hidden, "num_attention_heads": heads,
+            "num_key_value_heads": kv, "vocab_size": vocabulary, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+            "rope_theta": 1000000.0, "max_position_embeddings": 32768, "decoder_sparse_step": 1, "mlp_only_layers": [],
+            "norm_topk_prob": False, "qkv_bias": True, "sliding_window": None, "use_sliding_window": False,
+            "tie_word_embeddings": False, "torch_dtype": "bfloat16", "bos_token_id": 0, "eos_token_id": 2} | more
+
+
+def olmoe(hidden, layers, experts, top, inter, heads, kv, vocabulary, **more):
+    return {"architectures": ["OlmoeForCausalLM"], "model_type": "olmoe", "hidden_size": hidden,
+            "num_hidden_layers": layers, "num_experts": experts, "num_experts_per_tok": top, "intermediate_size": inter,
+            "num_attention_heads": heads, "num_key_value_heads": kv, "vocab_size": vocabulary, "hidden_act": "silu",
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "rope_scaling": None, "max_position_embeddings": 4096,
+            "attention_bias": False, "clip_qkv": None, "norm_topk_prob": False, "tie_word_embeddings": False,
+            "torch_dtype": "bfloat16", "bos_token_id": None, "eos_token_id": 2} | more
+
+
+def expert_layers(c):
+    """The layers that have experts; the others are dense."""
+    step, dense = c.get("decoder_sparse_step", 1), c.get("mlp_only_layers", [])
+    return [i for i in range(c["num_hidden_layers"]) if (i + 1) % step == 0 and i not in dense]
+
+
 def tensors(c, router=1.0):
     """(name, shape, deviation) as published; None is a norm weight. `router` is the deviation of router logits."""
-    h, layers = c["hidden_size"], c["num_hidden_layers"]
-    qwen = c["model_type"] == "qwen3_moe"
+    h, layers, family = c["hidden_size"], c["num_hidden_layers"], c["model_type"]
     dim = c.get("head_dim") or h // c["num_attention_heads"]
     q, kv = c["num_attention_heads"] * dim, c["num_key_value_heads"] * dim
-    inter = c["moe_intermediate_size"] if qwen else c["intermediate_size"]
-    experts = c["num_experts"] if qwen else c["num_local_experts"]
-    block = "mlp" if qwen else "block_sparse_moe"
-    gate, up, down = ("gate_proj", "up_proj", "down_proj") if qwen else ("w1", "w3", "w2")
+    inter = c.get("moe_intermediate_size") or c["intermediate_size"]
+    experts = c.get("num_experts") or c["num_local_experts"]
+    published = ("gate_proj", "up_proj", "down_proj")
+    block, names = ("block_sparse_moe", ("w1", "w3", "w2")) if family == "mixtral" else ("mlp", published)
+    biased = "qkvo" if c.get("attention_bias") else "qkv" if c.get("qkv_bias") else ""
+    normed = {"qwen3_moe": (("q", dim), ("k", dim)), "olmoe": (("q", q), ("k", kv))}.get(family, ())
     out = (2 * layers) ** -0.5
+
+    def gated(prefix, width, names=published):
+        yield prefix + names[0] + ".weight", (width, h), h ** -0.5
+        yield prefix + names[1] + ".weight", (width, h), h ** -0.5
+        yield prefix + names[2] + ".weight", (h, width), out * 2 * width ** -0.5
+
     yield "model.embed_tokens.weight", (c["vocab_size"], h), 1.0
     for i in range(layers):
         p = f"model.layers.{i}."
         yield p + "input_layernorm.weight", (h,), None
-        for name, rows in (("q", q), ("k", kv), ("v", kv)):
-            yield p + f"self_attn.{name}_proj.weight", (rows, h), h ** -0.5
-        yield p + "self_attn.o_proj.weight", (h, q), out * q ** -0.5
-        if qwen:
-            yield p + "self_attn.q_norm.weight", (dim,), None
-            yield p + "self_attn.k_norm.weight", (dim,), None
+        for name, rows, columns, scale in (("q", q, h, 1), ("k", kv, h, 1), ("v", kv, h, 1), ("o", h, q, out)):
+            yield p + f"self_attn.{name}_proj.weight", (rows, columns), scale * columns ** -0.5
+            if name in biased:
+                yield p + f"self_attn.{name}_proj.bias", (rows,), 0.5 * scale
+        for name, width in normed:
+            yield p + f"self_attn.{name}_norm.weight", (width,), None
         yield p + "post_attention_layernorm.weight", (h,), None
+        if i not in expert_layers(c):
+            yield from gated(p + "mlp.", c["intermediate_size"])
+            continue
         yield p + f"{block}.gate.weight", (experts, h), router * h ** -0.5
         for e in range(experts):
-            x = p + f"{block}.experts.{e}."
-            yield x + gate + ".weight", (inter, h), h ** -0.5
-            yield x + up + ".weight", (inter, h), h ** -0.5
-            yield x + down + ".weight", (h, inter), out * 2 * inter ** -0.5
+            yield from gated(p + f"{block}.experts.{e}.", inter, names)
+        if family == "qwen2_moe":
+            yield from gated(p + "mlp.shared_expert.", c["shared_expert_intermediate_size"])
+            yield p + "mlp.shared_expert_gate.weight", (1, h), h ** -0.5
     yield "model.norm.weight", (h,), None
-    yield "lm_head.weight", (c["vocab_size"], h), h ** -0.5
+    if not c["tie_word_embeddings"]:
+        yield "lm_head.weight", (c["vocab_size"], h), h ** -0.5
 
 
 # Published models: shapes of the true sizes.
