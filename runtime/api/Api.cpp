@@ -2,6 +2,7 @@
 
 #include "runtime/include/moec/moec.h"
 
+#include "runtime/api/LibraryPath.h"
 #include "runtime/core/Model.h"
 #include "runtime/text/GenerationConfig.h"
 #include "runtime/text/Stops.h"
@@ -35,6 +36,7 @@ const char *moec_error_message(void) { return lastMessage.c_str(); }
 
 static Status openModel(const moec_model_options *options, moec_model **model) {
   ModelOptions wanted;
+  wanted.weights.program = libraryPath(); // packed weights lie beside a library, not its host
   if (options) {
     wanted.weights.file = options->weights_file ? options->weights_file : "";
     wanted.weights.directory = options->model_directory ? options->model_directory : "";

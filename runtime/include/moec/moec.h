@@ -33,10 +33,15 @@ typedef struct moec_sequence moec_sequence;
 
 /* Zero in any field asks for the default. */
 typedef struct {
-  const char *weights_file;    /* packed weights; default: as inspect tells, then MOEC_WEIGHTS */
-  const char *model_directory; /* for weights mapped from the model's own files */
-  uint32_t threads;            /* default: one per physical core that the process may use */
-  uint32_t context;            /* positions per sequence; default: the model's */
+  /* Packed weights; default: beside the shared library (or beside the program that a static one is
+   * part of) under the name that `moec compile` gave them, then LIBRARY.weights, then the
+   * environment's MOEC_WEIGHTS. */
+  const char *weights_file;
+  /* For weights mapped from the model's own files; default: MOEC_MODEL_DIR, then where the model
+   * was when it was compiled. */
+  const char *model_directory;
+  uint32_t threads; /* default: one per physical core that the process may use */
+  uint32_t context; /* positions per sequence; default: the model's */
 } moec_model_options;
 
 /* What is wrong, one line, after a call of this thread that failed; valid until its next call. */
