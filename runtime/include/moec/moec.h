@@ -2,8 +2,13 @@
  *
  * Handles are opaque; every open pairs with a close. A function that can fail returns a status and
  * gives its result through its last pointers; moec_error_message says more about the last failure
- * of the calling thread. Nothing here prints or ends the process. Different models may be used by
- * different threads; one model and its sequences by one thread at a time. */
+ * of the calling thread. Different models may be used by different threads; one model and its
+ * sequences by one thread at a time.
+ *
+ * Nothing here prints, and no argument ends the process; nor does lack of memory for what is large:
+ * weights, caches and what a step works in fail with MOEC_CACHE_FULL. Handles, messages and text
+ * (in proportion to the text given) come from C++'s operator new; where the system refuses even
+ * that, which Linux seldom does, the process ends. */
 
 #ifndef MOEC_MOEC_H
 #define MOEC_MOEC_H
