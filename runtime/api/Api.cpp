@@ -2,10 +2,13 @@
 
 #include "runtime/include/moec/moec.h"
 
+#include "runtime/api/LibraryPath.h"
 #include "runtime/core/Model.h"
 #include "runtime/text/GenerationConfig.h"
 #include "runtime/text/Stops.h"
 #include "runtime/text/Tokenizer.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
@@ -16,6 +19,8 @@ struct moec_model {
   std::unique_ptr<Model> model;
   std::optional<Tokenizer> tokenizer;
   StopIds stopIds;
+  size_t sequences = 0;    ///< open
+  std::vector<Feed> feeds; ///< of the latest step; here so that a step allocates nothing
 };
 
 struct moec_sequence {
@@ -35,6 +40,7 @@ const char *moec_error_message(void) { return lastMessage.c_str(); }
 
 static Status openModel(const moec_model_options *options, moec_model **model) {
   ModelOptions wanted;
+  wanted.weights.program = libraryPath(); // packed weights lie beside a library, not its host
   if (options) {
     wanted.weights.file = options->weights_file ? options->weights_file : "";
     wanted.weights.directory = options->model_directory ? options->model_directory : "";
@@ -86,10 +92,15 @@ const char *moec_model_manifest(const moec_model *, size_t *size) {
 
 moec_status moec_sequence_open(moec_model *model, moec_sequence **sequence) {
   *sequence = new moec_sequence{Sequence(*model->model), model};
+  ++model->sequences;
   return report({});
 }
 
-void moec_sequence_close(moec_sequence *sequence) { delete sequence; }
+void moec_sequence_close(moec_sequence *sequence) {
+  if (sequence)
+    --sequence->owner->sequences;
+  delete sequence;
+}
 
 int64_t moec_sequence_position(const moec_sequence *sequence) {
   return sequence->sequence.position();
@@ -102,7 +113,12 @@ moec_status moec_sequence_step(moec_sequence *sequence, const int32_t *tokens, s
 }
 
 moec_status moec_model_step(moec_model *model, const moec_step_part *parts, size_t count) {
-  std::vector<Feed> feeds(count);
+  // Also keeps a count that is a mistake from asking for memory.
+  if (count > model->sequences)
+    return report({Code::Usage, fmt::format("a step of {} parts, {} sequences are open", count,
+                                            model->sequences)});
+  std::vector<Feed> &feeds = model->feeds;
+  feeds.assign(count, {});
   for (size_t i = 0; i < count; ++i) {
     if (parts[i].sequence->owner != model)
       return report({Code::Usage, "a sequence of another model"});

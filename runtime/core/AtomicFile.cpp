@@ -2,6 +2,8 @@
 
 #include "runtime/core/AtomicFile.h"
 
+#include "runtime/core/File.h"
+
 #include <fmt/format.h>
 
 #include <atomic>
@@ -67,12 +69,8 @@ void moec::removeOutputsOnInterrupt() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-static bool lacksSpace(int error) {
-  return error == ENOSPC || error == EDQUOT || error == EFBIG || error == ENOMEM;
-}
-
 Status moec::outputFailure(int number, const std::string &path, std::string_view what) {
-  return {lacksSpace(number) ? Code::Resource : Code::Usage,
+  return {codeOfError(number, Code::Usage),
           fmt::format("{}: {}: {}", path, what, std::strerror(number))};
 }
 
@@ -156,7 +154,8 @@ Status AtomicFile::reserve(uint64_t offset, uint64_t bytes) const {
                 : errno;
   while (error == EINTR);
   // A file system that cannot reserve is no reason to stop: writing will tell.
-  return lacksSpace(error) ? outputFailure(error, finalPath) : Status{};
+  return codeOfError(error, Code::Ok) == Code::Resource ? outputFailure(error, finalPath)
+                                                        : Status{};
 }
 
 Status AtomicFile::reopen() {

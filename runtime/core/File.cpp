@@ -17,6 +17,20 @@ using namespace moec;
 
 static std::string reason(int error) { return std::strerror(error); }
 
+Code moec::codeOfError(int number, Code otherwise) {
+  switch (number) {
+  case ENOMEM:
+  case ENOSPC:
+  case EDQUOT:
+  case EFBIG:
+  case EMFILE:
+  case ENFILE:
+    return Code::Resource;
+  default:
+    return otherwise;
+  }
+}
+
 // File ------------------------------------------------------------------------------------------
 
 static std::string_view kindOf(mode_t mode) {
@@ -38,7 +52,7 @@ Result<File> File::open(const std::string &path, Code code) {
     int error = errno;
     if (error == ENXIO)
       return Status{code, fmt::format("{}: is a socket or a device, not a regular file", path)};
-    return Status{error == EMFILE || error == ENFILE ? Code::Resource : code,
+    return Status{codeOfError(error, code),
                   fmt::format("{}: cannot be opened: {}", path, reason(error))};
   }
   struct stat info = {};
@@ -68,7 +82,8 @@ Status File::readAt(uint64_t offset, std::span<uint8_t> into) const {
     if (count < 0 && errno == EINTR)
       continue;
     if (count < 0)
-      return {code, fmt::format("{}: cannot be read at byte {}: {}", name, offset, reason(errno))};
+      return {codeOfError(errno, code),
+              fmt::format("{}: cannot be read at byte {}: {}", name, offset, reason(errno))};
     if (count == 0)
       return {code, fmt::format("{}: ends at byte {}, {} bytes more were wanted", name, offset,
                                 into.size())};
@@ -86,7 +101,7 @@ Result<MappedFile> MappedFile::map(const File &file) {
     return mapped;
   void *base = mmap(nullptr, file.size(), PROT_READ, MAP_SHARED, file.fd(), 0);
   if (base == MAP_FAILED)
-    return Status{errno == ENOMEM ? Code::Resource : file.failureCode(),
+    return Status{codeOfError(errno, file.failureCode()),
                   fmt::format("{}: cannot be mapped: {}", file.path(), reason(errno))};
   mapped.base = static_cast<const uint8_t *>(base);
   mapped.length = file.size();

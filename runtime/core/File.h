@@ -13,6 +13,10 @@
 
 namespace moec {
 
+/// What the operating system's error `number` means: Code::Resource for lack of memory, disk or
+/// descriptors, `otherwise` for all else.
+Code codeOfError(int number, Code otherwise);
+
 /// A regular file open for reading. Directories, FIFOs, sockets and devices are refused, without
 /// waiting for a writer.
 class File {

@@ -23,10 +23,8 @@ bool Sequence::rewind(int64_t position) {
   if (position >= next)
     return true;
   bool possible = blocks.truncate(position);
-  if (!possible) {
-    blocks.release(INT32_MAX);
+  if (!possible)
     blocks.truncate(0);
-  }
   next = possible ? position : 0;
   return possible;
 }
@@ -103,10 +101,15 @@ Status Model::feed(std::span<const Feed> feeds, const FeedOptions &options) {
     starts.push_back(feed.sequence->next);
   Status status = runSteps(feeds, options, starts);
   for (size_t i = 0; i < feeds.size(); ++i) {
-    if (status.ok())
-      feeds[i].sequence->blocks.release(feeds[i].sequence->next);
-    else
-      feeds[i].sequence->rewind(starts[i]); // possible: no block from before was released
+    Sequence &sequence = *feeds[i].sequence;
+    if (!status.ok()) {
+      sequence.next = starts[i];
+      // Also what was reserved for a step that did not run. No block from before was released.
+      [[maybe_unused]] bool possible = sequence.blocks.truncate(starts[i]);
+      assert(possible && "a feed that failed gave back what it started with");
+    } else {
+      sequence.blocks.release(sequence.next);
+    }
   }
   return status;
 }

@@ -1,5 +1,6 @@
 // chat: a conversation, turn by turn. Ctrl-C stops an answer, and at the prompt the program.
 
+#include "runtime/core/File.h"
 #include "runtime/program/Answer.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
@@ -61,7 +62,8 @@ private:
     char buffer[4096];
     ssize_t size = ::read(STDIN_FILENO, buffer, sizeof buffer);
     if (size < 0 && errno != EINTR)
-      return {Code::Usage, fmt::format("cannot read standard input: {}", strerror(errno))};
+      return {codeOfError(errno, Code::Usage),
+              fmt::format("cannot read standard input: {}", strerror(errno))};
     if (size == 0)
       atEnd = true;
     else if (size > 0)

@@ -2,6 +2,8 @@
 
 #include "runtime/program/Output.h"
 
+#include "runtime/core/File.h"
+
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -31,7 +33,8 @@ Status writeOutput(std::string_view text) {
   if (writeAll(STDOUT_FILENO, text))
     return {};
   closed = errno == EPIPE;
-  return {Code::Usage, fmt::format("cannot write to standard output: {}", strerror(errno))};
+  return {codeOfError(errno, Code::Usage),
+          fmt::format("cannot write to standard output: {}", strerror(errno))};
 }
 
 bool outputClosed() { return closed; }

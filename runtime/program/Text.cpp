@@ -144,7 +144,8 @@ Result<std::string> readPrompt(const std::string &path) {
     if (size < 0 && errno == EINTR)
       continue;
     if (size < 0)
-      return Status{Code::Usage, fmt::format("cannot read standard input: {}", strerror(errno))};
+      return Status{codeOfError(errno, Code::Usage),
+                    fmt::format("cannot read standard input: {}", strerror(errno))};
     if (size == 0)
       return text;
     text.append(buffer, size);

@@ -197,7 +197,10 @@ static Value padText(TextCall call) {
   std::optional<std::string_view> fill = call.name == "zfill" ? "0" : call.part(1);
   if (!fill || lengthOf(*fill) != 1)
     return call.run.fail("`" + std::string(call.name) + "` fills with one character");
-  int64_t missing = width - static_cast<int64_t>(lengthOf(call.text));
+  // Checked first: what follows subtracts from it and multiplies it.
+  if (width > static_cast<int64_t>(call.run.limits.bytes))
+    return call.run.fail("`" + std::string(call.name) + "` makes too much text");
+  int64_t missing = std::max<int64_t>(width, 0) - static_cast<int64_t>(lengthOf(call.text));
   if (missing <= 0)
     return call.run.text(call.text);
   if (!call.run.allocate(static_cast<size_t>(missing) * fill->size()))

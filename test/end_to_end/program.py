@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 from programs import GOLDEN, MOEC, TEST, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
 
@@ -110,6 +111,15 @@ def check_moved(checks, folder):
     checks.that((folder / "out.safetensors").read_bytes() == wanted, "renamed program: other bytes")
 
 
+def check_library(checks, folder):
+    """A shared library finds the pack beside it, whoever loads it."""
+    library = compile_model(MODEL, folder / "libmodel.so", "--emit=shared", "--activations=f32")
+    opened = ("import ctypes, sys; moec = ctypes.CDLL(sys.argv[1]); moec.moec_error_message.restype = ctypes.c_char_p; "
+              "status = moec.moec_model_open(None, ctypes.byref(ctypes.c_void_p())); "
+              "sys.exit(status and moec.moec_error_message().decode())")
+    succeed(sys.executable, "-c", opened, library)
+
+
 def check_inspect(checks, folder):
     program = compile_model(MODEL, folder / "program", "--activations=f32")
     told = json.loads(succeed(program, "inspect", "--json"))
@@ -187,8 +197,8 @@ def check_stages(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_inspect, check_text,
-                 check_run, check_stages):
+    for part in (check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect,
+                 check_text, check_run, check_stages):
         with work_folder() as folder, checks.about(part.__name__):
             try:
                 part(checks, folder)

@@ -2,8 +2,13 @@
  *
  * Handles are opaque; every open pairs with a close. A function that can fail returns a status and
  * gives its result through its last pointers; moec_error_message says more about the last failure
- * of the calling thread. Nothing here prints or ends the process. Different models may be used by
- * different threads; one model and its sequences by one thread at a time. */
+ * of the calling thread. Different models may be used by different threads; one model and its
+ * sequences by one thread at a time.
+ *
+ * Nothing here prints, and no argument ends the process; nor does lack of memory for what is large:
+ * weights, caches and what a step works in fail with MOEC_CACHE_FULL. Handles, messages and text
+ * (in proportion to the text given) come from C++'s operator new; where the system refuses even
+ * that, which Linux seldom does, the process ends. */
 
 #ifndef MOEC_MOEC_H
 #define MOEC_MOEC_H
@@ -33,10 +38,15 @@ typedef struct moec_sequence moec_sequence;
 
 /* Zero in any field asks for the default. */
 typedef struct {
-  const char *weights_file;    /* packed weights; default: as inspect tells, then MOEC_WEIGHTS */
-  const char *model_directory; /* for weights mapped from the model's own files */
-  uint32_t threads;            /* default: one per physical core that the process may use */
-  uint32_t context;            /* positions per sequence; default: the model's */
+  /* Packed weights; default: beside the shared library (or beside the program that a static one is
+   * part of) under the name that `moec compile` gave them, then LIBRARY.weights, then the
+   * environment's MOEC_WEIGHTS. */
+  const char *weights_file;
+  /* For weights mapped from the model's own files; default: MOEC_MODEL_DIR, then where the model
+   * was when it was compiled. */
+  const char *model_directory;
+  uint32_t threads; /* default: one per physical core that the process may use */
+  uint32_t context; /* positions per sequence; default: the model's */
 } moec_model_options;
 
 /* What is wrong, one line, after a call of this thread that failed; valid until its next call. */

@@ -46,6 +46,9 @@ TEST_F(Api, SeveralSequencesStepTogether) {
   parts[1].sequence = sequence;
   EXPECT_EQ(moec_model_step(model, parts, 2), MOEC_USAGE);
   moec_sequence_close(other);
+  parts[1].sequence = nullptr;
+  EXPECT_EQ(moec_model_step(model, parts, SIZE_MAX), MOEC_USAGE);
+  EXPECT_EQ(moec_model_step(model, parts, 1), MOEC_OK);
 }
 
 TEST_F(Api, MistakesLeaveTheSequenceAsItWas) {

@@ -163,6 +163,23 @@ TEST_P(FeedTest, FailedFeedLeavesSequencesAsTheyWere) {
   EXPECT_EQ(logits, fakeLogits(joined));
 }
 
+TEST_P(FeedTest, FailedFeedGivesItsBlocksBack) {
+  std::vector<int32_t> tokens = someTokens(30, 11), more = someTokens(20, 12);
+  Sequence sequence(*model), fresh(*model);
+  Feed first{.sequence = &sequence, .tokens = tokens};
+  ASSERT_TRUE(model->feed({&first, 1}).ok());
+  int64_t before = model->cacheBytes();
+  // Stopped before its first step, and after a few.
+  for (int stopAt : {1, 3}) {
+    static int left;
+    left = stopAt;
+    Feed feeds[] = {{.sequence = &sequence, .tokens = more},
+                    {.sequence = &fresh, .tokens = tokens}};
+    EXPECT_EQ(model->feed(feeds, {.stop = [] { return --left == 0; }}).code, Code::Interrupted);
+    EXPECT_EQ(model->cacheBytes(), before) << "stopped at step " << stopAt;
+  }
+}
+
 TEST_P(FeedTest, RefusesWhatDoesNotFit) {
   Sequence sequence(*model);
   auto feedTokens = [&](std::vector<int32_t> tokens) {

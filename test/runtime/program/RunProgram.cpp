@@ -43,7 +43,8 @@ void writeAll(const std::string &path, const std::string &text) {
 }
 
 static Ran runProgram(const char *program, const std::vector<std::string> &arguments,
-                      const std::string &input) {
+                      const std::string &input, const std::string &output = "",
+                      const std::string &errors = "") {
   std::string folder = temporaryFolder();
   writeAll(folder + "/in", input);
   std::vector<char *> argv = {const_cast<char *>(program)};
@@ -53,8 +54,8 @@ static Ran runProgram(const char *program, const std::vector<std::string> &argum
   pid_t child = fork();
   if (child == 0) {
     dup2(open((folder + "/in").c_str(), O_RDONLY), 0);
-    dup2(open((folder + "/out").c_str(), O_WRONLY | O_CREAT, 0600), 1);
-    dup2(open((folder + "/err").c_str(), O_WRONLY | O_CREAT, 0600), 2);
+    dup2(open((output.empty() ? folder + "/out" : output).c_str(), O_WRONLY | O_CREAT, 0600), 1);
+    dup2(open((errors.empty() ? folder + "/err" : errors).c_str(), O_WRONLY | O_CREAT, 0600), 2);
     execv(program, argv.data());
     _exit(127);
   }
@@ -66,6 +67,11 @@ static Ran runProgram(const char *program, const std::vector<std::string> &argum
 
 Ran runFake(const std::vector<std::string> &arguments, const std::string &input) {
   return runProgram(FAKE_MODEL, arguments, input);
+}
+
+Ran runFakeOnto(const std::string &device, const std::vector<std::string> &arguments,
+                bool errorsToo) {
+  return runProgram(FAKE_MODEL, arguments, "", device, errorsToo ? device : "");
 }
 
 Ran runFakeText(const std::vector<std::string> &arguments, const std::string &input) {

@@ -15,6 +15,9 @@ struct Ran {
 
 /// Runs the toy model with `arguments`; `input` is its standard input.
 Ran runFake(const std::vector<std::string> &arguments, const std::string &input = "");
+/// The same with its standard output, or its standard error too, on `device`.
+Ran runFakeOnto(const std::string &device, const std::vector<std::string> &arguments,
+                bool errorsToo = false);
 /// The same with the toy model that has a tokenizer and a chat template.
 Ran runFakeText(const std::vector<std::string> &arguments, const std::string &input = "");
 

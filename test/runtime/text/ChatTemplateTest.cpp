@@ -285,6 +285,8 @@ TEST(ChatTemplate, MethodsOfTextAndMappings) {
             "(2, ['a'], 1)");
   EXPECT_EQ(value("'7'.zfill(3), 'a'.center(4, '*'), 'a-b'.partition('-'), 'aXb'.swapcase()"),
             "('007', '*a**', ('a', '-', 'b'), 'AxB')");
+  EXPECT_EQ(value("'a'.center(2, '\xf0\x9f\x99\x82'), 'ab'.ljust(-9223372036854775807 - 1)"),
+            "('a\xf0\x9f\x99\x82', 'ab')");
 }
 
 TEST(ChatTemplate, NothingCanBeChangedInPlace) {
@@ -344,6 +346,9 @@ TEST(ChatTemplate, EverythingIsBounded) {
            std::string("{{ 9 ** 99 }}"),
            std::string("{{ range(1000000) }}"),
            std::string("{{ '%99999999s' % 1 }}"),
+           // Times the four bytes of the fill, this is 2 to the 64th and a little more.
+           std::string("{{ 'a'.rjust(4611686018427387906, '\xf0\x9f\x99\x82') }}"),
+           std::string("{{ ''.zfill(9223372036854775807) }}"),
        })
     EXPECT_EQ(render(source).substr(0, 6), "error:") << source.substr(0, 80);
 }
