@@ -27,15 +27,11 @@ LogicalResult moec::verifyExtents(Operation *op, StringRef what, int64_t extent,
                            << otherExtent;
 }
 
-LogicalResult moec::verifyDestinations(DestinationStyleOpInterface op) {
-  SmallVector<Type> wanted;
-  for (Value init : op.getDpsInits())
-    if (isa<TensorType>(init.getType()))
-      wanted.push_back(init.getType());
-  if (TypeRange(wanted) == op->getResultTypes())
-    return success();
-  return op->emitOpError() << "results are " << op->getResultTypes()
-                           << ", but the tensors among its destinations are " << TypeRange(wanted);
+bool moec::hasPlainRows(ShapedType type) {
+  if (type.getRank() > 1 && type.isDynamicDim(type.getRank() - 1))
+    return false;
+  auto memref = dyn_cast<MemRefType>(type);
+  return !memref || memref.isLastDimUnitStride();
 }
 
 int64_t moec::extentOf(Value value, unsigned dimension) {

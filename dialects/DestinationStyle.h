@@ -27,8 +27,8 @@ void addDestinationStyleEffects(mlir::DestinationStyleOpInterface op, bool reads
 mlir::LogicalResult verifyExtents(mlir::Operation *op, llvm::StringRef what, int64_t extent,
                                   llvm::StringRef otherWhat, int64_t otherExtent);
 
-/// The results of a destination-style op are the tensors among its destinations.
-mlir::LogicalResult verifyDestinations(mlir::DestinationStyleOpInterface op);
+/// Whether elements of a tensor or memref are adjacent and, beyond rank 1, columns fixed in number.
+bool hasPlainRows(mlir::ShapedType type);
 
 /// Extent `dimension` of a shaped value.
 int64_t extentOf(mlir::Value value, unsigned dimension);

@@ -8,12 +8,14 @@ include "mlir/IR/OpBase.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
-// A tensor or a memref of the given element types and rank.
+// A tensor or a memref of the given element types and rank: adjacent elements and, where it has rows, a fixed number of columns.
 class BufferOf<list<Type> elements, int rank>
-    : AnyTypeOf<[TensorRankOf<elements, [rank]>, MemRefRankOf<elements, [rank]>],
-                "tensor or memref of rank " # rank>;
+    : Type<And<[AnyTypeOf<[TensorRankOf<elements, [rank]>, MemRefRankOf<elements, [rank]>]>.predicate,
+                CPred<"::moec::hasPlainRows(::llvm::cast<::mlir::ShapedType>($_self))">]>,
+           "tensor or memref of " # !interleave(!foreach(element, elements, element.summary), " or ") # " and rank " # rank #
+               !if(!eq(rank, 2), ", with a fixed number of adjacent columns", "")>;
 // What is rounded to be an operand of a product, or summed.
-class Rows : BufferOf<[F32, BF16, F16], 2>;
+class Rows : BufferOf<[F32, BF16], 2>;
 def Rows : Rows;
 def FloatRows : BufferOf<[F32], 2>;
 def Ids : BufferOf<[I32], 1>;
@@ -25,8 +27,9 @@ class Weight<int rank>
     : Type<And<[CPred<"::llvm::isa<::mlir::ShapedType>($_self)">,
                 CPred<"::llvm::cast<::mlir::ShapedType>($_self).hasRank()">,
                 CPred<"::llvm::cast<::mlir::ShapedType>($_self).getRank() == " # rank>,
-                CPred<"::llvm::isa<::mlir::FloatType>(::llvm::cast<::mlir::ShapedType>($_self).getElementType())">]>,
-           "weight of rank " # rank>;
+                CPred<"::llvm::isa<::mlir::Float32Type, ::mlir::BFloat16Type, ::mlir::Float16Type>("
+                      "::llvm::cast<::mlir::ShapedType>($_self).getElementType())">]>,
+           "weight of rank " # rank # " of f32, bf16 or f16">;
 
 // An op whose last `destinations` operands are where its results go: tensors in and out, or memrefs written in place.
 class DestinationOp<Dialect dialect, string mnemonic, int destinations, list<Trait> traits = []>

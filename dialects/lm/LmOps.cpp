@@ -76,7 +76,44 @@ void RecordRoutingOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> 
   addSinkEffects(*this, RecordResource::get(), effects);
 }
 
+/// Layers are ascending, so that each has one place among them.
+static LogicalResult verifyLayers(Operation *op, ArrayRef<int64_t> layers) {
+  for (auto [index, layer] : llvm::enumerate(layers))
+    if (layer < 0 || (index > 0 && layer <= layers[index - 1]))
+      return op->emitOpError() << "lists layer " << layer << " as number " << index
+                               << ", but layers are ascending from 0 on";
+  return success();
+}
+
+LogicalResult CacheOp::verify() {
+  constexpr int64_t kBlockStep = 16; // positions that attention takes at a time
+  if (getLayers().empty())
+    return emitOpError("has no layers");
+  if (getBlock() % kBlockStep != 0)
+    return emitOpError() << "has blocks of " << getBlock() << " positions, no multiple of "
+                         << kBlockStep;
+  return verifyLayers(*this, getLayers());
+}
+
+/// What the weight's layers and elements say of each piece.
+static LogicalResult verifyPiece(WeightOp weight, PieceAttr piece) {
+  if (piece.getPattern().contains("{l}") == weight.getLayers().empty())
+    return weight.emitOpError() << "has " << (weight.getLayers().empty() ? "no layers" : "layers")
+                                << ", but its piece \"" << piece.getPattern() << "\" has "
+                                << (weight.getLayers().empty() ? "a '{l}'" : "no '{l}'");
+  if (piece.getStored() != weight.getType().getElementType())
+    return weight.emitOpError() << "is of " << weight.getType().getElementType()
+                                << ", but its piece \"" << piece.getPattern() << "\" is stored as "
+                                << piece.getStored();
+  return success();
+}
+
 LogicalResult WeightOp::verify() {
+  if (failed(verifyLayers(*this, getLayers())))
+    return failure();
+  for (PieceAttr piece : getPieces().getAsRange<PieceAttr>())
+    if (failed(verifyPiece(*this, piece)))
+      return failure();
   ArrayRef<int64_t> shape = getType().getShape();
   if (shape.empty() || shape.size() > 3)
     return emitOpError() << "has rank " << shape.size()
@@ -129,9 +166,12 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto cache = lookup<CacheOp>(*this, getCacheAttr(), symbols);
   if (!cache)
     return failure();
+  Type element = cast<ShapedType>(getQueries().getType()).getElementType();
+  if (element != cache.getElement())
+    return emitOpError() << "has queries of " << element << ", but the cache holds "
+                         << cache.getElement();
   int64_t width = extentOf(getQueries(), 1);
-  if (ShapedType::isDynamic(width) ||
-      width % static_cast<int64_t>(cache.getHeads() * cache.getSize()) != 0)
+  if (width % static_cast<int64_t>(cache.getHeads() * cache.getSize()) != 0)
     return emitOpError() << "columns of the queries are " << width
                          << ", which is no multiple of the cache's " << cache.getHeads()
                          << " heads of " << cache.getSize();
@@ -149,27 +189,23 @@ OpFoldResult LayerKindOp::fold(FoldAdaptor adaptor) {
 }
 
 LogicalResult EmbeddingOp::verify() {
-  if (failed(verifyDestinations(*this)))
-    return failure();
   return verifyExtents(*this, "columns of the table", extentOf(getTable(), 1),
                        "columns of the result", extentOf(getOut(), 1));
 }
 
 LogicalResult RmsNormOp::verify() {
   int64_t columns = extentOf(getInput(), 1), heads = getHeads();
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the input", columns, "columns of the result",
+  if (failed(verifyExtents(*this, "columns of the input", columns, "columns of the result",
                            extentOf(getOut(), 1))))
     return failure();
-  if (ShapedType::isDynamic(columns) || columns % heads != 0)
+  if (columns % heads != 0)
     return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
   return verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0),
                        "columns of a head", columns / heads);
 }
 
 LogicalResult LinearOp::verify() {
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the weight", extentOf(getWeight(), 1),
+  if (failed(verifyExtents(*this, "columns of the weight", extentOf(getWeight(), 1),
                            "columns of the input", extentOf(getInput(), 1))))
     return failure();
   if (getBias() && failed(verifyExtents(*this, "elements of the bias", extentOf(getBias(), 0),
@@ -181,8 +217,6 @@ LogicalResult LinearOp::verify() {
 
 /// Input and result of an op that works element by element.
 template <typename Op> static LogicalResult verifyElementwise(Op op, Value input) {
-  if (failed(verifyDestinations(op)))
-    return failure();
   return verifyExtents(op, "columns of the input", extentOf(input, 1), "columns of the result",
                        extentOf(op.getOut(), 1));
 }
@@ -206,8 +240,7 @@ LogicalResult ScaleRowsOp::verify() {
 
 LogicalResult RopeTableOp::verify() {
   int64_t count = getFrequencies().size();
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the cosines", extentOf(getCosines(), 1),
+  if (failed(verifyExtents(*this, "columns of the cosines", extentOf(getCosines(), 1),
                            "frequencies", count)))
     return failure();
   return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1), "frequencies",
@@ -218,7 +251,7 @@ LogicalResult RopeOp::verify() {
   if (failed(verifyElementwise(*this, getInput())))
     return failure();
   int64_t columns = extentOf(getInput(), 1), heads = getHeads(), pairs = extentOf(getCosines(), 1);
-  if (ShapedType::isDynamic(columns) || columns % heads != 0)
+  if (columns % heads != 0)
     return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
   if (2 * pairs > columns / heads)
     return emitOpError() << "rotates " << 2 * pairs << " entries of a head of " << columns / heads;

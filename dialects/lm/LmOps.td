@@ -110,7 +110,7 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
 def Lm_CacheOp : Lm_Op<"cache", [Symbol]> {
   let summary = "a group of layers whose keys and values live equally long";
   let description = [{
-    Keys and values of `heads` heads of `size` elements, for each of `layers`, in blocks of `block` positions. A `window` of W lets a row see
+    Keys and values of `heads` heads of `size` elements, for each of `layers`, in blocks of `block` positions, a multiple of 16. A `window` of W lets a row see
     the W latest positions including its own; 0: all.
 
     ```mlir
@@ -119,10 +119,12 @@ def Lm_CacheOp : Lm_Op<"cache", [Symbol]> {
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, DenseI64ArrayAttr:$layers, ConfinedAttr<I64Attr, [IntPositive]>:$heads,
                        ConfinedAttr<I64Attr, [IntPositive]>:$size, ConfinedAttr<I64Attr, [IntPositive]>:$block,
-                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$window, TypeAttrOf<AnyFloat>:$element);
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$window,
+                       TypeAttrOf<AnyTypeOf<[F32, BF16]>>:$element);
   let assemblyFormat = [{
     $sym_name `layers` $layers `heads` $heads `size` $size `block` $block (`window` $window^)? `:` $element attr-dict
   }];
+  let hasVerifier = 1;
 }
 
 def Lm_LoadWeightOp : Lm_Op<"load_weight", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
@@ -188,13 +190,12 @@ def Lm_PositionsOp : Lm_BatchIdsOp<"positions", "the position of each row in its
 def Lm_OutputRowsOp : Lm_BatchIdsOp<"output_rows", "the rows whose logits are wanted"> {
   let description = "R row numbers, each below T.\n\n```mlir\n%rows = lm.output_rows %batch : tensor<?xi32>\n```";
 }
-def Lm_LogitsOp : Lm_Op<"logits"> {
+def Lm_LogitsOp : Lm_Op<"logits", [Pure]> {
   let summary = "where the logits go";
   let description = "The caller's buffer of R x V logits.\n\n```mlir\n%l = lm.logits %batch : memref<?x341xf32>\n```";
   let arguments = (ins Lm_BatchType:$batch);
-  let results = (outs Res<MemRefRankOf<[F32], [2]>, "the caller's", []>:$buffer);
+  let results = (outs MemRefRankOf<[F32], [2]>:$buffer);
   let assemblyFormat = "$batch `:` type($buffer) attr-dict";
-  let extraClassDeclaration = "";
 }
 
 def Lm_ArenaOp : Lm_Op<"arena", [Pure]> {

@@ -28,8 +28,6 @@ MOEC_DESTINATION_EFFECTS(ExpertFfnOp)
 #undef MOEC_DESTINATION_EFFECTS
 
 LogicalResult ScoreOp::verify() {
-  if (failed(verifyDestinations(*this)))
-    return failure();
   return verifyExtents(*this, "columns of the scores", extentOf(getScores(), 1),
                        "columns of the logits", extentOf(getLogits(), 1));
 }
@@ -37,8 +35,6 @@ LogicalResult ScoreOp::verify() {
 /// The picks of a router that chooses among `numExperts`.
 static LogicalResult verifyPicks(Operation *op, Value experts, Value weights, int64_t numExperts) {
   int64_t picked = extentOf(experts, 1);
-  if (ShapedType::isDynamic(picked))
-    return op->emitOpError("needs a fixed number of picks per token");
   if (ShapedType::isStatic(numExperts) && picked > numExperts)
     return op->emitOpError() << "picks the top " << picked << " of only " << numExperts
                              << " experts";
@@ -47,22 +43,17 @@ static LogicalResult verifyPicks(Operation *op, Value experts, Value weights, in
 }
 
 LogicalResult RouteOp::verify() {
-  if (failed(verifyDestinations(*this)))
-    return failure();
   return verifyPicks(*this, getExperts(), getWeights(), extentOf(getScores(), 1));
 }
 
 LogicalResult GateOp::verify() {
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the router", extentOf(getRouter(), 1),
+  if (failed(verifyExtents(*this, "columns of the router", extentOf(getRouter(), 1),
                            "columns of the tokens", extentOf(getTokens(), 1))))
     return failure();
   return verifyPicks(*this, getExperts(), getWeights(), extentOf(getRouter(), 0));
 }
 
 LogicalResult DispatchOp::verify() {
-  if (failed(verifyDestinations(*this)))
-    return failure();
   if (ShapedType::isDynamic(extentOf(getOffsets(), 0)))
     return emitOpError("needs a fixed number of offsets, one more than experts");
   return verifyExtents(*this, "columns of the tiles", extentOf(getTiles(), 1), "fields of a tile",
@@ -70,8 +61,7 @@ LogicalResult DispatchOp::verify() {
 }
 
 LogicalResult GroupedMatmulOp::verify() {
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "inner columns of the weight", extentOf(getWeight(), 2),
+  if (failed(verifyExtents(*this, "inner columns of the weight", extentOf(getWeight(), 2),
                            "columns of the input", extentOf(getInput(), 1))))
     return failure();
   return verifyExtents(*this, "rows of each weight", extentOf(getWeight(), 1),
@@ -79,8 +69,7 @@ LogicalResult GroupedMatmulOp::verify() {
 }
 
 LogicalResult GatedActivationOp::verify() {
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of up",
+  if (failed(verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of up",
                            extentOf(getUp(), 1))))
     return failure();
   return verifyExtents(*this, "columns of gate", extentOf(getGate(), 1), "columns of the result",
@@ -88,8 +77,6 @@ LogicalResult GatedActivationOp::verify() {
 }
 
 LogicalResult GroupedGluOp::verify() {
-  if (failed(verifyDestinations(*this)))
-    return failure();
   for (Value weight : {getGate(), getUp()})
     if (failed(verifyExtents(*this, "inner columns of a weight", extentOf(weight, 2),
                              "columns of the input", extentOf(getInput(), 1))) ||
@@ -100,16 +87,13 @@ LogicalResult GroupedGluOp::verify() {
 }
 
 LogicalResult CombineOp::verify() {
-  if (failed(verifyDestinations(*this)))
-    return failure();
   return verifyExtents(*this, "columns of the input", extentOf(getInput(), 1),
                        "columns of the result", extentOf(getOut(), 1));
 }
 
 LogicalResult ExpertFfnOp::verify() {
   int64_t hidden = extentOf(getTokens(), 1);
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "inner columns of gate", extentOf(getGate(), 2),
+  if (failed(verifyExtents(*this, "inner columns of gate", extentOf(getGate(), 2),
                            "columns of the tokens", hidden)) ||
       failed(verifyExtents(*this, "inner columns of up", extentOf(getUp(), 2),
                            "columns of the tokens", hidden)) ||

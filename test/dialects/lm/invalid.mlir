@@ -11,6 +11,79 @@ lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", ro
 
 // -----
 
+// expected-error @below {{lists layer 1 as number 1, but layers are ascending from 0 on}}
+lm.weight @w : !lm.weight<48x40xf32> layers [5, 1] from [#lm.piece<pattern = "w.{l}", rows = 48, stored = f32>]
+
+// -----
+
+// expected-error @below {{has no layers, but its piece "w.{l}" has a '{l}'}}
+lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w.{l}", rows = 48, stored = f32>]
+
+// -----
+
+// expected-error @below {{has layers, but its piece "w" has no '{l}'}}
+lm.weight @w : !lm.weight<48x40xf32> layers [0] from [#lm.piece<pattern = "w", rows = 48, stored = f32>]
+
+// -----
+
+// expected-error @below {{is of 'f32', but its piece "w" is stored as 'bf16'}}
+lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", rows = 48, stored = bf16>]
+
+// -----
+
+// expected-error @below {{has no layers}}
+lm.cache @attention layers [] heads 2 size 12 block 32 : f32
+
+// -----
+
+// expected-error @below {{lists layer -1 as number 0, but layers are ascending from 0 on}}
+lm.cache @attention layers [-1] heads 2 size 12 block 32 : f32
+
+// -----
+
+// expected-error @below {{has blocks of 8 positions, no multiple of 16}}
+lm.cache @attention layers [0] heads 2 size 12 block 8 : f32
+
+// -----
+
+// expected-error @below {{attribute 'element' failed to satisfy constraint}}
+lm.cache @attention layers [0] heads 2 size 12 block 32 : f64
+
+// -----
+
+lm.cache @attention layers [0] heads 2 size 12 block 32 : bf16
+func.func @attention_element(%layer: index, %batch: !lm.batch, %q: memref<?x24xf32>, %out: memref<?x24xf32>) {
+  // expected-error @below {{has queries of 'f32', but the cache holds 'bf16'}}
+  lm.attention @attention[%layer] of %batch scale 1.0 ins(%q : memref<?x24xf32>) outs(%out : memref<?x24xf32>)
+  return
+}
+
+// -----
+
+func.func @open_columns(%x: tensor<?x?xf32>, %w: !lm.weight<48x40xf32>, %i: tensor<?x48xf32>) {
+  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float or bfloat16 type and rank 2, with a fixed number of adjacent columns}}
+  %y = lm.linear ins(%x, %w : tensor<?x?xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+func.func @apart(%x: memref<?x40xf32, strided<[80, 2]>>, %i: memref<?x40xf32>) {
+  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float and rank 2, with a fixed number of adjacent columns}}
+  lm.clamp 8.0 ins(%x : memref<?x40xf32, strided<[80, 2]>>) outs(%i : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @half(%x: memref<?x40xf16>, %w: !lm.weight<48x40xf32>, %i: memref<?x48xf32>) {
+  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float or bfloat16 type and rank 2}}
+  lm.linear ins(%x, %w : memref<?x40xf16>, !lm.weight<48x40xf32>) outs(%i : memref<?x48xf32>)
+  return
+}
+
+// -----
+
 // expected-error @below {{attribute 'heads' failed to satisfy constraint}}
 lm.cache @attention layers [0] heads 0 size 12 block 32 : f32
 
@@ -60,7 +133,7 @@ func.func @embedding(%ids: memref<?xi32>, %w: !lm.weight<341x41xf32>, %h: memref
 // -----
 
 func.func @results(%x: tensor<?x40xf32>, %i: tensor<?x40xf32>) {
-  // expected-error @below {{results are , but the tensors among its destinations are 'tensor<?x40xf32>'}}
+  // expected-error @below {{expected the number of tensor results (0) to be equal to the number of output tensors (1)}}
   lm.add ins(%x, %x : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>)
   return
 }

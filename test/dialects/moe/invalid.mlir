@@ -10,7 +10,7 @@ func.func @score(%logits: tensor<?x8xf32>, %init: tensor<?x9xf32>) {
 // -----
 
 func.func @results(%logits: tensor<?x8xf32>, %init: tensor<?x8xf32>) {
-  // expected-error @below {{results are , but the tensors among its destinations are 'tensor<?x8xf32>'}}
+  // expected-error @below {{expected the number of tensor results (0) to be equal to the number of output tensors (1)}}
   moe.score softmax ins(%logits : tensor<?x8xf32>) outs(%init : tensor<?x8xf32>)
   return
 }
@@ -18,7 +18,7 @@ func.func @results(%logits: tensor<?x8xf32>, %init: tensor<?x8xf32>) {
 // -----
 
 func.func @route_open(%s: memref<?x8xf32>, %a: memref<?x?xi32>, %b: memref<?x?xf32>) {
-  // expected-error @below {{needs a fixed number of picks per token}}
+  // expected-error @below {{operand #1 must be tensor or memref of 32-bit signless integer and rank 2, with a fixed number of adjacent columns}}
   moe.route ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x?xi32>, memref<?x?xf32>)
   return
 }
