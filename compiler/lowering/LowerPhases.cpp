@@ -55,9 +55,10 @@ private:
     KernelBuilder kernel(builder, op.getLoc(), target);
     Tile tile{
         arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), phase.getTile()),
-        static_cast<int64_t>(phase.getRows()), static_cast<int64_t>(phase.getColumns())};
-    bool isLowered = lowerRowWise(kernel, op, tile) ||
-                     (reference ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
+        static_cast<int64_t>(phase.getRows())};
+    bool isLowered =
+        lowerRowWise(kernel, op, tile) ||
+        (phase.getPlain() ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
     if (!isLowered)
       return op.emitOpError("has no lowering to the CPU");
     op.erase();

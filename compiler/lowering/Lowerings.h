@@ -15,7 +15,6 @@ inline constexpr int64_t kQueryTile = 8;
 struct Tile {
   mlir::Value index; ///< i64
   int64_t rows;      ///< of the phase; 0: not cut by rows
-  int64_t columns;   ///< 0: not cut by columns
 
   /// The rows of `buffer` that are this tile's: [first, second).
   std::pair<mlir::Value, mlir::Value> rowsOf(KernelBuilder &kernel, const RowBuffer &buffer) const;

@@ -8,14 +8,13 @@ include "mlir/Pass/PassBase.td"
 def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
   let summary = "the ops in each phase become code for one tile";
   let description = [{
-    Products and attention become the target's kernels, or, with `reference`, plain loops over all of the result by one thread; row-wise ops become vector
+    Products and attention become the target's kernels or, in a plain phase, loops over all of the result by one thread; row-wise ops become vector
     code over the tile's rows. Expects packed weights.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
                            "::mlir::x86vector::X86VectorDialect"];
-  let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">,
-                 Option<"reference", "reference", "bool", /*default=*/"false", "plain loops">];
+  let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">];
 }
 
 def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {

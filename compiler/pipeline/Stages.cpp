@@ -69,7 +69,7 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
 
 /// Vector and loop code for the target out.
 static void buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
-  passes.addPass(createLowerPhases({.cpu = options.cpu, .reference = options.reference}));
+  passes.addPass(createLowerPhases({.cpu = options.cpu}));
   passes.addPass(createCSEPass());
   passes.addPass(createOutlinePhases());
   passes.addPass(createLowerBatch());

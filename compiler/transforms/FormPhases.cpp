@@ -1,6 +1,7 @@
 // Implements lm-form-phases.
 
 #include "compiler/transforms/Passes.h"
+#include "runtime/core/PackedLayout.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace moec {
@@ -37,8 +38,8 @@ private:
     OpBuilder builder(op);
     Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
                         : cutOf(op, builder);
-    auto phase = lm::PhaseOp::create(builder, op->getLoc(), op->getName().stripDialect(), cut.tiles,
-                                     cut.rows, cut.columns);
+    auto phase = lm::PhaseOp::create(builder, op->getLoc(), op->getName().stripDialect(), reference,
+                                     cut.tiles, cut.rows, cut.columns);
     Block *body = builder.createBlock(&phase.getBody(), {}, builder.getIndexType(), op->getLoc());
     op->moveBefore(body, body->end());
   }
@@ -57,11 +58,14 @@ private:
     auto product = [&](Value a, int64_t b) -> Value {
       return arith::MulIOp::create(builder, loc, a, constant(b));
     };
+    auto panelCount = [](Value out) {
+      return static_cast<int64_t>(llvm::divideCeil(extentOf(out, 1), kPanelColumns));
+    };
     auto grouped = [&](Value tiles, Value out) -> Cut {
       Value zero = constant(0);
       Value count = memref::LoadOp::create(builder, loc, tiles, ValueRange{zero, zero});
       count = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), count);
-      return {product(count, llvm::divideCeil(extentOf(out, 1), columns)), 0, columns};
+      return {product(count, panelCount(out)), 0, kPanelColumns};
     };
     auto byRows = [&](Value out, int64_t height = 1) -> Cut {
       return {pieces(extent(out, 0), height), height, 0};
@@ -69,9 +73,7 @@ private:
     return llvm::TypeSwitch<Operation *, Cut>(op)
         .Case([&](lm::LinearOp linear) -> Cut {
           Value out = linear.getOut();
-          return {
-              product(pieces(extent(out, 0), rows), llvm::divideCeil(extentOf(out, 1), columns)),
-              rows, columns};
+          return {product(pieces(extent(out, 0), rows), panelCount(out)), rows, kPanelColumns};
         })
         .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
             [&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })

@@ -85,12 +85,11 @@ def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
 def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
   let summary = "every op on buffers becomes a phase";
   let description = [{
-    Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by columns and blocks of rows, expert products by the tiles
-    of their dispatch, attention by query tile and key head, everything else by rows. With `reference`, one tile does everything.
+    Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by panels of columns and blocks of rows, expert products by the tiles
+    of their dispatch, attention by query tile and key head, everything else by rows. With `reference`, phases are plain: one tile does everything.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
-  let options = [Option<"reference", "reference", "bool", /*default=*/"false", "one tile per phase">,
-                 Option<"columns", "columns", "int64_t", /*default=*/"48", "columns of a product's tile">,
+  let options = [Option<"reference", "reference", "bool", /*default=*/"false", "plain phases">,
                  Option<"rows", "rows", "int64_t", /*default=*/"128", "rows of a product's tile">];
 }
 

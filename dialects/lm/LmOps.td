@@ -437,7 +437,8 @@ def Lm_PhaseOp : Lm_Op<"phase", [SingleBlock, NoTerminator, RecursiveMemoryEffec
   let description = [{
     Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the
     ops in its body; a barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the results,
-    as far as the ops are cut along them; 0: not cut. Where there are several ops, all are row-wise and cut by rows alone.
+    as far as the ops are cut along them; 0: not cut. Where there are several ops, all are row-wise and cut by rows alone. A `plain` phase has one tile
+    and is lowered to plain loops, the reference of what kernels do.
 
     ```mlir
     lm.phase "linear" tiles(%n) rows 128 columns 48 {
@@ -446,9 +447,9 @@ def Lm_PhaseOp : Lm_Op<"phase", [SingleBlock, NoTerminator, RecursiveMemoryEffec
     }
     ```
   }];
-  let arguments = (ins StrAttr:$name, Index:$tiles, I64Attr:$rows, I64Attr:$columns);
+  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles, I64Attr:$rows, I64Attr:$columns);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$name `tiles` `(` $tiles `)` `rows` $rows `columns` $columns $body attr-dict";
+  let assemblyFormat = "$name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `columns` $columns $body attr-dict";
   let hasRegionVerifier = 1;
   let extraClassDeclaration = "::mlir::BlockArgument getTile() { return getBody().getArgument(0); }";
 }

@@ -38,7 +38,7 @@
 
 // By the reference, one tile does everything.
 // PLAIN:           %[[ONE:.+]] = arith.constant 1 : index
-// PLAIN:           lm.phase "linear" tiles(%[[ONE]]) rows 0 columns 0
+// PLAIN:           lm.phase "linear" plain tiles(%[[ONE]]) rows 0 columns 0
 
 // Mapped weights keep their rows, and are numbered.
 // MAPPED:          lm.weight @table {{.*}} packed <layout = rows, element = f32, offset = 0, mapped = true>

@@ -1,4 +1,4 @@
-// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(lm-form-phases{columns=48 rows=128}))' | FileCheck %s
+// RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(lm-form-phases{rows=128}))' | FileCheck %s
 // RUN: moe-opt %s --lm-form-phases=reference | FileCheck %s --check-prefix=PLAIN
 
 // A product is cut into blocks of rows and panels of columns: 300 rows and 100 columns make 3 x 3 tiles.
