@@ -231,7 +231,7 @@ Value moec::emitGatedActivation(KernelBuilder &kernel, moe::Activation activatio
                                 Value up) {
   switch (activation) {
   case moe::Activation::Silu:
-    return kernel.mul(kernel.mul(gate, emitSigmoid(kernel, gate)), up);
+    return kernel.mul(emitSilu(kernel, gate), up);
   }
   llvm_unreachable("every activation is a case");
 }

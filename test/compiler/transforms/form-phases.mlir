@@ -7,7 +7,7 @@
 // CHECK:         lm.phase "linear" tiles(%[[TILES]]) rows 128 columns 48
 // PLAIN-LABEL: func @product(
 // PLAIN:         %[[ONE:.*]] = arith.constant 1 : index
-// PLAIN:         lm.phase "linear" tiles(%[[ONE]]) rows 0 columns 0
+// PLAIN:         lm.phase "linear" plain tiles(%[[ONE]]) rows 0 columns 0
 func.func @product(%x: memref<300x16xf32>, %w: memref<100x16xf32>, %y: memref<300x100xf32>) {
   lm.linear ins(%x, %w : memref<300x16xf32>, memref<100x16xf32>) outs(%y : memref<300x100xf32>)
   return
