@@ -175,6 +175,10 @@ def qwen3_30b(layers=48, experts=128):
     return qwen3_moe(2048, layers, experts, 8, 768, 32, 4, 128, 151936)
 
 
+def qwen15_a27b():
+    return qwen2_moe(2048, 24, 60, 4, 1408, 5632, 16, 16, 151936)
+
+
 def mixtral_8x7b(layers=32, experts=8):
     return mixtral(4096, layers, experts, 2, 14336, 32, 8, 32000)
 
