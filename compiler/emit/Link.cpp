@@ -117,10 +117,10 @@ static std::vector<std::string> driverArguments(const LinkOptions &options,
 
 /// What a linker's messages mean: a full disk, or a mistake of ours.
 static Status linkFailure(llvm::StringRef linker, llvm::StringRef messages) {
-  Code code = messages.contains("No space left") || messages.contains("annot allocate memory")
-                  ? Code::Resource
-                  : Code::Internal;
-  return {code, (linker + " failed: " + messages.trim()).str()};
+  bool lacksSpace = messages.contains("No space left") || messages.contains("File too large") ||
+                    messages.contains("annot allocate memory");
+  return {lacksSpace ? Code::Resource : Code::Internal,
+          (linker + " failed: " + messages.trim()).str()};
 }
 
 static Status runLld(const std::vector<std::string> &arguments) {

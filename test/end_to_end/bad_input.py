@@ -300,6 +300,45 @@ def check_full_disk(checks, folder):
                                                                                        mount / "program"))
 
 
+SHIM = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int fallocate(int file, int mode, off_t from, off_t bytes) { errno = EOPNOTSUPP; return -1; }
+static int writes;
+ssize_t pwrite(int file, const void *bytes, size_t count, off_t at) {
+  const char *command = getenv("ON_WRITE");
+  if (__sync_fetch_and_add(&writes, 1) == 0 && command && system(command)) return -1;
+  if (writes > 3 && !command) { errno = ENOSPC; return -1; }
+  return syscall(SYS_pwrite64, file, bytes, count, at);
+}
+ssize_t pwrite64(int file, const void *bytes, size_t count, off_t at) { return pwrite(file, bytes, count, at); }
+"""
+
+
+def check_packing(checks, folder):
+    """The disk fills, or the folder goes, while weights are packed: by a library between moec and the system."""
+    (folder / "shim.c").write_text(SHIM)
+    succeed("cc", "-shared", "-fPIC", "-o", folder / "shim.so", folder / "shim.c")
+    environment = os.environ | {"LD_PRELOAD": str(folder / "shim.so")}
+    out = folder / "out"
+    for mode in ("pack", "embed"):
+        out.mkdir()
+        for name in ("program", "program.weights"):
+            (out / name).write_text("old")
+        command = [MOEC, "compile", GOLDEN / "mixtral", "-o", out / "program", f"--weights={mode}"]
+        refused(checks, f"{mode}: the disk fills", RESOURCE, ["No space left"], *command, env=environment)
+        left = {path.name: path.read_bytes() for path in out.iterdir()}
+        checks.that(left == {"program": b"old", "program.weights": b"old"}, f"{mode}: the disk fills: left {sorted(left)}")
+        refused(checks, f"{mode}: the folder goes", USAGE, ["cannot be written"], *command,
+                env=environment | {"ON_WRITE": f"rm -r '{out}'"})
+        checks.that(not out.exists(), f"{mode}: the folder goes: it is there")
+    succeed("sh", "-c", 'ulimit -f 100; "$@"; test $? -eq 6', "sh", MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "program")
+    checks.that(not list(folder.glob("*program*")), f"a limit on file sizes: left {sorted(folder.glob('*program*'))}")
+
+
 # ---------------------------------------------------------------- programs and their weights
 
 def check_weights(checks, folder):
@@ -426,7 +465,7 @@ def check_processor(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_models, check_outputs, check_signals, check_full_disk, check_weights, check_links, check_prompts, check_processor):
+    for part in (check_models, check_outputs, check_signals, check_full_disk, check_packing, check_weights, check_links, check_prompts, check_processor):
         with work_folder() as folder, checks.about(part.__name__), contextlib.chdir(folder):
             part(checks, folder)
     checks.finish()

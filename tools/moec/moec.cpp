@@ -37,7 +37,8 @@ static int fail(const Status &status) {
 static void onFatalError(void *, const char *reason, bool) {
   fmt::print(stderr, "moec: error: {}\n", reason);
   // How LLVM's streams end when a file cannot be written out.
-  endNow(std::strstr(reason, "No space left") ? Code::Resource : Code::Internal);
+  bool full = std::strstr(reason, "No space left") || std::strstr(reason, "File too large");
+  endNow(full ? Code::Resource : Code::Internal);
 }
 
 static void onOutOfMemory() {
@@ -56,6 +57,9 @@ int main(int count, char **words) {
     removeOutputs();
     ::_exit(static_cast<int>(Code::Interrupted));
   });
+
+  // Past the limit on file sizes a write then fails, as it does on a full disk; LLVM has a handler.
+  std::signal(SIGXFSZ, SIG_IGN);
 
   Result<CommandLine> line = parseCommandLine(count, words);
   if (!line.ok())
