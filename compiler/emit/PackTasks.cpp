@@ -64,18 +64,18 @@ static uint64_t expertsPerLayer(const PackedWeight &weight) {
 }
 
 /// Whether a source is for the expert of one matrix of the stack.
-static bool isFor(const PackedWeight &weight, const WeightSource &source, uint64_t matrix) {
+static bool isFor(const PackedWeight &weight, const StoredRows &source, uint64_t matrix) {
   auto expert = static_cast<int64_t>(matrix % expertsPerLayer(weight));
   return expert >= source.firstExpert && expert - source.firstExpert < weight.expertsOf(source);
 }
 
 /// The expert of a matrix, counted from the first that the source is for.
-static uint64_t expertOf(const PackedWeight &weight, const WeightSource &source, uint64_t matrix) {
+static uint64_t expertOf(const PackedWeight &weight, const StoredRows &source, uint64_t matrix) {
   return matrix % expertsPerLayer(weight) - static_cast<uint64_t>(source.firstExpert);
 }
 
 /// The tensor of a source for one matrix of the stack.
-static std::string tensorName(const PackedWeight &weight, const WeightSource &source,
+static std::string tensorName(const PackedWeight &weight, const StoredRows &source,
                               uint64_t matrix) {
   int64_t layer = weight.layers.empty() ? 0 : weight.layers[matrix / expertsPerLayer(weight)];
   return expandPattern(source.pattern, layer,
@@ -83,14 +83,14 @@ static std::string tensorName(const PackedWeight &weight, const WeightSource &so
 }
 
 /// The expert whose part of the tensor is meant; 0 where it has a tensor of its own.
-static uint64_t expertInTensor(const PackedWeight &weight, const WeightSource &source,
+static uint64_t expertInTensor(const PackedWeight &weight, const StoredRows &source,
                                uint64_t matrix) {
   bool shared = weight.experts > 0 && source.pattern.find("{e}") == std::string::npos;
   return shared ? expertOf(weight, source, matrix) : 0;
 }
 
 /// Elements of a stored row of a tensor that is not transposed.
-static uint64_t rowElements(const PackedWeight &weight, const WeightSource &source) {
+static uint64_t rowElements(const PackedWeight &weight, const StoredRows &source) {
   return static_cast<uint64_t>(weight.columns) *
          static_cast<uint64_t>(source.sideBySide ? weight.expertsOf(source) : 1);
 }
@@ -108,7 +108,7 @@ Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const Weight
     opened.files.push_back(std::move(*file));
   }
   for (const PackedWeight &weight : plan.weights)
-    for (const WeightSource &source : weight.sources)
+    for (const StoredRows &source : weight.sources)
       for (uint64_t matrix = 0; matrix < weight.matrices(); ++matrix) {
         if (!isFor(weight, source, matrix))
           continue;
@@ -153,7 +153,7 @@ static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
   uint64_t rows = std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit,
                            static_cast<uint64_t>(weight.rows));
   uint64_t most = 0;
-  for (const WeightSource &source : weight.sources)
+  for (const StoredRows &source : weight.sources)
     most = std::max(most, storedBytes(source.stored) *
                               (source.transposed ? 2 : static_cast<uint64_t>(source.rowStep)));
   return rows * static_cast<uint64_t>(weight.columns) * most;
@@ -164,8 +164,8 @@ uint64_t PackWorker::memoryFor(const WeightPlan &plan, const PackTask &task) {
   return task.bytes + inputBytes(weight, task) + (kPanelColumns + 1) * depthBytes(weight);
 }
 
-Status PackWorker::loadPiece(const PackedWeight &weight, const WeightSource &source,
-                             uint64_t matrix, uint64_t first, uint64_t count) {
+Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
+                             uint64_t first, uint64_t count) {
   const CheckpointTensor *tensor = sources.checkpoint().find(tensorName(weight, source, matrix));
   const File &file = sources.file(tensor->file);
   auto columns = static_cast<uint64_t>(weight.columns);
@@ -229,7 +229,7 @@ Status PackWorker::loadRows(const PackedWeight &weight, uint64_t matrix, uint64_
   rows.clear();
   used = 0;
   uint64_t begin = 0; // of the source, among the matrix's rows
-  for (const WeightSource &source : weight.sources) {
+  for (const StoredRows &source : weight.sources) {
     if (!isFor(weight, source, matrix))
       continue;
     uint64_t end = begin + static_cast<uint64_t>(source.rows);

@@ -64,7 +64,7 @@ private:
   };
 
   Status loadRows(const PackedWeight &weight, uint64_t matrix, uint64_t first, uint64_t count);
-  Status loadPiece(const PackedWeight &weight, const WeightSource &source, uint64_t matrix,
+  Status loadPiece(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
                    uint64_t first, uint64_t count);
   void layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
                    uint8_t *to);

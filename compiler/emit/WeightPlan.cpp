@@ -56,7 +56,7 @@ Digest WeightPlan::digest() const {
                 static_cast<int64_t>(weight.sources.size())});
     for (int64_t layer : weight.layers)
       addNumbers({layer});
-    for (const WeightSource &source : weight.sources) {
+    for (const StoredRows &source : weight.sources) {
       hasher.addField(source.pattern);
       hasher.addField(dataTypeName(source.stored));
       addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerExpert,
@@ -69,7 +69,7 @@ Digest WeightPlan::digest() const {
 static constexpr int64_t kMost = int64_t(1) << 40;
 
 /// What is wrong with one source by itself; empty where nothing is.
-static std::string_view findFault(const PackedWeight &weight, const WeightSource &source) {
+static std::string_view findFault(const PackedWeight &weight, const StoredRows &source) {
   if (source.rows < 1 || source.rows > kMost || source.firstRow < 0 || source.firstRow > kMost ||
       source.rowStep < 1 || source.rowStep > 1024 || source.rowsPerExpert < 0 ||
       source.rowsPerExpert > kMost || (source.transposed && source.rowsPerExpert == 0))
@@ -107,7 +107,7 @@ Status WeightPlan::check() const {
     int64_t total = std::max<int64_t>(weight.experts, 1);
     // The experts that the sources at hand are for, and the rows that these have so far.
     int64_t first = 0, experts = 0, rows = 0;
-    for (const WeightSource &source : weight.sources) {
+    for (const StoredRows &source : weight.sources) {
       if (std::string_view fault = findFault(weight, source); !fault.empty())
         return wrong(fault);
       if (experts == 0 || (rows == weight.rows && source.firstExpert == first + experts)) {

@@ -35,7 +35,7 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
 /// element `e * K`. Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that
 /// number is the column; there `rowsPerExpert` is given also where each expert has its own tensor
 /// (e counts as 0 then). A source may be for some experts only: e counts from the first of them.
-struct WeightSource {
+struct StoredRows {
   std::string pattern;             ///< `{l}` stands for the layer of the ordinal, `{e}` for e
   DataType stored = DataType::F32; ///< F32, F16 or BF16
   int64_t rows = 0;
@@ -59,10 +59,10 @@ struct PackedWeight {
   int64_t experts = 0; ///< 0: no expert dimension
   int64_t rows = 0;    ///< N, the sum of those of each expert's `sources`
   int64_t columns = 0; ///< K
-  std::vector<WeightSource> sources; ///< of the first experts from the first row on, then of others
+  std::vector<StoredRows> sources; ///< of the first experts from the first row on, then of others
 
   /// Experts that `source` is for; 1 where there are none.
-  int64_t expertsOf(const WeightSource &source) const {
+  int64_t expertsOf(const StoredRows &source) const {
     return source.experts ? source.experts : std::max<int64_t>(experts, 1) - source.firstExpert;
   }
   uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }

@@ -12,7 +12,7 @@
 namespace moec {
 
 /// Rows of a stored tensor that make up a weight.
-struct WeightSource {
+struct TensorRows {
   std::string pattern;  ///< of the tensor's name; `{l}` stands for the layer, `{e}` for the expert
   int64_t firstRow = 0; ///< of the weight in the tensor, or in an expert's part of it
   int64_t rowsPerExpert =
@@ -23,7 +23,7 @@ struct WeightSource {
 struct Weight {
   std::string symbol;
   std::vector<int64_t> shape; ///< experts first, where it has them
-  WeightSource source;
+  TensorRows source;
 };
 
 /// Declares an `lm.weight` the first time that one is asked for, and checks every tensor that it

@@ -83,7 +83,7 @@ using Values = std::map<std::string, std::vector<double>>;
 
 inline double sourceElement(const Values &values, const PackedWeight &weight, int64_t ordinal,
                             int64_t expert, int64_t row, int64_t column) {
-  const WeightSource *source = &weight.sources[0];
+  const StoredRows *source = &weight.sources[0];
   auto isFor = [&] {
     return expert >= source->firstExpert &&
            (source->experts == 0 || expert < source->firstExpert + source->experts);
@@ -198,7 +198,7 @@ inline void expectEqual(const WeightPlan &plan, const std::vector<uint8_t> &foun
 }
 
 inline PackedWeight panels(std::string name, PackedElement element, int64_t rows, int64_t columns,
-                           std::vector<WeightSource> sources) {
+                           std::vector<StoredRows> sources) {
   PackedWeight weight;
   weight.name = std::move(name);
   weight.layout = PackedLayout::Panels;

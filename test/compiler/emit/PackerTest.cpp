@@ -169,18 +169,18 @@ TEST(Packer, ExpertsComeFromSeveralTensors) {
   }
   WeightPlan plan;
   const DataType bf16 = DataType::BF16;
-  const WeightSource below{.pattern = "l.{l}.shared.up",
-                           .stored = bf16,
-                           .rows = 50,
-                           .rowsPerExpert = 50,
-                           .firstExpert = 3,
-                           .experts = 2};
-  const WeightSource beside{.pattern = "l.{l}.shared.down",
-                            .stored = DataType::F32,
-                            .rows = 60,
-                            .firstRow = 1,
-                            .sideBySide = true,
-                            .firstExpert = 3};
+  const StoredRows below{.pattern = "l.{l}.shared.up",
+                         .stored = bf16,
+                         .rows = 50,
+                         .rowsPerExpert = 50,
+                         .firstExpert = 3,
+                         .experts = 2};
+  const StoredRows beside{.pattern = "l.{l}.shared.down",
+                          .stored = DataType::F32,
+                          .rows = 60,
+                          .firstRow = 1,
+                          .sideBySide = true,
+                          .firstExpert = 3};
   std::vector<PackedWeight> weights{
       panels("up", PackedElement::BF16, 50, 20,
              {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 50, .experts = 3}, below}),

@@ -76,7 +76,7 @@ TEST(DescriptionTest, SharedExpertIsTheMatrixThatItWas) {
 
   // The packer is told which experts come from where.
   ASSERT_EQ(described.plan.weights.size(), 2u);
-  const WeightSource &down = described.plan.weights[1].sources[1];
+  const StoredRows &down = described.plan.weights[1].sources[1];
   EXPECT_TRUE(down.sideBySide);
   EXPECT_EQ(down.firstExpert, 4);
   EXPECT_EQ(down.experts, 3);
