@@ -61,6 +61,8 @@ def check_includes(name, text):
             problem(name, f"includes {included}; includes are spelled from the root")
     if folder == "runtime" and re.search(r"^#include <(iostream|iomanip|sstream|fstream|regex)>", text, re.MULTILINE):
         problem(name, "includes a stream header; the runtime stays small without")
+    if folder == "runtime" and re.search(r"\b(fmt::print|f?printf|f?puts)\(", text):
+        problem(name, "prints; a program does so through program/Output.h, which survives a stream that is closed or full")
 
 
 def check_first_line(name, text):

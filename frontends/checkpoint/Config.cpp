@@ -90,14 +90,6 @@ static constexpr MathsKey kMathsKeys[] = {
     {"swiglu_limit", "[]"},
 };
 
-/// A value as messages show it: one line, bounded.
-static std::string valueText(const json &value) {
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-  if (text.size() > 60)
-    text = text.substr(0, 57) + "...";
-  return text;
-}
-
 // Config ----------------------------------------------------------------------------------------
 
 Result<Config> Config::parse(std::string_view text, std::string file) {
@@ -146,7 +138,7 @@ void ConfigReader::fail(Code code, std::string message) {
 void ConfigReader::refuse(Code code, std::string_view key, std::string_view more) {
   const json *value = config->find(key);
   fail(code, fmt::format("{}: `{}` is {}, {}", config->file(), key,
-                         value ? valueText(*value) : "absent", more));
+                         value ? shownJson(*value) : "absent", more));
 }
 
 const json *ConfigReader::lookUp(const ConfigKey &key, std::string_view &spelling) {
@@ -156,7 +148,7 @@ const json *ConfigReader::lookUp(const ConfigKey &key, std::string_view &spellin
     known.emplace(name);
     const json *value = config->find(name);
     if (value && found && *value != *found)
-      refuse(Code::Model, name, fmt::format("but `{}` is {}", spelling, valueText(*found)));
+      refuse(Code::Model, name, fmt::format("but `{}` is {}", spelling, shownJson(*found)));
     if (value && !found) {
       found = value;
       spelling = name;
@@ -288,7 +280,7 @@ void ConfigReader::expect(const ConfigKey &key, const json &wanted) {
   const json *value = lookUp(key, name);
   if (value && *value != wanted)
     refuse(Code::Unsupported, name,
-           fmt::format("which is not supported here; wanted {}", valueText(wanted)));
+           fmt::format("which is not supported here; wanted {}", shownJson(wanted)));
 }
 
 void ConfigReader::ignore(std::initializer_list<std::string_view> keys) {
@@ -311,6 +303,6 @@ Status ConfigReader::finish() {
       if (kind != "full_attention")
         refuse(
             Code::Unsupported, "layer_types",
-            fmt::format("and {} layers are not supported for this architecture", valueText(kind)));
+            fmt::format("and {} layers are not supported for this architecture", shownJson(kind)));
   return failure;
 }

@@ -86,3 +86,10 @@ Result<json> moec::parseJson(std::string_view text, std::string_view file,
   }
   return json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
+
+std::string moec::shownJson(const json &value) {
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+  if (text.size() > 60)
+    text = text.substr(0, 57) + "...";
+  return text;
+}

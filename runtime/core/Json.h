@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <string>
 #include <string_view>
 
 namespace moec {
@@ -20,6 +21,9 @@ struct JsonOptions {
 /// Parses `text`, all of it. `file` is its name in messages, which give line and column.
 Result<nlohmann::json> parseJson(std::string_view text, std::string_view file,
                                  const JsonOptions &options = {});
+
+/// A value as messages show it: one line of ASCII, bounded.
+std::string shownJson(const nlohmann::json &value);
 
 } // namespace moec
 

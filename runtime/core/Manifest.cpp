@@ -130,10 +130,7 @@ public:
   void fail(const char *key, std::string_view wanted, const json &found) {
     if (!error.empty())
       return;
-    std::string shown = found.dump(-1, ' ', true, json::error_handler_t::replace);
-    if (shown.size() > 40)
-      shown = shown.substr(0, 40) + "...";
-    error = fmt::format("manifest: '{}' is {}, wanted {}", at(key), shown, wanted);
+    error = fmt::format("manifest: '{}' is {}, wanted {}", at(key), shownJson(found), wanted);
   }
 
   void refuse(const char *key, std::string_view why) {

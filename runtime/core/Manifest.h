@@ -30,12 +30,12 @@ struct ManifestCache {
 
 /// Stored matrices that share a name pattern, in the order layers, then experts.
 struct ManifestPiece {
-  std::string name;            ///< of the weight: `experts.up`
-  std::string pattern;         ///< of stored tensors; `{l}` and `{e}` stand for layer and expert
+  std::string name;    ///< of the weight: `experts.up`
+  std::string pattern; ///< of stored tensors; `{l}` and `{e}` stand for layer and expert
   std::vector<int64_t> layers = {}; ///< empty: one tensor, without `{l}`
-  int64_t experts = 0;         ///< 0: no expert dimension
-  std::string stored;          ///< element type, as safetensors names it
-  std::vector<int64_t> shape;  ///< of one matrix or vector
+  int64_t experts = 0;              ///< 0: no expert dimension
+  std::string stored;               ///< element type, as safetensors names it
+  std::vector<int64_t> shape;       ///< of one matrix or vector
   int64_t firstRow = 0;
   int64_t rowsPerExpert = 0; ///< where all experts share a tensor: rows from one to the next
 };
@@ -86,8 +86,9 @@ struct Manifest {
   int64_t mostPicked() const;
 };
 
-/// Reads and checks a manifest: every field is there, of its type and in bounds, and those that
-/// belong together agree. Fails with Code::Model naming the field.
+/// Reads and checks a manifest: every field that must be there is, of its type and in bounds, and
+/// those that belong together agree. Fails with Code::Mismatch for another format, else with
+/// Code::Model naming the field.
 Result<Manifest> parseManifest(std::string_view json);
 
 /// The text that `parseManifest` reads; equal manifests give equal bytes.

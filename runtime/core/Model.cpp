@@ -11,12 +11,6 @@
 
 namespace moec {
 
-/// One feed's part of a step: tokens [begin, end), the last `outputs` of which give logits.
-struct Model::Share {
-  const Feed *feed;
-  int64_t begin, end, outputs;
-};
-
 Sequence::Sequence(Model &model) : blocks(model.cache) {}
 
 bool Sequence::rewind(int64_t position) {
@@ -96,10 +90,10 @@ Status Model::check(std::span<const Feed> feeds) const {
 Status Model::feed(std::span<const Feed> feeds, const FeedOptions &options) {
   if (Status status = check(feeds); !status.ok())
     return status;
-  std::vector<int64_t> starts;
+  starts.clear();
   for (const Feed &feed : feeds)
     starts.push_back(feed.sequence->next);
-  Status status = runSteps(feeds, options, starts);
+  Status status = runSteps(feeds, options);
   for (size_t i = 0; i < feeds.size(); ++i) {
     Sequence &sequence = *feeds[i].sequence;
     if (!status.ok()) {
@@ -114,11 +108,9 @@ Status Model::feed(std::span<const Feed> feeds, const FeedOptions &options) {
   return status;
 }
 
-Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options,
-                       std::span<const int64_t> starts) {
+Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options) {
   int64_t most = description.stepTokens;
   int64_t chunk = options.chunk > 0 ? std::min(options.chunk, most) : most;
-  std::vector<Share> shares;
   for (;;) {
     shares.clear();
     bool routing = false;
@@ -141,7 +133,7 @@ Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options,
       return {};
     if (options.stop && options.stop())
       return {Code::Interrupted, "interrupted"};
-    if (Status status = runStep(shares, routing); !status.ok())
+    if (Status status = runStep(routing); !status.ok())
       return status;
     for (const Share &share : shares) {
       Sequence &sequence = *share.feed->sequence;
@@ -159,7 +151,7 @@ struct StepCall {
 };
 } // namespace
 
-Status Model::runStep(std::span<const Share> shares, bool routing) {
+Status Model::runStep(bool routing) {
   batch.clear();
   for (const Share &share : shares)
     batch.add(share.feed->tokens.subspan(share.begin, share.end - share.begin),
@@ -178,7 +170,7 @@ Status Model::runStep(std::span<const Share> shares, bool routing) {
   };
   if (only) {
     arguments.logits = logitsOf(*only);
-  } else {
+  } else if (arguments.outputs) {
     Status status =
         logits.ensure(arguments.outputs * vocabulary * sizeof(float), "the logits of a step");
     if (!status.ok())

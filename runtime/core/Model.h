@@ -15,6 +15,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace moec {
 
@@ -80,7 +81,8 @@ public:
 
   /// Reads all `feeds`, each of another sequence, in as few steps as the options allow. One call at
   /// a time. On failure every sequence is as it was: Code::Usage for a token that the vocabulary
-  /// lacks or more tokens than the context holds, Code::Resource without memory.
+  /// lacks or more tokens than the context holds, Code::Resource without memory. Allocates nothing
+  /// but cache blocks, and what a larger step than any before needs.
   Status feed(std::span<const Feed> feeds, const FeedOptions &options = {});
 
 private:
@@ -90,10 +92,13 @@ private:
       : description(std::move(manifest)), cache(description.caches, description.blockTokens),
         batch(description.queryTile) {}
   Status check(std::span<const Feed> feeds) const;
-  Status runSteps(std::span<const Feed> feeds, const FeedOptions &options,
-                  std::span<const int64_t> starts);
-  struct Share;
-  Status runStep(std::span<const Share> shares, bool routing);
+  Status runSteps(std::span<const Feed> feeds, const FeedOptions &options);
+  /// One feed's part of a step: tokens [begin, end), the last `outputs` of which give logits.
+  struct Share {
+    const Feed *feed;
+    int64_t begin, end, outputs;
+  };
+  Status runStep(bool routing);
 
   Manifest description;
   int64_t positions = 0;
@@ -102,6 +107,9 @@ private:
   KvCache cache;
   Batch batch;
   PageBuffer arena, logits, experts, expertWeights;
+  // Kept from feed to feed, so that a step allocates nothing.
+  std::vector<int64_t> starts; ///< where each feed's sequence was
+  std::vector<Share> shares;   ///< of the step at hand
 };
 
 /// The manifest that is linked into this program.

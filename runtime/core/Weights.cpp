@@ -109,13 +109,13 @@ static Result<std::unique_ptr<Weights>> openPacked(const Manifest &manifest,
                   environment("MOEC_WEIGHTS")};
   }
   // The first that is there must be right: one that is stale would else hide behind another.
-  std::string tried;
+  std::vector<std::string> tried;
   for (const std::string &candidate : candidates) {
     if (candidate.empty())
       continue;
     if (place.file.empty() && access(candidate.c_str(), F_OK) != 0) {
-      if (tried.find(candidate) == std::string::npos)
-        tried += (tried.empty() ? "" : ", ") + candidate;
+      if (std::find(tried.begin(), tried.end(), candidate) == tried.end())
+        tried.push_back(candidate);
       continue;
     }
     Result<PackedFile> file =
@@ -128,7 +128,7 @@ static Result<std::unique_ptr<Weights>> openPacked(const Manifest &manifest,
       Code::Mismatch,
       fmt::format("the program's weights are not there: tried {}; say where they are with "
                   "--weights-file or MOEC_WEIGHTS",
-                  tried)};
+                  fmt::join(tried, ", "))};
 }
 
 static Result<std::unique_ptr<Weights>> openEmbedded(const Manifest &manifest) {

@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <iterator>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -97,25 +100,47 @@ constexpr Feature table[] = {
 
 } // namespace
 
-static uint64_t savedState() {
-  unsigned a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 27)))
+namespace {
+/// One answer of the cpuid instruction.
+struct Leaf {
+  uint32_t leaf, subleaf;
+  unsigned registers[4] = {};
+};
+
+/// All that the table asks for. Read once: in a virtual machine each instruction is a trap.
+struct Answers {
+  Answers();
+
+  std::array<Leaf, 4> leaves = {{{1, 0}, {7, 0}, {7, 1}, {extended, 0}}};
+  uint64_t saved = 0; ///< State bits
+};
+} // namespace
+
+static uint64_t savedState(const Leaf &first) {
+  if (!(first.registers[ECX] & (1u << 27)))
     return 0;
   uint32_t low, high;
   asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<uint64_t>(high) << 32) | low;
 }
 
+Answers::Answers() {
+  for (Leaf &leaf : leaves)
+    if (!__get_cpuid_count(leaf.leaf, leaf.subleaf, &leaf.registers[EAX], &leaf.registers[EBX],
+                           &leaf.registers[ECX], &leaf.registers[EDX]))
+      std::fill(std::begin(leaf.registers), std::end(leaf.registers), 0); // the CPU has it not
+  saved = savedState(leaves.front());
+}
+
 bool cpuHas(std::string_view name) {
+  static const Answers answers;
   for (const Feature &feature : table) {
     if (feature.name != name)
       continue;
-    unsigned registers[4] = {};
-    if (!__get_cpuid_count(feature.leaf, feature.subleaf, &registers[EAX], &registers[EBX],
-                           &registers[ECX], &registers[EDX]))
-      return false;
-    return ((registers[feature.where] >> feature.bit) & 1) &&
-           (savedState() & feature.state) == feature.state;
+    for (const Leaf &leaf : answers.leaves)
+      if (leaf.leaf == feature.leaf && leaf.subleaf == feature.subleaf)
+        return ((leaf.registers[feature.where] >> feature.bit) & 1) &&
+               (answers.saved & feature.state) == feature.state;
   }
   return false;
 }

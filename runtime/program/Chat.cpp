@@ -163,11 +163,11 @@ Status runChat(const ChatOptions &options) {
   LineReader input;
   for (std::string line;;) {
     if (terminal)
-      fmt::print(stderr, "> ");
+      writeError("> ");
     Result<bool> more = input.read(line);
     if (!more.ok() || !*more) {
       if (terminal)
-        fmt::print(stderr, "\n");
+        writeError("\n");
       return more.ok() ? Status{} : more.status();
     }
     if (line.empty())

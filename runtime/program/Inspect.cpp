@@ -227,7 +227,8 @@ Status runInspect(const InspectOptions &options) {
       static int shown = -1;
       int percent = static_cast<int>(share * 100);
       if (terminal && percent != shown)
-        fmt::print(stderr, "\rreading weights: {}%{}", shown = percent, percent == 100 ? "\n" : "");
+        writeError(
+            fmt::format("\rreading weights: {}%{}", shown = percent, percent == 100 ? "\n" : ""));
     });
     if (!status.ok())
       return status;

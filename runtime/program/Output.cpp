@@ -39,9 +39,9 @@ Status writeOutput(std::string_view text) {
 
 bool outputClosed() { return closed; }
 
-void writeMessage(std::string_view text) {
-  writeAll(STDERR_FILENO, fmt::format("{}: {}\n", programName, text));
-}
+void writeError(std::string_view text) { writeAll(STDERR_FILENO, text); }
+
+void writeMessage(std::string_view text) { writeError(fmt::format("{}: {}\n", programName, text)); }
 
 void setProgramName(std::string_view name) { programName = name; }
 

@@ -14,6 +14,9 @@ namespace moec {
 Status writeOutput(std::string_view text);
 bool outputClosed();
 
+/// Writes to standard error at once, as it is; that it cannot be written is nobody's failure.
+void writeError(std::string_view text);
+
 /// Writes one line to standard error, after the program's name.
 void writeMessage(std::string_view text);
 /// What `writeMessage` puts in front.

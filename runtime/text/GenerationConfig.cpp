@@ -107,7 +107,7 @@ public:
     status = {Code::Unsupported,
               fmt::format("{}: key `{}` is {}, which is not supported; remove it, or sample with "
                           "temperature, top_k, top_p and min_p",
-                          file, key, given->dump(-1, ' ', false, json::error_handler_t::replace))};
+                          file, key, shownJson(*given))};
   }
 
   Status status;
@@ -118,11 +118,9 @@ private:
     return at == object.end() || at->is_null() ? nullptr : &*at;
   }
   void fail(const char *key, const json &found, const std::string &wanted) {
-    std::string text = found.dump(-1, ' ', false, json::error_handler_t::replace);
-    if (text.size() > 60)
-      text = text.substr(0, 60) + "...";
     if (status.ok())
-      status = {Code::Model, fmt::format("{}: key `{}` is {}, wanted {}", file, key, text, wanted)};
+      status = {Code::Model,
+                fmt::format("{}: key `{}` is {}, wanted {}", file, key, shownJson(found), wanted)};
   }
 
   const json &object;

@@ -163,7 +163,8 @@ inline size_t homeSlot(uint32_t hash, size_t slots) {
 uint32_t hashWord(std::string_view word);
 uint32_t hashPair(uint32_t left, uint32_t right);
 
-/// Opened tables. Opening looks at the header and the ends of sections alone; whatever the bytes
+/// Opened tables. Opening looks at everything but the vocabulary and its merges: the header, the
+/// ends of sections, added tokens, steps, and what the post-processor adds. Whatever the bytes
 /// hold, no call reads outside them.
 class Tables {
 public:

@@ -102,13 +102,14 @@ def check_moved(checks, folder):
     (folder / "program.weights").rename(weights)
     renamed = elsewhere / "renamed"
     shutil.copy(program, renamed)
-    ask = ["eval", "--input", SOURCE, "--output", folder / "out.safetensors"]
-    succeed(program, *ask, "--weights-file", weights)
-    checks.that((folder / "out.safetensors").read_bytes() == wanted, "--weights-file: other bytes")
-    succeed(program, *ask, env=os.environ | {"MOEC_WEIGHTS": str(weights)})
     shutil.copy(weights, elsewhere / "renamed.weights")
-    succeed(renamed, *ask)
-    checks.that((folder / "out.safetensors").read_bytes() == wanted, "renamed program: other bytes")
+    # Each run into a file of its own: an old one must not pass for a new one.
+    for name, command, environment in (("--weights-file", [program, "--weights-file", weights], {}),
+                                       ("MOEC_WEIGHTS", [program], {"MOEC_WEIGHTS": str(weights)}),
+                                       ("renamed", [renamed], {})):
+        output = folder / f"{name}.safetensors"
+        succeed(command[0], "eval", "--input", SOURCE, "--output", output, *command[1:], env=os.environ | environment)
+        checks.that(output.read_bytes() == wanted, f"{name}: other bytes")
 
 
 def check_library(checks, folder):

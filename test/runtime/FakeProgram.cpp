@@ -82,7 +82,8 @@ static uint64_t *slot(const moec_step_arguments &step, int group, int64_t sequen
 }
 
 static void checkStep(const moec_step_arguments &step) {
-  std::vector<int> covered(step.tokens);
+  static std::vector<int> covered; // kept, as a step allocates nothing; one thread comes here
+  covered.assign(step.tokens, 0);
   for (int64_t q = 0; q < step.query_tiles; ++q) {
     const int32_t *tile = step.tiles + 3 * q;
     if (tile[1] < 1 || tile[1] > fakeQueryTile)

@@ -30,7 +30,7 @@ typedef enum {
   MOEC_BAD_MODEL = 3, /* unreadable or malformed model */
   MOEC_UNSUPPORTED = 4, /* well-formed, but not supported */
   MOEC_MISMATCH = 5,    /* the program does not match its weights or this CPU */
-  MOEC_CACHE_FULL = 6   /* out of memory */
+  MOEC_CACHE_FULL = 6   /* out of memory: no more for the cache, or for anything else */
 } moec_status;
 
 typedef struct moec_model moec_model;
@@ -52,7 +52,11 @@ typedef struct {
 /* What is wrong, one line, after a call of this thread that failed; valid until its next call. */
 const char *moec_error_message(void);
 
-/* Opens the model that this library was made from. `options` may be null. */
+/* Opens the model that this library was made from. `options` may be null. On failure `*model` is
+ * null: MOEC_USAGE for more context than the model has, MOEC_MISMATCH where weights are missing,
+ * damaged or of another model or the CPU lacks what the code needs, MOEC_CACHE_FULL without memory
+ * or threads. Weights are mapped, not read: whoever makes their files shorter while the model is
+ * open brings SIGBUS upon the process. Replacing a file by renaming another over it is harmless. */
 moec_status moec_model_open(const moec_model_options *options, moec_model **model);
 
 /* Closes `model`, whose sequences must be closed. Null is allowed. */
@@ -64,7 +68,8 @@ int64_t moec_model_vocabulary(const moec_model *model);
 /* Positions that a sequence can have. */
 int64_t moec_model_context(const moec_model *model);
 
-/* What the library says of itself, JSON; lives as long as the library. */
+/* What the library says of itself, `size` bytes of JSON, which need not end in a zero; lives as
+ * long as the library. */
 const char *moec_model_manifest(const moec_model *model, size_t *size);
 
 /* Opens an empty sequence on `model`, which must outlive it. */
@@ -76,8 +81,10 @@ void moec_sequence_close(moec_sequence *sequence);
 /* Tokens read so far. */
 int64_t moec_sequence_position(const moec_sequence *sequence);
 
-/* Feeds `count` tokens and writes the logits after the last one, one per vocabulary entry; `logits`
- * may be null. On failure the sequence is as it was before the call. */
+/* Feeds `count` tokens, at least one, and writes the logits after the last one, one per vocabulary
+ * entry; `logits` may be null. MOEC_USAGE for no token, an id outside the vocabulary, or more
+ * tokens than the context has room for; MOEC_CACHE_FULL without memory. On failure the sequence is
+ * as it was before the call. */
 moec_status moec_sequence_step(moec_sequence *sequence, const int32_t *tokens, size_t count,
                                float *logits);
 
@@ -85,27 +92,30 @@ moec_status moec_sequence_step(moec_sequence *sequence, const int32_t *tokens, s
 typedef struct {
   moec_sequence *sequence;
   const int32_t *tokens;
-  size_t count;
+  size_t count;  /* at least 1 */
   float *logits; /* of the last token; may be null */
 } moec_step_part;
 
 /* Feeds several sequences of one model at once, each at most one time: the same results as one by
- * one, in less time. On failure all are as they were. */
+ * one, in less time. It fails as moec_sequence_step does, and with MOEC_USAGE for a sequence of
+ * another model or one that comes twice. On failure all are as they were. */
 moec_status moec_model_step(moec_model *model, const moec_step_part *parts, size_t count);
 
-/* Forgets the tokens from `position` on. MOEC_USAGE, and the sequence is empty then, where a
- * sliding window has already dropped what the next token would see. */
+/* Forgets the tokens from `position` on. MOEC_USAGE for a position that is negative or not reached
+ * yet, and nothing is done then; MOEC_USAGE too, and the sequence is empty then, where a sliding
+ * window has already dropped what the next token would see. */
 moec_status moec_sequence_rewind(moec_sequence *sequence, int64_t position);
 
 /* Writes at most `room` token ids of `text` (`size` bytes of UTF-8) and says how many there are;
  * nothing is written, and that is no failure, where there are more than `room`. `add_special` puts
- * the model's own first and last tokens around them. MOEC_BAD_MODEL without a tokenizer. */
+ * the model's own first and last tokens around them. MOEC_BAD_MODEL without a tokenizer, MOEC_USAGE
+ * for text that is not UTF-8 or is larger than 1 GiB. */
 moec_status moec_model_tokenize(const moec_model *model, const char *text, size_t size,
                                 int add_special, int32_t *tokens, size_t room, size_t *count);
 
 /* Writes at most `room` bytes of text, without control tokens and without a zero at the end, and
  * says how many there are; nothing is written, and that is no failure, where there are more than
- * `room`. */
+ * `room`. Ids without text give none. MOEC_BAD_MODEL without a tokenizer. */
 moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens, size_t count,
                                   char *text, size_t room, size_t *size);
 

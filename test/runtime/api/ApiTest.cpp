@@ -61,6 +61,8 @@ TEST_F(Api, MistakesLeaveTheSequenceAsItWas) {
   EXPECT_EQ(moec_sequence_step(sequence, many.data(), many.size(), nullptr), MOEC_USAGE);
   EXPECT_EQ(moec_sequence_position(sequence), 3);
   EXPECT_EQ(moec_sequence_rewind(sequence, 4), MOEC_USAGE);
+  EXPECT_EQ(moec_sequence_rewind(sequence, -1), MOEC_USAGE);
+  EXPECT_EQ(moec_sequence_position(sequence), 3);
   EXPECT_EQ(moec_sequence_rewind(sequence, 1), MOEC_OK);
   EXPECT_EQ(moec_sequence_position(sequence), 1);
 }
@@ -69,6 +71,8 @@ TEST_F(Api, TextNeedsATokenizer) {
   size_t count = 1;
   EXPECT_EQ(moec_model_tokenize(model, "a", 1, 1, nullptr, 0, &count), MOEC_BAD_MODEL);
   EXPECT_EQ(count, 0u);
+  int32_t token = 1;
+  EXPECT_EQ(moec_model_detokenize(model, &token, 1, nullptr, 0, &count), MOEC_BAD_MODEL);
   size_t size = 0;
   EXPECT_NE(std::string(moec_model_manifest(model, &size)).find("FakeForCausalLM"),
             std::string::npos);

@@ -32,6 +32,11 @@ TEST(Json, BoundsNesting) {
   EXPECT_FAILS(parseJson(std::string(1'000'000, '['), "x.json"), Code::Model, "nested deeper");
 }
 
+TEST(Json, IsShownInOneBoundedLineOfAscii) {
+  EXPECT_EQ(shownJson({{"a", "\xc3\xa9\n"}}), R"({"a":"\u00e9\n"})");
+  EXPECT_EQ(shownJson(std::string(99, 'a')), '"' + std::string(56, 'a') + "...");
+}
+
 TEST(Json, RefusesEqualKeysOfOneObject) {
   EXPECT_FAILS(parseJson(R"({"a":{"b":1,"b":2}})", "x.json"), Code::Model, "key `b` appears twice");
   EXPECT_TRUE(parseJson(R"({"a":{"b":1},"b":{"b":2}})", "x.json").ok());

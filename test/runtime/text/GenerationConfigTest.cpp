@@ -1,6 +1,7 @@
 // Tests of generation_config.json: defaults, values, and complaints that name the key.
 
 #include "runtime/text/GenerationConfig.h"
+#include "runtime/text/Utf8.h"
 
 #include <gtest/gtest.h>
 
@@ -92,6 +93,19 @@ TEST(GenerationConfig, MalformedKeysAreNamed) {
               std::string::npos)
         << status.message;
   }
+}
+
+TEST(GenerationConfig, MessagesStayShort) {
+  std::string many = "[[1]";
+  for (int i = 0; i < 1000; ++i)
+    many += ",[1]";
+  EXPECT_LT(failure(R"({"bad_words_ids": )" + many + "]}").message.size(), 300u);
+  // Cut inside a character of two bytes, this would be no UTF-8.
+  std::string text;
+  for (int i = 0; i < 50; ++i)
+    text += "\xc3\xa9";
+  std::string message = failure(R"({"temperature": ")" + text + R"("})").message;
+  EXPECT_EQ(utf8::validPrefix(message), message.size());
 }
 
 TEST(GenerationConfig, OtherTextIsNoConfig) {
