@@ -67,6 +67,19 @@ def compare_golden(checks, what, got, golden, activations):
             checks.that(np.array_equal(got[name], golden[name]), f"{what}: {name} differ")
 
 
+def compare_lowerings(checks, what, got, want, activations):
+    """Everything that eval wrote of one program, against what another lowering of the same model gave."""
+    checks.that(set(got) == set(want), f"{what}: tensors {sorted(set(got) ^ set(want))[:4]} on one side only")
+    for name in sorted(set(want) & set(got)):
+        if name.endswith(".logits"):
+            compare_logits(checks, f"{what}: {name}", got[name], want[name], activations)
+        elif name.endswith(".experts"):
+            weights = name.removesuffix("experts") + "weights"
+            compare_routing(checks, f"{what}: {name}", got[name], got[weights], want[name], want[weights], activations)
+        elif name.endswith(".greedy_ids") and activations == "f32":
+            checks.that(np.array_equal(got[name], want[name]), f"{what}: {name} differ")
+
+
 def check_form(checks, what, path):
     """That eval's file is as the command promises: sorted by name, f32 and i64 only, no metadata, no holes."""
     data = path.read_bytes()

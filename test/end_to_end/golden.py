@@ -11,14 +11,14 @@ import sys
 from safetensors.numpy import load_file
 
 from comparison import check_form, compare_golden
-from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
+from programs import ALL, GOLDEN, OPTIONAL_PASSES, Checks, compile_model, evaluate, work_folder
 
 # How eval may cut and share the work; its output must be the same to the byte.
 WAYS = [["--chunk", "1"], ["--chunk", "5"], ["--chunk", "7", "--threads", "3"], ["--chunk", "64", "--threads", "1"], ["--batch"],
         ["--batch", "--chunk", "3", "--threads", "2"], ["--threads", "1"], ["--threads", "2"]]
 
 # Every fusion left out.
-UNFUSED = [f"--without-pass={name}" for name in ("moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv", "lm-fuse-residual")]
+UNFUSED = [f"--without-pass={name}" for name in OPTIONAL_PASSES]
 
 # (activations, further options of compile, how many of WAYS)
 FORMS = [("f32", ["--weights=pack"], 8), ("bf16", ["--weights=pack"], 2)]

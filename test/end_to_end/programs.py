@@ -11,6 +11,7 @@ TEST = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = TEST / "golden"
 MOEC = pathlib.Path(os.environ.get("MOEC", TEST.parent / "build/release/bin/moec"))
 ALL = bool(os.environ.get("MOEC_TEST_ALL"))  # test/run.sh --all
+OPTIONAL_PASSES = ["moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv", "lm-fuse-residual"]
 SECONDS = 900  # after which a command counts as hanging
 
 
