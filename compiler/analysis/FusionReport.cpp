@@ -98,6 +98,7 @@ void FusionReport::addPhases(ModuleOp scheduled) {
     for (Operation &op : phase.getBody().front()) {
       for (FusionEntry &entry : entries)
         if (entry.location == op.getLoc() &&
+            (entry.fused || entry.op == op.getName().getStringRef()) &&
             (entry.phases.empty() || entry.phases.back() != phase.getName()))
           entry.phases.push_back(phase.getName().str());
     }

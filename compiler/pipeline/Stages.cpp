@@ -101,13 +101,25 @@ static void buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
 
 ArrayRef<Stage> moec::stages() {
   static constexpr Stage kStages[] = {
-      {"optimized", "moec-optimize",
+      {"optimized", "moe-optimize",
        "fuse what belongs together and choose the precision of products", buildOptimizeStage},
-      {"scheduled", "moec-schedule", "phases on one planned arena", buildScheduleStage},
-      {"lowered", "moec-lower", "vector and loop code for the target", buildLowerStage},
-      {"llvm", "moec-emit", "the LLVM dialect", buildEmitStage},
+      {"scheduled", "moe-schedule", "phases on one planned arena", buildScheduleStage},
+      {"lowered", "moe-lower", "vector and loop code for the target", buildLowerStage},
+      {"llvm", "moe-emit", "the LLVM dialect", buildEmitStage},
   };
   return kStages;
+}
+
+void moec::addStage(OpPassManager &passes, const Stage &stage, const PipelineOptions &options) {
+  stage.build(passes, options);
+  std::string level; // what the lower stage chose; "native" means one machine's
+  if (stage.build == buildLowerStage || stage.build == buildEmitStage)
+    if (Result<const CpuTarget *> cpu = findCpuTarget(options.cpu); cpu.ok())
+      level = (*cpu)->level.str();
+  passes.addPass(createMarkStage({.stage = stage.name.str(),
+                                  .activations = options.activations,
+                                  .cpu = level,
+                                  .mapped = options.mapped}));
 }
 
 /// Fails unless every pass of `without` can be left out.
@@ -119,12 +131,35 @@ static Status checkWithout(const std::vector<std::string> &without) {
   return {};
 }
 
+/// Takes over what earlier stages of the module were built with (MarkStage), since all have to be
+/// built alike. Fails where something else was asked for.
+static Status adoptChoices(ModuleOp module, PipelineOptions &options) {
+  auto choices = module->getAttrOfType<DictionaryAttr>("moec.choices");
+  if (!choices)
+    return {};
+  if (auto activations = choices.getAs<StringAttr>("activations")) {
+    if (!options.activations.empty() && options.activations != activations)
+      return {Code::Usage, fmt::format("--activations={}, but the module was made with {}",
+                                       options.activations, activations.str())};
+    options.activations = activations.str();
+  }
+  if (auto cpu = choices.getAs<StringAttr>("cpu"); cpu && !cpu.empty() && options.cpu != cpu)
+    return {Code::Usage,
+            fmt::format("the module was made for the CPU level {}, not {}: say --cpu={}", cpu.str(),
+                        options.cpu, cpu.str())};
+  if (auto mapped = choices.getAs<BoolAttr>("mapped"))
+    options.mapped = mapped.getValue();
+  return {};
+}
+
 Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTarget &cpu,
                                                     const PipelineRequest &request) {
   if (Status status = checkWithout(request.without); !status.ok())
     return status;
   PipelineOptions options{cpu.level.str(), request.activations, request.mapped, request.reference,
                           request.without};
+  if (Status status = adoptChoices(module, options); !status.ok())
+    return status;
   if (options.activations.empty()) {
     bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
       return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
@@ -182,7 +217,7 @@ void moec::registerStages() {
             return error("the stage's options are malformed");
           if (Status status = checkWithout(options.get().without); !status.ok())
             return error(status.message);
-          stage.build(passes, options.get());
+          addStage(passes, stage, options.get());
           return success();
         },
         [](function_ref<void(const mlir::detail::PassOptions &)> handler) {

@@ -33,9 +33,10 @@ struct PipelineRequest {
   std::vector<std::string> without;
 };
 
-/// Completes `request` for an imported module. Activations are bf16 where the matrices are stored
-/// so and the target multiplies bf16, else f32. Code::Usage for an unknown type, or a pass that
-/// cannot be left out.
+/// Completes `request` for a module. One that earlier stages were run on keeps what was chosen for
+/// them. Else activations are bf16 where the matrices are stored so and the target multiplies bf16,
+/// else f32. Code::Usage for an unknown type, a pass that cannot be left out, or what contradicts
+/// earlier stages.
 Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module, const CpuTarget &cpu,
                                               const PipelineRequest &request);
 
@@ -49,6 +50,9 @@ struct Stage {
 
 /// All stages, in order: optimized, scheduled, lowered, llvm.
 llvm::ArrayRef<Stage> stages();
+
+/// Adds the passes of a stage, and one that notes in the module that it went through.
+void addStage(mlir::OpPassManager &passes, const Stage &stage, const PipelineOptions &options);
 
 /// Every dialect that a stage may see, with what bufferization needs.
 void registerDialects(mlir::DialectRegistry &registry);

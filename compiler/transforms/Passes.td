@@ -144,4 +144,15 @@ def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
   }];
 }
 
+// Every stage
+
+def MarkStage : Pass<"moec-mark-stage", "::mlir::ModuleOp"> {
+  let summary = "note which stage a module was left in, and what was chosen on the way";
+  let description = "Sets the module's attributes `moec.stage` and `moec.choices`, by which `moec compile X.mlir` goes on.";
+  let options = [Option<"stage", "stage", "std::string", /*default=*/"", "the stage's name">,
+                 Option<"activations", "activations", "std::string", /*default=*/"", "f32 or bf16">,
+                 Option<"cpu", "cpu", "std::string", /*default=*/"", "CPU level; empty while none is chosen">,
+                 Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files">];
+}
+
 #endif // MOEC_COMPILER_TRANSFORMS_PASSES_TD

@@ -2,6 +2,7 @@
 
 #include "tools/moec/CommandLine.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Config/llvm-config.h"
 
 #include <CLI/CLI.hpp>
@@ -162,7 +163,9 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
                   "the model; whatever follows it goes to the program")
       ->required();
   addModelOptions(run, runRequest);
-  run->footer("Options of moec run come before the directory.");
+  run->footer("Options of moec run come before the directory. Programs are kept below "
+              "$XDG_CACHE_HOME/moec, or ~/.cache/moec, one for each state of a model's files and "
+              "each set of options; the folder may be deleted at any time.");
   CLI::App *inspect = app.add_subcommand("inspect", "say what a model directory holds");
   CompileRequest inspectRequest;
   inspect->add_option("directory", inspectRequest.input, "the model; headers suffice")->required();
@@ -172,7 +175,16 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   inspect->add_option("--cpu", inspectRequest.cpu, "as in moec compile")->type_name("LEVEL");
 
   std::vector<std::string> own(words + 1, words + count);
-  if (!own.empty() && own[0] == "run") {
+  bool isCommand = !own.empty() && llvm::any_of(app.get_subcommands({}), [&](CLI::App *command) {
+    return command->get_name() == own[0];
+  });
+  if (!own.empty() && !isCommand && own[0].find('-') != 0)
+    return Status{Code::Usage,
+                  fmt::format("'{}' is none of moec's commands: compile, run, inspect; "
+                              "see moec --help",
+                              own[0])};
+  std::string help = isCommand ? "moec " + own[0] : "moec";
+  if (isCommand && own[0] == "run") {
     std::vector<std::string> after(own.begin() + 1, own.end());
     size_t taken = countOwnWords(*run, after);
     line.arguments.assign(after.begin() + static_cast<std::ptrdiff_t>(taken), after.end());
@@ -185,7 +197,7 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
     app.exit(success);
     return line;
   } catch (const CLI::Error &error) {
-    return Status{Code::Usage, std::string(error.what()) + "; see moec --help"};
+    return Status{Code::Usage, fmt::format("{}; see {} --help", error.what(), help)};
   }
 
   if (compile->parsed()) {

@@ -42,7 +42,9 @@ class Compile {
 public:
   explicit Compile(const CompileRequest &request)
       : request(request), context(makeRegistry()),
-        stages(context, request.dumpStages, reproducerPath(request)) {}
+        stages(context, request.dumpStages, reproducerPath(request)) {
+    context.printOpOnDiagnostic(false); // messages are for people
+  }
 
   Status run() {
     if (Status status = prepare(); !status.ok())
@@ -136,12 +138,17 @@ Status Compile::openInput() {
 }
 
 Status Compile::parseModule() {
+  if (!llvm::sys::fs::exists(request.input))
+    return {Code::Usage, fmt::format("there is no file '{}'", request.input)};
   if (request.emit >= Emit::Static)
     return {Code::Usage, fmt::format("'{}' is a module: it has no weights and no tokenizer to make "
                                      "a program of; stop at --emit=obj",
                                      request.input)};
-  if (!llvm::sys::fs::exists(request.input))
-    return {Code::Usage, fmt::format("there is no file '{}'", request.input)};
+  if (request.context)
+    return {Code::Usage,
+            fmt::format("--context: '{}' is a module, whose context was chosen when it "
+                        "was imported",
+                        request.input)};
   module = mlir::parseSourceFile<mlir::ModuleOp>(request.input, mlir::ParserConfig(&context));
   if (!module)
     return {Code::Model, stages.diagnostics().errors(
@@ -160,7 +167,6 @@ Status Compile::importDirectory() {
   if (!imported.ok())
     return imported.status();
   module = std::move(*imported);
-  markStage(*module, "import");
   return stages.dump("import.mlir", printModule(*module));
 }
 
@@ -177,7 +183,12 @@ Status Compile::runStages() {
 
   // A module goes on from the stage that it was left in.
   std::string start = stageOf(*module);
-  bool reached = start.empty() || start == "import";
+  bool reached = start.empty();
+  bool fuses = reached && request.emit >= Emit::Optimized;
+  if (!fuses && (request.report || request.strict || !request.without.empty()))
+    return {Code::Usage,
+            "--report, --strict and --without-pass are about the optimize stage, which "
+            "is not run here"};
   for (auto [index, stage] : llvm::enumerate(moec::stages())) {
     auto emit = static_cast<Emit>(index + 1); // after Emit::Import
     if (!reached) {

@@ -92,6 +92,38 @@ static Result<std::string> entryName(const CompileRequest &request, const CpuTar
   return digestText(hasher.finish()).substr(0, 32);
 }
 
+/// Makes `program`, in a folder of its own, unless another process did so while this one waited.
+static Status makeEntry(CompileRequest request, const fs::path &program) {
+  constexpr const char *hint = "; set XDG_CACHE_HOME to another folder, or use moec compile";
+  auto fail = [&](int number, const fs::path &path, const char *what) {
+    Status status = outputFailure(number, path.string(), what);
+    status.message += hint;
+    return status;
+  };
+  std::error_code error;
+  fs::path entry = program.parent_path();
+  fs::create_directories(entry, error);
+  if (error)
+    return fail(error.value(), entry, "cannot be made");
+  fs::path lockPath = entry / "lock";
+  int lock = ::open(lockPath.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock < 0)
+    return fail(errno, lockPath, "cannot be opened");
+  while (::flock(lock, LOCK_EX) != 0)
+    if (errno != EINTR) {
+      Status status = fail(errno, lockPath, "cannot be locked");
+      ::close(lock);
+      return status;
+    }
+  Status status;
+  if (!fs::exists(program, error)) {
+    request.output = program.string();
+    status = compile(request);
+  }
+  ::close(lock);
+  return status;
+}
+
 Status moec::run(CompileRequest request, const std::vector<std::string> &arguments) {
   std::error_code error;
   fs::path model = fs::canonical(request.input, error);
@@ -108,30 +140,15 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
   if (!name.ok())
     return name.status();
 
-  fs::path entry = *cache / *name;
-  fs::create_directories(entry, error);
-  if (error)
-    return outputFailure(error.value(), entry.string(), "cannot be made");
-  fs::path lockPath = entry / "lock";
-  int lock = ::open(lockPath.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock < 0)
-    return outputFailure(errno, lockPath.string(), "cannot be opened");
-  while (::flock(lock, LOCK_EX) != 0)
-    if (errno != EINTR)
-      return outputFailure(errno, lockPath.string(), "cannot be locked");
-
-  // The program gets its name when it is whole, weights included: where it is, it can be run.
-  fs::path program = entry / "program";
-  if (!fs::exists(program, error)) {
-    request.output = program.string();
-    if (Status status = compile(request); !status.ok()) {
-      ::close(lock);
+  // The program gets its name when it is whole, weights included: where it is, it can be run, also
+  // from a cache that nobody may write.
+  fs::path program = *cache / *name / "program";
+  if (!fs::exists(program, error))
+    if (Status status = makeEntry(std::move(request), program); !status.ok())
       return status;
-    }
-  }
-  ::close(lock);
 
-  std::vector<char *> words = {const_cast<char *>(program.c_str())};
+  std::string shown = model.filename().string(); // the program's name in its own messages
+  std::vector<char *> words = {shown.data()};
   for (const std::string &argument : arguments)
     words.push_back(const_cast<char *>(argument.c_str()));
   words.push_back(nullptr);

@@ -12,8 +12,6 @@
 
 using namespace moec;
 
-static constexpr llvm::StringLiteral stageAttribute = "moec.stage";
-
 /// A location in the user's words: the checkpoint's tensor, or the place in a file.
 static std::string describe(mlir::Location location) {
   if (auto name = llvm::dyn_cast<mlir::NameLoc>(location))
@@ -51,12 +49,8 @@ std::string DiagnosticLog::errors(std::string_view otherwise) const {
 }
 
 std::string moec::stageOf(mlir::ModuleOp module) {
-  auto name = module->getAttrOfType<mlir::StringAttr>(stageAttribute);
+  auto name = module->getAttrOfType<mlir::StringAttr>("moec.stage");
   return name ? name.str() : std::string();
-}
-
-void moec::markStage(mlir::ModuleOp module, const std::string &name) {
-  module->setAttr(stageAttribute, mlir::StringAttr::get(module.getContext(), name));
 }
 
 std::string moec::printModule(mlir::ModuleOp module) {
@@ -88,7 +82,7 @@ Status StageRunner::dump(const std::string &name, std::string_view text) {
 
 Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options) {
   mlir::PassManager passes(&context, mlir::ModuleOp::getOperationName());
-  stage.build(passes, options);
+  addStage(passes, stage, options);
   passes.enableCrashReproducerGeneration(reproducer);
   std::string name = stage.name.str();
   if (failed(passes.run(module))) {
@@ -98,6 +92,5 @@ Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const Pipelin
     return {log.hasErrors() ? Code::Unsupported : Code::Internal,
             fmt::format("stage {}: {}", name, message)};
   }
-  markStage(module, name);
   return dump(name + ".mlir", printModule(module));
 }

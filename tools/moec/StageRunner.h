@@ -36,7 +36,7 @@ public:
 
   /// Makes the folder of the dumps.
   Status prepare();
-  /// Runs a stage and marks the module as left in it. What a pass refuses is Code::Unsupported; a
+  /// Runs a stage. What a pass refuses is Code::Unsupported; a
   /// pass that fails without a word is our own fault. Either leaves a reproducer.
   Status run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options);
   /// Writes `text` into the dump folder, if there is one, as the next file.
@@ -54,9 +54,8 @@ private:
   int dumps = 0;
 };
 
-/// The stage that `module` was left in, or "" for one that no compile wrote.
+/// The stage that `module` was left in, or "" for one that has come through none.
 std::string stageOf(mlir::ModuleOp module);
-void markStage(mlir::ModuleOp module, const std::string &name);
 
 /// The module as text that moec and moe-opt read.
 std::string printModule(mlir::ModuleOp module);

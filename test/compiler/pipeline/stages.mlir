@@ -1,14 +1,14 @@
-// RUN: moe-opt %s --moec-optimize=activations=bf16 | FileCheck %s --check-prefix=OPTIMIZED
-// RUN: moe-opt %s --moec-optimize="without=lm-fuse-residual" | FileCheck %s --check-prefix=WITHOUT
-// RUN: moe-opt %s --moec-optimize --moec-schedule | FileCheck %s --check-prefix=SCHEDULED
-// RUN: moe-opt %s --moec-optimize --moec-schedule="reference=true" | FileCheck %s --check-prefix=PLAIN
-// RUN: moe-opt %s --moec-optimize --moec-schedule="mapped=true" | FileCheck %s --check-prefix=MAPPED
-// RUN: moe-opt %s --moec-optimize --moec-schedule --moec-lower="cpu=avx512bf16" | FileCheck %s --check-prefix=LOWERED
-// RUN: moe-opt %s --moec-optimize=activations=bf16 --moec-schedule=activations=bf16 --moec-lower="cpu=avx512bf16" --moec-emit \
+// RUN: moe-opt %s --moe-optimize=activations=bf16 | FileCheck %s --check-prefix=OPTIMIZED
+// RUN: moe-opt %s --moe-optimize="without=lm-fuse-residual" | FileCheck %s --check-prefix=WITHOUT
+// RUN: moe-opt %s --moe-optimize --moe-schedule | FileCheck %s --check-prefix=SCHEDULED
+// RUN: moe-opt %s --moe-optimize --moe-schedule="reference=true" | FileCheck %s --check-prefix=PLAIN
+// RUN: moe-opt %s --moe-optimize --moe-schedule="mapped=true" | FileCheck %s --check-prefix=MAPPED
+// RUN: moe-opt %s --moe-optimize --moe-schedule --moe-lower="cpu=avx512bf16" | FileCheck %s --check-prefix=LOWERED
+// RUN: moe-opt %s --moe-optimize=activations=bf16 --moe-schedule=activations=bf16 --moe-lower="cpu=avx512bf16" --moe-emit \
 // RUN:   | FileCheck %s --check-prefix=EMITTED
-// RUN: moe-opt %s --moec-optimize --moec-schedule="reference=true" --moec-lower="cpu=avx2 reference=true" --moec-emit \
+// RUN: moe-opt %s --moe-optimize --moe-schedule="reference=true" --moe-lower="cpu=avx2 reference=true" --moe-emit \
 // RUN:   | FileCheck %s --check-prefix=EMITTED
-// RUN: not moe-opt %s --moec-optimize=colour=red 2>&1 | FileCheck %s --check-prefix=MALFORMED
+// RUN: not moe-opt %s --moe-optimize=colour=red 2>&1 | FileCheck %s --check-prefix=MALFORMED
 // A step with two kinds of layers, one of products and one of a clamp, goes through every stage.
 
 // The optimize stage inlines the layers, rounds operands and lets the product accumulate onto the stream.

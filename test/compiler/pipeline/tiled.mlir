@@ -1,5 +1,5 @@
 // RUN: moe-opt %s --transform-preload-library=transform-library-paths=%S/Inputs/tile-gate.mlir --transform-interpreter --lower-affine \
-// RUN:   --moec-optimize --moec-schedule | FileCheck %s
+// RUN:   --moe-optimize --moe-schedule | FileCheck %s
 // What upstream's tiling makes of a gate goes on through the stages: phases in a loop over the tokens, and no copies.
 // CHECK-LABEL: func.func @step(
 // CHECK-NOT:     memref.copy
