@@ -257,6 +257,13 @@ def check_outputs(checks, folder):
             "--activations=f7")
     refused(checks, "headers only, but a program", USAGE, ["--headers-only"], MOEC, "compile", model, "-o", folder / "program",
             "--headers-only")
+    own = folder / "own"
+    shutil.copytree(model, own)
+    weights = (own / "model.safetensors").read_bytes()
+    refused(checks, "output over the model", USAGE, ["own/model.safetensors"], MOEC, "compile", own, "--emit=import", "-o",
+            own / "model.safetensors")
+    checks.that((own / "model.safetensors").read_bytes() == weights, "a refused compile changed the model's own file")
+    refused(checks, "unknown command", USAGE, ["'frob'", "compile, run, inspect"], MOEC, "frob")
     # A failed compile leaves the old file alone.
     old = folder / "old"
     old.write_text("old")

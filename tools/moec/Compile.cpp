@@ -162,6 +162,10 @@ Status Compile::importDirectory() {
   if (!opened.ok())
     return opened.status();
   checkpoint.emplace(std::move(*opened));
+  for (const CheckpointFile &file : checkpoint->files())
+    for (const std::string &path : {request.output, request.output + ".weights"})
+      if (std::error_code error; std::filesystem::equivalent(path, file.path, error))
+        return {Code::Usage, fmt::format("-o: '{}' is a file of the model itself", path)};
   Result<mlir::OwningOpRef<mlir::ModuleOp>> imported =
       importModel(*checkpoint, context, {.context = request.context, .name = {}});
   if (!imported.ok())
