@@ -59,19 +59,40 @@ std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
 
 // Sources ---------------------------------------------------------------------------------------
 
+static uint64_t expertsPerLayer(const PackedWeight &weight) {
+  return weight.experts ? static_cast<uint64_t>(weight.experts) : 1;
+}
+
+/// Whether a source is for the expert of one matrix of the stack.
+static bool isFor(const PackedWeight &weight, const WeightSource &source, uint64_t matrix) {
+  auto expert = static_cast<int64_t>(matrix % expertsPerLayer(weight));
+  return expert >= source.firstExpert && expert - source.firstExpert < weight.expertsOf(source);
+}
+
+/// The expert of a matrix, counted from the first that the source is for.
+static uint64_t expertOf(const PackedWeight &weight, const WeightSource &source, uint64_t matrix) {
+  return matrix % expertsPerLayer(weight) - static_cast<uint64_t>(source.firstExpert);
+}
+
 /// The tensor of a source for one matrix of the stack.
 static std::string tensorName(const PackedWeight &weight, const WeightSource &source,
                               uint64_t matrix) {
-  uint64_t experts = weight.experts ? static_cast<uint64_t>(weight.experts) : 1;
-  int64_t layer = weight.layers.empty() ? 0 : weight.layers[matrix / experts];
-  return expandPattern(source.pattern, layer, static_cast<int64_t>(matrix % experts));
+  int64_t layer = weight.layers.empty() ? 0 : weight.layers[matrix / expertsPerLayer(weight)];
+  return expandPattern(source.pattern, layer,
+                       static_cast<int64_t>(expertOf(weight, source, matrix)));
 }
 
 /// The expert whose part of the tensor is meant; 0 where it has a tensor of its own.
 static uint64_t expertInTensor(const PackedWeight &weight, const WeightSource &source,
                                uint64_t matrix) {
   bool shared = weight.experts > 0 && source.pattern.find("{e}") == std::string::npos;
-  return shared ? matrix % static_cast<uint64_t>(weight.experts) : 0;
+  return shared ? expertOf(weight, source, matrix) : 0;
+}
+
+/// Elements of a stored row of a tensor that is not transposed.
+static uint64_t rowElements(const PackedWeight &weight, const WeightSource &source) {
+  return static_cast<uint64_t>(weight.columns) *
+         static_cast<uint64_t>(source.sideBySide ? weight.expertsOf(source) : 1);
 }
 
 Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const WeightPlan &plan) {
@@ -89,6 +110,8 @@ Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const Weight
   for (const PackedWeight &weight : plan.weights)
     for (const WeightSource &source : weight.sources)
       for (uint64_t matrix = 0; matrix < weight.matrices(); ++matrix) {
+        if (!isFor(weight, source, matrix))
+          continue;
         std::string name = tensorName(weight, source, matrix);
         const CheckpointTensor *tensor = checkpoint.find(name);
         if (!tensor)
@@ -107,10 +130,11 @@ Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const Weight
             static_cast<uint64_t>(source.firstRow) +
             static_cast<uint64_t>(source.rows - 1) * static_cast<uint64_t>(source.rowStep);
         uint64_t elements = tensor->bytes / storedBytes(tensor->type);
+        uint64_t length = rowElements(weight, source);
         bool fits = source.transposed
                         ? last < perExpert && elements % (columns * perExpert) == 0 &&
                               expert < elements / (columns * perExpert)
-                        : elements % columns == 0 && expert * perExpert + last < elements / columns;
+                        : elements % length == 0 && expert * perExpert + last < elements / length;
         if (!fits)
           return Status{Code::Model,
                         fmt::format("{}: tensor `{}` of shape {} does not hold the {} rows of {} "
@@ -151,6 +175,19 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const WeightSource &sou
   uint64_t size = storedBytes(source.stored);
   uint64_t begin = static_cast<uint64_t>(source.firstRow) + first * step;
   uint64_t span = (count - 1) * step + 1; // rows from the first to the last
+
+  if (source.sideBySide) {
+    uint64_t length = rowElements(weight, source);
+    for (uint64_t n = 0; n < count; ++n) {
+      std::span<uint8_t> room(in.data() + used, columns * size);
+      used += room.size();
+      uint64_t at = (begin + n * step) * length + expert * columns;
+      if (Status status = file.readAt(tensor->offset + at * size, room); !status.ok())
+        return status;
+      rows.push_back({room.data(), source.stored});
+    }
+    return {};
+  }
 
   if (!source.transposed) {
     std::span<uint8_t> room(in.data() + used, span * columns * size);
@@ -193,6 +230,8 @@ Status PackWorker::loadRows(const PackedWeight &weight, uint64_t matrix, uint64_
   used = 0;
   uint64_t begin = 0; // of the source, among the matrix's rows
   for (const WeightSource &source : weight.sources) {
+    if (!isFor(weight, source, matrix))
+      continue;
     uint64_t end = begin + static_cast<uint64_t>(source.rows);
     uint64_t from = std::max(first, begin), to = std::min(first + count, end);
     if (from < to)

@@ -41,7 +41,7 @@ uint64_t WeightPlan::totalBytes() const {
 
 Digest WeightPlan::digest() const {
   Hasher hasher;
-  hasher.addField("moec weight plan 1");
+  hasher.addField("moec weight plan 2");
   hasher.add(static_cast<uint64_t>(weights.size()));
   auto addNumbers = [&](std::initializer_list<int64_t> numbers) {
     for (int64_t number : numbers)
@@ -59,15 +59,34 @@ Digest WeightPlan::digest() const {
     for (const WeightSource &source : weight.sources) {
       hasher.addField(source.pattern);
       hasher.addField(dataTypeName(source.stored));
-      addNumbers(
-          {source.rows, source.firstRow, source.rowStep, source.rowsPerExpert, source.transposed});
+      addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerExpert,
+                  source.transposed, source.sideBySide, source.firstExpert, source.experts});
     }
   }
   return hasher.finish();
 }
 
+static constexpr int64_t kMost = int64_t(1) << 40;
+
+/// What is wrong with one source by itself; empty where nothing is.
+static std::string_view findFault(const PackedWeight &weight, const WeightSource &source) {
+  if (source.rows < 1 || source.rows > kMost || source.firstRow < 0 || source.firstRow > kMost ||
+      source.rowStep < 1 || source.rowStep > 1024 || source.rowsPerExpert < 0 ||
+      source.rowsPerExpert > kMost || (source.transposed && source.rowsPerExpert == 0))
+    return "has a source with a number out of range";
+  if (weight.experts > 0 && source.rowsPerExpert == 0 && !source.sideBySide &&
+      source.pattern.find("{e}") == std::string::npos)
+    return "has a source that does not say where each expert's rows are";
+  if (source.sideBySide && (weight.experts == 0 || source.rowsPerExpert > 0 ||
+                            source.pattern.find("{e}") != std::string::npos))
+    return "has a source of experts side by side that says otherwise where they are";
+  if (source.stored != DataType::F32 && source.stored != DataType::F16 &&
+      source.stored != DataType::BF16)
+    return "has a source that is not stored as F32, F16 or BF16";
+  return {};
+}
+
 Status WeightPlan::check() const {
-  constexpr int64_t kMost = int64_t(1) << 40;
   uint64_t end = 0;
   for (const PackedWeight &weight : weights) {
     auto wrong = [&](std::string_view what) {
@@ -85,23 +104,27 @@ Status WeightPlan::check() const {
       return wrong(
           fmt::format("lies at {}, wanted {}, after the weight before it", weight.offset, wanted));
     end = weight.offset + weight.bytes();
-    int64_t rows = 0;
+    int64_t total = std::max<int64_t>(weight.experts, 1);
+    // The experts that the sources at hand are for, and the rows that these have so far.
+    int64_t first = 0, experts = 0, rows = 0;
     for (const WeightSource &source : weight.sources) {
-      if (source.rows < 1 || source.rows > kMost || source.firstRow < 0 ||
-          source.firstRow > kMost || source.rowStep < 1 || source.rowStep > 1024 ||
-          source.rowsPerExpert < 0 || source.rowsPerExpert > kMost ||
-          (source.transposed && source.rowsPerExpert == 0))
-        return wrong("has a source with a number out of range");
-      if (weight.experts > 0 && source.rowsPerExpert == 0 &&
-          source.pattern.find("{e}") == std::string::npos)
-        return wrong("has a source that does not say where each expert's rows are");
-      if (source.stored != DataType::F32 && source.stored != DataType::F16 &&
-          source.stored != DataType::BF16)
-        return wrong("has a source that is not stored as F32, F16 or BF16");
+      if (std::string_view fault = findFault(weight, source); !fault.empty())
+        return wrong(fault);
+      if (experts == 0 || (rows == weight.rows && source.firstExpert == first + experts)) {
+        first += experts;
+        experts = source.experts ? source.experts : total - first;
+        rows = 0;
+      }
+      if (source.firstExpert != first || weight.expertsOf(source) != experts || experts < 1 ||
+          experts > total - first)
+        return wrong(
+            fmt::format("has a source for experts from {} on out of order", source.firstExpert));
       rows += source.rows;
     }
     if (rows != weight.rows)
       return wrong(fmt::format("has {} rows, its sources {}", weight.rows, rows));
+    if (first + experts != total)
+      return wrong(fmt::format("has {} experts, its sources {}", total, first + experts));
   }
   return {};
 }

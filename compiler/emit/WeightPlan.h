@@ -8,6 +8,7 @@
 #include "runtime/core/PackedLayout.h"
 #include "runtime/core/Safetensors.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,17 +31,21 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
 
 /// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack
 /// of rows of K elements: row n of the piece of expert e is row `e * rowsPerExpert + firstRow + n *
-/// rowStep`. Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that number
-/// is the column; there `rowsPerExpert` is given also where each expert has its own tensor (e
-/// counts as 0 then).
+/// rowStep`. Where experts lie side by side, rows have K elements of each, and expert e's start at
+/// element `e * K`. Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that
+/// number is the column; there `rowsPerExpert` is given also where each expert has its own tensor
+/// (e counts as 0 then). A source may be for some experts only: e counts from the first of them.
 struct WeightSource {
-  std::string pattern; ///< `{l}` stands for the layer of the ordinal, `{e}` for the expert
+  std::string pattern;             ///< `{l}` stands for the layer of the ordinal, `{e}` for e
   DataType stored = DataType::F32; ///< F32, F16 or BF16
   int64_t rows = 0;
   int64_t firstRow = 0;
   int64_t rowStep = 1;
   int64_t rowsPerExpert = 0; ///< 0: each expert has its own tensor, or there are no experts
   bool transposed = false;
+  bool sideBySide = false;
+  int64_t firstExpert = 0;
+  int64_t experts = 0; ///< 0: all from `firstExpert` on
 };
 
 /// A stack [ordinal][expert] of matrices of N rows and K columns. A vector has one row.
@@ -52,10 +57,14 @@ struct PackedWeight {
   std::vector<int64_t>
       layers;          ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
   int64_t experts = 0; ///< 0: no expert dimension
-  int64_t rows = 0;    ///< N, the sum of those of `sources`
+  int64_t rows = 0;    ///< N, the sum of those of each expert's `sources`
   int64_t columns = 0; ///< K
-  std::vector<WeightSource> sources; ///< from the first row on
+  std::vector<WeightSource> sources; ///< of the first experts from the first row on, then of others
 
+  /// Experts that `source` is for; 1 where there are none.
+  int64_t expertsOf(const WeightSource &source) const {
+    return source.experts ? source.experts : std::max<int64_t>(experts, 1) - source.firstExpert;
+  }
   uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }
   /// Matrices in the stack.
   uint64_t matrices() const { return ordinals() * static_cast<uint64_t>(experts ? experts : 1); }
@@ -76,7 +85,7 @@ struct WeightPlan {
   /// Digest of everything above: equal plans, and only they, have equal digests.
   Digest digest() const;
   /// Code::Internal where sizes are not positive or too large, offsets overlap or are not aligned,
-  /// or the rows of the sources do not add up.
+  /// or the rows or experts of the sources do not add up.
   Status check() const;
 };
 

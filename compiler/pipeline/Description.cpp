@@ -45,33 +45,47 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
                               .stored = storedType(piece.getStored()),
                               .rows = piece.getRows(),
                               .firstRow = piece.getFirstRow(),
-                              .rowsPerExpert = piece.getRowsPerExpert()});
+                              .rowsPerExpert = piece.getRowsPerExpert(),
+                              .sideBySide = piece.getSideBySide(),
+                              .firstExpert = piece.getFirstExpert(),
+                              .experts = piece.getExperts()});
   return packed;
 }
 
-static ManifestPiece describePiece(lm::WeightOp weight) {
-  auto piece = cast<lm::PieceAttr>(weight.getPieces()[0]);
+/// Appends an entry for the experts that a router picks among, `routed` of them, and one for each
+/// shared expert: folded into experts that every token uses, it counts as the matrix that it was.
+static void describePieces(lm::WeightOp weight, int64_t routed,
+                           std::vector<ManifestPiece> &pieces) {
   ArrayRef<int64_t> shape = weight.getType().getShape();
-  ManifestPiece entry;
-  entry.name = weight.getSymName().str();
-  entry.pattern = piece.getPattern().str();
-  entry.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
-  entry.experts = weight.getNumExperts();
-  entry.stored = std::string(dataTypeName(storedType(piece.getStored())));
-  entry.shape.assign(shape.end() - std::min<size_t>(shape.size(), 2), shape.end());
-  entry.firstRow = piece.getFirstRow();
-  entry.rowsPerExpert = piece.getRowsPerExpert();
-  return entry;
+  int64_t described = 0; // experts
+  for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
+    if (piece.getFirstExpert() < described)
+      continue; // further rows of the same tensors
+    int64_t experts = weight.getNumExperts(piece);
+    described = piece.getFirstExpert() + experts;
+    ManifestPiece &entry = pieces.emplace_back();
+    entry.name = weight.getSymName().str();
+    entry.pattern = piece.getPattern().str();
+    entry.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
+    entry.stored = std::string(dataTypeName(storedType(piece.getStored())));
+    entry.shape.assign(shape.end() - std::min<size_t>(shape.size(), 2), shape.end());
+    entry.firstRow = piece.getFirstRow();
+    if (weight.getNumExperts() > 0 && piece.getFirstExpert() >= routed) {
+      entry.shape[piece.getSideBySide() ? 1 : 0] *= experts;
+    } else {
+      entry.experts = weight.getNumExperts() ? experts : 0;
+      entry.rowsPerExpert = piece.getRowsPerExpert();
+    }
+  }
 }
 
-static Status describeModel(ModuleOp module, Manifest &manifest) {
-  auto model = module->getAttrOfType<DictionaryAttr>("moec.model");
-  if (!model)
-    return {Code::Model, "the module has no attribute moec.model, which says what model it is"};
-  auto number = [&](StringRef key) -> int64_t {
-    auto attribute = model.getAs<IntegerAttr>(key);
-    return attribute ? attribute.getInt() : 0;
-  };
+static int64_t numberOf(DictionaryAttr model, StringRef key) {
+  auto attribute = model.getAs<IntegerAttr>(key);
+  return attribute ? attribute.getInt() : 0;
+}
+
+static void describeModel(DictionaryAttr model, Manifest &manifest) {
+  auto number = [&](StringRef key) { return numberOf(model, key); };
   auto word = [&](StringRef key) {
     return model.getAs<StringAttr>(key) ? model.getAs<StringAttr>(key).str() : std::string();
   };
@@ -86,14 +100,16 @@ static Status describeModel(ModuleOp module, Manifest &manifest) {
   if (auto layers = model.getAs<DenseI64ArrayAttr>("moe_layers"))
     for (int64_t layer : layers.asArrayRef())
       manifest.moeLayers.push_back({layer, number("experts"), number("picked")});
-  return {};
 }
 
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
   ProgramDescription description;
   Manifest &manifest = description.manifest;
-  if (Status status = describeModel(module, manifest); !status.ok())
-    return status;
+  auto model = module->getAttrOfType<DictionaryAttr>("moec.model");
+  if (!model)
+    return Status{Code::Model,
+                  "the module has no attribute moec.model, which says what model it is"};
+  describeModel(model, manifest);
   Result<const CpuTarget *> cpu = findCpuTarget(options.cpu);
   if (!cpu.ok())
     return cpu.status();
@@ -120,7 +136,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
                     fmt::format("the weight {} has no packed form: the module is not scheduled",
                                 weight.getSymName().str())};
     // Mapped weights are found by them; of packed ones they say what a step reads.
-    manifest.weights.pieces.push_back(describePiece(weight));
+    describePieces(weight, numberOf(model, "experts"), manifest.weights.pieces);
     if (!weight.getPackedAttr().getMapped())
       description.plan.weights.push_back(describeWeight(weight));
   }

@@ -37,6 +37,11 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
               << " stored tensors, which mapped weights cannot be; use --weights=pack";
           return signalPassFailure();
         }
+        if (cast<lm::PieceAttr>(weight.getPieces()[0]).getSideBySide()) {
+          weight.emitOpError("has experts side by side in a stored row, which mapped weights "
+                             "cannot have; use --weights=pack");
+          return signalPassFailure();
+        }
         weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows,
                                                  weight.getType().getElementType(), next, true));
         next += weight.getNumOrdinals() * std::max<int64_t>(weight.getNumExperts(), 1);

@@ -81,12 +81,31 @@ LogicalResult WeightOp::verify() {
   if (shape.empty() || shape.size() > 3)
     return emitOpError() << "has rank " << shape.size()
                          << ", but a weight has rank 1, 2 or 3 (experts first)";
-  int64_t rows = 0;
-  for (PieceAttr piece : getPieces().getAsRange<PieceAttr>())
-    rows += piece.getRows();
   int64_t wanted = shape.size() == 1 ? shape[0] : shape[shape.size() - 2];
+  int64_t total = std::max<int64_t>(getNumExperts(), 1);
+  // The experts that the pieces at hand are for, and the rows that these have so far.
+  int64_t first = 0, experts = 0, rows = 0;
+  for (PieceAttr piece : getPieces().getAsRange<PieceAttr>()) {
+    if (experts == 0 || (rows == wanted && piece.getFirstExpert() == first + experts)) {
+      first += experts;
+      experts = piece.getExperts() ? piece.getExperts() : total - first;
+      rows = 0;
+    }
+    if (piece.getFirstExpert() != first || getNumExperts(piece) != experts || experts < 1 ||
+        experts > total - first)
+      return emitOpError() << "has a piece for " << getNumExperts(piece) << " experts from "
+                           << piece.getFirstExpert() << " on, of " << total
+                           << ", which neither goes on with nor follows the pieces before it";
+    if (piece.getSideBySide() && (getNumExperts() == 0 || piece.getRowsPerExpert() != 0))
+      return emitOpError("has a piece of experts side by side, which needs experts and excludes "
+                         "rows_per_expert");
+    rows += piece.getRows();
+  }
   if (rows != wanted)
     return emitOpError() << "needs " << wanted << " rows, but its pieces have " << rows;
+  if (first + experts != total)
+    return emitOpError() << "has " << total << " experts, but its pieces are for "
+                         << first + experts;
   return success();
 }
 

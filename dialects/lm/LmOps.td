@@ -41,12 +41,16 @@ def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
   let summary = "rows of a stored tensor";
   let description = [{
     `pattern` names a tensor of the checkpoint; `{l}` stands for the layer, `{e}` for the expert. The piece is `rows` rows from `first_row` of
-    that tensor; where one tensor stacks all experts (no `{e}`), expert e's rows start `rows_per_expert * e` later. `stored` is the element type in
-    the file.
+    that tensor; where one tensor holds several experts (no `{e}`), expert e's rows start `rows_per_expert * e` later, or, `side_by_side`, each
+    stored row holds that row of one expert after the other. `stored` is the element type in the file.
+
+    The piece is for `experts` experts of the weight (0: for all that are left) from `first_expert` on, which is the piece's expert 0.
   }];
   let parameters = (ins StringRefParameter<>:$pattern, "int64_t":$rows, DefaultValuedParameter<"int64_t", "0">:$first_row,
-                        DefaultValuedParameter<"int64_t", "0">:$rows_per_expert, "::mlir::Type":$stored);
-  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $rows_per_expert, $stored) `>`";
+                        DefaultValuedParameter<"int64_t", "0">:$rows_per_expert, DefaultValuedParameter<"bool", "false">:$side_by_side,
+                        DefaultValuedParameter<"int64_t", "0">:$first_expert, DefaultValuedParameter<"int64_t", "0">:$experts,
+                        "::mlir::Type":$stored);
+  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $rows_per_expert, $side_by_side, $first_expert, $experts, $stored) `>`";
 }
 def Lm_PieceArrayAttr : TypedArrayAttrBase<Lm_PieceAttr, "pieces">;
 
@@ -88,7 +92,7 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
   let summary = "a weight of the model";
   let description = [{
     A stack of tensors of type `type`, one per entry of `layers` (one in all where it is empty). `pieces` say which rows of which stored tensors they
-    are, in order. `packed` is set once it is known how the program holds them.
+    are, in order; those for other experts follow once the rows of the former are complete. `packed` is set once it is known how the program holds them.
 
     ```mlir
     lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
@@ -102,6 +106,10 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
   let extraClassDeclaration = [{
     /// Experts in a layer; 0 for a weight without experts.
     int64_t getNumExperts() { return getType().getShape().size() == 3 ? getType().getShape()[0] : 0; }
+    /// Experts that one of the pieces is for; 1 for a weight without experts.
+    int64_t getNumExperts(PieceAttr piece) {
+      return piece.getExperts() ? piece.getExperts() : std::max<int64_t>(getNumExperts(), 1) - piece.getFirstExpert();
+    }
     /// Tensors in the stack: the layers, or 1.
     int64_t getNumOrdinals() { return getLayers().empty() ? 1 : getLayers().size(); }
   }];

@@ -85,8 +85,10 @@ lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> laye
 
   auto type = lm::WeightType::get(symbols.getContext(), weight.shape, stored);
   int64_t rows = weight.shape[weight.shape.size() == 3 ? 1 : 0];
-  Attribute piece = lm::PieceAttr::get(symbols.getContext(), weight.source.pattern, rows,
-                                       weight.source.firstRow, weight.source.rowsPerExpert, stored);
+  Attribute piece =
+      lm::PieceAttr::get(symbols.getContext(), weight.source.pattern, rows, weight.source.firstRow,
+                         weight.source.rowsPerExpert, /*side_by_side=*/false, /*first_expert=*/0,
+                         /*experts=*/0, stored);
   auto op = lm::WeightOp::create(
       symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
       symbols.getStringAttr(weight.symbol), TypeAttr::get(type),

@@ -84,8 +84,13 @@ using Values = std::map<std::string, std::vector<double>>;
 inline double sourceElement(const Values &values, const PackedWeight &weight, int64_t ordinal,
                             int64_t expert, int64_t row, int64_t column) {
   const WeightSource *source = &weight.sources[0];
-  while (row >= source->rows)
-    row -= (source++)->rows;
+  auto isFor = [&] {
+    return expert >= source->firstExpert &&
+           (source->experts == 0 || expert < source->firstExpert + source->experts);
+  };
+  for (; !isFor() || row >= source->rows; ++source)
+    row -= isFor() ? source->rows : 0;
+  expert -= source->firstExpert;
   std::string name = source->pattern;
   bool own = name.find("{e}") != std::string::npos;
   auto put = [&](const char *what, int64_t number) {
@@ -97,6 +102,10 @@ inline double sourceElement(const Values &values, const PackedWeight &weight, in
   const std::vector<double> &tensor = values.at(name);
   int64_t base = own ? 0 : expert * source->rowsPerExpert;
   int64_t place = source->firstRow + row * source->rowStep;
+  if (source->sideBySide) {
+    int64_t count = source->experts ? source->experts : weight.experts - source->firstExpert;
+    return tensor[static_cast<size_t>((place * count + expert) * weight.columns + column)];
+  }
   return tensor[static_cast<size_t>(source->transposed ? base * weight.columns +
                                                              column * source->rowsPerExpert + place
                                                        : (base + place) * weight.columns + column)];

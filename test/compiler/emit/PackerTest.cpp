@@ -152,6 +152,67 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
   expectEqual(plan, *blob, packNaively(plan, model.values));
 }
 
+TEST(Packer, ExpertsComeFromSeveralTensors) {
+  RandomModel model;
+  for (int64_t layer : {0, 3}) {
+    std::string l = "l." + std::to_string(layer);
+    for (int64_t expert = 0; expert < 3; ++expert) {
+      model.add(l + ".e." + std::to_string(expert) + ".up", DataType::BF16, {50, 20});
+      model.add(l + ".e." + std::to_string(expert) + ".down", DataType::BF16, {60, 20});
+    }
+    model.add(l + ".half", DataType::BF16, {3 * 30, 20});
+    model.add(l + ".shared.up", DataType::BF16, {2 * 50, 20});
+    model.add(l + ".shared.down", DataType::F32, {61, 2 * 20});
+    model.add(l + ".all.down", DataType::F16, {60, 5 * 20});
+  }
+  WeightPlan plan;
+  const DataType bf16 = DataType::BF16;
+  const WeightSource below{.pattern = "l.{l}.shared.up",
+                           .stored = bf16,
+                           .rows = 50,
+                           .rowsPerExpert = 50,
+                           .firstExpert = 3,
+                           .experts = 2};
+  const WeightSource beside{.pattern = "l.{l}.shared.down",
+                            .stored = DataType::F32,
+                            .rows = 60,
+                            .firstRow = 1,
+                            .sideBySide = true,
+                            .firstExpert = 3};
+  std::vector<PackedWeight> weights{
+      panels("up", PackedElement::BF16, 50, 20,
+             {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 50, .experts = 3}, below}),
+      panels(
+          "up in halves", PackedElement::BF16, 50, 20,
+          {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 20, .experts = 3},
+           {.pattern = "l.{l}.half", .stored = bf16, .rows = 30, .rowsPerExpert = 30, .experts = 3},
+           below}),
+      panels("down", PackedElement::BF16, 60, 20,
+             {{.pattern = "l.{l}.e.{e}.down", .stored = bf16, .rows = 60, .experts = 3}, beside}),
+      panels("every second row, side by side", PackedElement::F32, 30, 20,
+             {{.pattern = "l.{l}.all.down",
+               .stored = DataType::F16,
+               .rows = 30,
+               .rowStep = 2,
+               .sideBySide = true}})};
+  for (PackedWeight &weight : weights) {
+    weight.layers = {0, 3};
+    weight.experts = 5;
+    plan.append(weight);
+    weight.layout = PackedLayout::Rows;
+    plan.append(weight);
+  }
+  Checkpoint checkpoint = model.open();
+  Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
+  ASSERT_TRUE(blob.ok()) << blob.status().message;
+  expectEqual(plan, *blob, packNaively(plan, model.values));
+
+  // A stored row that is not as long as all its experts is not read.
+  plan.weights[4].sources[1].pattern = "l.{l}.shared.up";
+  plan.weights[4].sources[1].stored = bf16;
+  EXPECT_FAILS(packToMemory(checkpoint, plan), Code::Model, "does not hold the 60 rows of 20");
+}
+
 TEST(Packer, SameBytesForAnyThreadsAndMemoryWhereTasksAreMany) {
   RandomModel model;
   // 8 MB in panels of bf16, so that matrices are cut into tasks and tasks cross matrices.

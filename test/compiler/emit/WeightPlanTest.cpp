@@ -30,6 +30,39 @@ TEST(WeightPlan, ChecksItself) {
                "not stored as");
   EXPECT_FAILS(check([](PackedWeight &w) { w.sources[0].transposed = true; }), Code::Internal,
                "out of range");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[0].sideBySide = true; }), Code::Internal,
+               "side by side");
+}
+
+TEST(WeightPlan, SourcesAreForAllExpertsInOrder) {
+  auto check = [](auto change) {
+    WeightPlan plan;
+    PackedWeight weight =
+        panels("a", PackedElement::BF16, 16, 16,
+               {{.pattern = "{e}.a", .rows = 10, .experts = 3},
+                {.pattern = "{e}.b", .rows = 6, .experts = 3},
+                {.pattern = "c", .rows = 16, .sideBySide = true, .firstExpert = 3}});
+    weight.experts = 5;
+    change(weight);
+    plan.append(weight);
+    return plan.check();
+  };
+  EXPECT_TRUE(check([](PackedWeight &) {}).ok());
+  EXPECT_TRUE(check([](PackedWeight &w) { w.sources[2].experts = 2; }).ok());
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[1].rows = 5; }), Code::Internal,
+               "experts from 3 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].firstExpert = 4; }), Code::Internal,
+               "experts from 4 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[1].experts = 2; }), Code::Internal,
+               "experts from 0 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].experts = 3; }), Code::Internal,
+               "experts from 3 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].experts = 1; }), Code::Internal,
+               "has 5 experts, its sources 4");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].rows = 15; }), Code::Internal,
+               "has 16 rows, its sources 15");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].rowsPerExpert = 16; }), Code::Internal,
+               "side by side");
 }
 
 TEST(WeightPlan, DigestSeesEveryField) {
@@ -57,7 +90,10 @@ TEST(WeightPlan, DigestSeesEveryField) {
       digest([](PackedWeight &w) { w.sources[0].rowStep = 2; }),
       digest([](PackedWeight &w) { w.sources[0].rowsPerExpert = 1; }),
       digest([](PackedWeight &w) { w.sources[0].transposed = true; }),
+      digest([](PackedWeight &w) { w.sources[0].sideBySide = true; }),
+      digest([](PackedWeight &w) { w.sources[0].firstExpert = 1; }),
+      digest([](PackedWeight &w) { w.sources[0].experts = 1; }),
       digest([](PackedWeight &w) { w.sources.push_back(w.sources[0]); }),
   };
-  EXPECT_EQ(seen.size(), 17u);
+  EXPECT_EQ(seen.size(), 20u);
 }

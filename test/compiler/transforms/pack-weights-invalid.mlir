@@ -1,4 +1,4 @@
-// RUN: moe-opt %s --lm-pack-weights=mapped --verify-diagnostics
+// RUN: moe-opt %s --lm-pack-weights=mapped --split-input-file --verify-diagnostics
 // expected-error @below {{is made of 2 stored tensors, which mapped weights cannot be; use --weights=pack}}
 lm.weight @both : !lm.weight<8x4xf32> layers [] from [#lm.piece<pattern = "a", rows = 4, stored = f32>, #lm.piece<pattern = "b", rows = 4, stored = f32>]
 func.func @step(%x: tensor<2x4xf32>) -> tensor<2x8xf32> {
@@ -6,4 +6,14 @@ func.func @step(%x: tensor<2x4xf32>) -> tensor<2x8xf32> {
   %i = tensor.empty() : tensor<2x8xf32>
   %y = lm.linear ins(%x, %w : tensor<2x4xf32>, !lm.weight<8x4xf32>) outs(%i : tensor<2x8xf32>) -> tensor<2x8xf32>
   return %y : tensor<2x8xf32>
+}
+
+// -----
+
+// expected-error @below {{has experts side by side in a stored row, which mapped weights cannot have; use --weights=pack}}
+lm.weight @down : !lm.weight<2x4x3xf32> layers [] from [#lm.piece<pattern = "a", rows = 4, side_by_side = true, stored = f32>]
+func.func @step(%x: tensor<2x3xf32>, %tiles: tensor<3x3xi32>, %i: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %w = lm.load_weight @down : !lm.weight<2x4x3xf32>
+  %y = moe.grouped_matmul ins(%x, %w, %tiles : tensor<2x3xf32>, !lm.weight<2x4x3xf32>, tensor<3x3xi32>) outs(%i : tensor<2x4xf32>) -> tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
 }

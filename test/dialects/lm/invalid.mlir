@@ -11,6 +11,33 @@ lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", ro
 
 // -----
 
+// expected-error @below {{has a piece for 2 experts from 2 on, of 4, which neither goes on with nor follows the pieces before it}}
+lm.weight @w : !lm.weight<4x8x5xf32> layers [] from [#lm.piece<pattern = "{e}", rows = 6, experts = 2, stored = f32>,
+    #lm.piece<pattern = "w", rows = 8, rows_per_expert = 8, first_expert = 2, stored = f32>]
+
+// -----
+
+// expected-error @below {{has a piece for 5 experts from 0 on, of 4, which}}
+lm.weight @w : !lm.weight<4x8x5xf32> layers [] from [#lm.piece<pattern = "{e}", rows = 8, experts = 5, stored = f32>]
+
+// -----
+
+// expected-error @below {{has a piece for 3 experts from 0 on, of 4, which}}
+lm.weight @w : !lm.weight<4x8x5xf32> layers [] from [#lm.piece<pattern = "{e}.a", rows = 4, stored = f32>,
+    #lm.piece<pattern = "{e}.b", rows = 4, experts = 3, stored = f32>]
+
+// -----
+
+// expected-error @below {{has 4 experts, but its pieces are for 3}}
+lm.weight @w : !lm.weight<4x8x5xf32> layers [] from [#lm.piece<pattern = "{e}", rows = 8, experts = 3, stored = f32>]
+
+// -----
+
+// expected-error @below {{has a piece of experts side by side, which needs experts and excludes rows_per_expert}}
+lm.weight @w : !lm.weight<8x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, side_by_side = true, stored = f32>]
+
+// -----
+
 // expected-error @below {{attribute 'heads' failed to satisfy constraint}}
 lm.cache @attention layers [0] heads 0 size 12 block 32 : f32
 

@@ -15,6 +15,18 @@ lm.weight @stacked_up : !lm.weight<8x28x40xbf16> layers [0]
     from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.gate_up_proj", rows = 28, first_row = 28, rows_per_expert = 56, stored = bf16>]
     packed <layout = panels, element = bf16, offset = 4096>
 
+// Experts 8 and 9 come from a tensor of their own, one below the other; or side by side in its rows.
+// CHECK-LABEL: lm.weight @shared_up : !lm.weight<10x28x40xf32> layers [0]
+// CHECK-SAME:    rows_per_expert = 28, first_expert = 8, experts = 2, stored = f32>]
+lm.weight @shared_up : !lm.weight<10x28x40xf32> layers [0]
+    from [#lm.piece<pattern = "{l}.{e}.up", rows = 28, experts = 8, stored = f32>,
+          #lm.piece<pattern = "{l}.shared.up", rows = 28, rows_per_expert = 28, first_expert = 8, experts = 2, stored = f32>]
+// CHECK-LABEL: lm.weight @shared_down : !lm.weight<10x40x28xf32> layers [0]
+// CHECK-SAME:    rows = 40, side_by_side = true, first_expert = 8, stored = f32>]
+lm.weight @shared_down : !lm.weight<10x40x28xf32> layers [0]
+    from [#lm.piece<pattern = "{l}.{e}.down", rows = 40, experts = 8, stored = f32>,
+          #lm.piece<pattern = "{l}.shared.down", rows = 40, side_by_side = true, first_expert = 8, stored = f32>]
+
 // A weight of two pieces that belongs to no layer, used where it lies.
 // CHECK-LABEL: lm.weight @table : !lm.weight<341x40xf32> layers []
 // CHECK-SAME:    from [#lm.piece<pattern = "a", rows = 300, stored = f32>, #lm.piece<pattern = "b", rows = 41, stored = f32>]

@@ -1,0 +1,85 @@
+// What a scheduled module's description says of its weights.
+
+#include "compiler/pipeline/Description.h"
+
+#include "mlir/Parser/Parser.h"
+#include "gtest/gtest.h"
+
+using namespace moec;
+
+namespace {
+
+/// The description of a model of two layers of four experts, with these weights.
+ProgramDescription describe(const std::string &weights) {
+  mlir::DialectRegistry registry;
+  registerDialects(registry);
+  mlir::MLIRContext context(registry);
+  std::string text = "module attributes {moec.model = {experts = 4 : i64, picked = 2 : i64, "
+                     "moe_layers = array<i64: 0, 1>}} {\n" +
+                     weights + "}";
+  mlir::OwningOpRef<mlir::ModuleOp> module =
+      mlir::parseSourceString<mlir::ModuleOp>(text, &context);
+  EXPECT_TRUE(module);
+  if (!module)
+    return {};
+  Result<ProgramDescription> described = describeProgram(*module, {});
+  EXPECT_TRUE(described.ok()) << described.status().message;
+  return described.ok() ? *described : ProgramDescription();
+}
+
+TEST(DescriptionTest, PiecesOfOneMatrixAreOneEntry) {
+  std::vector<ManifestPiece> pieces =
+      describe("lm.weight @q_k : !lm.weight<48x16xf32> layers [0, 1] from "
+               "[#lm.piece<pattern = \"q.{l}\", rows = 32, stored = f32>, "
+               "#lm.piece<pattern = \"k.{l}\", rows = 16, stored = f32>] "
+               "packed <layout = rows, element = f32, offset = 0>")
+          .manifest.weights.pieces;
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_EQ(pieces[0].experts, 0);
+  EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{48, 16}));
+}
+
+TEST(DescriptionTest, RoutedExpertsAreCounted) {
+  std::vector<ManifestPiece> pieces =
+      describe("lm.weight @up : !lm.weight<4x8x16xf32> layers [0, 1] from "
+               "[#lm.piece<pattern = \"up.{l}\", rows = 8, first_row = 8, rows_per_expert = 16, "
+               "stored = f32>] packed <layout = rows, element = f32, offset = 0>")
+          .manifest.weights.pieces;
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_EQ(pieces[0].experts, 4);
+  EXPECT_EQ(pieces[0].firstRow, 8);
+  EXPECT_EQ(pieces[0].rowsPerExpert, 16);
+  EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{8, 16}));
+}
+
+// What was folded into experts is read for every token: it is no expert that a router picks.
+TEST(DescriptionTest, SharedExpertIsTheMatrixThatItWas) {
+  ProgramDescription described = describe(
+      "lm.weight @up : !lm.weight<7x8x16xf32> layers [0, 1] from "
+      "[#lm.piece<pattern = \"up.{l}.{e}\", rows = 8, experts = 4, stored = f32>, "
+      "#lm.piece<pattern = \"shared_up.{l}\", rows = 8, rows_per_expert = 8, first_expert = 4, "
+      "experts = 3, stored = f32>] packed <layout = rows, element = f32, offset = 0>\n"
+      "lm.weight @down : !lm.weight<7x16x8xf32> layers [0, 1] from "
+      "[#lm.piece<pattern = \"down.{l}.{e}\", rows = 16, experts = 4, stored = f32>, "
+      "#lm.piece<pattern = \"shared_down.{l}\", rows = 16, side_by_side = true, first_expert = 4, "
+      "experts = 3, stored = f32>] packed <layout = rows, element = f32, offset = 7168>\n");
+  const std::vector<ManifestPiece> &pieces = described.manifest.weights.pieces;
+  ASSERT_EQ(pieces.size(), 4u);
+  for (size_t routed : {0, 2})
+    EXPECT_EQ(pieces[routed].experts, 4);
+  EXPECT_EQ(pieces[1].experts, 0);
+  EXPECT_EQ(pieces[1].pattern, "shared_up.{l}");
+  EXPECT_EQ(pieces[1].shape, (std::vector<int64_t>{24, 16}));
+  EXPECT_EQ(pieces[3].experts, 0);
+  EXPECT_EQ(pieces[3].pattern, "shared_down.{l}");
+  EXPECT_EQ(pieces[3].shape, (std::vector<int64_t>{16, 24}));
+
+  // The packer is told which experts come from where.
+  ASSERT_EQ(described.plan.weights.size(), 2u);
+  const WeightSource &down = described.plan.weights[1].sources[1];
+  EXPECT_TRUE(down.sideBySide);
+  EXPECT_EQ(down.firstExpert, 4);
+  EXPECT_EQ(down.experts, 3);
+}
+
+} // namespace
