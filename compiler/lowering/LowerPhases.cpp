@@ -76,6 +76,7 @@ private:
             [&](moe::GatedActivationOp op) { return lowerGatedActivation(kernel, op, tile), true; })
         .Case([&](moe::ScoreOp op) { return lowerScore(kernel, op, tile), true; })
         .Case([&](moe::RouteOp op) { return lowerRoute(kernel, op, tile), true; })
+        .Case([&](moe::PickSharedOp op) { return lowerPickShared(kernel, op, tile), true; })
         .Case([&](moe::DispatchOp op) { return lowerDispatch(kernel, op, tile), true; })
         .Case([&](moe::CombineOp op) { return lowerCombine(kernel, op, tile), true; })
         .Default(false);

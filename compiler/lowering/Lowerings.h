@@ -37,6 +37,7 @@ void lowerGatedActivation(KernelBuilder &kernel, moe::GatedActivationOp op, cons
 // Routing.
 void lowerScore(KernelBuilder &kernel, moe::ScoreOp op, const Tile &tile);
 void lowerRoute(KernelBuilder &kernel, moe::RouteOp op, const Tile &tile);
+void lowerPickShared(KernelBuilder &kernel, moe::PickSharedOp op, const Tile &tile);
 void lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &tile);
 void lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &tile);
 void lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, const Tile &tile);

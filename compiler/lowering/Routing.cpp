@@ -125,6 +125,33 @@ void moec::lowerRoute(KernelBuilder &kernel, moe::RouteOp op, const Tile &tile) 
   });
 }
 
+void moec::lowerPickShared(KernelBuilder &kernel, moe::PickSharedOp op, const Tile &tile) {
+  RowBuffer experts = rowBuffer(kernel, op.getExperts()),
+            weights = rowBuffer(kernel, op.getWeights()),
+            allExperts = rowBuffer(kernel, op.getAllExperts()),
+            allWeights = rowBuffer(kernel, op.getAllWeights());
+  std::optional<RowBuffer> gate;
+  if (op.getGate())
+    gate = rowBuffer(kernel, op.getGate());
+  auto [begin, end] = tile.rowsOf(kernel, allExperts);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value toExperts = allExperts.row(kernel, row), toWeights = allWeights.row(kernel, row);
+    Value share = gate ? emitSigmoid(kernel, kernel.load(kernel.f32(), gate->row(kernel, row)))
+                       : kernel.number(kernel.f32(), 1);
+    for (int64_t slot = 0; slot < allExperts.columns; ++slot) {
+      Value at = kernel.integer(slot), weight = share;
+      Value id = kernel.integer(static_cast<int64_t>(op.getFirstExpert()) + slot - experts.columns);
+      if (slot < experts.columns) {
+        id = loadId(kernel, experts.row(kernel, row), at);
+        weight =
+            kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row), kernel.f32(), at));
+      }
+      storeId(kernel, id, toExperts, at);
+      kernel.store(weight, kernel.address(toWeights, kernel.f32(), at));
+    }
+  });
+}
+
 void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &) {
   RowBuffer experts = rowBuffer(kernel, op.getExperts()), tiles = rowBuffer(kernel, op.getTiles());
   Value rows = rowBuffer(kernel, op.getRows()).base,

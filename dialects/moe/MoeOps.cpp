@@ -19,6 +19,7 @@ using namespace moec::moe;
 MOEC_DESTINATION_EFFECTS(ScoreOp)
 MOEC_DESTINATION_EFFECTS(RouteOp)
 MOEC_DESTINATION_EFFECTS(GateOp)
+MOEC_DESTINATION_EFFECTS(PickSharedOp)
 MOEC_DESTINATION_EFFECTS(DispatchOp)
 MOEC_DESTINATION_EFFECTS(GroupedMatmulOp)
 MOEC_DESTINATION_EFFECTS(GatedActivationOp)
@@ -58,6 +59,23 @@ LogicalResult GateOp::verify() {
                            "columns of the tokens", extentOf(getTokens(), 1))))
     return failure();
   return verifyPicks(*this, getExperts(), getWeights(), extentOf(getRouter(), 0));
+}
+
+LogicalResult PickSharedOp::verify() {
+  int64_t picked = extentOf(getExperts(), 1), all = extentOf(getAllExperts(), 1);
+  if (failed(verifyDestinations(*this)) ||
+      failed(verifyExtents(*this, "columns of the weights", extentOf(getWeights(), 1),
+                           "columns of the experts", picked)) ||
+      failed(verifyExtents(*this, "columns of all weights", extentOf(getAllWeights(), 1),
+                           "columns of all experts", all)))
+    return failure();
+  if (ShapedType::isDynamic(picked) || ShapedType::isDynamic(all))
+    return emitOpError("needs a fixed number of picks per token");
+  if (all <= picked)
+    return emitOpError() << "makes " << all << " picks of " << picked << ", which adds none";
+  if (getGate())
+    return verifyExtents(*this, "columns of the gate", extentOf(getGate(), 1), "gates of a row", 1);
+  return success();
 }
 
 LogicalResult DispatchOp::verify() {

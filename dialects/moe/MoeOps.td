@@ -88,6 +88,28 @@ def Moe_GateOp : Moe_Op<"gate", 2> {
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }
 
+def Moe_PickSharedOp : Moe_Op<"pick_shared", 2> {
+  let summary = "let every token pick the shared experts as well";
+  let description = [{
+    Row `t` of `all_experts` holds row `t` of `experts`, then the ids `first_expert`, `first_expert` + 1 and so on, as many as `all_experts` has
+    further columns. `all_weights` holds the row of `weights`, then for each of those 1, or `sigmoid(gate[t, 0])` where there is a gate.
+
+    ```mlir
+    // Two picks of eight experts; experts 8 and 9 are shared.
+    %e2, %w2 = moe.pick_shared first_expert 8 ins(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) gate(%g : tensor<?x1xf32>)
+        outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntNonNegative]>:$first_expert, IdRows:$experts, FloatRows:$weights,
+                       Optional<FloatRows>:$gate, IdRows:$all_experts, FloatRows:$all_weights);
+  let assemblyFormat = [{
+    `first_expert` $first_expert `ins` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)`
+    (`gate` `(` $gate^ `:` type($gate) `)`)?
+    `outs` `(` $all_experts `,` $all_weights `:` type($all_experts) `,` type($all_weights) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
 def Moe_DispatchOp : Moe_Op<"dispatch", 4> {
   let summary = "plan the rows of every expert";
   let description = [{
@@ -192,7 +214,7 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1> {
   let description = [{
     For each token the sum, over its picks in slot order, of the pick's weight times `down(activation(gate x) * (up x))` of that expert; that is
     `moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`. The inner result is rounded to `inner`, the type of the operands
-    of the down product. With `accumulate` the sum is added to what `out` holds.
+    of the down product. Shared experts are experts that each token picks, see `moe.pick_shared`. With `accumulate` the sum is added to what `out` holds.
 
     ```mlir
     %y = moe.expert_ffn silu inner f32

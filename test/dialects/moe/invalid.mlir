@@ -49,6 +49,51 @@ func.func @gate(%x: memref<?x40xf32>, %r: memref<8x41xf32>, %a: memref<?x2xi32>,
 
 // -----
 
+func.func @pick_shared_weights(%e: memref<?x2xi32>, %w: memref<?x3xf32>, %g: memref<?x1xf32>, %a: memref<?x4xi32>, %b: memref<?x4xf32>) {
+  // expected-error @below {{columns of the weights are 3, but columns of the experts are 2}}
+  moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x3xf32>) gate(%g : memref<?x1xf32>)
+      outs(%a, %b : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
+func.func @pick_shared_all(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<?x1xf32>, %a: memref<?x4xi32>, %b: memref<?x5xf32>) {
+  // expected-error @below {{columns of all weights are 5, but columns of all experts are 4}}
+  moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x2xf32>) gate(%g : memref<?x1xf32>)
+      outs(%a, %b : memref<?x4xi32>, memref<?x5xf32>)
+  return
+}
+
+// -----
+
+func.func @pick_shared_open(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<?x1xf32>, %a: memref<?x?xi32>, %b: memref<?x?xf32>) {
+  // expected-error @below {{needs a fixed number of picks per token}}
+  moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x2xf32>) gate(%g : memref<?x1xf32>)
+      outs(%a, %b : memref<?x?xi32>, memref<?x?xf32>)
+  return
+}
+
+// -----
+
+func.func @pick_shared_none(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<?x1xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{makes 2 picks of 2, which adds none}}
+  moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x2xf32>) gate(%g : memref<?x1xf32>)
+      outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @pick_shared_gate(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<?x2xf32>, %a: memref<?x4xi32>, %b: memref<?x4xf32>) {
+  // expected-error @below {{columns of the gate are 2, but gates of a row are 1}}
+  moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x2xf32>) gate(%g : memref<?x2xf32>)
+      outs(%a, %b : memref<?x4xi32>, memref<?x4xf32>)
+  return
+}
+
+// -----
+
 func.func @dispatch_open(%e: memref<?x2xi32>, %a: memref<?xi32>, %b: memref<?xi32>, %c: memref<?xi32>, %d: memref<?x3xi32>) {
   // expected-error @below {{needs a fixed number of offsets, one more than experts}}
   moe.dispatch tile_rows 64 ins(%e : memref<?x2xi32>)

@@ -45,6 +45,24 @@ func.func @gate(%x: tensor<?x40xf32>, %r: tensor<8x40xf32>, %a: tensor<?x2xi32>,
   return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
 }
 
+// CHECK-LABEL: func @pick_shared
+// CHECK:         moe.pick_shared first_expert 8 ins(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) gate(%{{.*}} : tensor<?x1xf32>)
+// CHECK-SAME:      outs(%{{.*}}, %{{.*}} : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
+func.func @pick_shared(%e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %g: tensor<?x1xf32>, %a: tensor<?x4xi32>, %b: tensor<?x4xf32>)
+    -> (tensor<?x4xi32>, tensor<?x4xf32>) {
+  %e2, %w2 = moe.pick_shared first_expert 8 ins(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) gate(%g : tensor<?x1xf32>)
+      outs(%a, %b : tensor<?x4xi32>, tensor<?x4xf32>) -> tensor<?x4xi32>, tensor<?x4xf32>
+  return %e2, %w2 : tensor<?x4xi32>, tensor<?x4xf32>
+}
+
+// Without a gate, the weights are 1.
+// CHECK-LABEL: func @pick_shared_whole
+// CHECK:         moe.pick_shared first_expert 8 ins(%{{.*}}, %{{.*}} : memref<?x2xi32>, memref<?x2xf32>) outs(
+func.func @pick_shared_whole(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %a: memref<?x3xi32>, %b: memref<?x3xf32>) {
+  moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x2xf32>) outs(%a, %b : memref<?x3xi32>, memref<?x3xf32>)
+  return
+}
+
 // CHECK-LABEL: func @dispatch
 // CHECK:         moe.dispatch tile_rows 64 ins(%{{.*}} : tensor<?x2xi32>)
 // CHECK-SAME:      outs(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>)
