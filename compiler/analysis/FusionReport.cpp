@@ -6,6 +6,7 @@
 #include "dialects/moe/MoeDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -13,11 +14,22 @@
 using namespace mlir;
 using namespace moec;
 
+/// Whether an activation is that of a shared expert: experts beside it take the same tokens.
+static bool isShared(moe::GatedActivationOp activation) {
+  Value gate = activation.getGate();
+  if (auto part = gate.getDefiningOp<tensor::ExtractSliceOp>()) // of a merged product
+    gate = part.getSource();
+  auto product = gate.getDefiningOp<lm::LinearOp>();
+  return product &&
+         llvm::any_of(product.getInput().getUsers(),
+                      llvm::IsaPred<moe::ExpertFfnOp, moe::GroupedMatmulOp, moe::GroupedGluOp>);
+}
+
 /// What an op that stands alone should have become part of; empty for ops that may stand alone.
 static StringRef fusionOf(Operation *op) {
   // A layer without experts has an activation of its own.
   if (auto activation = dyn_cast<moe::GatedActivationOp>(op))
-    if (!activation.getGate().getDefiningOp<moe::GroupedMatmulOp>())
+    if (!activation.getGate().getDefiningOp<moe::GroupedMatmulOp>() && !isShared(activation))
       return "";
   return llvm::StringSwitch<StringRef>(op->getName().getStringRef())
       .Cases({"moe.score", "moe.route"}, "moe.gate")
@@ -60,6 +72,11 @@ FusionReport moec::reportFusions(ModuleOp module) {
         entry.detail = "router product, score and route";
       } else if (isa<moe::ExpertFfnOp>(op)) {
         entry.detail = "dispatch, gate and up products, activation, down product, combine";
+      } else if (auto picks = dyn_cast<moe::PickSharedOp>(op)) {
+        entry.detail =
+            "a shared expert as " +
+            std::to_string(extentOf(picks.getAllExperts(), 1) - extentOf(picks.getExperts(), 1)) +
+            " experts that every token picks";
       } else if (auto linear = dyn_cast<lm::LinearOp>(op)) {
         entry.detail = describeSources(linear, module, products);
         if (products < 2)

@@ -24,7 +24,8 @@ using namespace mlir;
 using namespace moec;
 
 /// The passes that a program is right without.
-static constexpr StringRef kOptionalPasses[] = {"moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv",
+static constexpr StringRef kOptionalPasses[] = {"moe-fuse-gate", "moe-fuse-experts",
+                                                "moe-fold-shared-experts", "lm-fuse-qkv",
                                                 "lm-fuse-residual"};
 
 static bool runs(const PipelineOptions &options, StringRef pass) {
@@ -40,7 +41,10 @@ void moec::buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opti
     passes.addNestedPass<func::FuncOp>(createFuseGate());
   if (runs(options, "moe-fuse-experts"))
     passes.addNestedPass<func::FuncOp>(createFuseExperts());
-  if (runs(options, "lm-fuse-qkv") && !options.mapped) // mapped weights lie apart
+  // Mapped weights lie apart.
+  if (runs(options, "moe-fold-shared-experts") && !options.mapped)
+    passes.addPass(createFoldSharedExperts());
+  if (runs(options, "lm-fuse-qkv") && !options.mapped)
     passes.addPass(createFuseQkv());
   if (runs(options, "lm-fuse-residual"))
     passes.addNestedPass<func::FuncOp>(createFuseResidual());

@@ -26,6 +26,17 @@ def FuseExperts : Pass<"moe-fuse-experts", "::mlir::func::FuncOp"> {
   let statistics = [Statistic<"numFused", "num-fused", "expert layers made">];
 }
 
+def FoldSharedExperts : Pass<"moe-fold-shared-experts", "::mlir::ModuleOp"> {
+  let summary = "a shared expert becomes experts that every token picks";
+  let description = [{
+    Starts at each `lm.add` of a `moe.expert_ffn` and of a gated layer of the same tokens, n times as wide as an expert and perhaps scaled by a gate. The gated
+    layer becomes n further experts, picked by `moe.pick_shared`: each weight of the experts takes in the rows, or for the down product the columns, of the
+    shared one. What cannot be folded stays, and a remark says why.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numFolded", "num-folded", "shared experts that became experts of a layer">];
+}
+
 def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
   let summary = "products of the same rows become one";
   let description = [{

@@ -94,6 +94,16 @@ def qwen3_moe(hidden, layers, experts, top, inter, heads, kv, dim, vocabulary, *
             "tie_word_embeddings": False, "torch_dtype": "bfloat16", "bos_token_id": 0, "eos_token_id": 2} | more
 
 
+def qwen2_moe(hidden, layers, experts, top, inter, shared, heads, kv, vocabulary, **more):
+    return {"architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe", "hidden_size": hidden,
+            "num_hidden_layers": layers, "num_experts": experts, "num_experts_per_tok": top, "moe_intermediate_size": inter,
+            "shared_expert_intermediate_size": shared, "intermediate_size": shared, "num_attention_heads": heads,
+            "num_key_value_heads": kv, "vocab_size": vocabulary, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+            "rope_theta": 1000000.0, "max_position_embeddings": 8192, "qkv_bias": True, "decoder_sparse_step": 1,
+            "mlp_only_layers": [], "norm_topk_prob": False, "sliding_window": None, "use_sliding_window": False,
+            "tie_word_embeddings": False, "torch_dtype": "bfloat16", "bos_token_id": 0, "eos_token_id": 2} | more
+
+
 def mixtral(hidden, layers, experts, top, inter, heads, kv, vocabulary, **more):
     return {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "hidden_size": hidden,
             "num_hidden_layers": layers, "num_local_experts": experts, "num_experts_per_tok": top, "intermediate_size": inter,
@@ -105,7 +115,7 @@ def mixtral(hidden, layers, experts, top, inter, heads, kv, vocabulary, **more):
 def tensors(c, router=1.0):
     """(name, shape, deviation) as published; None is a norm weight. `router` is the deviation of router logits."""
     h, layers = c["hidden_size"], c["num_hidden_layers"]
-    qwen = c["model_type"] == "qwen3_moe"
+    qwen = c["model_type"] != "mixtral"
     dim = c.get("head_dim") or h // c["num_attention_heads"]
     q, kv = c["num_attention_heads"] * dim, c["num_key_value_heads"] * dim
     inter = c["moe_intermediate_size"] if qwen else c["intermediate_size"]
@@ -120,7 +130,10 @@ def tensors(c, router=1.0):
         for name, rows in (("q", q), ("k", kv), ("v", kv)):
             yield p + f"self_attn.{name}_proj.weight", (rows, h), h ** -0.5
         yield p + "self_attn.o_proj.weight", (h, q), out * q ** -0.5
-        if qwen:
+        if c.get("qkv_bias"):
+            for name, rows in (("q", q), ("k", kv), ("v", kv)):
+                yield p + f"self_attn.{name}_proj.bias", (rows,), 0.1
+        if c["model_type"] == "qwen3_moe":
             yield p + "self_attn.q_norm.weight", (dim,), None
             yield p + "self_attn.k_norm.weight", (dim,), None
         yield p + "post_attention_layernorm.weight", (h,), None
@@ -130,6 +143,12 @@ def tensors(c, router=1.0):
             yield x + gate + ".weight", (inter, h), h ** -0.5
             yield x + up + ".weight", (inter, h), h ** -0.5
             yield x + down + ".weight", (h, inter), out * 2 * inter ** -0.5
+        if shared := c.get("shared_expert_intermediate_size"):
+            x = p + "mlp.shared_expert."
+            yield x + "gate_proj.weight", (shared, h), h ** -0.5
+            yield x + "up_proj.weight", (shared, h), h ** -0.5
+            yield x + "down_proj.weight", (h, shared), out * 2 * shared ** -0.5
+            yield p + "mlp.shared_expert_gate.weight", (1, h), h ** -0.5
     yield "model.norm.weight", (h,), None
     yield "lm_head.weight", (c["vocab_size"], h), h ** -0.5
 
@@ -137,6 +156,10 @@ def tensors(c, router=1.0):
 # Published models: shapes of the true sizes.
 def qwen3_30b(layers=48, experts=128):
     return qwen3_moe(2048, layers, experts, 8, 768, 32, 4, 128, 151936)
+
+
+def qwen15_a27b():
+    return qwen2_moe(2048, 24, 60, 4, 1408, 5632, 16, 16, 151936)
 
 
 def mixtral_8x7b(layers=32, experts=8):

@@ -18,7 +18,8 @@ WAYS = [["--chunk", "1"], ["--chunk", "5"], ["--chunk", "7", "--threads", "3"], 
         ["--batch", "--chunk", "3", "--threads", "2"], ["--threads", "1"], ["--threads", "2"]]
 
 # Every fusion left out.
-UNFUSED = [f"--without-pass={name}" for name in ("moe-fuse-gate", "moe-fuse-experts", "lm-fuse-qkv", "lm-fuse-residual")]
+UNFUSED = [f"--without-pass={name}" for name in ("moe-fuse-gate", "moe-fuse-experts", "moe-fold-shared-experts",
+                                                     "lm-fuse-qkv", "lm-fuse-residual")]
 
 # (activations, further options of compile, how many of WAYS)
 FORMS = [("f32", ["--weights=pack"], 8), ("bf16", ["--weights=pack"], 2)]

@@ -27,12 +27,14 @@ WAYS = [["--chunk", "7", "--threads", "1"], ["--chunk", "64"], ["--chunk", "301"
 
 QWEN_1B = checkpoints.qwen3_moe(1024, 2, 64, 8, 384, 16, 4, 64, VOCABULARY)
 QWEN_LAYER = checkpoints.qwen3_moe(2048, 2, 128, 8, 768, 32, 4, 128, VOCABULARY)
+QWEN_SHARED = checkpoints.qwen2_moe(1024, 2, 20, 4, 352, 1408, 16, 16, VOCABULARY)
 MIXTRAL = checkpoints.mixtral(1024, 2, 8, 2, 3584, 16, 4, VOCABULARY)
 
 # name -> config, type on disk, options of compile
 SHAPES = {
     "bench-1b": (QWEN_1B, "F32", ["--weights=pack"]),
     "bench-layer": (QWEN_LAYER, "BF16", ["--weights=map"]),
+    "bench-shared": (QWEN_SHARED, "BF16", ["--weights=pack", "--strict"]),
     "bench-mixtral": (MIXTRAL, "BF16", ["--weights=pack"]),
     "bench-mixtral-window": (MIXTRAL | {"sliding_window": 150}, "F16", ["--weights=embed"]),
 }
@@ -76,7 +78,7 @@ class Reference(check_reference.Model):
         self.kind, self.eps = self.c["model_type"], self.c["rms_norm_eps"]
 
     def route(self, x, p, layer):
-        name = p + ("mlp.gate" if self.kind == "qwen3_moe" else "block_sparse_moe.gate")
+        name = p + ("block_sparse_moe.gate" if self.kind == "mixtral" else "mlp.gate")
         ordered = -np.sort(-self.linear(x, name), -1)[:, :self.c["num_experts_per_tok"] + 1]
         self.gaps[layer] = ordered[:, :-1] - ordered[:, 1:]
         return super().route(x, p, layer)

@@ -214,7 +214,8 @@ Status Compile::noteStage(Emit stage) {
   if (stage == Emit::Optimized) {
     fusions = reportFusions(*module);
     if (request.strict && fusions.hasFallback())
-      return {Code::Unsupported, "--strict: not everything was fused\n" + fusions.text({})};
+      return {Code::Unsupported,
+              "--strict: not everything was fused\n" + fusions.text(stages.remarks())};
   }
   if (stage == Emit::Scheduled) {
     fusions.addPhases(*module);

@@ -6,6 +6,7 @@
 #include "dialects/moe/MoeDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Parser/Parser.h"
 #include "gtest/gtest.h"
 
@@ -16,11 +17,13 @@ namespace {
 /// The report on a function whose body is `body`.
 FusionReport report(const std::string &body) {
   static mlir::MLIRContext context;
-  context.loadDialect<lm::LmDialect, moe::MoeDialect, mlir::func::FuncDialect>();
+  context.loadDialect<lm::LmDialect, moe::MoeDialect, mlir::func::FuncDialect,
+                      mlir::tensor::TensorDialect>();
   std::string text =
       "func.func @step(%x: tensor<?x40xf32>, %f: tensor<?x28xf32>, %w: !lm.weight<8x28x40xf32>, "
       "%r: !lm.weight<8x40xf32>, %tiles: tensor<?x3xi32>, %e: tensor<?x2xi32>, "
-      "%p: tensor<?x2xf32>) {\n" +
+      "%p: tensor<?x2xf32>, %s: !lm.weight<28x40xf32>, %d: !lm.weight<8x40x28xf32>, "
+      "%other: tensor<?x40xf32>) {\n" +
       body + "\nreturn }";
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::parseSourceString<mlir::ModuleOp>(text, &context);
@@ -55,6 +58,33 @@ TEST(FusionReportTest, LoneExpertProductIsAFallback) {
   EXPECT_FALSE(lone.entries[0].fused);
   EXPECT_TRUE(lone.hasFallback());
   EXPECT_EQ(report(product + activation("%g")).entries.size(), 2u);
+}
+
+TEST(FusionReportTest, FoldedSharedExpertIsListed) {
+  FusionReport folded =
+      report("%i = tensor.empty() : tensor<8x5xi32> %j = tensor.empty() : tensor<8x5xf32> "
+             "%a, %b = moe.pick_shared first_expert 8 ins(%e, %p : tensor<?x2xi32>, "
+             "tensor<?x2xf32>) outs(%i, %j : tensor<8x5xi32>, tensor<8x5xf32>) -> "
+             "tensor<8x5xi32>, tensor<8x5xf32>");
+  ASSERT_EQ(folded.entries.size(), 1u);
+  EXPECT_FALSE(folded.hasFallback());
+  EXPECT_EQ(folded.entries[0].detail, "a shared expert as 3 experts that every token picks");
+}
+
+TEST(FusionReportTest, SharedExpertBesideExpertsIsAFallback) {
+  auto beside = [](const std::string &input) {
+    return "%g = lm.linear ins(" + input +
+           ", %s : tensor<?x40xf32>, !lm.weight<28x40xf32>) outs(%f : tensor<?x28xf32>) -> "
+           "tensor<?x28xf32>\n" +
+           activation("%g") +
+           "%y = moe.expert_ffn silu inner f32 ins(%x, %e, %p : tensor<?x40xf32>, "
+           "tensor<?x2xi32>, tensor<?x2xf32>) experts(%w, %w, %d : !lm.weight<8x28x40xf32>, "
+           "!lm.weight<8x28x40xf32>, !lm.weight<8x40x28xf32>) outs(%x : tensor<?x40xf32>) -> "
+           "tensor<?x40xf32>\n";
+  };
+  EXPECT_TRUE(report(beside("%x")).hasFallback());
+  // A layer of other tokens has nothing to do with these experts.
+  EXPECT_FALSE(report(beside("%other")).hasFallback());
 }
 
 TEST(FusionReportTest, ActivationWithoutExpertsIsNone) {

@@ -1,0 +1,192 @@
+// Implements moe-fold-shared-experts.
+
+#include "compiler/transforms/Passes.h"
+
+namespace moec {
+#define GEN_PASS_DEF_FOLDSHAREDEXPERTS
+#include "compiler/transforms/Passes.h.inc"
+} // namespace moec
+
+using namespace mlir;
+using namespace moec;
+
+namespace {
+
+/// The sum of the experts that a token picks and of one that all tokens share.
+struct SharedExpert {
+  lm::AddOp sum;
+  moe::ExpertFfnOp routed;
+  lm::ScaleRowsOp scale; ///< null where it has no gate
+  lm::LinearOp gate, up, down;
+  moe::GatedActivationOp activation;
+
+  /// All ops, users before what they use.
+  SmallVector<Operation *> ops() {
+    SmallVector<Operation *> ops{sum};
+    if (scale)
+      ops.push_back(scale);
+    ops.append({down, activation, gate, up, routed});
+    return ops;
+  }
+  /// Each weight of the experts and the shared one that belongs to it.
+  SmallVector<std::pair<Value, Value>> weights() {
+    return {{routed.getGate(), gate.getWeight()},
+            {routed.getUp(), up.getWeight()},
+            {routed.getDown(), down.getWeight()}};
+  }
+};
+
+struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExperts> {
+  void runOnOperation() override {
+    getOperation().walk([&](lm::LoadWeightOp load) { ++loads[load.getWeight()]; });
+    SmallVector<lm::AddOp> sums;
+    getOperation().walk([&](lm::AddOp sum) { sums.push_back(sum); });
+    for (lm::AddOp sum : sums) {
+      std::optional<SharedExpert> shared = match(sum, sum.getLeft(), sum.getRight());
+      if (!shared)
+        shared = match(sum, sum.getRight(), sum.getLeft());
+      if (!shared)
+        continue;
+      std::string obstacle = findObstacle(*shared);
+      if (obstacle.empty())
+        fold(*shared);
+      else
+        shared->activation.emitRemark() << "this shared expert is not folded: " << obstacle;
+    }
+  }
+
+private:
+  static std::optional<SharedExpert> match(lm::AddOp sum, Value routed, Value shared) {
+    SharedExpert found;
+    found.sum = sum;
+    found.routed = routed.getDefiningOp<moe::ExpertFfnOp>();
+    found.scale = shared.getDefiningOp<lm::ScaleRowsOp>();
+    found.down = (found.scale ? found.scale.getInput() : shared).getDefiningOp<lm::LinearOp>();
+    if (!found.routed || !found.down)
+      return std::nullopt;
+    found.activation = found.down.getInput().getDefiningOp<moe::GatedActivationOp>();
+    if (!found.activation)
+      return std::nullopt;
+    found.gate = found.activation.getGate().getDefiningOp<lm::LinearOp>();
+    found.up = found.activation.getUp().getDefiningOp<lm::LinearOp>();
+    if (!found.gate || !found.up || found.gate == found.up)
+      return std::nullopt;
+    return found;
+  }
+
+  static lm::LoadWeightOp loadOf(Value weight) { return weight.getDefiningOp<lm::LoadWeightOp>(); }
+  lm::WeightOp symbolOf(Value weight) {
+    return getOperation().lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
+  }
+
+  /// Why a shared expert has to stay as it is; empty where it has not.
+  std::string findObstacle(SharedExpert &shared) {
+    moe::ExpertFfnOp routed = shared.routed;
+    SmallVector<Operation *> ops = shared.ops();
+    for (Operation *op : ArrayRef(ops).drop_front()) {
+      auto isAnother = [&](Operation *user) { return !llvm::is_contained(ops, user); };
+      if (llvm::any_of(op->getUsers(), isAnother) || op->getBlock() != shared.sum->getBlock())
+        return op->getName().getStringRef().str() + " has another user";
+      if (op->hasAttr("accumulate"))
+        return op->getName().getStringRef().str() + " accumulates";
+    }
+    if (shared.gate.getInput() != routed.getTokens() || shared.up.getInput() != routed.getTokens())
+      return "it multiplies other tokens than the experts do";
+    if (shared.activation.getActivation() != routed.getActivation())
+      return "its activation is not that of the experts";
+    if (shared.gate.getBias() || shared.up.getBias() || shared.down.getBias())
+      return "it has a bias";
+    int64_t width = extentOf(routed.getUp(), 1), sharedWidth = extentOf(shared.up.getOut(), 1);
+    if (sharedWidth % width != 0)
+      return "its width of " + std::to_string(sharedWidth) +
+             " is no multiple of the experts' width of " + std::to_string(width);
+    for (auto [own, other] : shared.weights())
+      if (std::string obstacle = findObstacle(own, other); !obstacle.empty())
+        return obstacle;
+    return "";
+  }
+
+  /// Why `other` cannot become experts of `own`.
+  std::string findObstacle(Value own, Value other) {
+    for (Value weight : {own, other})
+      if (!loadOf(weight) || !weight.hasOneUse() || loads.lookup(loadOf(weight).getWeight()) != 1)
+        return "one of its weights, or of the experts', has another user";
+    lm::WeightOp first = symbolOf(own), second = symbolOf(other);
+    std::string name = "its weight " + second.getSymName().str();
+    if (loadOf(own).getLayer() != loadOf(other).getLayer() ||
+        first.getLayers() != second.getLayers())
+      return name + " belongs to other layers than that of the experts";
+    if (first.getType().getElementType() != second.getType().getElementType())
+      return name + " is stored as another type than that of the experts";
+    if (second.getPieces().size() != 1)
+      return name + " is made of several stored tensors";
+    return "";
+  }
+
+  void fold(SharedExpert &shared) {
+    moe::ExpertFfnOp routed = shared.routed;
+    int64_t experts = extentOf(routed.getUp(), 0), picked = extentOf(routed.getExperts(), 1);
+    int64_t added = extentOf(shared.up.getOut(), 1) / extentOf(routed.getUp(), 1);
+    OpBuilder builder(shared.sum);
+    Location loc = shared.activation.getLoc();
+    auto empty = [&](Type element) -> Value {
+      OpFoldResult rows = tensor::getMixedSize(builder, loc, routed.getTokens(), 0);
+      return tensor::EmptyOp::create(builder, loc, {rows, builder.getIndexAttr(picked + added)},
+                                     element);
+    };
+    SmallVector<Value> all{empty(builder.getI32Type()), empty(builder.getF32Type())};
+    auto picks = moe::PickSharedOp::create(
+        builder, loc, TypeRange(all), experts, routed.getExperts(), routed.getWeights(),
+        shared.scale ? shared.scale.getGate() : Value(), all[0], all[1]);
+    SmallVector<Value> weights, former;
+    for (auto [own, other] : shared.weights()) {
+      former.append({own, other});
+      weights.push_back(join(own, other, added, builder));
+    }
+    auto layer = moe::ExpertFfnOp::create(
+        builder, routed.getLoc(), routed.getResultTypes(), routed.getActivation(),
+        /*accumulate=*/false, routed.getInner(), routed.getTokens(), picks.getResult(0),
+        picks.getResult(1), weights[0], weights[1], weights[2], routed.getOut());
+    shared.sum.replaceAllUsesWith(layer.getResults());
+    for (Operation *op : shared.ops())
+      op->erase();
+    for (Value weight : former)
+      loadOf(weight).erase();
+    ++numFolded;
+  }
+
+  /// A weight of the experts of `own` and of `added` more, cut out of `other`: its load, in place
+  /// of theirs.
+  Value join(Value own, Value other, int64_t added, OpBuilder &builder) {
+    lm::WeightOp first = symbolOf(own), second = symbolOf(other);
+    MLIRContext *context = builder.getContext();
+    SmallVector<int64_t> shape(first.getType().getShape());
+    SmallVector<Attribute> pieces;
+    for (auto piece : first.getPieces().getAsRange<lm::PieceAttr>())
+      pieces.push_back(lm::PieceAttr::get(context, piece.getPattern(), piece.getRows(),
+                                          piece.getFirstRow(), piece.getRowsPerExpert(),
+                                          piece.getSideBySide(), piece.getFirstExpert(),
+                                          first.getNumExperts(piece), piece.getStored()));
+    // Gate and up have the rows of one expert after the other, down their columns.
+    auto piece = cast<lm::PieceAttr>(second.getPieces()[0]);
+    bool sideBySide = extentOf(other, 1) != shape[2];
+    pieces.push_back(lm::PieceAttr::get(context, piece.getPattern(), shape[1], piece.getFirstRow(),
+                                        sideBySide ? 0 : shape[1], sideBySide, shape[0], added,
+                                        piece.getStored()));
+    shape[0] += added;
+    auto type = lm::WeightType::get(context, shape, first.getType().getElementType());
+    std::string name = first.getSymName().str() + "_" + second.getSymName().str();
+    OpBuilder symbols(first);
+    lm::WeightOp::create(symbols, first.getLoc(), symbols.getStringAttr(name), TypeAttr::get(type),
+                         first.getLayersAttr(), symbols.getArrayAttr(pieces), /*packed=*/nullptr);
+    loads[name] = 1;
+    first.erase();
+    second.erase();
+    lm::LoadWeightOp load = loadOf(own);
+    return lm::LoadWeightOp::create(builder, load.getLoc(), type, name, load.getLayer());
+  }
+
+  llvm::StringMap<int> loads; ///< of each weight
+};
+
+} // namespace
