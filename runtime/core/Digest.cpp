@@ -108,19 +108,19 @@ compressSha(uint32_t *state, const uint8_t *data, size_t blocks) {
 }
 #endif
 
-static void compress(uint32_t *state, const uint8_t *data, size_t blocks) {
+void Hasher::compress(const uint8_t *data, size_t blocks) {
 #if defined(__x86_64__)
   static const bool fast = hasShaInstructions();
-  if (fast)
-    return compressSha(state, data, blocks);
+  if (fast && code == HashCode::Fastest)
+    return compressSha(state.data(), data, blocks);
 #endif
-  compressPortable(state, data, blocks);
+  compressPortable(state.data(), data, blocks);
 }
 
 // The first 32 bits of the fractional parts of the square roots of the first 8 primes.
-Hasher::Hasher()
-    : state{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-            0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19},
+Hasher::Hasher(HashCode code)
+    : code(code), state{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19},
       pending{} {}
 
 void Hasher::add(std::span<const uint8_t> bytes) {
@@ -132,9 +132,9 @@ void Hasher::add(std::span<const uint8_t> bytes) {
     bytes = bytes.subspan(taken);
     if (held + taken < 64)
       return;
-    compress(state.data(), pending.data(), 1);
+    compress(pending.data(), 1);
   }
-  compress(state.data(), bytes.data(), bytes.size() / 64);
+  compress(bytes.data(), bytes.size() / 64);
   std::span<const uint8_t> rest = bytes.subspan(bytes.size() / 64 * 64);
   std::copy(rest.begin(), rest.end(), pending.begin());
 }

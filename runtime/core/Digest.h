@@ -23,11 +23,16 @@ std::string digestText(const Digest &digest);
 /// The digest of such a text; none for anything else.
 std::optional<Digest> parseDigest(std::string_view text);
 
-/// SHA-256 (FIPS 180-4) of bytes that arrive in pieces. Uses the CPU's instructions where it has
-/// them.
+/// Which code computes a SHA-256; the result is the same.
+enum class HashCode {
+  Fastest,  ///< the CPU's instructions where it has them
+  Portable, ///< none of them
+};
+
+/// SHA-256 (FIPS 180-4) of bytes that arrive in pieces.
 class Hasher {
 public:
-  Hasher();
+  explicit Hasher(HashCode code = HashCode::Fastest);
 
   void add(std::span<const uint8_t> bytes);
   void add(std::string_view text);
@@ -39,6 +44,9 @@ public:
   Digest finish();
 
 private:
+  void compress(const uint8_t *data, size_t blocks);
+
+  HashCode code;
   std::array<uint32_t, 8> state;
   std::array<uint8_t, 64> pending;
   uint64_t total = 0;

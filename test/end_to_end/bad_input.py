@@ -110,6 +110,10 @@ def rename_expert(header):
     header[EXPERT.replace("w2", "w9")] = header.pop(EXPERT)
 
 
+def extra_tensor(header):
+    header[EXPERT.replace("w2", "w9")] = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+
+
 def drop_expert(header):
     """The expert at the end of the data would leave a hole elsewhere: its bytes get a name that is skipped."""
     entry = header.pop(EXPERT)
@@ -171,11 +175,12 @@ MODELS = {
     "a key twice": ("mixtral", edit_header(duplicate_key), MODEL, ["model.safetensors", EXPERT]),
     "one expert of another shape": ("mixtral", edit_header(reshape_expert), MODEL, ["model.safetensors", EXPERT, "28", "40"]),
     "one expert of another dtype": ("mixtral", edit_header(retype_expert("F16", 2)), MODEL, [EXPERT]),
-    "one expert of an odd dtype": ("mixtral", edit_header(retype_expert("I64", 8)), (MODEL, UNSUPPORTED), [EXPERT]),
+    "one expert of an odd dtype": ("mixtral", edit_header(retype_expert("I64", 8)), MODEL, [EXPERT]),
     "one expert of an unknown dtype": ("mixtral", edit_header(retype_expert("Q3", 4)), MODEL,
                                        ["model.safetensors", EXPERT, "Q3"]),
     "one expert missing": ("mixtral", edit_header(drop_expert), MODEL, [EXPERT]),
-    "a tensor that nothing reads": ("mixtral", edit_header(rename_expert), (MODEL, UNSUPPORTED), ["experts.3.w"]),
+    "one expert under another name": ("mixtral", edit_header(rename_expert), MODEL, [EXPERT]),
+    "a tensor that nothing reads": ("mixtral", edit_header(extra_tensor), UNSUPPORTED, ["experts.3.w9"]),
     "index naming an absent file": ("mixtral_sharded", edit_index("model-00009.safetensors"), MODEL,
                                     ["model-00009.safetensors"]),
     "index leading outside": ("mixtral_sharded", edit_index("../model.safetensors"), MODEL, ["../model.safetensors"]),
@@ -213,7 +218,7 @@ MODELS = {
                           ["config.json", "quantization_config"]),
     "broken tokenizer": ("mixtral", cut("tokenizer.json", -30), MODEL, ["tokenizer.json"]),
     "unsupported tokenizer": ("mixtral", edit_json("tokenizer.json", model={"type": "Unigram", "vocab": []}),
-                              (MODEL, UNSUPPORTED), ["tokenizer.json", "Unigram"]),
+                              UNSUPPORTED, ["tokenizer.json", "Unigram"]),
     "template with a syntax error": ("mixtral", bad_template("line one\n{% for m in %}x{% endfor %}"), MODEL,
                                      ["chat_template", "2"]),
     "template that never ends": ("mixtral", bad_template("{% if true %}\n\nx"), MODEL, ["chat_template"]),
@@ -252,7 +257,7 @@ def check_outputs(checks, folder):
     blocked.write_text("")
     refused(checks, "output below a file", USAGE, ["file"], MOEC, "compile", model, "-o", blocked / "program")
     refused(checks, "output where nobody may write", USAGE, ["/proc/program"], MOEC, "compile", model, "-o", "/proc/program")
-    refused(checks, "no model", (USAGE, MODEL), ["absent"], MOEC, "compile", folder / "absent", "-o", folder / "program")
+    refused(checks, "no model", MODEL, ["absent"], MOEC, "compile", folder / "absent", "-o", folder / "program")
     refused(checks, "unknown option", USAGE, ["--activations"], MOEC, "compile", model, "-o", folder / "program",
             "--activations=f7")
     refused(checks, "headers only, but a program", USAGE, ["--headers-only"], MOEC, "compile", model, "-o", folder / "program",
