@@ -32,6 +32,7 @@ void moec::moe::registerBufferization(DialectRegistry &registry) {
 
 void moec::moe::registerTiling(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, MoeDialect *) {
-    attachRowTiling<ScoreOp, RouteOp, GateOp, GatedActivationOp, ExpertFfnOp>(context);
+    attachRowTiling<ScoreOp, RouteOp, GateOp, PickSharedOp, GatedActivationOp, ExpertFfnOp>(
+        context);
   });
 }

@@ -56,14 +56,11 @@ LogicalResult GateOp::verify() {
 
 LogicalResult PickSharedOp::verify() {
   int64_t picked = extentOf(getExperts(), 1), all = extentOf(getAllExperts(), 1);
-  if (failed(verifyDestinations(*this)) ||
-      failed(verifyExtents(*this, "columns of the weights", extentOf(getWeights(), 1),
+  if (failed(verifyExtents(*this, "columns of the weights", extentOf(getWeights(), 1),
                            "columns of the experts", picked)) ||
       failed(verifyExtents(*this, "columns of all weights", extentOf(getAllWeights(), 1),
                            "columns of all experts", all)))
     return failure();
-  if (ShapedType::isDynamic(picked) || ShapedType::isDynamic(all))
-    return emitOpError("needs a fixed number of picks per token");
   if (all <= picked)
     return emitOpError() << "makes " << all << " picks of " << picked << ", which adds none";
   if (getGate())

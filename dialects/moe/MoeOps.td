@@ -88,7 +88,7 @@ def Moe_GateOp : Moe_Op<"gate", 2, [RowWiseOpInterface]> {
   let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Router"]>.declaration # "static bool readsDestinations() { return false; }";
 }
 
-def Moe_PickSharedOp : Moe_Op<"pick_shared", 2> {
+def Moe_PickSharedOp : Moe_Op<"pick_shared", 2, [RowWiseOpInterface]> {
   let summary = "let every token pick the shared experts as well";
   let description = [{
     Row `t` of `all_experts` holds row `t` of `experts`, then the ids `first_expert`, `first_expert` + 1 and so on, as many as `all_experts` has

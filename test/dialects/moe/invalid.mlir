@@ -68,7 +68,7 @@ func.func @pick_shared_all(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<
 // -----
 
 func.func @pick_shared_open(%e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<?x1xf32>, %a: memref<?x?xi32>, %b: memref<?x?xf32>) {
-  // expected-error @below {{needs a fixed number of picks per token}}
+  // expected-error @below {{operand #3 must be tensor or memref of 32-bit signless integer and rank 2, with a fixed number of adjacent columns}}
   moe.pick_shared first_expert 8 ins(%e, %w : memref<?x2xi32>, memref<?x2xf32>) gate(%g : memref<?x1xf32>)
       outs(%a, %b : memref<?x?xi32>, memref<?x?xf32>)
   return
