@@ -15,7 +15,7 @@ MOEC = pathlib.Path(os.environ.get("MOEC", TEST.parent / "build/release/bin/moec
 
 
 def timed(*command, **options):
-    """(seconds, peak bytes) of a command that has to succeed."""
+    """(seconds, seconds of CPU time, peak bytes) of a command that has to succeed."""
     command = [str(part) for part in command]
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **options)
@@ -24,7 +24,7 @@ def timed(*command, **options):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"`{' '.join(command)}` ended with status {process.returncode}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def output_of(*command):

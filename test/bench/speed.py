@@ -47,7 +47,7 @@ def prepare(name):
         print(f"writing {directory}", file=sys.stderr)
         bench_model.write(name, directory)
     if not program.exists() or program.stat().st_mtime < MOEC.stat().st_mtime:
-        subprocess.run([MOEC, "compile", directory, "-o", program], check=True)
+        subprocess.run([MOEC, "compile", "--quiet", directory, "-o", program], check=True)
     total, active = bench_model.sizes(bench_model.MODELS[name])
     return program, 2 * active, bench_model.prefill_operations(bench_model.MODELS[name], PROMPT)
 

@@ -34,7 +34,7 @@ if __name__ == "__main__":
     models = {"dictionary": DICTIONARY} | {case: GOLDEN / case for case in ("mixtral", "qwen3_moe", "qwen2_moe", "olmoe")}
     for name, model in models.items():
         program = FOLDER / f"size-{name}"
-        subprocess.run([MOEC, "compile", model, "-o", program], check=True)
+        subprocess.run([MOEC, "compile", "--quiet", model, "-o", program], check=True)
         stripped = FOLDER / "stripped"
         subprocess.run(["strip", "-o", stripped, program], check=True)
         start = spread([first_byte(program) for _ in range(rounds)]) if name == "dictionary" else ""
