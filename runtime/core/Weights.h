@@ -45,7 +45,9 @@ public:
   virtual std::vector<std::string> files() const = 0;
   /// Bytes of weights.
   virtual uint64_t bytes() const = 0;
-  /// Reads everything and compares digests; `progress` (may be empty) gets a share from 0 to 1.
+  /// Reads everything and compares digests: of every byte where weights are packed, of headers and
+  /// samples where they are the model's own files. `progress` (may be empty) gets a share from 0 to
+  /// 1.
   virtual Status verify(const std::function<void(double)> &progress) const = 0;
 
   Weights() = default;

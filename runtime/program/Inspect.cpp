@@ -237,8 +237,11 @@ Status runInspect(const InspectOptions &options) {
   if (options.json)
     return writeOutput(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   std::string text = report(*manifest, json, weights.ok() ? Status{} : weights.status());
-  return writeOutput(
-      text + (options.verify ? "verified         all bytes read, all digests equal\n" : ""));
+  if (options.verify)
+    text += open->packed()
+                ? "verified         all bytes read, all digests equal\n"
+                : "verified         all bytes read, digests of headers and samples equal\n";
+  return writeOutput(text);
 }
 
 } // namespace moec
