@@ -10,6 +10,7 @@ import argparse
 import os
 import pathlib
 import subprocess
+import sys
 import time
 
 from measure import FOLDER, MOEC, machine, spread, timed
@@ -65,7 +66,9 @@ if __name__ == "__main__":
         forget(shards)
         whole = timed(MOEC, "compile", directory, "-o", program, stderr=subprocess.DEVNULL)[0]
         packed = pathlib.Path(f"{program}.weights").stat().st_size
-        rate = packed / max(whole - bare, 1e-3)
+        if whole <= bare:
+            sys.exit(f"packing and compiling took {whole:.1f} s, compiling alone {bare:.1f} s: the machine is too busy to tell")
+        rate = packed / (whole - bare)
         rows.append((read / 1e9, write / 1e9, rate / 1e9, 100 * rate / min(read, write)))
     print(f"{machine()}; {options.name}, {size / 1e9:.2f} GB; {options.rounds} rounds; least / median / most\n")
     print("| disk reads, GB/s | writes, GB/s | packs, GB/s | % of the slower |\n|---|---|---|---|")
