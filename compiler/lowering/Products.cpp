@@ -42,7 +42,7 @@ void moec::lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile)
   if (op.getBias())
     bias = matrixOf(kernel, op.getBias());
   auto [block, panel] = splitTile(kernel, tile, out.columns);
-  auto [begin, end] = Tile{block, tile.rows, 0}.rowsOf(kernel, out);
+  auto [begin, end] = Tile{block, tile.rows}.rowsOf(kernel, out);
   ActivationRows rows{
       input.row(kernel, begin), input.element, input.stride, kernel.sub(end, begin), {}};
   Value results = out.row(kernel, begin);
