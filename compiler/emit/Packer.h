@@ -20,7 +20,7 @@ struct PackOptions {
   unsigned threads = 0;             ///< 0: as many as the CPUs permit, and the memory below
   uint64_t memoryBytes = 128 << 20; ///< bound on all buffers together; one thread is always run
   /// Called with bytes of the blob done and in all; by one thread at a time, of any.
-  std::function<void(uint64_t done, uint64_t total)> progress;
+  std::function<void(uint64_t done, uint64_t total)> progress = {};
 };
 
 /// A weight whose packed elements are not all equal to the stored ones.

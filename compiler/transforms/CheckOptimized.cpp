@@ -19,10 +19,10 @@ struct CheckOptimized final : moec::impl::CheckOptimizedBase<CheckOptimized> {
       getOperation().emitError("has no function 'step' to compile");
       return signalPassFailure();
     }
-    auto type = FunctionType::get(&getContext(), lm::BatchType::get(&getContext()), {});
-    if (step.getFunctionType() != type) {
-      step.emitError() << "is of type " << step.getFunctionType() << ", but a step is of type "
-                       << type;
+    FunctionType type = step.getFunctionType();
+    if (type.getNumInputs() != 1 || !isa<lm::BatchType>(type.getInput(0)) ||
+        type.getNumResults() != 0) {
+      step.emitError() << "is of type " << type << ", but a step is of type '(!lm.batch) -> ()'";
       return signalPassFailure();
     }
     if (!step.getBody().hasOneBlock()) {

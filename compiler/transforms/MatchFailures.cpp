@@ -16,9 +16,13 @@ void MatchFailures::notifyMatchFailure(Location location,
 }
 
 void MatchFailures::remark(Operation *root) const {
-  llvm::SmallDenseSet<Location> left;
-  root->walk([&](Operation *op) { left.insert(op->getLoc()); });
-  for (const Reason &reason : reasons)
-    if (left.contains(reason.location))
-      emitRemark(reason.location) << reason.text;
+  SmallVector<const Reason *> unsaid(llvm::make_pointer_range(reasons));
+  root->walk([&](Operation *op) {
+    llvm::erase_if(unsaid, [&](const Reason *reason) {
+      if (reason->location != op->getLoc())
+        return false;
+      emitRemark(reason->location) << reason->text;
+      return true;
+    });
+  });
 }

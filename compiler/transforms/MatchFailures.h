@@ -16,8 +16,8 @@ public:
   void notifyMatchFailure(mlir::Location location,
                           llvm::function_ref<void(mlir::Diagnostic &)> reason) override;
 
-  /// Remarks each reason once, where an op of that location is left below `root`: what was replaced
-  /// in the end is no failure.
+  /// Remarks each reason once, in the order of the ops below `root` that they are about: what was
+  /// replaced in the end is no failure.
   void remark(mlir::Operation *root) const;
 
 private:

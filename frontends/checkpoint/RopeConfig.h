@@ -24,7 +24,7 @@ struct RopeConfig {
   double betaFast = 32.0;           ///< yarn
   double betaSlow = 1.0;            ///< yarn
   bool truncate = true;             ///< yarn: bounds of the ramp rounded outwards
-  std::optional<double> givenAttentionFactor, mscale, mscaleAllDimensions; ///< yarn
+  std::optional<double> givenAttentionFactor = {}, mscale = {}, mscaleAllDimensions = {}; ///< yarn
   double partialRotaryFactor = 1.0; ///< part of a head that is rotated
 
   /// One frequency per pair, `width / 2` in all, as the reference computes them. Not for Dynamic,

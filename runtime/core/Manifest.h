@@ -47,7 +47,7 @@ struct ManifestWeights {
   WeightsMode mode = WeightsMode::Pack;
   uint64_t bytes = 0; ///< of the packed form; 0 where weights are mapped
   std::string digest = {};
-  std::string file; ///< recorded name of the side file (pack only)
+  std::string file = {}; ///< recorded name of the side file (pack only)
   std::vector<ManifestPiece> pieces;
 };
 

@@ -24,12 +24,12 @@ lm.weight @router : !lm.weight<8x16xf32> layers [0, 1] from [#lm.piece<pattern =
 lm.weight @half : !lm.weight<32x16xf16> layers [0, 1] from [#lm.piece<pattern = "half.{l}", rows = 32, stored = f16>]
 lm.weight @gate : !lm.weight<32x16xf32> layers [0, 1] from [#lm.piece<pattern = "gate.{l}", rows = 32, stored = f32>]
 lm.weight @up : !lm.weight<32x16xf32> layers [0, 1] from [#lm.piece<pattern = "up.{l}", rows = 32, stored = f32>]
-// CHECK-LABEL: func @router(
+// CHECK-LABEL: func @router_apart(
 // CHECK:         lm.linear {{.*}} !lm.weight<8x16xf32>
 // CHECK:         lm.linear {{.*}} !lm.weight<32x16xf16>
 // CHECK:         lm.linear {{.*}} !lm.weight<64x16xf32>
 // CHECK-NOT:     lm.linear
-func.func @router(%x: tensor<4x16xf32>, %layer: index)
+func.func @router_apart(%x: tensor<4x16xf32>, %layer: index)
     -> (tensor<4x8xf32>, tensor<4x32xf32>, tensor<4x32xf32>, tensor<4x32xf32>) {
   %a = lm.load_weight @router[%layer] : !lm.weight<8x16xf32>
   %b = lm.load_weight @half[%layer] : !lm.weight<32x16xf16>
