@@ -1,4 +1,5 @@
-// What most files of the compiler include of MLIR: compiled once, as reading it takes far longer than all else.
+// What most files of the compiler include of MLIR: compiled once, as reading it takes far longer
+// than all else.
 
 #ifndef MOEC_DIALECTS_MLIRHEADERS_H
 #define MOEC_DIALECTS_MLIRHEADERS_H

@@ -20,9 +20,9 @@ std::string programPath();
 
 /// Where to look for weights; empty fields mean the places that need no telling.
 struct WeightsPlace {
-  std::string file = {}; ///< the packed file; then nothing else is tried
-  std::string directory; ///< the model's directory, where weights are mapped from it
-  std::string program;   ///< path of the program that packed files lie beside; default: this one
+  std::string file = {};      ///< the packed file; then nothing else is tried
+  std::string directory = {}; ///< the model's directory, where weights are mapped from it
+  std::string program = {}; ///< path of the program that packed files lie beside; default: this one
 };
 
 /// Weights that a step can read; mapped, never copied.
