@@ -45,7 +45,7 @@ void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile 
                  .outStride = out.stride,
                  .rows = rows,
                  .position = loadId(kernel, positions, first),
-                 .scratch = scratch(kernel, attentionScratchBytes(shape)),
+                 .scratch = kernel.scratch(attentionScratchBytes(shape)),
                  .block = block});
 }
 
@@ -66,7 +66,7 @@ void moec::lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op) {
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
   Value sequences =
       batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
-  Value sums = scratch(kernel, layout.size * 4);
+  Value sums = kernel.scratch(layout.size * 4);
   kernel.loop(zero, out.rows, 1, [&](Value row) {
     Value position = loadId(kernel, positions, row), sequence = loadId(kernel, sequences, row);
     Value end = kernel.add(position, one), begin = zero;

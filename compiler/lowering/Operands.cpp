@@ -295,17 +295,6 @@ void moec::storeId(KernelBuilder &kernel, Value id, Value base, Value index) {
   kernel.store(narrow, kernel.address(base, kernel.i32(), index));
 }
 
-Value moec::scratch(KernelBuilder &kernel, int64_t bytes) {
-  OpBuilder::InsertionGuard guard(kernel.builder);
-  auto phase = kernel.builder.getInsertionBlock()->getParentOp()->getParentOfType<lm::PhaseOp>();
-  if (!phase)
-    phase = cast<lm::PhaseOp>(kernel.builder.getInsertionBlock()->getParentOp());
-  kernel.builder.setInsertionPointToStart(&phase.getBody().front());
-  return LLVM::AllocaOp::create(kernel.builder, kernel.loc, kernel.pointer(),
-                                kernel.builder.getI8Type(), kernel.integer(bytes),
-                                /*alignment=*/64);
-}
-
 Value moec::compare(KernelBuilder &kernel, arith::CmpIPredicate predicate, Value a, Value b) {
   return arith::CmpIOp::create(kernel.builder, kernel.loc, predicate, a, b);
 }

@@ -117,8 +117,6 @@ void storeRow(KernelBuilder &kernel, mlir::Value values, mlir::Type element, mli
 /// An i32 in memory as i64.
 mlir::Value loadId(KernelBuilder &kernel, mlir::Value base, mlir::Value index);
 void storeId(KernelBuilder &kernel, mlir::Value id, mlir::Value base, mlir::Value index);
-/// Room on the stack of the phase's function.
-mlir::Value scratch(KernelBuilder &kernel, int64_t bytes);
 mlir::Value compare(KernelBuilder &kernel, mlir::arith::CmpIPredicate predicate, mlir::Value a,
                     mlir::Value b);
 

@@ -9,9 +9,10 @@ def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
   let summary = "the ops in each phase become code for one tile";
   let description = [{
     Products and attention become the target's kernels or, in a plain phase, loops over all of the result by one thread; row-wise ops become vector
-    code over the tile's rows. Expects packed weights.
+    code over the tile's rows. Kernels call product functions, `product_ACTIVATION_WEIGHT`, of which a module has one for each pair of types. Expects
+    packed weights.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
                            "::mlir::x86vector::X86VectorDialect"];
   let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">];

@@ -49,7 +49,7 @@ void moec::lowerGatePlainly(KernelBuilder &kernel, moe::GateOp op) {
             experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   Matrix router = matrixOf(kernel, op.getRouter());
-  Value logits = scratch(kernel, router.rows * 4);
+  Value logits = kernel.scratch(router.rows * 4);
   kernel.loop(kernel.integer(0), experts.rows, 1, [&](Value row) {
     forEach(kernel, router.rows, [&](Value expert) {
       kernel.store(dot(kernel, tokens.element, tokens.row(kernel, row), router, expert),

@@ -22,8 +22,8 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
       kernel, first.element, first.columns, first.rows, bases, panel, next,
       [&](ArrayRef<Value> panels, Value start, const PanelShape &shape) {
         emitPanelProduct(kernel, rows, shape, panels,
-                         [&](Value row, int64_t column, int64_t lanes, ArrayRef<Value> sums) {
-                           finish(row, kernel.add(start, kernel.integer(column)), lanes, sums);
+                         [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                           finish(row, kernel.add(start, column), lanes, sums);
                          });
       },
       first.layout == lm::Layout::Rows ? WeightLayout::Rows : WeightLayout::Panels);
@@ -65,7 +65,7 @@ void moec::lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   Matrix router = matrixOf(kernel, op.getRouter());
   Value stride = kernel.integer(router.rows);
-  Value logits = scratch(kernel, tile.rows * router.rows * 4);
+  Value logits = kernel.scratch(tile.rows * router.rows * 4);
   auto [begin, end] = tile.rowsOf(kernel, experts);
   Value count = kernel.sub(end, begin);
   ActivationRows rows{tokens.row(kernel, begin), tokens.element, tokens.stride, count, {}};

@@ -169,7 +169,7 @@ void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &
       kernel.loop(zero, kernel.integer(picked), 1, [&](Value slot) { body(token, slot); });
     });
   };
-  Value next = scratch(kernel, (numExperts + 1) * 4); // where each expert's next row goes
+  Value next = kernel.scratch((numExperts + 1) * 4); // where each expert's next row goes
   kernel.loop(zero, kernel.integer(numExperts + 1), 1,
               [&](Value expert) { storeId(kernel, zero, offsets, expert); });
   forPicks([&](Value token, Value slot) {

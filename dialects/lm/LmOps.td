@@ -440,7 +440,7 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
 
 // Structure of a scheduled step
 
-def Lm_PhaseOp : Lm_Op<"phase", [SingleBlock, NoTerminator, RecursiveMemoryEffects]> {
+def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTerminator, RecursiveMemoryEffects]> {
   let summary = "work that the threads of a step share";
   let description = [{
     Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the

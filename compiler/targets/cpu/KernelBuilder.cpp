@@ -3,8 +3,10 @@
 #include "compiler/targets/cpu/KernelBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
 
 using namespace mlir;
 using namespace moec;
@@ -93,14 +95,19 @@ Value KernelBuilder::address(Value base, Type element, Value offset) {
 Value KernelBuilder::address(Value base, int64_t bytes) {
   if (bytes == 0)
     return base;
-  return addressBytes(base, integer(bytes));
+  if (!llvm::isInt<32>(bytes))
+    return addressBytes(base, integer(bytes));
+  return LLVM::GEPOp::create(builder, loc, pointer(), builder.getI8Type(), base,
+                             ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)});
 }
 
 Value KernelBuilder::addressBytes(Value base, Value bytes) {
   return address(base, builder.getI8Type(), bytes);
 }
 
-static unsigned alignmentOf(Type type) { return bytesOf(getElementTypeOrSelf(type)); }
+static unsigned alignmentOf(Type type) {
+  return isa<LLVM::LLVMPointerType>(type) ? kPointerBytes : bytesOf(getElementTypeOrSelf(type));
+}
 
 Value KernelBuilder::load(Type type, Value from, int64_t alignment) {
   return LLVM::LoadOp::create(builder, loc, type, from, alignment ? alignment : alignmentOf(type));
@@ -135,6 +142,16 @@ void KernelBuilder::storeLanes(Value vector, Value to, int64_t count) {
 }
 
 void KernelBuilder::prefetch(Value at) { LLVM::Prefetch::create(builder, loc, at, 0, 3, 1); }
+
+Value KernelBuilder::scratch(int64_t bytes) {
+  Operation *scope = builder.getInsertionBlock()->getParentOp();
+  while (isa<LoopLikeOpInterface>(scope) || !scope->hasTrait<OpTrait::AutomaticAllocationScope>())
+    scope = scope->getParentOp();
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(&scope->getRegion(0).front());
+  return LLVM::AllocaOp::create(builder, loc, pointer(), builder.getI8Type(), integer(bytes),
+                                /*alignment=*/64);
+}
 
 Value KernelBuilder::broadcast(Value scalar, int64_t count) {
   return vector::BroadcastOp::create(builder, loc, lanes(scalar.getType(), count), scalar);
@@ -243,4 +260,21 @@ void KernelBuilder::dispatch(Value value, int64_t first, int64_t last,
   }
   builder.setInsertionPointToEnd(&choice.getDefaultRegion().emplaceBlock());
   scf::YieldOp::create(builder, loc);
+}
+
+void KernelBuilder::call(StringRef name, ValueRange arguments, FunctionBody body) {
+  auto module = builder.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>();
+  auto function = module.lookupSymbol<func::FuncOp>(name);
+  if (!function) {
+    OpBuilder inside(module.getBodyRegion());
+    KernelBuilder kernel(inside, module.getLoc(), target);
+    function = func::FuncOp::create(inside, module.getLoc(), name,
+                                    inside.getFunctionType(arguments.getTypes(), /*results=*/{}));
+    function.setPrivate();
+    function.setNoInline(true);
+    inside.setInsertionPointToStart(function.addEntryBlock());
+    body(kernel, function.getArguments());
+    func::ReturnOp::create(inside, kernel.loc);
+  }
+  func::CallOp::create(builder, loc, function, arguments);
 }

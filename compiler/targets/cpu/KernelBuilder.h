@@ -70,6 +70,8 @@ public:
   void storeLanes(mlir::Value vector, mlir::Value to, int64_t count);
   /// Asks for the cache line at `at`, for reading, into all levels. Never faults.
   void prefetch(mlir::Value at);
+  /// Room on the stack, at a multiple of 64, taken once per run of the phase or function around.
+  mlir::Value scratch(int64_t bytes);
 
   // Vectors.
   mlir::Value broadcast(mlir::Value scalar, int64_t count = kLanes);
@@ -94,7 +96,14 @@ public:
   /// Runs body(v) for the v in [first, last] that `value` equals; nothing where it is outside.
   void dispatch(mlir::Value value, int64_t first, int64_t last,
                 llvm::function_ref<void(int64_t)> body);
+
+  using FunctionBody = llvm::function_ref<void(KernelBuilder &kernel, mlir::ValueRange arguments)>;
+  /// Calls the module's function `name`, which is not inlined. `body` emits it where the module has
+  /// none yet, so the name must tell all that the body depends on.
+  void call(llvm::StringRef name, mlir::ValueRange arguments, FunctionBody body);
 };
+
+inline constexpr int64_t kPointerBytes = 8;
 
 /// Bytes of an element that a kernel may read.
 inline int64_t bytesOf(mlir::Type element) { return element.getIntOrFloatBitWidth() / 8; }

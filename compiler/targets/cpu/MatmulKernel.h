@@ -39,38 +39,20 @@ struct PanelShape {
   WeightLayout layout = WeightLayout::Panels;
 };
 
-/// Takes the sums of 16 columns of one row: `row` (i64) counts within the rows given, `column`
-/// within the panel, the first `lanes` (1 to 16) of each vector are columns that exist, and sums[i]
-/// is the product with panel i.
-using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, int64_t column, int64_t lanes,
+/// Takes the sums of 16 columns of one row: `row` and `column` (i64) count within the rows given
+/// and within the panel, the first `lanes` (1 to 16) of each vector are columns that exist, and
+/// sums[i] is the product with panel i.
+using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, mlir::Value column, int64_t lanes,
                                                llvm::ArrayRef<mlir::Value> sums)>;
-
-/// What a product asks memory for beside its own operands.
-struct ReadAhead {
-  bool following = true;  ///< where there are many rows, the panel that follows in memory
-  mlir::Value panel = {}; ///< or a panel of the same shape at this address, if given
-};
 
 /// Emits the products of `rows` with one or more panels of the same shape (gate and up; query, key
 /// and value), each of whose sums the epilogue gets together. Emission calls the epilogue once per
-/// place in the code, so it must not carry state from one call to the next.
+/// place in the code, so it must not carry state from one call to the next. The arithmetic is in a
+/// function of the module that all products of the same types share. If `other` is given, the
+/// caches are asked for the packed panel of the same shape there instead of the one that follows.
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
-                      const ReadAhead &readAhead = {});
-
-/// The same for WeightLayout::Rows; emitPanelProduct calls it.
-void emitStoredProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
-                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue);
-
-/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number),
-/// emitted once per height.
-void emitRowTiles(
-    KernelBuilder &kernel, mlir::Value count, int64_t tallest,
-    llvm::function_ref<void(mlir::Value first, int64_t height, mlir::Value tile)> body);
-
-/// Where the rows first, first + 1, ... begin.
-llvm::SmallVector<mlir::Value> rowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
-                                            mlir::Value first, int64_t height);
+                      mlir::Value other = {});
 
 /// Calls body(address of the panel in each matrix, its first column as i64, its shape) for the
 /// panels [begin, end) of matrices of `columns` x `depth`: once in a loop over full panels, once

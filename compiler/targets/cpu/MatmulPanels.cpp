@@ -1,7 +1,7 @@
-// The product kernel of the packed layout: lanes along N, no horizontal sums, weights streamed once
-// per row tile.
+// The product function of the packed layout: lanes along N, no horizontal sums, weights streamed
+// once per row tile.
 
-#include "compiler/targets/cpu/MatmulKernel.h"
+#include "compiler/targets/cpu/ProductFunctions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -10,267 +10,234 @@ using namespace moec;
 
 static constexpr int64_t kLineBytes = 64;
 
+/// Vectors of a panel that a register tile takes at most: those of a weight's full panel.
+static constexpr int64_t kMostVectors = kPanelColumns / kLanes;
+
 namespace {
 
-/// One register tile: `height` rows by `vectors` x 16 columns of one panel, for one way of
-/// multiplying.
-class PanelTile {
+/// The body of a product function: register tiles of some rows by some vectors of columns, over all
+/// of K.
+class PanelProduct {
 public:
-  PanelTile(KernelBuilder &kernel, const PanelShape &shape, Type activation)
-      : kernel(kernel), shape(shape), activation(activation), pairs(bytesOf(shape.element) == 2),
-        steps(pairs ? shape.depth / 2 : shape.depth),
-        activationStep(bytesOf(activation) * (pairs ? 2 : 1)) {}
+  PanelProduct(KernelBuilder &kernel, Type activation, Type element, const TileOperands &tile,
+               Value depth, Value vectors)
+      : kernel(kernel), activation(activation), element(element), pairs(bytesOf(element) == 2),
+        activationStep(bytesOf(activation) * (pairs ? 2 : 1)), tile(tile), depth(depth),
+        vectors(vectors), stride(kernel.mul(vectors, kernel.integer(kLineBytes))),
+        steps(pairs ? kernel.div(depth, kernel.integer(2)) : depth) {}
 
-  /// Sums of the tile, [row][vector], over all of K. Where `ahead` is given, every step prefetches
-  /// one more line from there on; where `other` is, the same lines of that panel.
-  SmallVector<Value> emit(ArrayRef<Value> rows, Value panel, int64_t vectors, Value ahead,
-                          Value other);
+  /// Where `other` is a panel, every step asks for the same lines of it; else many rows ask for the
+  /// panel that follows.
+  void emit(Value other);
 
 private:
-  SmallVector<Value> step(ArrayRef<Value> rows, Value weights, Value activationBytes,
-                          int64_t offset, int64_t vectors, SmallVector<Value> sums, bool half);
-  void widenPair(Value weights, Value &even, Value &odd);
-  Value activationPair(Value from, bool half);
+  /// Where a register tile reads, and what it asks for beside; all advance with K.
+  struct Sources {
+    SmallVector<Value> rows;
+    Value weights, lines, other;
+    Value lineStride; // bytes from one of `lines` to the next
+  };
+
+  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value other);
+  SmallVector<Value> run(Value begin, Value end, int64_t unroll, int64_t taken,
+                         const Sources &start, SmallVector<Value> sums, bool half);
+  SmallVector<Value> step(const Sources &sources, int64_t offset, int64_t taken,
+                          SmallVector<Value> sums, bool half);
+  Value widenOne(Value weights, bool second);
+  Value upperHalf(Value pairs, bool second);
+  Value activationPair(Value from, bool single);
+  Value activationLanes(Value from, bool second, bool single);
 
   KernelBuilder &kernel;
-  const PanelShape &shape;
-  const Type activation;
+  const Type activation, element;
   const bool pairs;             // a step takes two of K
-  const int64_t steps;          // whole ones
   const int64_t activationStep; // bytes of a row's activations in a step
+  const TileOperands &tile;
+  const Value depth;   // K
+  const Value vectors; // of the panel
+  const Value stride;  // bytes of the panel in a step: a line per vector
+  const Value steps;   // whole ones
 };
 
 } // namespace
 
-// The two f32 values in each lane's pair of 16-bit weights.
-void PanelTile::widenPair(Value weights, Value &even, Value &odd) {
+// One of the two values in each lane's pair of 16-bit weights, as f32.
+Value PanelProduct::widenOne(Value weights, bool second) {
   VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
-  if (shape.element == kernel.bf16()) {
-    Value shift = kernel.integer(words, 16), mask = kernel.integer(words, int32_t(0xffff0000));
-    even =
-        kernel.bitcast(floats, arith::ShLIOp::create(kernel.builder, kernel.loc, weights, shift));
-    odd = kernel.bitcast(floats, arith::AndIOp::create(kernel.builder, kernel.loc, weights, mask));
-    return;
-  }
-  VectorType shorts = kernel.lanes(kernel.i16()), halves = kernel.lanes(shape.element);
-  auto narrow = [&](Value value) {
-    Value low = arith::TruncIOp::create(kernel.builder, kernel.loc, shorts, value);
-    return kernel.widen(kernel.bitcast(halves, low));
-  };
-  even = narrow(weights);
-  odd = narrow(
-      arith::ShRUIOp::create(kernel.builder, kernel.loc, weights, kernel.integer(words, 16)));
+  if (element == kernel.bf16())
+    return kernel.bitcast(floats, upperHalf(weights, second));
+  if (second)
+    weights =
+        arith::ShRUIOp::create(kernel.builder, kernel.loc, weights, kernel.integer(words, 16));
+  Value low =
+      arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i16()), weights);
+  return kernel.widen(kernel.bitcast(kernel.lanes(element), low));
 }
 
-// Two bf16 activations in every lane of an i32 vector; with `half` the second is past the row's end
+// The bits of the f32 that one of the two bf16 in each lane is.
+Value PanelProduct::upperHalf(Value pairs, bool second) {
+  VectorType words = kernel.lanes(kernel.i32());
+  if (second)
+    return arith::AndIOp::create(kernel.builder, kernel.loc, pairs,
+                                 kernel.integer(words, int32_t(0xffff0000)));
+  return arith::ShLIOp::create(kernel.builder, kernel.loc, pairs, kernel.integer(words, 16));
+}
+
+// Two bf16 activations in every lane of an i32 vector; with `single` the second is not to be read
 // and taken as zero.
-Value PanelTile::activationPair(Value from, bool half) {
-  if (!half)
+Value PanelProduct::activationPair(Value from, bool single) {
+  if (!single)
     return kernel.broadcast(kernel.load(kernel.i32(), from));
   Value last = kernel.load(kernel.i16(), from);
   return kernel.broadcast(arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i32(), last));
 }
 
-SmallVector<Value> PanelTile::step(ArrayRef<Value> rows, Value weights, Value activationBytes,
-                                   int64_t offset, int64_t vectors, SmallVector<Value> sums,
-                                   bool half) {
-  VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
-  SmallVector<Value> even(vectors), odd(vectors);
-  const bool dot = pairs && activation == kernel.bf16() && shape.element == kernel.bf16() &&
-                   kernel.target.hasBf16Dot;
-  VectorType dotOperand = kernel.lanes(kernel.bf16(), 2 * kLanes);
-  for (int64_t v = 0; v < vectors; ++v) {
-    Value at = kernel.address(weights, offset * shape.width * 4 + v * kLanes * 4);
-    if (!pairs)
-      even[v] = kernel.load(floats, at);
-    else if (dot)
-      even[v] = kernel.load(dotOperand, at);
-    else
-      widenPair(kernel.load(words, at), even[v], odd[v]);
-  }
-  auto multiply = [&](Value activations, ArrayRef<Value> operands, size_t row) {
-    for (int64_t v = 0; v < vectors; ++v)
-      sums[row * vectors + v] = kernel.fma(activations, operands[v], sums[row * vectors + v]);
+// One of the activations of a step as f32, in every lane.
+Value PanelProduct::activationLanes(Value from, bool second, bool single) {
+  if (activation == kernel.f32())
+    return kernel.broadcast(kernel.load(kernel.f32(), kernel.address(from, second ? 4 : 0)));
+  return kernel.bitcast(kernel.lanes(kernel.f32()),
+                        upperHalf(activationPair(from, single), second));
+}
+
+/// The sums after one more step, the `offset`th from `sources`; `half` where K ends within it.
+SmallVector<Value> PanelProduct::step(const Sources &sources, int64_t offset, int64_t taken,
+                                      SmallVector<Value> sums, bool half) {
+  const bool single = !pairs || half;
+  auto weights = [&](Type type, int64_t vector) {
+    return kernel.load(type, kernel.address(sources.weights, vector * kLineBytes));
   };
-  for (auto [row, base] : llvm::enumerate(rows)) {
-    Value from =
-        kernel.address(kernel.addressBytes(base, activationBytes), offset * activationStep);
-    if (dot) {
-      Value pair = kernel.bitcast(dotOperand, activationPair(from, half));
-      for (int64_t v = 0; v < vectors; ++v)
-        sums[row * vectors + v] = kernel.bf16Dot(sums[row * vectors + v], pair, even[v]);
-      continue;
+  auto multiply = [&](function_ref<Value(Value from)> activations, ArrayRef<Value> operands,
+                      function_ref<Value(Value sum, Value a, Value b)> accumulate) {
+    for (auto [row, base] : llvm::enumerate(sources.rows)) {
+      Value values = activations(kernel.address(base, offset * activationStep));
+      for (int64_t v = 0; v < taken; ++v) {
+        Value &sum = sums[row * taken + v];
+        sum = accumulate(sum, values, operands[v]);
+      }
     }
-    if (activation == kernel.f32()) {
-      multiply(kernel.broadcast(kernel.load(kernel.f32(), from)), even, row);
-      if (pairs && !half)
-        multiply(kernel.broadcast(kernel.load(kernel.f32(), kernel.address(from, 4))), odd, row);
-      continue;
-    }
-    if (!pairs) {
-      Value bits = arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i32(),
-                                          kernel.load(kernel.i16(), from));
-      Value shifted = arith::ShLIOp::create(kernel.builder, kernel.loc, kernel.broadcast(bits),
-                                            kernel.integer(words, 16));
-      multiply(kernel.bitcast(floats, shifted), even, row);
-      continue;
-    }
-    Value pair = activationPair(from, half);
-    Value low = arith::ShLIOp::create(kernel.builder, kernel.loc, pair, kernel.integer(words, 16));
-    multiply(kernel.bitcast(floats, low), even, row);
-    if (half)
-      continue;
-    Value high = arith::AndIOp::create(kernel.builder, kernel.loc, pair,
-                                       kernel.integer(words, int32_t(0xffff0000)));
-    multiply(kernel.bitcast(floats, high), odd, row);
+  };
+  SmallVector<Value> operands(taken);
+  if (pairs && activation == kernel.bf16() && element == kernel.bf16() &&
+      kernel.target.hasBf16Dot) {
+    VectorType type = kernel.lanes(kernel.bf16(), 2 * kLanes);
+    for (int64_t v = 0; v < taken; ++v)
+      operands[v] = weights(type, v);
+    multiply([&](Value from) { return kernel.bitcast(type, activationPair(from, single)); },
+             operands, [&](Value sum, Value a, Value b) { return kernel.bf16Dot(sum, a, b); });
+    return sums;
+  }
+  // All rows by the first of each pair, then all by the second: the weights of both, widened, would
+  // take more registers than there are.
+  for (bool second : {false, true}) {
+    if (second && single)
+      break;
+    for (int64_t v = 0; v < taken; ++v)
+      operands[v] = pairs ? widenOne(weights(kernel.lanes(kernel.i32()), v), second)
+                          : weights(kernel.lanes(kernel.f32()), v);
+    multiply([&](Value from) { return activationLanes(from, second, single); }, operands,
+             [&](Value sum, Value a, Value b) { return kernel.fma(a, b, sum); });
   }
   return sums;
 }
 
-SmallVector<Value> PanelTile::emit(ArrayRef<Value> rows, Value panel, int64_t vectors, Value ahead,
-                                   Value other) {
-  Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
-  SmallVector<Value> sums(rows.size() * vectors, zero);
-  const int64_t unroll = rows.size() * vectors >= 12 ? 4 : 8;
-  const int64_t looped = steps / unroll * unroll;
-  auto at = [&](Value base, Value step) {
-    return kernel.addressBytes(base, kernel.mul(step, kernel.integer(shape.width * 4)));
-  };
-  auto bytes = [&](Value step) { return kernel.mul(step, kernel.integer(activationStep)); };
-  if (looped > 0)
-    sums = kernel.loop(
-        kernel.integer(0), kernel.integer(looped), unroll, sums,
-        [&](Value first, ValueRange carried) {
-          SmallVector<Value> inner(carried);
-          Value weights = at(panel, first), offset = bytes(first), lines, others;
-          if (ahead)
-            lines = kernel.addressBytes(ahead, kernel.mul(first, kernel.integer(kLineBytes)));
-          if (other)
-            others = at(other, first);
-          for (int64_t u = 0; u < unroll; ++u) {
-            inner = step(rows, weights, offset, u, vectors, inner, /*half=*/false);
-            if (ahead)
-              kernel.prefetch(kernel.address(lines, u * kLineBytes));
-            for (int64_t v = 0; other && v < vectors; ++v)
-              kernel.prefetch(kernel.address(others, u * shape.width * 4 + v * kLineBytes));
-          }
-          return inner;
-        });
-  Value rest = kernel.integer(looped), weights = at(panel, rest), offset = bytes(rest);
-  for (int64_t u = 0; u < steps - looped; ++u)
-    sums = step(rows, weights, offset, u, vectors, sums, /*half=*/false);
-  if (pairs && shape.depth % 2)
-    sums = step(rows, weights, offset, steps - looped, vectors, sums, /*half=*/true);
-  return sums;
-}
-
-void moec::emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
-                        function_ref<void(Value first, int64_t height, Value tile)> body) {
-  // Tiles of nearly equal height: 9 rows as 5 + 4 keep more sums in flight than 8 + 1.
-  Value tiles = kernel.div(kernel.add(count, kernel.integer(tallest - 1)), kernel.integer(tallest));
-  Value divisor = kernel.max(tiles, kernel.integer(1));
-  Value height = kernel.div(count, divisor), taller = kernel.rem(count, divisor);
-  kernel.loop(kernel.integer(0), tiles, 1, [&](Value tile) {
-    Value first = kernel.add(kernel.mul(tile, height), kernel.min(tile, taller));
-    Value isTaller =
-        arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::slt, tile, taller);
-    Value rows = kernel.add(
-        height, arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), isTaller));
-    kernel.dispatch(rows, 1, tallest, [&](int64_t h) { body(first, h, tile); });
+/// The sums after the steps from `begin` to `end`, a multiple of `unroll` of them.
+SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, int64_t taken,
+                                     const Sources &start, SmallVector<Value> sums, bool half) {
+  return kernel.loop(begin, end, unroll, sums, [&](Value first, ValueRange carried) {
+    SmallVector<Value> inner(carried);
+    auto advance = [&](Value base, Value bytes) {
+      return base ? kernel.addressBytes(base, kernel.mul(first, bytes)) : Value();
+    };
+    Sources now{{},
+                advance(start.weights, stride),
+                advance(start.lines, start.lineStride),
+                advance(start.other, stride),
+                start.lineStride};
+    for (Value row : start.rows)
+      now.rows.push_back(advance(row, kernel.integer(activationStep)));
+    for (int64_t u = 0; u < unroll; ++u) {
+      inner = step(now, u, taken, inner, half);
+      if (now.lines)
+        kernel.prefetch(now.lines);
+      for (int64_t v = 0; now.other && v < taken; ++v)
+        kernel.prefetch(kernel.address(now.other, v * kLineBytes));
+      auto next = [&](Value &base, Value bytes) {
+        if (base)
+          base = kernel.addressBytes(base, bytes);
+      };
+      next(now.weights, stride);
+      next(now.lines, start.lineStride);
+      next(now.other, stride);
+    }
+    return inner;
   });
 }
 
-SmallVector<Value> moec::rowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
-                                      Value first, int64_t height) {
-  SmallVector<Value> addresses;
-  for (int64_t r = 0; r < height; ++r) {
-    Value row = kernel.add(first, kernel.integer(r));
-    if (rows.indices) {
-      Value index = kernel.load(kernel.i32(), kernel.address(rows.indices, kernel.i32(), row));
-      row = arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), index);
-    }
-    addresses.push_back(kernel.address(rows.base, rows.element, kernel.mul(row, rows.stride)));
+/// `taken` vectors from `from` (i64) on.
+void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value other) {
+  Value offset = kernel.mul(from, kernel.integer(kLineBytes));
+  Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}, {}};
+  if (other) {
+    sources.other = kernel.addressBytes(other, offset);
+  } else if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
+    // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long enough
+    // for the next panel to arrive meanwhile: the first tiles ask for a part of it each, a line per
+    // step; later ones ask again for what is there.
+    Value last = kernel.sub(vectors, kernel.integer(1));
+    Value allSteps =
+        pairs ? kernel.div(kernel.add(depth, kernel.integer(1)), kernel.integer(2)) : depth;
+    Value part = kernel.mul(kernel.add(vectors, kernel.min(tile.number, last)), allSteps);
+    sources.lines = kernel.addressBytes(tile.panel, kernel.mul(part, kernel.integer(kLineBytes)));
+    Value asks = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::slt,
+                                       tile.number, vectors);
+    sources.lineStride = kernel.select(asks, kernel.integer(kLineBytes), kernel.integer(0));
   }
-  return addresses;
-}
-
-static int64_t panelBytes(const PanelShape &shape) {
-  return panelMatrixBytes(shape.width, shape.depth, bytesOf(shape.element));
-}
-
-void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
-                            const PanelShape &shape, ArrayRef<Value> panels,
-                            MatmulEpilogue epilogue, const ReadAhead &readAhead) {
-  if (shape.layout == WeightLayout::Rows)
-    return emitStoredProduct(kernel, rows, shape, panels, epilogue);
-  const int64_t vectors = shape.width / kLanes, bytes = panelBytes(shape);
-  emitRowTiles(
-      kernel, rows.count, kernel.target.tileRows, [&](Value first, int64_t height, Value tile) {
-        SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
-        // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long
-        // enough for the next panel to arrive meanwhile: the first tiles ask for a part of it each.
-        auto ahead = [&](Value panel) -> Value {
-          if (!readAhead.following || readAhead.panel || height <= kernel.target.tileRows / 2)
-            return {};
-          Value part = kernel.min(tile, kernel.integer(vectors - 1));
-          part = kernel.mul(part, kernel.integer(bytes / vectors / kLineBytes * kLineBytes));
-          return kernel.addressBytes(panel, kernel.add(part, kernel.integer(bytes)));
-        };
-        const int64_t fitting = std::max<int64_t>(kernel.target.tileLanes / kLanes / height, 1);
-        for (int64_t from = 0; from < vectors; from += fitting) {
-          const int64_t taken = std::min(fitting, vectors - from);
-          SmallVector<SmallVector<Value>> sums;
-          auto part = [&](Value panel) { return kernel.address(panel, from * kLanes * 4); };
-          Value other = readAhead.panel ? part(readAhead.panel) : Value();
-          for (Value panel : panels)
-            sums.push_back(PanelTile(kernel, shape, rows.element)
-                               .emit(addresses, part(panel), taken,
-                                     from == 0 ? ahead(panel) : Value(), other));
-          for (int64_t r = 0; r < height; ++r)
-            for (int64_t v = 0; v < taken; ++v) {
-              const int64_t column = (from + v) * kLanes;
-              SmallVector<Value> together;
-              for (ArrayRef<Value> product : sums)
-                together.push_back(product[r * taken + v]);
-              epilogue(kernel.add(first, kernel.integer(r)), column,
-                       std::min(kLanes, shape.columns - column), together);
-            }
-        }
-      });
-}
-
-void moec::emitPanels(
-    KernelBuilder &kernel, Type element, int64_t depth, int64_t columns, ArrayRef<Value> matrices,
-    Value begin, Value end,
-    function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body,
-    WeightLayout layout) {
-  const int64_t full = columns / kPanelColumns;
-  const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
-  const int64_t bytes = layout == WeightLayout::Rows
-                            ? kPanelColumns * depth * bytesOf(element)
-                            : panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
-  auto visit = [&](Value panel, int64_t width, int64_t existing) {
-    SmallVector<Value> panels;
-    for (Value matrix : matrices)
-      panels.push_back(kernel.addressBytes(matrix, kernel.mul(panel, kernel.integer(bytes))));
-    body(panels, kernel.mul(panel, kernel.integer(kPanelColumns)),
-         {.element = element,
-          .depth = depth,
-          .width = width,
-          .columns = existing,
-          .layout = layout});
-  };
-  if (full > 0)
-    kernel.loop(begin, kernel.min(end, kernel.integer(full)), 1,
-                [&](Value panel) { visit(panel, kPanelColumns, kPanelColumns); });
-  if (lastWidth > 0) {
-    Value last = kernel.integer(full);
-    auto compare = [&](arith::CmpIPredicate how, Value bound) {
-      return arith::CmpIOp::create(kernel.builder, kernel.loc, how, bound, last);
-    };
-    Value inside =
-        arith::AndIOp::create(kernel.builder, kernel.loc, compare(arith::CmpIPredicate::sle, begin),
-                              compare(arith::CmpIPredicate::sgt, end));
-    kernel.when(inside, [&] { visit(last, lastWidth, columns % kPanelColumns); });
+  SmallVector<Value> sums(rows.size() * taken, kernel.number(kernel.lanes(kernel.f32()), 0));
+  const int64_t unroll = sums.size() * kLanes * 4 >= size_t(kernel.target.tileLanes) ? 2 : 4;
+  Value begin = kernel.integer(0);
+  Value looped = kernel.sub(steps, kernel.rem(steps, kernel.integer(unroll)));
+  sums = run(begin, looped, unroll, taken, sources, sums, /*half=*/false);
+  sources.lines = sources.other = Value();
+  sums = run(looped, steps, 1, taken, sources, sums, /*half=*/false);
+  if (pairs) {
+    Value odd = kernel.add(steps, kernel.rem(depth, kernel.integer(2)));
+    sums = run(steps, odd, 1, taken, sources, sums, /*half=*/true);
   }
+  for (auto [index, sum] : llvm::enumerate(sums)) {
+    const int64_t row = index / taken, vector = index % taken;
+    Value column = kernel.add(kernel.mul(kernel.integer(row), vectors),
+                              kernel.add(from, kernel.integer(vector)));
+    kernel.store(sum, kernel.address(tile.sums, kernel.lanes(kernel.f32()), column));
+  }
+}
+
+void PanelProduct::emit(Value other) {
+  kernel.dispatch(tile.height, 1, kernel.target.tileRows, [&](int64_t height) {
+    SmallVector<Value> rows = tile.loadRows(kernel, height);
+    const int64_t fitting =
+        std::clamp<int64_t>(kernel.target.tileLanes / kLanes / height, 1, kMostVectors);
+    Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
+    kernel.loop(kernel.integer(0), whole, fitting,
+                [&](Value from) { emitPass(rows, fitting, from, other); });
+    if (fitting > 1)
+      kernel.dispatch(rest, 1, fitting - 1,
+                      [&](int64_t taken) { emitPass(rows, taken, whole, other); });
+  });
+}
+
+void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+                            const TileOperands &tile, Value other) {
+  std::string name = productName("product", activation, shape.element) + (other ? "_asking" : "");
+  SmallVector<Value> arguments = tile.asArguments();
+  arguments.push_back(kernel.integer(shape.depth));
+  arguments.push_back(kernel.integer(shape.width / kLanes));
+  if (other)
+    arguments.push_back(other);
+  kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
+    const auto operands = TileOperands::fromArguments(given);
+    ValueRange others = given.drop_front(TileOperands::kCount);
+    PanelProduct(inside, activation, shape.element, operands, others[0], others[1])
+        .emit(other ? others[2] : Value());
+  });
 }

@@ -1,6 +1,6 @@
-// The product kernel of weights as stored: lanes along K, and a tree over the lanes at the end.
+// The product function of weights as stored: lanes along K, and a tree over the lanes at the end.
 
-#include "compiler/targets/cpu/MatmulKernel.h"
+#include "compiler/targets/cpu/ProductFunctions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -119,7 +119,7 @@ static Value foldTogether(KernelBuilder &kernel, SmallVector<Value> vectors) {
 /// repeat it.
 static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape &shape,
                                          ArrayRef<Value> rows, Type activation, Value panel,
-                                         int64_t first, bool prefetch) {
+                                         Value first, bool prefetch) {
   const int64_t together = kernel.target.storedTileColumns;
   Type floats = kernel.lanes(kernel.f32()), words = kernel.lanes(kernel.i32());
   SmallVector<int32_t> groups;
@@ -135,8 +135,8 @@ static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape
       [&](Value group, ValueRange results) {
         SmallVector<Value> columns;
         for (int64_t c = 0; c < together; ++c) {
-          Value column =
-              kernel.add(kernel.mul(group, kernel.integer(together)), kernel.integer(first + c));
+          Value column = kernel.add(
+              first, kernel.add(kernel.mul(group, kernel.integer(together)), kernel.integer(c)));
           column = kernel.mul(kernel.min(column, last), kernel.integer(shape.depth));
           columns.push_back(kernel.address(panel, shape.element, column));
         }
@@ -155,34 +155,41 @@ static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape
       });
 }
 
-void moec::emitStoredProduct(KernelBuilder &kernel, const ActivationRows &rows,
-                             const PanelShape &shape, ArrayRef<Value> panels,
-                             MatmulEpilogue epilogue) {
-  auto emitTile = [&](Value first, int64_t height, bool prefetch) {
-    SmallVector<Value> addresses = rowAddresses(kernel, rows, first, height);
-    for (int64_t column = 0; column < shape.columns; column += kLanes) {
-      SmallVector<SmallVector<Value>> products;
-      for (Value panel : panels)
-        products.push_back(
-            sixteenColumns(kernel, shape, addresses, rows.element, panel, column, prefetch));
-      for (int64_t r = 0; r < height; ++r) {
-        SmallVector<Value> sums;
-        for (ArrayRef<Value> product : products)
-          sums.push_back(product[r]);
-        epilogue(kernel.add(first, kernel.integer(r)), column,
-                 std::min(kLanes, shape.columns - column), sums);
-      }
+/// The body of the function: `height` rows by all columns of the panel.
+static void emitTile(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+                     const TileOperands &tile, int64_t height, bool prefetch) {
+  SmallVector<Value> rows = tile.loadRows(kernel, height);
+  kernel.loop(kernel.integer(0), kernel.integer(shape.columns), kLanes, [&](Value column) {
+    SmallVector<Value> sums =
+        sixteenColumns(kernel, shape, rows, activation, tile.panel, column, prefetch);
+    for (auto [row, sum] : llvm::enumerate(sums)) {
+      Value at = kernel.add(column, kernel.integer(row * shape.width));
+      kernel.store(sum, kernel.address(tile.sums, kernel.f32(), at));
     }
-  };
-  const int64_t tallest = kernel.target.storedTileRows;
-  emitRowTiles(kernel, rows.count, tallest, [&](Value first, int64_t height, Value tile) {
-    if (height <= tallest / 2) // no other tile, or too few rows to notice
-      return emitTile(first, height, /*prefetch=*/true);
-    // Tiles after the first find the weights in the caches, and would only lose time by asking.
-    auto isFirst = [&](arith::CmpIPredicate how) {
-      return arith::CmpIOp::create(kernel.builder, kernel.loc, how, tile, kernel.integer(0));
-    };
-    kernel.when(isFirst(arith::CmpIPredicate::eq), [&] { emitTile(first, height, true); });
-    kernel.when(isFirst(arith::CmpIPredicate::ne), [&] { emitTile(first, height, false); });
+  });
+}
+
+void moec::callStoredProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+                             const TileOperands &tile) {
+  // What lies past a row's end may not be read, so K is a constant here.
+  std::string name = productName("stored_product", activation, shape.element) + "_" +
+                     std::to_string(shape.depth) + "x" + std::to_string(shape.columns);
+  kernel.call(name, tile.asArguments(), [&](KernelBuilder &inside, ValueRange arguments) {
+    const auto operands = TileOperands::fromArguments(arguments);
+    const int64_t tallest = inside.target.storedTileRows;
+    inside.dispatch(operands.height, 1, tallest, [&](int64_t height) {
+      auto emit = [&](bool prefetch) {
+        emitTile(inside, activation, shape, operands, height, prefetch);
+      };
+      if (height <= tallest / 2) // no other tile, or too few rows to notice
+        return emit(true);
+      // Tiles after the first find the weights in the caches, and would only lose time by asking.
+      auto isFirst = [&](arith::CmpIPredicate how) {
+        return arith::CmpIOp::create(inside.builder, inside.loc, how, operands.number,
+                                     inside.integer(0));
+      };
+      inside.when(isFirst(arith::CmpIPredicate::eq), [&] { emit(true); });
+      inside.when(isFirst(arith::CmpIPredicate::ne), [&] { emit(false); });
+    });
   });
 }

@@ -1,14 +1,28 @@
 // RUN: moe-opt %s --moec-lower-phases=cpu=avx2 | FileCheck %s
 // REQUIRES: x86_64
-// A product becomes the kernel's vector code.
-// CHECK-LABEL: func @step(
+// Products of the same types call one function, whatever their sizes, and it is vector code.
+// CHECK:         func.func private @product_f32_bf16({{.*}} attributes {no_inline}
+// CHECK:         llvm.intr.fma({{.*}} -> vector<16xf32>
+// CHECK-NOT:     @product_f32_bf16(%{{.*}}: !llvm.ptr
+lm.weight @a : !lm.weight<96x64xbf16> layers [] from [#lm.piece<pattern = "a", rows = 96, stored = bf16>] packed <layout = panels, element = bf16, offset = 0>
+lm.weight @b : !lm.weight<20x7xbf16> layers [] from [#lm.piece<pattern = "b", rows = 20, stored = bf16>] packed <layout = panels, element = bf16, offset = 12288>
+// CHECK-LABEL: func @packed(
 // CHECK:         lm.phase "linear"
 // CHECK-NOT:     lm.linear
-// CHECK:         llvm.intr.fma({{.*}} -> vector<16xf32>
-func.func @step(%batch: !lm.batch, %n: index, %x: memref<4x16xf32>, %w: memref<20x16xf32>, %y: memref<4x20xf32>) {
+// CHECK:         func.call @product_f32_bf16(
+// CHECK:         lm.phase "linear"
+// CHECK-NOT:     lm.linear
+// CHECK:         func.call @product_f32_bf16(
+func.func @packed(%batch: !lm.batch, %n: index, %x: memref<4x64xf32>, %y: memref<4x96xf32>, %u: memref<4x7xf32>, %v: memref<4x20xf32>) {
+  %a = lm.load_weight @a : <96x64xbf16>
+  %b = lm.load_weight @b : <20x7xbf16>
   lm.phase "linear" tiles(%n) rows 128 columns 48 {
   ^bb0(%tile: index):
-    lm.linear ins(%x, %w : memref<4x16xf32>, memref<20x16xf32>) outs(%y : memref<4x20xf32>)
+    lm.linear ins(%x, %a : memref<4x64xf32>, !lm.weight<96x64xbf16>) outs(%y : memref<4x96xf32>)
+  }
+  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  ^bb0(%tile: index):
+    lm.linear ins(%u, %b : memref<4x7xf32>, !lm.weight<20x7xbf16>) outs(%v : memref<4x20xf32>)
   }
   return
 }

@@ -106,13 +106,13 @@ KernelJit productKernel(const CpuTarget &target, const Product &product, WeightL
         kernel, typeOf(kernel, product.weight), product.depth, product.columns, {arguments[2]},
         arguments[4], arguments[5],
         [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
-          emitPanelProduct(
-              kernel, rows, shape, panels,
-              [&](Value row, int64_t offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
-                Value at = kernel.mul(row, kernel.integer(product.columns));
-                at = kernel.add(at, kernel.add(column, kernel.integer(offset)));
-                kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at), lanes);
-              });
+          emitPanelProduct(kernel, rows, shape, panels,
+                           [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                             Value at = kernel.mul(row, kernel.integer(product.columns));
+                             at = kernel.add(at, kernel.add(column, offset));
+                             kernel.storeLanes(
+                                 sums[0], kernel.address(arguments[3], kernel.f32(), at), lanes);
+                           });
         },
         layout);
   });
@@ -187,14 +187,14 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
                                     .indices = gathered ? arguments[1] : Value()};
           const PanelShape shape{
               .element = kernel.f32(), .depth = 24, .width = 48, .columns = 48, .layout = layout};
-          emitPanelProduct(
-              kernel, rows, shape, {arguments[3], arguments[4]},
-              [&](Value row, int64_t column, int64_t lanes, mlir::ArrayRef<Value> sums) {
-                Value at = kernel.add(kernel.mul(row, kernel.integer(48)), kernel.integer(column));
-                for (int i : {0, 1})
-                  kernel.storeLanes(sums[i], kernel.address(arguments[5 + i], kernel.f32(), at),
-                                    lanes);
-              });
+          emitPanelProduct(kernel, rows, shape, {arguments[3], arguments[4]},
+                           [&](Value row, Value column, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                             Value at = kernel.add(kernel.mul(row, kernel.integer(48)), column);
+                             for (int i : {0, 1})
+                               kernel.storeLanes(sums[i],
+                                                 kernel.address(arguments[5 + i], kernel.f32(), at),
+                                                 lanes);
+                           });
         });
   };
   auto run = [&](bool gathered, int64_t rows, std::vector<float> &first,

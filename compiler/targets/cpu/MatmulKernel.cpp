@@ -1,0 +1,136 @@
+// Products by tiles of rows and panels of columns, on top of the product functions.
+
+#include "compiler/targets/cpu/ProductFunctions.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace moec;
+
+SmallVector<Value> TileOperands::asArguments() const { return {rows, height, number, panel, sums}; }
+
+TileOperands TileOperands::fromArguments(ValueRange arguments) {
+  return {arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]};
+}
+
+SmallVector<Value> TileOperands::loadRows(KernelBuilder &kernel, int64_t count) const {
+  SmallVector<Value> loaded;
+  for (int64_t row = 0; row < count; ++row)
+    loaded.push_back(kernel.load(kernel.pointer(), kernel.address(rows, row * kPointerBytes)));
+  return loaded;
+}
+
+std::string moec::productName(StringRef stem, Type activation, Type weight) {
+  std::string name;
+  llvm::raw_string_ostream(name) << stem << '_' << activation << '_' << weight;
+  return name;
+}
+
+/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number).
+static void emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
+                         function_ref<void(Value first, Value height, Value number)> body) {
+  // Tiles of nearly equal height: 9 rows as 5 + 4 keep more sums in flight than 8 + 1.
+  Value tiles = kernel.div(kernel.add(count, kernel.integer(tallest - 1)), kernel.integer(tallest));
+  Value divisor = kernel.max(tiles, kernel.integer(1));
+  Value height = kernel.div(count, divisor), taller = kernel.rem(count, divisor);
+  kernel.loop(kernel.integer(0), tiles, 1, [&](Value tile) {
+    Value first = kernel.add(kernel.mul(tile, height), kernel.min(tile, taller));
+    Value isTaller =
+        arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::slt, tile, taller);
+    Value more = arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), isTaller);
+    body(first, kernel.add(height, more), tile);
+  });
+}
+
+/// Writes to `addresses` where the `height` rows from `first` on begin.
+static void storeRowAddresses(KernelBuilder &kernel, const ActivationRows &rows, Value first,
+                              Value height, Value addresses) {
+  kernel.loop(kernel.integer(0), height, 1, [&](Value number) {
+    Value row = kernel.add(first, number);
+    if (rows.indices) {
+      Value index = kernel.load(kernel.i32(), kernel.address(rows.indices, kernel.i32(), row));
+      row = arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), index);
+    }
+    kernel.store(kernel.address(rows.base, rows.element, kernel.mul(row, rows.stride)),
+                 kernel.address(addresses, kernel.pointer(), number));
+  });
+}
+
+/// Calls the epilogue for the sums of the `height` rows from `first` on.
+static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRef<Value> sums,
+                         Value first, Value height, MatmulEpilogue epilogue) {
+  kernel.loop(kernel.integer(0), height, 1, [&](Value number) {
+    auto finish = [&](Value column, int64_t lanes) {
+      Value at = kernel.add(kernel.mul(number, kernel.integer(shape.width)), column);
+      SmallVector<Value> together;
+      for (Value product : sums)
+        together.push_back(
+            kernel.load(kernel.lanes(kernel.f32()), kernel.address(product, kernel.f32(), at)));
+      epilogue(kernel.add(first, number), column, lanes, together);
+    };
+    const int64_t whole = shape.columns / kLanes * kLanes;
+    if (whole > 0)
+      kernel.loop(kernel.integer(0), kernel.integer(whole), kLanes,
+                  [&](Value column) { finish(column, kLanes); });
+    if (shape.columns > whole)
+      finish(kernel.integer(whole), shape.columns - whole);
+  });
+}
+
+void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
+                            const PanelShape &shape, ArrayRef<Value> panels,
+                            MatmulEpilogue epilogue, Value other) {
+  const bool stored = shape.layout == WeightLayout::Rows;
+  const int64_t tallest = stored ? kernel.target.storedTileRows : kernel.target.tileRows;
+  Value addresses = kernel.scratch(tallest * kPointerBytes);
+  SmallVector<Value> sums;
+  for (size_t i = 0; i < panels.size(); ++i)
+    sums.push_back(kernel.scratch(tallest * shape.width * 4));
+  emitRowTiles(kernel, rows.count, tallest, [&](Value first, Value height, Value number) {
+    storeRowAddresses(kernel, rows, first, height, addresses);
+    for (auto [panel, result] : llvm::zip(panels, sums)) {
+      const TileOperands tile{addresses, height, number, panel, result};
+      if (stored)
+        callStoredProduct(kernel, rows.element, shape, tile);
+      else
+        callPanelProduct(kernel, rows.element, shape, tile, other);
+    }
+    emitEpilogue(kernel, shape, sums, first, height, epilogue);
+  });
+}
+
+void moec::emitPanels(
+    KernelBuilder &kernel, Type element, int64_t depth, int64_t columns, ArrayRef<Value> matrices,
+    Value begin, Value end,
+    function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body,
+    WeightLayout layout) {
+  const int64_t full = columns / kPanelColumns;
+  const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
+  const int64_t bytes = layout == WeightLayout::Rows
+                            ? kPanelColumns * depth * bytesOf(element)
+                            : panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
+  auto visit = [&](Value panel, int64_t width, int64_t existing) {
+    SmallVector<Value> panels;
+    for (Value matrix : matrices)
+      panels.push_back(kernel.addressBytes(matrix, kernel.mul(panel, kernel.integer(bytes))));
+    body(panels, kernel.mul(panel, kernel.integer(kPanelColumns)),
+         {.element = element,
+          .depth = depth,
+          .width = width,
+          .columns = existing,
+          .layout = layout});
+  };
+  if (full > 0)
+    kernel.loop(begin, kernel.min(end, kernel.integer(full)), 1,
+                [&](Value panel) { visit(panel, kPanelColumns, kPanelColumns); });
+  if (lastWidth > 0) {
+    Value last = kernel.integer(full);
+    auto compare = [&](arith::CmpIPredicate how, Value bound) {
+      return arith::CmpIOp::create(kernel.builder, kernel.loc, how, bound, last);
+    };
+    Value inside =
+        arith::AndIOp::create(kernel.builder, kernel.loc, compare(arith::CmpIPredicate::sle, begin),
+                              compare(arith::CmpIPredicate::sgt, end));
+    kernel.when(inside, [&] { visit(last, lastWidth, columns % kPanelColumns); });
+  }
+}

@@ -1,0 +1,41 @@
+// The functions that products call, made once for each pair of types: a few rows of activations by
+// a panel of weights.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_PRODUCTFUNCTIONS_H
+#define MOEC_COMPILER_TARGETS_CPU_PRODUCTFUNCTIONS_H
+
+#include "compiler/targets/cpu/MatmulKernel.h"
+
+namespace moec {
+
+/// What every product function takes.
+struct TileOperands {
+  mlir::Value rows;   ///< !llvm.ptr to [height] x !llvm.ptr: where the activations of a row begin
+  mlir::Value height; ///< i64, 1 to the level's tallest tile for the layout
+  mlir::Value number; ///< i64, how many tiles the panel was multiplied with before
+  mlir::Value panel;  ///< !llvm.ptr
+  mlir::Value sums;   ///< !llvm.ptr to [height][width] x f32, written
+
+  static constexpr size_t kCount = 5;
+  llvm::SmallVector<mlir::Value> asArguments() const;
+  static TileOperands fromArguments(mlir::ValueRange arguments);
+
+  /// The entries of `rows`, of which there are `count`.
+  llvm::SmallVector<mlir::Value> loadRows(KernelBuilder &kernel, int64_t count) const;
+};
+
+/// `stem` with the types of the operands: product_bf16_f32.
+std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
+
+/// Multiplies with a packed panel. If `other` is given, the caches are asked for the panel of the
+/// same shape at that address, else for the one that follows in memory, where there are many rows.
+void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+                      const TileOperands &tile, mlir::Value other);
+
+/// Multiplies with a panel as stored, WeightLayout::Rows.
+void callStoredProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+                       const TileOperands &tile);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_PRODUCTFUNCTIONS_H
