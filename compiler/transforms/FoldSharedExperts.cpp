@@ -1,6 +1,7 @@
 // Implements moe-fold-shared-experts.
 
 #include "compiler/transforms/Passes.h"
+#include "compiler/transforms/WeightLoads.h"
 
 namespace moec {
 #define GEN_PASS_DEF_FOLDSHAREDEXPERTS
@@ -38,7 +39,7 @@ struct SharedExpert {
 
 struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExperts> {
   void runOnOperation() override {
-    getOperation().walk([&](lm::LoadWeightOp load) { ++loads[load.getWeight()]; });
+    WeightLoads loads(getOperation());
     SmallVector<lm::AddOp> sums;
     getOperation().walk([&](lm::AddOp sum) { sums.push_back(sum); });
     for (lm::AddOp sum : sums) {
@@ -47,9 +48,9 @@ struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExp
         shared = match(sum, sum.getRight(), sum.getLeft());
       if (!shared)
         continue;
-      std::string obstacle = findObstacle(*shared);
+      std::string obstacle = findObstacle(loads, *shared);
       if (obstacle.empty())
-        fold(*shared);
+        fold(loads, *shared);
       else
         shared->activation.emitRemark() << "this shared expert is not folded: " << obstacle;
     }
@@ -74,13 +75,8 @@ private:
     return found;
   }
 
-  static lm::LoadWeightOp loadOf(Value weight) { return weight.getDefiningOp<lm::LoadWeightOp>(); }
-  lm::WeightOp symbolOf(Value weight) {
-    return getOperation().lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
-  }
-
   /// Why a shared expert has to stay as it is; empty where it has not.
-  std::string findObstacle(SharedExpert &shared) {
+  static std::string findObstacle(const WeightLoads &loads, SharedExpert &shared) {
     moe::ExpertFfnOp routed = shared.routed;
     SmallVector<Operation *> ops = shared.ops();
     for (Operation *op : ArrayRef(ops).drop_front()) {
@@ -101,20 +97,19 @@ private:
       return "its width of " + std::to_string(sharedWidth) +
              " is no multiple of the experts' width of " + std::to_string(width);
     for (auto [own, other] : shared.weights())
-      if (std::string obstacle = findObstacle(own, other); !obstacle.empty())
+      if (std::string obstacle = findObstacle(loads, own, other); !obstacle.empty())
         return obstacle;
     return "";
   }
 
   /// Why `other` cannot become experts of `own`.
-  std::string findObstacle(Value own, Value other) {
+  static std::string findObstacle(const WeightLoads &loads, Value own, Value other) {
     for (Value weight : {own, other})
-      if (!loadOf(weight) || !weight.hasOneUse() || loads.lookup(loadOf(weight).getWeight()) != 1)
+      if (!loads.isOwn(weight))
         return "one of its weights, or of the experts', has another user";
-    lm::WeightOp first = symbolOf(own), second = symbolOf(other);
+    lm::WeightOp first = loads.symbolOf(own), second = loads.symbolOf(other);
     std::string name = "its weight " + second.getSymName().str();
-    if (loadOf(own).getLayer() != loadOf(other).getLayer() ||
-        first.getLayers() != second.getLayers())
+    if (!loads.areOfSameLayers(own, other))
       return name + " belongs to other layers than that of the experts";
     if (first.getType().getElementType() != second.getType().getElementType())
       return name + " is stored as another type than that of the experts";
@@ -123,7 +118,7 @@ private:
     return "";
   }
 
-  void fold(SharedExpert &shared) {
+  void fold(WeightLoads &loads, SharedExpert &shared) {
     moe::ExpertFfnOp routed = shared.routed;
     int64_t experts = extentOf(routed.getUp(), 0), picked = extentOf(routed.getExperts(), 1);
     int64_t added = extentOf(shared.up.getOut(), 1) / extentOf(routed.getUp(), 1);
@@ -141,7 +136,7 @@ private:
     SmallVector<Value> weights, former;
     for (auto [own, other] : shared.weights()) {
       former.append({own, other});
-      weights.push_back(join(own, other, added, builder));
+      weights.push_back(join(loads, own, other, added, builder));
     }
     auto layer = moe::ExpertFfnOp::create(
         builder, routed.getLoc(), routed.getResultTypes(), routed.getActivation(),
@@ -151,14 +146,13 @@ private:
     for (Operation *op : shared.ops())
       op->erase();
     for (Value weight : former)
-      loadOf(weight).erase();
+      WeightLoads::loadOf(weight).erase();
     ++numFolded;
   }
 
-  /// A weight of the experts of `own` and of `added` more, cut out of `other`: its load, in place
-  /// of theirs.
-  Value join(Value own, Value other, int64_t added, OpBuilder &builder) {
-    lm::WeightOp first = symbolOf(own), second = symbolOf(other);
+  /// A weight of the experts of `own` and of `added` more, cut out of `other`.
+  static Value join(WeightLoads &loads, Value own, Value other, int64_t added, OpBuilder &builder) {
+    lm::WeightOp first = loads.symbolOf(own), second = loads.symbolOf(other);
     MLIRContext *context = builder.getContext();
     SmallVector<int64_t> shape(first.getType().getShape());
     SmallVector<Attribute> pieces;
@@ -174,19 +168,8 @@ private:
                                         sideBySide ? 0 : shape[1], sideBySide, shape[0], added,
                                         piece.getStored()));
     shape[0] += added;
-    auto type = lm::WeightType::get(context, shape, first.getType().getElementType());
-    std::string name = first.getSymName().str() + "_" + second.getSymName().str();
-    OpBuilder symbols(first);
-    lm::WeightOp::create(symbols, first.getLoc(), symbols.getStringAttr(name), TypeAttr::get(type),
-                         first.getLayersAttr(), symbols.getArrayAttr(pieces), /*packed=*/nullptr);
-    loads[name] = 1;
-    first.erase();
-    second.erase();
-    lm::LoadWeightOp load = loadOf(own);
-    return lm::LoadWeightOp::create(builder, load.getLoc(), type, name, load.getLayer());
+    return loads.join({own, other}, shape, pieces, builder);
   }
-
-  llvm::StringMap<int> loads; ///< of each weight
 };
 
 } // namespace

@@ -1,6 +1,7 @@
 // Implements lm-fuse-qkv.
 
 #include "compiler/transforms/Passes.h"
+#include "compiler/transforms/WeightLoads.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace moec {
@@ -15,70 +16,47 @@ namespace {
 
 struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    llvm::StringMap<int> loads;
-    module.walk([&](lm::LoadWeightOp load) { ++loads[load.getWeight()]; });
-    auto isOwn = [&](Value weight) {
-      auto load = weight.getDefiningOp<lm::LoadWeightOp>();
-      return load && load->hasOneUse() && loads.lookup(load.getWeight()) == 1;
-    };
+    WeightLoads loads(getOperation());
     llvm::MapVector<std::pair<Value, Block *>, SmallVector<lm::LinearOp>> products;
-    module.walk([&](lm::LinearOp linear) {
+    getOperation().walk([&](lm::LinearOp linear) {
       if (linear.hasPureTensorSemantics() && !linear.getAccumulate() && !isRouter(linear) &&
-          isOwn(linear.getWeight()) && (!linear.getBias() || isOwn(linear.getBias())))
+          loads.isOwn(linear.getWeight()) && (!linear.getBias() || loads.isOwn(linear.getBias())))
         products[{linear.getInput(), linear->getBlock()}].push_back(linear);
     });
     for (auto &[key, group] : products) {
       while (!group.empty()) {
         auto others = llvm::to_vector(llvm::make_filter_range(
-            group, [&](lm::LinearOp linear) { return !isAlike(group.front(), linear); }));
+            group, [&](lm::LinearOp linear) { return !isAlike(loads, group.front(), linear); }));
         llvm::erase_if(group,
                        [&](lm::LinearOp linear) { return llvm::is_contained(others, linear); });
         if (group.size() > 1)
-          merge(group);
+          merge(loads, group);
         group = std::move(others);
       }
     }
   }
 
 private:
-  lm::LoadWeightOp loadOf(Value weight) { return weight.getDefiningOp<lm::LoadWeightOp>(); }
-  lm::WeightOp symbolOf(Value weight) {
-    return getOperation().lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
-  }
-
-  bool isAlike(lm::LinearOp a, lm::LinearOp b) {
-    lm::WeightOp first = symbolOf(a.getWeight()), second = symbolOf(b.getWeight());
-    return first.getLayers() == second.getLayers() &&
-           first.getType().getElementType() == second.getType().getElementType() &&
-           loadOf(a.getWeight()).getLayer() == loadOf(b.getWeight()).getLayer() &&
+  static bool isAlike(const WeightLoads &loads, lm::LinearOp a, lm::LinearOp b) {
+    return loads.areOfSameLayers(a.getWeight(), b.getWeight()) &&
+           getElementTypeOrSelf(a.getWeight()) == getElementTypeOrSelf(b.getWeight()) &&
            !a.getBias() == !b.getBias();
   }
 
-  /// One weight of all rows of `weights`, and its load in place of the first one's.
-  Value concatenate(ArrayRef<Value> weights, OpBuilder &builder) {
-    lm::WeightOp first = symbolOf(weights.front());
+  /// One weight of all rows of `weights`.
+  static Value concatenate(WeightLoads &loads, ArrayRef<Value> weights, OpBuilder &builder) {
     SmallVector<Attribute> pieces;
-    SmallVector<int64_t> shape(first.getType().getShape());
+    SmallVector<int64_t> shape(loads.symbolOf(weights.front()).getType().getShape());
     shape[0] = 0;
-    std::string name;
     for (Value weight : weights) {
-      lm::WeightOp symbol = symbolOf(weight);
+      lm::WeightOp symbol = loads.symbolOf(weight);
       llvm::append_range(pieces, symbol.getPieces());
       shape[0] += symbol.getType().getShape()[0];
-      name += (name.empty() ? "" : "_") + symbol.getSymName().str();
     }
-    auto type = lm::WeightType::get(builder.getContext(), shape, first.getType().getElementType());
-    OpBuilder symbols(first);
-    lm::WeightOp::create(symbols, first.getLoc(), symbols.getStringAttr(name), TypeAttr::get(type),
-                         first.getLayersAttr(), symbols.getArrayAttr(pieces), /*packed=*/nullptr);
-    for (Value weight : weights)
-      symbolOf(weight).erase();
-    lm::LoadWeightOp load = loadOf(weights.front());
-    return lm::LoadWeightOp::create(builder, load.getLoc(), type, name, load.getLayer());
+    return loads.join(weights, shape, pieces, builder);
   }
 
-  void merge(ArrayRef<lm::LinearOp> group) {
+  void merge(WeightLoads &loads, ArrayRef<lm::LinearOp> group) {
     lm::LinearOp first = group.front();
     OpBuilder builder(first);
     Location loc = first.getLoc();
@@ -88,8 +66,8 @@ private:
       if (linear.getBias())
         biases.push_back(linear.getBias());
     }
-    Value weight = concatenate(weights, builder);
-    Value bias = biases.empty() ? Value() : concatenate(biases, builder);
+    Value weight = concatenate(loads, weights, builder);
+    Value bias = biases.empty() ? Value() : concatenate(loads, biases, builder);
     OpFoldResult rows = tensor::getMixedSize(builder, loc, first.getInput(), 0);
     Value empty = tensor::EmptyOp::create(
         builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());
@@ -107,9 +85,9 @@ private:
           builder, loc, cast<RankedTensorType>(linear.getResult(0).getType()), whole, offsets,
           sizes, strides);
       linear.getResult(0).replaceAllUsesWith(part);
-      SmallVector<Operation *> loads{loadOf(linear.getWeight())};
+      SmallVector<Operation *> loads{WeightLoads::loadOf(linear.getWeight())};
       if (linear.getBias())
-        loads.push_back(loadOf(linear.getBias()));
+        loads.push_back(WeightLoads::loadOf(linear.getBias()));
       linear.erase();
       for (Operation *load : loads)
         load->erase();
