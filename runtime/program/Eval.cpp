@@ -33,7 +33,7 @@ static Status readTokens(const File &file, const SafetensorsHeader &header,
                          const SafetensorsTensor &tensor, const Manifest &manifest,
                          std::vector<int32_t> &tokens) {
   if (tensor.type != DataType::I64 || tensor.shape.size() != 1)
-    return {Code::Model,
+    return {Code::Usage,
             fmt::format("{}: tensor '{}' is {} {}, wanted I64 of one dimension", file.path(),
                         tensor.name, dataTypeName(tensor.type), shapeText(tensor.shape))};
   std::vector<uint8_t> bytes(tensor.bytes());
@@ -51,12 +51,13 @@ static Status readTokens(const File &file, const SafetensorsHeader &header,
 }
 
 static Result<std::vector<EvalSequence>> readInput(const EvalOptions &options, const Model &model) {
-  Result<File> file = File::open(options.input);
+  Result<File> file = File::open(options.input, Code::Usage);
   if (!file.ok())
     return file.status();
   Result<SafetensorsHeader> header = SafetensorsHeader::read(*file);
-  if (!header.ok())
-    return header.status();
+  if (!header.ok()) // malformed input is the user's, not the model's
+    return Status{header.status().code == Code::Model ? Code::Usage : header.status().code,
+                  header.status().message};
   std::vector<EvalSequence> sequences;
   for (const SafetensorsTensor &tensor : header->tensors()) {
     if (!tensor.name.ends_with(inputSuffix))

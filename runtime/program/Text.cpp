@@ -27,8 +27,11 @@ static std::string_view viewOf(const uint8_t *bytes, uint64_t size) {
 }
 
 /// Puts the place in front of a message that does not name it.
-static Status inFile(Status status, const std::string &name) {
-  status.message = name + ": " + status.message;
+/// A failure of the chat template; of one that came with the command line, a usage error.
+Status Text::templateFailure(Status status) const {
+  status.message = templateName + ": " + status.message;
+  if (templateIsOwn && status.code == Code::Model)
+    status.code = Code::Usage;
   return status;
 }
 
@@ -57,11 +60,12 @@ Result<std::unique_ptr<Text>> Text::open(const PromptOptions &options) {
       return file.status();
     source = std::move(*file);
     text->templateName = options.templateFile;
+    text->templateIsOwn = true;
   }
   if (!source.empty() || !options.templateFile.empty()) {
     Result<ChatTemplate> parsed = ChatTemplate::parse(source);
     if (!parsed.ok())
-      return inFile(parsed.status(), text->templateName);
+      return text->templateFailure(parsed.status());
     text->chatTemplate = std::move(*parsed);
   }
   text->templateArguments = options.templateArguments;
@@ -94,7 +98,7 @@ Result<std::vector<int32_t>> Text::render(const std::vector<Turn> &turns) const 
   localtime_r(&seconds, &now);
   Result<std::string> rendered = chatTemplate->render(messages, nullptr, variables, now);
   if (!rendered.ok())
-    return inFile(rendered.status(), templateName);
+    return templateFailure(rendered.status());
   // The template writes the model's special tokens itself.
   Result<std::vector<int32_t>> ids = tokens.encode(*rendered, AddSpecial::None);
   if (ids.ok() && ids->empty())

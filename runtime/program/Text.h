@@ -41,10 +41,12 @@ public:
 
 private:
   explicit Text(Tokenizer tokenizer) : tokens(std::move(tokenizer)) {}
+  Status templateFailure(Status status) const;
 
   Tokenizer tokens;
   std::optional<ChatTemplate> chatTemplate;
-  std::string templateName; ///< for messages
+  std::string templateName;   ///< for messages
+  bool templateIsOwn = false; ///< of the command line, not the model's
   std::vector<std::pair<std::string, std::string>> templateArguments;
   GenerationConfig generation;
 };

@@ -415,10 +415,10 @@ def check_prompts(checks, folder):
     refused(checks, "prompt longer than the context", USAGE, ["128"], program, "generate", "word " * 4000)
     refused(checks, "absent prompt file", USAGE, ["absent"], program, "generate", "--file", folder / "absent")
     (folder / "bad.jinja").write_text("one\ntwo {{ raise_exception('no such role') }}")
-    refused(checks, "template that raises", (USAGE, MODEL), ["no such role"], program, "generate", "--chat-template",
+    refused(checks, "template that raises", USAGE, ["no such role"], program, "generate", "--chat-template",
             folder / "bad.jinja", "hello")
     (folder / "worse.jinja").write_text("one\n{% endfor %}")
-    refused(checks, "template with an error", (USAGE, MODEL), ["worse.jinja", "2"], program, "generate", "--chat-template",
+    refused(checks, "template with an error", USAGE, ["worse.jinja", "2"], program, "generate", "--chat-template",
             folder / "worse.jinja", "hello")
     for option, value in (("--temperature", "hot"), ("--max-tokens", "-3"), ("--top-p", "7"), ("--threads", "0")):
         refused(checks, f"{option} {value}", USAGE, [option], program, "generate", option, value, "hello")
@@ -431,10 +431,13 @@ def check_prompts(checks, folder):
               "ids of another type": np.ones(4, np.float32), "ids of another rank": np.ones((2, 4), np.int64)}
     for what, ids in inputs.items():
         save_file({"s.input_ids": ids}, folder / "in.safetensors")
-        refused(checks, f"eval: {what}", (USAGE,) if ids.dtype == np.int64 and ids.ndim == 1 else (USAGE, MODEL), ["s.input_ids"],
-                program, "eval", "--input", folder / "in.safetensors", "--output", folder / "out.safetensors")
-    refused(checks, "eval: absent input", (USAGE, MODEL), ["absent"], program, "eval", "--input", folder / "absent", "--output",
+        refused(checks, f"eval: {what}", USAGE, ["s.input_ids"], program, "eval", "--input", folder / "in.safetensors",
+                "--output", folder / "out.safetensors")
+    refused(checks, "eval: absent input", USAGE, ["absent"], program, "eval", "--input", folder / "absent", "--output",
             folder / "out.safetensors")
+    (folder / "cut.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    refused(checks, "eval: malformed input", USAGE, ["cut.safetensors"], program, "eval", "--input", folder / "cut.safetensors",
+            "--output", folder / "out.safetensors")
     refused(checks, "eval: unwritable output", USAGE, ["absent"], program, "eval", "--input", model / "golden.safetensors",
             "--output", folder / "absent/out.safetensors")
     save_file({"s.input_ids": np.ones(120, np.int64)}, folder / "in.safetensors")
