@@ -11,8 +11,6 @@
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
-#include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/SubtargetFeature.h"
 
 using namespace moec;
 
@@ -32,18 +30,6 @@ static void initializeTargets() {
     return true;
   }();
   (void)initialized;
-}
-
-MachineTarget moec::hostMachineTarget() {
-  llvm::SubtargetFeatures features;
-  llvm::StringMap<bool> found = llvm::sys::getHostCPUFeatures();
-  std::vector<std::string> names;
-  for (const auto &feature : found)
-    names.push_back((feature.second ? "+" : "-") + feature.first().str());
-  std::sort(names.begin(), names.end()); // a StringMap's order is not a promise
-  for (const std::string &name : names)
-    features.AddFeature(name);
-  return {llvm::sys::getProcessTriple(), llvm::sys::getHostCPUName().str(), features.getString()};
 }
 
 void moec::registerLlvmTranslations(mlir::DialectRegistry &registry) {

@@ -20,9 +20,6 @@ struct MachineTarget {
   std::string features; ///< "+avx512bf16,-amx-tile"; may be empty
 };
 
-/// The machine that moec runs on, with the features that it has.
-MachineTarget hostMachineTarget();
-
 /// Makes MLIR able to translate what the last stage leaves; before `translateToLlvm`.
 void registerLlvmTranslations(mlir::DialectRegistry &registry);
 

@@ -38,10 +38,6 @@ static constexpr std::string_view kKeys[] = {"rope_type",
                                              "partial_rotary_factor",
                                              "finetuned"};
 
-std::string_view moec::ropeKindName(RopeKind kind) {
-  return kKinds[static_cast<size_t>(kind)].name;
-}
-
 RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSupport &support) {
   RopeConfig rope;
   rope.theta = read.number("rope_theta", defaultTheta, 1.0, 1e15);

@@ -34,9 +34,6 @@ struct RopeConfig {
   double attentionFactor() const;
 };
 
-/// The name as config.json spells it: `default`, `llama3`.
-std::string_view ropeKindName(RopeKind kind);
-
 /// What an architecture's compiler can do.
 struct RopeSupport {
   std::vector<RopeKind> kinds = {RopeKind::Default};

@@ -10,6 +10,7 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/TargetParser/Host.h"
 #include "gtest/gtest.h"
 
 #include <cstdio>
@@ -65,7 +66,7 @@ protected:
         fs::create_symlink(entry.path(), folder / "link" / entry.path().filename());
     fs::create_symlink(MOEC_FAKE_RUNTIME, folder / "link" / "libFakeRuntime.a");
     std::ofstream(folder / "link" / "exports.txt") << "moec_test_answer\n";
-    target = hostMachineTarget();
+    target = {llvm::sys::getProcessTriple(), llvm::sys::getHostCPUName().str(), /*features=*/""};
   }
   void TearDown() override { fs::remove_all(folder); }
 
