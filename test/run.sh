@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 all= fuzz_seconds=30
 case "${1-}" in
   "") ;;
-  --all) all=1 fuzz_seconds=300 ;;
+  --all) all=1 fuzz_seconds=120 ;;
   *) echo "usage: test/run.sh [--all]" >&2; exit 2 ;;
 esac
 jobs=$(nproc)

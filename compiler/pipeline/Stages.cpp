@@ -42,10 +42,9 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
     passes.addNestedPass<func::FuncOp>(createFuseGate());
   if (runs(options, "moe-fuse-experts"))
     passes.addNestedPass<func::FuncOp>(createFuseExperts());
-  // Mapped weights lie apart.
-  if (runs(options, "moe-fold-shared-experts") && !options.mapped)
-    passes.addPass(createFoldSharedExperts());
-  if (runs(options, "lm-fuse-qkv") && !options.mapped)
+  if (runs(options, "moe-fold-shared-experts"))
+    passes.addPass(createFoldSharedExperts({.mapped = options.mapped}));
+  if (runs(options, "lm-fuse-qkv") && !options.mapped) // mapped weights lie apart
     passes.addPass(createFuseQkv());
   if (runs(options, "lm-fuse-residual"))
     passes.addNestedPass<func::FuncOp>(createFuseResidual());

@@ -38,6 +38,8 @@ struct SharedExpert {
 };
 
 struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExperts> {
+  using FoldSharedExpertsBase::FoldSharedExpertsBase;
+
   void runOnOperation() override {
     WeightLoads loads(getOperation());
     SmallVector<lm::AddOp> sums;
@@ -48,7 +50,9 @@ struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExp
         shared = match(sum, sum.getRight(), sum.getLeft());
       if (!shared)
         continue;
-      std::string obstacle = findObstacle(loads, *shared);
+      std::string obstacle =
+          mapped ? "in the checkpoint's files its weights lie apart from the experts'"
+                 : findObstacle(loads, *shared);
       if (obstacle.empty())
         fold(loads, *shared);
       else

@@ -35,6 +35,7 @@ def FoldSharedExperts : Pass<"moe-fold-shared-experts", "::mlir::ModuleOp"> {
     shared one. What cannot be folded stays, and a remark says why.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect", "::mlir::tensor::TensorDialect"];
+  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files, so that none is folded">];
   let statistics = [Statistic<"numFolded", "num-folded", "shared experts that became experts of a layer">];
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import resource
-import time
 
 import checkpoints
 from programs import MOEC, Checks, succeed, work_folder
@@ -13,7 +12,7 @@ MODELS = {
     "qwen3-30b-a3b": (checkpoints.qwen3_30b(), 30.53, 3.35),
     "qwen1.5-moe-a2.7b": (checkpoints.qwen15_a27b(), 14.32, 2.69),
 }
-SECONDS, BYTES = 60, 1 << 30  # tests run beside others: the benchmark compile_cost.py measures the time
+BYTES = 1 << 30  # at most, of a compile; test/bench/compile_cost.py measures the time
 
 if __name__ == "__main__":
     checks = Checks()
@@ -21,11 +20,8 @@ if __name__ == "__main__":
         with work_folder() as folder, checks.about(name):
             directory = folder / "model"
             checkpoints.write_headers(directory, config)
-            start = time.monotonic()
             succeed(MOEC, "compile", directory, "-o", folder / "model.o", "--headers-only", "--emit=obj", "--strict")
-            seconds = time.monotonic() - start
             checks.that((folder / "model.o").read_bytes()[:4] == b"\x7fELF", f"{name}: no object file")
-            checks.that(seconds <= SECONDS, f"{name}: took {seconds:.0f} s")
             counts = json.loads(succeed(MOEC, "inspect", directory, "--json"))["parameters"]
             for kind, want in (("total", total), ("active", active)):
                 found = counts[kind] / 1e9
