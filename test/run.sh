@@ -3,7 +3,7 @@
 #
 #   test/run.sh [--all]
 #
-# The last line says how many tests passed and failed. Status 0 if none failed.
+# The last line says how many tests passed and failed. Status 0 if some passed and none failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -22,8 +22,11 @@ def failed(case):
 def main(folders):
     passed, failures = 0, []
     for folder in map(Path, folders):
-        lit = folder / "test" / "lit.xml"
-        cases = [case for case in xml.parse(folder / "tests.xml").iter("testcase")
+        lit, ctest = folder / "test" / "lit.xml", folder / "tests.xml"
+        if not ctest.exists():
+            failures.append(f"{folder} ctest")
+            continue
+        cases = [case for case in xml.parse(ctest).iter("testcase")
                  if not (case.get("name") == "lit" and lit.exists())]
         if lit.exists():
             cases += xml.parse(lit).iter("testcase")

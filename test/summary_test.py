@@ -15,11 +15,12 @@ LIT = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def summary(folder, tests, lit=None):
-    """(status, lines printed) of summary.py over a run of ctest on `tests`, lines of CMake."""
+    """(status, lines printed) of summary.py over a run of ctest on `tests`, lines of CMake; None: it did not run."""
     (folder / "test").mkdir(parents=True)
-    (folder / "CTestTestfile.cmake").write_text(tests)
-    subprocess.run(["ctest", "--test-dir", folder, "--output-junit", "tests.xml"], stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL, check=False)
+    if tests is not None:
+        (folder / "CTestTestfile.cmake").write_text(tests)
+        subprocess.run(["ctest", "--test-dir", folder, "--output-junit", "tests.xml"], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=False)
     if lit:
         (folder / "test" / "lit.xml").write_text(lit)
     result = subprocess.run([sys.executable, "-B", HERE / "summary.py", folder], capture_output=True, text=True,
@@ -41,3 +42,5 @@ with tempfile.TemporaryDirectory() as work:
                    LIT),
            (1, [f"failed: {bad} b", f"failed: {bad} c", f"failed: {bad} invalid.mlir", "2 passed, 3 failed"]))
     expect(summary(Path(work, "none"), ""), (1, ["0 passed, 0 failed"]))
+    killed = Path(work, "killed")  # where ctest was ended it wrote nothing
+    expect(summary(killed, None), (1, [f"failed: {killed} ctest", "0 passed, 1 failed"]))

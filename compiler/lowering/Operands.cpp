@@ -3,7 +3,6 @@
 #include "compiler/lowering/Operands.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "runtime/core/PackedLayout.h"
 #include "runtime/core/Step.h"
 
@@ -108,7 +107,7 @@ static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value ro
   Value width =
       last == 0
           ? panelWidth
-          : kernel.select(compare(kernel, arith::CmpIPredicate::slt, panel, kernel.integer(full)),
+          : kernel.select(kernel.compare(arith::CmpIPredicate::slt, panel, kernel.integer(full)),
                           panelWidth, kernel.integer(last));
   Value start = kernel.mul(panel, kernel.integer(kPanelColumns * depth));
   Value group = kernel.add(kernel.mul(kernel.div(column, kernel.integer(pair)), width), inPanel);
@@ -205,7 +204,7 @@ CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer)
   Value ordinal = tableEntry(kernel, ordinals, toInteger(kernel, layer));
   auto entry = [&](uint64_t field) {
     Value array = batchField(kernel, field, kernel.pointer());
-    return loadPointer(kernel, kernel.address(array, group * 8));
+    return loadPointer(kernel, kernel.address(array, group * kPointerBytes));
   };
   Value blocks =
       kernel.addressBytes(entry(offsetof(moec_step_arguments, caches)),
@@ -243,28 +242,6 @@ Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value 
                     kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(slot, two)), two));
 }
 
-void moec::forColumns(KernelBuilder &kernel, int64_t columns,
-                      function_ref<void(Value, int64_t)> body) {
-  forColumns(kernel, columns, {},
-             [&](Value column, int64_t lanes, ValueRange) -> SmallVector<Value> {
-               body(column, lanes);
-               return {};
-             });
-}
-
-SmallVector<Value>
-moec::forColumns(KernelBuilder &kernel, int64_t columns, ValueRange carried,
-                 function_ref<SmallVector<Value>(Value, int64_t, ValueRange)> body) {
-  int64_t whole = columns / kLanes * kLanes;
-  SmallVector<Value> values(carried);
-  if (whole > 0)
-    values = kernel.loop(kernel.integer(0), kernel.integer(whole), kLanes, values,
-                         [&](Value column, ValueRange now) { return body(column, kLanes, now); });
-  if (whole < columns)
-    values = body(kernel.integer(whole), columns - whole, values);
-  return values;
-}
-
 Value moec::fillLanes(KernelBuilder &kernel, Value vector, int64_t lanes, double fill) {
   if (lanes == kLanes)
     return vector;
@@ -293,8 +270,4 @@ Value moec::loadId(KernelBuilder &kernel, Value base, Value index) {
 void moec::storeId(KernelBuilder &kernel, Value id, Value base, Value index) {
   Value narrow = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), id);
   kernel.store(narrow, kernel.address(base, kernel.i32(), index));
-}
-
-Value moec::compare(KernelBuilder &kernel, arith::CmpIPredicate predicate, Value a, Value b) {
-  return arith::CmpIOp::create(kernel.builder, kernel.loc, predicate, a, b);
 }

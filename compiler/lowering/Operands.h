@@ -98,15 +98,6 @@ mlir::Value valueOffset(KernelBuilder &kernel, const CacheLayout &layout, mlir::
 
 // Small things that row-wise lowerings share.
 
-/// body(column, lanes) over `columns` columns: whole vectors in a loop, then what is left.
-void forColumns(KernelBuilder &kernel, int64_t columns,
-                llvm::function_ref<void(mlir::Value column, int64_t lanes)> body);
-/// The same, carrying vectors from one column to the next.
-llvm::SmallVector<mlir::Value>
-forColumns(KernelBuilder &kernel, int64_t columns, mlir::ValueRange carried,
-           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, int64_t lanes,
-                                                             mlir::ValueRange carried)>
-               body);
 /// `vector` with `fill` in all but the first `lanes` lanes.
 mlir::Value fillLanes(KernelBuilder &kernel, mlir::Value vector, int64_t lanes, double fill);
 /// `lanes` f32 values at `column` of a row, whatever the row's element type; and back, rounded.
@@ -117,8 +108,6 @@ void storeRow(KernelBuilder &kernel, mlir::Value values, mlir::Type element, mli
 /// An i32 in memory as i64.
 mlir::Value loadId(KernelBuilder &kernel, mlir::Value base, mlir::Value index);
 void storeId(KernelBuilder &kernel, mlir::Value id, mlir::Value base, mlir::Value index);
-mlir::Value compare(KernelBuilder &kernel, mlir::arith::CmpIPredicate predicate, mlir::Value a,
-                    mlir::Value b);
 
 } // namespace moec
 

@@ -17,20 +17,20 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
   if (function == moe::ScoreFunction::None)
     return;
   if (function == moe::ScoreFunction::Sigmoid)
-    return forColumns(kernel, columns, [&](Value column, int64_t lanes) {
+    return kernel.forColumns(columns, [&](Value column, int64_t lanes) {
       storeRow(kernel, emitSigmoid(kernel, loadRow(kernel, f32, row, column, lanes)), f32, row,
                column, lanes);
     });
   double lowest = -std::numeric_limits<float>::max();
-  Value largest = forColumns(kernel, columns, kernel.number(kernel.lanes(f32), lowest),
-                             [&](Value column, int64_t lanes, ValueRange m) {
-                               Value x = fillLanes(kernel, loadRow(kernel, f32, row, column, lanes),
-                                                   lanes, lowest);
-                               return SmallVector<Value>{kernel.max(m[0], x)};
-                             })[0];
+  Value largest = kernel.forColumns(
+      columns, kernel.number(kernel.lanes(f32), lowest),
+      [&](Value column, int64_t lanes, ValueRange m) {
+        Value x = fillLanes(kernel, loadRow(kernel, f32, row, column, lanes), lanes, lowest);
+        return SmallVector<Value>{kernel.max(m[0], x)};
+      })[0];
   Value peak = kernel.broadcast(kernel.maxOfLanes(largest));
-  Value sums = forColumns(
-      kernel, columns, kernel.number(kernel.lanes(f32), 0),
+  Value sums = kernel.forColumns(
+      columns, kernel.number(kernel.lanes(f32), 0),
       [&](Value column, int64_t lanes, ValueRange sum) {
         Value e = fillLanes(
             kernel, emitExp(kernel, kernel.sub(loadRow(kernel, f32, row, column, lanes), peak)),
@@ -39,7 +39,7 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
         return SmallVector<Value>{kernel.add(sum[0], e)};
       })[0];
   Value total = kernel.broadcast(kernel.sumOfLanes(sums));
-  forColumns(kernel, columns, [&](Value column, int64_t lanes) {
+  kernel.forColumns(columns, [&](Value column, int64_t lanes) {
     storeRow(kernel, kernel.div(loadRow(kernel, f32, row, column, lanes), total), f32, row, column,
              lanes);
   });
@@ -79,13 +79,12 @@ void moec::emitRoute(KernelBuilder &kernel, Value scores, int64_t columns, int64
             [&](Value id, ValueRange now) -> SmallVector<Value> {
               Value key = sortKey(
                   kernel, kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)));
-              Value below = compare(kernel, CmpIPredicate::slt, key, last[0]);
-              Value same =
-                  logical(arith::AndIOp(), compare(kernel, CmpIPredicate::eq, key, last[0]),
-                          compare(kernel, CmpIPredicate::sgt, id, last[1]));
+              Value below = kernel.compare(CmpIPredicate::slt, key, last[0]);
+              Value same = logical(arith::AndIOp(), kernel.compare(CmpIPredicate::eq, key, last[0]),
+                                   kernel.compare(CmpIPredicate::sgt, id, last[1]));
               Value left = logical(arith::OrIOp(), below, same);
               Value better =
-                  logical(arith::AndIOp(), left, compare(kernel, CmpIPredicate::sgt, key, now[0]));
+                  logical(arith::AndIOp(), left, kernel.compare(CmpIPredicate::sgt, key, now[0]));
               return {kernel.select(better, key, now[0]), kernel.select(better, id, now[1])};
             });
         Value weight = kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), best[1]));
@@ -106,7 +105,7 @@ void moec::lowerScore(KernelBuilder &kernel, moe::ScoreOp op, const Tile &tile) 
   auto [begin, end] = tile.rowsOf(kernel, scores);
   kernel.loop(begin, end, 1, [&](Value row) {
     Value from = logits.row(kernel, row), to = scores.row(kernel, row);
-    forColumns(kernel, scores.columns, [&](Value column, int64_t lanes) {
+    kernel.forColumns(scores.columns, [&](Value column, int64_t lanes) {
       storeRow(kernel, loadRow(kernel, logits.element, from, column, lanes), scores.element, to,
                column, lanes);
     });
@@ -228,7 +227,7 @@ void moec::lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &ti
       scales.push_back(kernel.broadcast(weight));
     }
     Value to = out.row(kernel, row);
-    forColumns(kernel, out.columns, [&](Value column, int64_t lanes) {
+    kernel.forColumns(out.columns, [&](Value column, int64_t lanes) {
       Value sum = kernel.number(kernel.lanes(kernel.f32()), 0);
       for (auto [source, scale] : llvm::zip(sources, scales))
         sum = kernel.fma(scale, loadRow(kernel, input.element, source, column, lanes), sum);

@@ -21,7 +21,7 @@ static void forElements(KernelBuilder &kernel, const RowBuffer &out, const Tile 
                         function_ref<Value(Value row, Value column, int64_t lanes)> value) {
   auto [begin, end] = tile.rowsOf(kernel, out);
   kernel.loop(begin, end, 1, [&](Value row) {
-    forColumns(kernel, out.columns, [&](Value column, int64_t lanes) {
+    kernel.forColumns(out.columns, [&](Value column, int64_t lanes) {
       storeRow(kernel, value(row, column, lanes), out.element, out.row(kernel, row), column, lanes);
     });
   });
@@ -51,17 +51,16 @@ void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &til
       Value from = kernel.address(input.row(kernel, row), input.element, start);
       Value to = kernel.address(out.row(kernel, row), out.element, start);
       Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
-      Value squares =
-          forColumns(kernel, columns, zero,
-                     [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
-                       Value x = loadRow(kernel, input.element, from, column, lanes);
-                       return {kernel.fma(x, x, sum[0])};
-                     })[0];
+      Value squares = kernel.forColumns(
+          columns, zero, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
+            Value x = loadRow(kernel, input.element, from, column, lanes);
+            return {kernel.fma(x, x, sum[0])};
+          })[0];
       Value mean = kernel.div(kernel.sumOfLanes(squares), kernel.number(kernel.f32(), columns));
       Value scale = emitRsqrt(
           kernel, kernel.add(mean, kernel.number(kernel.f32(), op.getEpsilon().convertToFloat())));
       Value scales = kernel.broadcast(scale);
-      forColumns(kernel, columns, [&](Value column, int64_t lanes) {
+      kernel.forColumns(columns, [&](Value column, int64_t lanes) {
         Value x = kernel.mul(loadRow(kernel, input.element, from, column, lanes), scales);
         Value w = matrixLanes(kernel, weight, kernel.integer(0), column, lanes);
         storeRow(kernel, kernel.mul(x, w), out.element, to, column, lanes);
@@ -138,7 +137,7 @@ void moec::lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile) {
         rotateInterleaved(kernel, pairs, input.element, from, out.element, to, cosine, sine);
       } else {
         Value half = kernel.integer(pairs);
-        forColumns(kernel, pairs, [&](Value column, int64_t lanes) {
+        kernel.forColumns(pairs, [&](Value column, int64_t lanes) {
           Value second = kernel.add(column, half);
           Value c = loadRow(kernel, cosines.element, cosine, column, lanes),
                 s = loadRow(kernel, sines.element, sine, column, lanes);
@@ -152,7 +151,7 @@ void moec::lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile) {
       }
       int64_t rest = columns - 2 * pairs;
       Value tail = kernel.integer(2 * pairs);
-      forColumns(kernel, rest, [&](Value column, int64_t lanes) {
+      kernel.forColumns(rest, [&](Value column, int64_t lanes) {
         Value at = kernel.add(column, tail);
         storeRow(kernel, loadRow(kernel, input.element, from, at, lanes), out.element, to, at,
                  lanes);

@@ -85,11 +85,11 @@ private:
           builder, loc, cast<RankedTensorType>(linear.getResult(0).getType()), whole, offsets,
           sizes, strides);
       linear.getResult(0).replaceAllUsesWith(part);
-      SmallVector<Operation *> loads{WeightLoads::loadOf(linear.getWeight())};
+      SmallVector<Operation *> former{WeightLoads::loadOf(linear.getWeight())};
       if (linear.getBias())
-        loads.push_back(WeightLoads::loadOf(linear.getBias()));
+        former.push_back(WeightLoads::loadOf(linear.getBias()));
       linear.erase();
-      for (Operation *load : loads)
+      for (Operation *load : former)
         load->erase();
       column += columns;
       ++numFused;

@@ -19,7 +19,7 @@ public:
   }
   /// The symbol that a loaded `weight` is of.
   lm::WeightOp symbolOf(mlir::Value weight) const {
-    return module.lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
+    return mlir::ModuleOp(module).lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
   }
   /// Whether `weight` is loaded, in one place of the module, and used by one op.
   bool isOwn(mlir::Value weight) const;
@@ -27,13 +27,13 @@ public:
   bool areOfSameLayers(mlir::Value a, mlir::Value b) const;
 
   /// Makes one weight of `shape` and `pieces` out of `weights`, all of them own, of the same layers
-  /// and element type, and returns its load. Their symbols are gone then; their loads, which are
-  /// the caller's to erase, may have no other use any more.
+  /// and element type, and returns its load. Their symbols are gone then; their loads are
+  /// the caller's to erase, with the ops that used them.
   mlir::Value join(mlir::ArrayRef<mlir::Value> weights, mlir::ArrayRef<int64_t> shape,
                    mlir::ArrayRef<mlir::Attribute> pieces, mlir::OpBuilder &builder);
 
 private:
-  mutable mlir::ModuleOp module;
+  mlir::ModuleOp module;
   llvm::StringMap<int> counts; // loads of each symbol
 };
 

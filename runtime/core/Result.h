@@ -14,7 +14,8 @@ namespace moec {
 enum class Code : int {
   Ok = 0,
   Internal = 1,    ///< our own fault
-  Usage = 2,       ///< options, an empty, invalid or too long prompt, an unwritable output
+  Usage = 2,       ///< options and the files they name, an empty, invalid or too long prompt, an
+                   ///< unwritable output
   Model = 3,       ///< unreadable or malformed model
   Unsupported = 4, ///< well-formed, but not supported
   Mismatch = 5,    ///< artefact does not match weights, CPU, driver or device

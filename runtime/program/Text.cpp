@@ -26,11 +26,9 @@ static std::string_view viewOf(const uint8_t *bytes, uint64_t size) {
   return {reinterpret_cast<const char *>(bytes), static_cast<size_t>(size)};
 }
 
-/// Puts the place in front of a message that does not name it.
-/// A failure of the chat template; of one that came with the command line, a usage error.
 Status Text::templateFailure(Status status) const {
   status.message = templateName + ": " + status.message;
-  if (templateIsOwn && status.code == Code::Model)
+  if (templateIsUsers && status.code == Code::Model)
     status.code = Code::Usage;
   return status;
 }
@@ -60,7 +58,7 @@ Result<std::unique_ptr<Text>> Text::open(const PromptOptions &options) {
       return file.status();
     source = std::move(*file);
     text->templateName = options.templateFile;
-    text->templateIsOwn = true;
+    text->templateIsUsers = true;
   }
   if (!source.empty() || !options.templateFile.empty()) {
     Result<ChatTemplate> parsed = ChatTemplate::parse(source);

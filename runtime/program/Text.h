@@ -27,8 +27,8 @@ struct Turn {
 /// What text commands need besides the model.
 class Text {
 public:
-  /// Opens what is linked in. Code::Model without a tokenizer; a template from a file that cannot
-  /// be read is Code::Usage.
+  /// Opens what is linked in. Code::Model without a tokenizer. What is wrong with a template file
+  /// of the command line is Code::Usage, here and in render().
   static Result<std::unique_ptr<Text>> open(const PromptOptions &options);
 
   const Tokenizer &tokenizer() const { return tokens; }
@@ -41,12 +41,13 @@ public:
 
 private:
   explicit Text(Tokenizer tokenizer) : tokens(std::move(tokenizer)) {}
+  /// `status`, a failure of the chat template, with its name and as whose mistake it is.
   Status templateFailure(Status status) const;
 
   Tokenizer tokens;
   std::optional<ChatTemplate> chatTemplate;
-  std::string templateName;   ///< for messages
-  bool templateIsOwn = false; ///< of the command line, not the model's
+  std::string templateName;     ///< for messages
+  bool templateIsUsers = false; ///< of the command line, not the model's
   std::vector<std::pair<std::string, std::string>> templateArguments;
   GenerationConfig generation;
 };

@@ -80,21 +80,16 @@ private:
 // Queries go side by side: in their rows they are a power of two apart, which the first cache level
 // does not like.
 void Attention::begin() {
-  const int64_t run = shape.group * shape.size, whole = run / kLanes * kLanes;
+  const int64_t run = shape.group * shape.size;
   kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
     Value from = kernel.address(tile.queries, shape.element, kernel.mul(token, tile.queryStride));
     Value to =
         kernel.address(at(layout.queries), shape.element, kernel.mul(token, kernel.integer(run)));
-    auto copy = [&](Value offset, int64_t lanes) {
+    kernel.forColumns(run, [&](Value offset, int64_t lanes) {
       Value values =
           kernel.loadLanes(shape.element, kernel.address(from, shape.element, offset), lanes);
       kernel.storeLanes(values, kernel.address(to, shape.element, offset), lanes);
-    };
-    if (whole > 0)
-      kernel.loop(kernel.integer(0), kernel.integer(whole), kLanes,
-                  [&](Value offset) { copy(offset, kLanes); });
-    if (run > whole)
-      copy(kernel.integer(whole), run - whole);
+    });
   });
   Value zero = kernel.number(kernel.f32(), 0), zeros = kernel.number(kernel.lanes(kernel.f32()), 0);
   kernel.loop(kernel.integer(0), heads, 1, [&](Value row) {
@@ -111,7 +106,7 @@ void Attention::begin() {
 void Attention::softmaxRow(Value row, Value last, Value firstKey) {
   Type floats = kernel.lanes(kernel.f32()), words = kernel.lanes(kernel.i32());
   auto compare = [&](arith::CmpIPredicate how, Value lanes, Value bound) -> Value {
-    return arith::CmpIOp::create(kernel.builder, kernel.loc, how, lanes, kernel.broadcast(bound));
+    return kernel.compare(how, lanes, kernel.broadcast(bound));
   };
   const int64_t vectors = shape.block / kLanes;
   Value start = kernel.mul(row, kernel.integer(shape.block)), largest;

@@ -2,7 +2,6 @@
 
 #include "compiler/targets/cpu/KernelBuilder.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -83,6 +82,10 @@ Value KernelBuilder::bitcast(Type type, Value value) {
   return LLVM::BitcastOp::create(builder, loc, type, value);
 }
 
+Value KernelBuilder::compare(arith::CmpIPredicate how, Value a, Value b) {
+  return arith::CmpIOp::create(builder, loc, how, a, b);
+}
+
 Value KernelBuilder::select(Value condition, Value a, Value b) {
   return arith::SelectOp::create(builder, loc, condition, a, b);
 }
@@ -144,6 +147,7 @@ void KernelBuilder::storeLanes(Value vector, Value to, int64_t count) {
 void KernelBuilder::prefetch(Value at) { LLVM::Prefetch::create(builder, loc, at, 0, 3, 1); }
 
 Value KernelBuilder::scratch(int64_t bytes) {
+  // A loop is a scope of its own upstream, but room taken anew in every iteration adds up.
   Operation *scope = builder.getInsertionBlock()->getParentOp();
   while (isa<LoopLikeOpInterface>(scope) || !scope->hasTrait<OpTrait::AutomaticAllocationScope>())
     scope = scope->getParentOp();
@@ -238,6 +242,26 @@ void KernelBuilder::loop(Value begin, Value end, int64_t step, function_ref<void
   });
 }
 
+void KernelBuilder::forColumns(int64_t columns, function_ref<void(Value, int64_t)> body) {
+  forColumns(columns, {}, [&](Value column, int64_t lanes, ValueRange) -> SmallVector<Value> {
+    body(column, lanes);
+    return {};
+  });
+}
+
+SmallVector<Value>
+KernelBuilder::forColumns(int64_t columns, ValueRange carried,
+                          function_ref<SmallVector<Value>(Value, int64_t, ValueRange)> body) {
+  const int64_t whole = columns / kLanes * kLanes;
+  SmallVector<Value> values(carried);
+  if (whole > 0)
+    values = loop(integer(0), integer(whole), kLanes, values,
+                  [&](Value column, ValueRange now) { return body(column, kLanes, now); });
+  if (whole < columns)
+    values = body(integer(whole), columns - whole, values);
+  return values;
+}
+
 void KernelBuilder::when(Value condition, function_ref<void()> body) {
   auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(builder);
@@ -276,5 +300,6 @@ void KernelBuilder::call(StringRef name, ValueRange arguments, FunctionBody body
     body(kernel, function.getArguments());
     func::ReturnOp::create(inside, kernel.loc);
   }
+  assert(function.getArgumentTypes() == TypeRange(arguments) && "the name tells all of the body");
   func::CallOp::create(builder, loc, function, arguments);
 }

@@ -6,6 +6,7 @@
 
 #include "compiler/targets/cpu/CpuTarget.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -54,6 +55,7 @@ public:
   /// instruction.
   mlir::Value bf16Dot(mlir::Value sum, mlir::Value a, mlir::Value b);
   mlir::Value bitcast(mlir::Type type, mlir::Value value);
+  mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value a, mlir::Value b); ///< Integers.
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 
   // Memory. Addresses are multiples of an element's size, but where `alignment` says otherwise.
@@ -70,7 +72,8 @@ public:
   void storeLanes(mlir::Value vector, mlir::Value to, int64_t count);
   /// Asks for the cache line at `at`, for reading, into all levels. Never faults.
   void prefetch(mlir::Value at);
-  /// Room on the stack, at a multiple of 64, taken once per run of the phase or function around.
+  /// Room on the stack, at a multiple of 64, taken once per tile of the phase or run of the
+  /// function around.
   mlir::Value scratch(int64_t bytes);
 
   // Vectors.
@@ -92,6 +95,15 @@ public:
                                       mlir::ValueRange carried, LoopBody body);
   void loop(mlir::Value begin, mlir::Value end, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
+  /// body(column, lanes) over `columns` columns: whole vectors in a loop, then what is left.
+  void forColumns(int64_t columns,
+                  llvm::function_ref<void(mlir::Value column, int64_t lanes)> body);
+  /// The same, carrying vectors from one column to the next.
+  llvm::SmallVector<mlir::Value>
+  forColumns(int64_t columns, mlir::ValueRange carried,
+             llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, int64_t lanes,
+                                                               mlir::ValueRange carried)>
+                 body);
   void when(mlir::Value condition, llvm::function_ref<void()> body);
   /// Runs body(v) for the v in [first, last] that `value` equals; nothing where it is outside.
   void dispatch(mlir::Value value, int64_t first, int64_t last,

@@ -35,8 +35,7 @@ static void emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
   Value height = kernel.div(count, divisor), taller = kernel.rem(count, divisor);
   kernel.loop(kernel.integer(0), tiles, 1, [&](Value tile) {
     Value first = kernel.add(kernel.mul(tile, height), kernel.min(tile, taller));
-    Value isTaller =
-        arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::slt, tile, taller);
+    Value isTaller = kernel.compare(arith::CmpIPredicate::slt, tile, taller);
     Value more = arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), isTaller);
     body(first, kernel.add(height, more), tile);
   });
@@ -60,27 +59,22 @@ static void storeRowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
 static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRef<Value> sums,
                          Value first, Value height, MatmulEpilogue epilogue) {
   kernel.loop(kernel.integer(0), height, 1, [&](Value number) {
-    auto finish = [&](Value column, int64_t lanes) {
+    kernel.forColumns(shape.columns, [&](Value column, int64_t lanes) {
       Value at = kernel.add(kernel.mul(number, kernel.integer(shape.width)), column);
       SmallVector<Value> together;
       for (Value product : sums)
         together.push_back(
             kernel.load(kernel.lanes(kernel.f32()), kernel.address(product, kernel.f32(), at)));
       epilogue(kernel.add(first, number), column, lanes, together);
-    };
-    const int64_t whole = shape.columns / kLanes * kLanes;
-    if (whole > 0)
-      kernel.loop(kernel.integer(0), kernel.integer(whole), kLanes,
-                  [&](Value column) { finish(column, kLanes); });
-    if (shape.columns > whole)
-      finish(kernel.integer(whole), shape.columns - whole);
+    });
   });
 }
 
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
-                            MatmulEpilogue epilogue, Value other) {
+                            MatmulEpilogue epilogue, Value asked) {
   const bool stored = shape.layout == WeightLayout::Rows;
+  assert(!(stored && asked) && "stored panels ask for what follows");
   const int64_t tallest = stored ? kernel.target.storedTileRows : kernel.target.tileRows;
   Value addresses = kernel.scratch(tallest * kPointerBytes);
   SmallVector<Value> sums;
@@ -93,7 +87,7 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
       if (stored)
         callStoredProduct(kernel, rows.element, shape, tile);
       else
-        callPanelProduct(kernel, rows.element, shape, tile, other);
+        callPanelProduct(kernel, rows.element, shape, tile, asked);
     }
     emitEpilogue(kernel, shape, sums, first, height, epilogue);
   });
@@ -125,12 +119,9 @@ void moec::emitPanels(
                 [&](Value panel) { visit(panel, kPanelColumns, kPanelColumns); });
   if (lastWidth > 0) {
     Value last = kernel.integer(full);
-    auto compare = [&](arith::CmpIPredicate how, Value bound) {
-      return arith::CmpIOp::create(kernel.builder, kernel.loc, how, bound, last);
-    };
-    Value inside =
-        arith::AndIOp::create(kernel.builder, kernel.loc, compare(arith::CmpIPredicate::sle, begin),
-                              compare(arith::CmpIPredicate::sgt, end));
+    Value inside = arith::AndIOp::create(kernel.builder, kernel.loc,
+                                         kernel.compare(arith::CmpIPredicate::sle, begin, last),
+                                         kernel.compare(arith::CmpIPredicate::sgt, end, last));
     kernel.when(inside, [&] { visit(last, lastWidth, columns % kPanelColumns); });
   }
 }

@@ -3,7 +3,8 @@
 //
 // Sums are f32. The order in which a sum over K is taken depends on K, the element types and the
 // CPU level alone, never on how many rows there are or which of them a row is, so a row's result is
-// the same bits in every batch.
+// the same bits in every batch. With a packed weight it is the sum over the first half of K, in
+// order, plus that over the second.
 
 #ifndef MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
@@ -52,7 +53,7 @@ using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, mlir::Value colu
 /// caches are asked for the packed panel of the same shape there instead of the one that follows.
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
-                      mlir::Value other = {});
+                      mlir::Value asked = {});
 
 /// Calls body(address of the panel in each matrix, its first column as i64, its shape) for the
 /// panels [begin, end) of matrices of `columns` x `depth`: once in a loop over full panels, once

@@ -26,25 +26,27 @@ public:
         vectors(vectors), stride(kernel.mul(vectors, kernel.integer(kLineBytes))),
         steps(pairs ? kernel.div(depth, kernel.integer(2)) : depth) {}
 
-  /// Where `other` is a panel, every step asks for the same lines of it; else many rows ask for the
-  /// panel that follows.
-  void emit(Value other);
+  /// Where `asked` is a panel, every step asks the caches for the same lines of it; else many rows
+  /// ask for the panel that follows.
+  void emit(Value asked);
 
 private:
-  /// Where a register tile reads, and what it asks for beside; all advance with K.
+  /// Where a register tile reads, and what it asks for beside; all but lineStride advance with K.
   struct Sources {
     SmallVector<Value> rows;
-    Value weights, lines, other;
+    Value weights, lines, asked;
     Value lineStride; // bytes from one of `lines` to the next
   };
 
-  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value other);
-  SmallVector<Value> run(Value begin, Value end, int64_t unroll, int64_t taken,
-                         const Sources &start, SmallVector<Value> sums, bool half);
-  SmallVector<Value> step(const Sources &sources, int64_t offset, int64_t taken,
-                          SmallVector<Value> sums, bool half);
+  Sources sourcesOf(ArrayRef<Value> rows, Value from, Value asked);
+  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value asked);
+  SmallVector<Value> run(Value begin, Value end, int64_t unroll, const Sources &start,
+                         ArrayRef<Value> sums, bool half = false);
+  SmallVector<Value> emitSteps(const Sources &start, Value first, int64_t count,
+                               SmallVector<Value> sums, bool half = false);
+  SmallVector<Value> step(const Sources &sources, SmallVector<Value> sums, bool half);
   Value widenOne(Value weights, bool second);
-  Value upperHalf(Value pairs, bool second);
+  Value upperHalf(Value words, bool second);
   Value activationPair(Value from, bool single);
   Value activationLanes(Value from, bool second, bool single);
 
@@ -75,12 +77,12 @@ Value PanelProduct::widenOne(Value weights, bool second) {
 }
 
 // The bits of the f32 that one of the two bf16 in each lane is.
-Value PanelProduct::upperHalf(Value pairs, bool second) {
-  VectorType words = kernel.lanes(kernel.i32());
+Value PanelProduct::upperHalf(Value words, bool second) {
+  Type type = words.getType();
   if (second)
-    return arith::AndIOp::create(kernel.builder, kernel.loc, pairs,
-                                 kernel.integer(words, int32_t(0xffff0000)));
-  return arith::ShLIOp::create(kernel.builder, kernel.loc, pairs, kernel.integer(words, 16));
+    return arith::AndIOp::create(kernel.builder, kernel.loc, words,
+                                 kernel.integer(type, int32_t(0xffff0000)));
+  return arith::ShLIOp::create(kernel.builder, kernel.loc, words, kernel.integer(type, 16));
 }
 
 // Two bf16 activations in every lane of an i32 vector; with `single` the second is not to be read
@@ -100,9 +102,9 @@ Value PanelProduct::activationLanes(Value from, bool second, bool single) {
                         upperHalf(activationPair(from, single), second));
 }
 
-/// The sums after one more step, the `offset`th from `sources`; `half` where K ends within it.
-SmallVector<Value> PanelProduct::step(const Sources &sources, int64_t offset, int64_t taken,
-                                      SmallVector<Value> sums, bool half) {
+/// The sums after one more step, [row][vector]; `half` where K ends within it.
+SmallVector<Value> PanelProduct::step(const Sources &sources, SmallVector<Value> sums, bool half) {
+  const int64_t taken = sums.size() / sources.rows.size();
   const bool single = !pairs || half;
   auto weights = [&](Type type, int64_t vector) {
     return kernel.load(type, kernel.address(sources.weights, vector * kLineBytes));
@@ -110,7 +112,7 @@ SmallVector<Value> PanelProduct::step(const Sources &sources, int64_t offset, in
   auto multiply = [&](function_ref<Value(Value from)> activations, ArrayRef<Value> operands,
                       function_ref<Value(Value sum, Value a, Value b)> accumulate) {
     for (auto [row, base] : llvm::enumerate(sources.rows)) {
-      Value values = activations(kernel.address(base, offset * activationStep));
+      Value values = activations(base);
       for (int64_t v = 0; v < taken; ++v) {
         Value &sum = sums[row * taken + v];
         sum = accumulate(sum, values, operands[v]);
@@ -141,103 +143,146 @@ SmallVector<Value> PanelProduct::step(const Sources &sources, int64_t offset, in
   return sums;
 }
 
+/// The sums after `count` steps from the `first`th (i64) on.
+SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, int64_t count,
+                                           SmallVector<Value> sums, bool half) {
+  Value rowStride = kernel.integer(activationStep);
+  auto advance = [&](Value base, Value bytes) {
+    return base ? kernel.addressBytes(base, bytes) : Value();
+  };
+  auto skip = [&](Value base, Value bytes) { return advance(base, kernel.mul(first, bytes)); };
+  Sources now = start;
+  for (Value &row : now.rows)
+    row = skip(row, rowStride);
+  now.weights = skip(start.weights, stride);
+  now.asked = start.asked ? skip(start.asked, stride) : Value();
+  now.lines = start.lines ? skip(start.lines, start.lineStride) : Value();
+  const int64_t taken = sums.size() / start.rows.size();
+  for (int64_t s = 0; s < count; ++s) {
+    sums = step(now, sums, half);
+    if (now.lines)
+      kernel.prefetch(now.lines);
+    for (int64_t v = 0; now.asked && v < taken; ++v)
+      kernel.prefetch(kernel.address(now.asked, v * kLineBytes));
+    for (Value &row : now.rows)
+      row = kernel.address(row, activationStep);
+    now.weights = advance(now.weights, stride);
+    now.asked = advance(now.asked, stride);
+    now.lines = advance(now.lines, start.lineStride);
+  }
+  return sums;
+}
+
 /// The sums after the steps from `begin` to `end`, a multiple of `unroll` of them.
-SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, int64_t taken,
-                                     const Sources &start, SmallVector<Value> sums, bool half) {
+SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, const Sources &start,
+                                     ArrayRef<Value> sums, bool half) {
   return kernel.loop(begin, end, unroll, sums, [&](Value first, ValueRange carried) {
-    SmallVector<Value> inner(carried);
-    auto advance = [&](Value base, Value bytes) {
-      return base ? kernel.addressBytes(base, kernel.mul(first, bytes)) : Value();
-    };
-    Sources now{{},
-                advance(start.weights, stride),
-                advance(start.lines, start.lineStride),
-                advance(start.other, stride),
-                start.lineStride};
-    for (Value row : start.rows)
-      now.rows.push_back(advance(row, kernel.integer(activationStep)));
-    for (int64_t u = 0; u < unroll; ++u) {
-      inner = step(now, u, taken, inner, half);
-      if (now.lines)
-        kernel.prefetch(now.lines);
-      for (int64_t v = 0; now.other && v < taken; ++v)
-        kernel.prefetch(kernel.address(now.other, v * kLineBytes));
-      auto next = [&](Value &base, Value bytes) {
-        if (base)
-          base = kernel.addressBytes(base, bytes);
-      };
-      next(now.weights, stride);
-      next(now.lines, start.lineStride);
-      next(now.other, stride);
-    }
-    return inner;
+    return emitSteps(start, first, unroll, SmallVector<Value>(carried), half);
   });
 }
 
-/// `taken` vectors from `from` (i64) on.
-void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value other) {
+/// What the pass over the vectors from `from` (i64) on reads and asks for.
+PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from, Value asked) {
   Value offset = kernel.mul(from, kernel.integer(kLineBytes));
   Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}, {}};
-  if (other) {
-    sources.other = kernel.addressBytes(other, offset);
+  if (asked) {
+    sources.asked = kernel.addressBytes(asked, offset);
   } else if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
     // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long enough
-    // for the next panel to arrive meanwhile: the first tiles ask for a part of it each, a line per
-    // step; later ones ask again for what is there.
+    // for the next panel to arrive meanwhile: the first pass of the first tiles asks for a part of
+    // it each, a line per step; all others ask again for what is there.
     Value last = kernel.sub(vectors, kernel.integer(1));
     Value allSteps =
         pairs ? kernel.div(kernel.add(depth, kernel.integer(1)), kernel.integer(2)) : depth;
     Value part = kernel.mul(kernel.add(vectors, kernel.min(tile.number, last)), allSteps);
     sources.lines = kernel.addressBytes(tile.panel, kernel.mul(part, kernel.integer(kLineBytes)));
-    Value asks = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::slt,
-                                       tile.number, vectors);
-    sources.lineStride = kernel.select(asks, kernel.integer(kLineBytes), kernel.integer(0));
+    Value first = arith::AndIOp::create(
+        kernel.builder, kernel.loc, kernel.compare(arith::CmpIPredicate::slt, tile.number, vectors),
+        kernel.compare(arith::CmpIPredicate::eq, from, kernel.integer(0)));
+    sources.lineStride = kernel.select(first, kernel.integer(kLineBytes), kernel.integer(0));
   }
-  SmallVector<Value> sums(rows.size() * taken, kernel.number(kernel.lanes(kernel.f32()), 0));
-  const int64_t unroll = sums.size() * kLanes * 4 >= size_t(kernel.target.tileLanes) ? 2 : 4;
-  Value begin = kernel.integer(0);
-  Value looped = kernel.sub(steps, kernel.rem(steps, kernel.integer(unroll)));
-  sums = run(begin, looped, unroll, taken, sources, sums, /*half=*/false);
-  sources.lines = sources.other = Value();
-  sums = run(looped, steps, 1, taken, sources, sums, /*half=*/false);
+  return sources;
+}
+
+/// The product of the rows with the `taken` vectors from `from` (i64) on.
+void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value asked) {
+  const Sources sources = sourcesOf(rows, from, asked);
+  Sources quiet = sources; // for the few steps left over
+  quiet.lines = quiet.asked = Value();
+  const size_t count = rows.size() * taken;
+  const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
+  auto place = [&](size_t index) {
+    Value vector = kernel.add(kernel.mul(kernel.integer(index / taken), vectors),
+                              kernel.add(from, kernel.integer(index % taken)));
+    return kernel.address(tile.sums, kernel.lanes(kernel.f32()), vector);
+  };
+  // Tiles of few sums have short loops.
+  const int64_t unroll = count * kLanes * 4 >= size_t(kernel.target.tileLanes) ? 2 : 4;
+  auto whole = [&](Value number) {
+    return kernel.sub(number, kernel.rem(number, kernel.integer(unroll)));
+  };
+
+  // The two halves of K: few rows wait for memory, which gives more to two streams of reads.
+  Value begin = kernel.integer(0), middle = kernel.div(steps, kernel.integer(2));
+  Value lowEnd = whole(middle), highEnd = kernel.add(middle, whole(kernel.sub(steps, middle)));
+  SmallVector<Value> low, high;
+  if (2 * count * kLanes <= size_t(kernel.target.tileLanes)) {
+    SmallVector<Value> both(2 * count, zeros.front());
+    both = kernel.loop(begin, lowEnd, unroll, both, [&](Value first, ValueRange carried) {
+      SmallVector<Value> sums =
+          emitSteps(sources, first, unroll, SmallVector<Value>(carried.take_front(count)));
+      sums.append(emitSteps(sources, kernel.add(middle, first), unroll,
+                            SmallVector<Value>(carried.drop_front(count))));
+      return sums;
+    });
+    low.assign(both.begin(), both.begin() + count);
+    high.assign(both.begin() + count, both.end());
+    highEnd = kernel.add(middle, lowEnd);
+  } else {
+    low = run(begin, lowEnd, unroll, sources, zeros);
+  }
+  // In memory meanwhile: there are no registers for both.
+  for (auto [index, sum] : llvm::enumerate(run(lowEnd, middle, 1, quiet, low)))
+    kernel.store(sum, place(index));
+  if (high.empty())
+    high = run(middle, highEnd, unroll, sources, zeros);
+  high = run(highEnd, steps, 1, quiet, high);
   if (pairs) {
     Value odd = kernel.add(steps, kernel.rem(depth, kernel.integer(2)));
-    sums = run(steps, odd, 1, taken, sources, sums, /*half=*/true);
+    high = run(steps, odd, 1, quiet, high, /*half=*/true);
   }
-  for (auto [index, sum] : llvm::enumerate(sums)) {
-    const int64_t row = index / taken, vector = index % taken;
-    Value column = kernel.add(kernel.mul(kernel.integer(row), vectors),
-                              kernel.add(from, kernel.integer(vector)));
-    kernel.store(sum, kernel.address(tile.sums, kernel.lanes(kernel.f32()), column));
+  for (auto [index, sum] : llvm::enumerate(high)) {
+    Value at = place(index);
+    kernel.store(kernel.add(kernel.load(sum.getType(), at), sum), at);
   }
 }
 
-void PanelProduct::emit(Value other) {
+void PanelProduct::emit(Value asked) {
   kernel.dispatch(tile.height, 1, kernel.target.tileRows, [&](int64_t height) {
     SmallVector<Value> rows = tile.loadRows(kernel, height);
     const int64_t fitting =
         std::clamp<int64_t>(kernel.target.tileLanes / kLanes / height, 1, kMostVectors);
     Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
     kernel.loop(kernel.integer(0), whole, fitting,
-                [&](Value from) { emitPass(rows, fitting, from, other); });
+                [&](Value from) { emitPass(rows, fitting, from, asked); });
     if (fitting > 1)
       kernel.dispatch(rest, 1, fitting - 1,
-                      [&](int64_t taken) { emitPass(rows, taken, whole, other); });
+                      [&](int64_t taken) { emitPass(rows, taken, whole, asked); });
   });
 }
 
 void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
-                            const TileOperands &tile, Value other) {
-  std::string name = productName("product", activation, shape.element) + (other ? "_asking" : "");
+                            const TileOperands &tile, Value asked) {
+  std::string name = productName("product", activation, shape.element) + (asked ? "_asking" : "");
   SmallVector<Value> arguments = tile.asArguments();
   arguments.push_back(kernel.integer(shape.depth));
   arguments.push_back(kernel.integer(shape.width / kLanes));
-  if (other)
-    arguments.push_back(other);
+  if (asked)
+    arguments.push_back(asked);
   kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
     const auto operands = TileOperands::fromArguments(given);
-    ValueRange others = given.drop_front(TileOperands::kCount);
-    PanelProduct(inside, activation, shape.element, operands, others[0], others[1])
-        .emit(other ? others[2] : Value());
+    given = given.drop_front(TileOperands::kCount);
+    Value depth = given[0], vectors = given[1], next = asked ? given[2] : Value();
+    PanelProduct(inside, activation, shape.element, operands, depth, vectors).emit(next);
   });
 }

@@ -144,8 +144,8 @@ static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape
                                StoredTile(kernel, shape, activation).emit(rows, columns, prefetch),
                            merged;
         Value number = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), group);
-        Value mine = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::eq,
-                                           groupOfLane, kernel.broadcast(number));
+        Value mine =
+            kernel.compare(arith::CmpIPredicate::eq, groupOfLane, kernel.broadcast(number));
         for (size_t r = 0; r < rows.size(); ++r) {
           ArrayRef<Value> ofRow = ArrayRef(sums).slice(r * together, together);
           merged.push_back(
@@ -171,6 +171,7 @@ static void emitTile(KernelBuilder &kernel, Type activation, const PanelShape &s
 
 void moec::callStoredProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
                              const TileOperands &tile) {
+  assert(shape.width == roundUpTo(shape.columns, kLanes) && "the name tells the columns alone");
   // What lies past a row's end may not be read, so K is a constant here.
   std::string name = productName("stored_product", activation, shape.element) + "_" +
                      std::to_string(shape.depth) + "x" + std::to_string(shape.columns);
@@ -185,8 +186,7 @@ void moec::callStoredProduct(KernelBuilder &kernel, Type activation, const Panel
         return emit(true);
       // Tiles after the first find the weights in the caches, and would only lose time by asking.
       auto isFirst = [&](arith::CmpIPredicate how) {
-        return arith::CmpIOp::create(inside.builder, inside.loc, how, operands.number,
-                                     inside.integer(0));
+        return inside.compare(how, operands.number, inside.integer(0));
       };
       inside.when(isFirst(arith::CmpIPredicate::eq), [&] { emit(true); });
       inside.when(isFirst(arith::CmpIPredicate::ne), [&] { emit(false); });

@@ -27,6 +27,17 @@ func.func @packed(%batch: !lm.batch, %n: index, %x: memref<4x64xf32>, %y: memref
   return
 }
 
+// Weights as stored have a function for each size of a panel.
+// CHECK-LABEL: func @stored(
+// CHECK:         func.call @stored_product_f32_f32_16x20(
+func.func @stored(%batch: !lm.batch, %n: index, %x: memref<4x16xf32>, %w: memref<20x16xf32>, %y: memref<4x20xf32>) {
+  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  ^bb0(%tile: index):
+    lm.linear ins(%x, %w : memref<4x16xf32>, memref<20x16xf32>) outs(%y : memref<4x20xf32>)
+  }
+  return
+}
+
 // In a plain phase it becomes loops of single multiplications.
 // CHECK-LABEL: func @plain(
 // CHECK-NOT:     vector<16xf32>

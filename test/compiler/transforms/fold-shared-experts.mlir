@@ -1,9 +1,10 @@
 // RUN: moe-opt %s --split-input-file --moe-fold-shared-experts | FileCheck %s
 // RUN: moe-opt %s --split-input-file --moe-fold-shared-experts=mapped 2>&1 | FileCheck %s --check-prefix=MAPPED
-// A shared expert three times as wide as an expert becomes three experts that every token picks.
 // Weights that stay in the checkpoint's files cannot follow the experts'.
 // MAPPED:      remark: this shared expert is not folded: in the checkpoint's files its weights lie apart from the experts'
 // MAPPED-NOT:  moe.pick_shared
+
+// A shared expert three times as wide as an expert becomes three experts that every token picks.
 
 // Each weight takes in the shared one's rows, or for the down product its columns.
 // CHECK:       lm.weight @gate_shared.gate : !lm.weight<7x8x16xf32> layers [0, 2]

@@ -129,6 +129,35 @@ TEST_P(Kernels, DispatchRunsTheCaseOrNothing) {
   }
 }
 
+TEST_P(Kernels, CallsOfOneNameShareAFunction) {
+  int bodies = 0;
+  KernelJit kernel(*GetParam(), "pi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+    for (int64_t i : {0, 1}) {
+      Value to = kernel.address(arguments[0], 8 * i);
+      kernel.call("twice", {to, arguments[1]}, [&](KernelBuilder &inside, mlir::ValueRange given) {
+        ++bodies;
+        inside.store(inside.add(given[1], given[1]), given[0]);
+      });
+    }
+  });
+  std::vector<int64_t> stored(2);
+  kernel(stored.data(), int64_t(21));
+  EXPECT_EQ(stored, (std::vector<int64_t>{42, 42}));
+  EXPECT_EQ(bodies, 1);
+}
+
+TEST_P(Kernels, ScratchIsTakenOnceAndAligned) {
+  KernelJit kernel(*GetParam(), "p", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+    kernel.loop(kernel.integer(0), kernel.integer(2), 1, [&](Value i) {
+      kernel.store(kernel.scratch(100), kernel.address(arguments[0], kernel.pointer(), i));
+    });
+  });
+  std::vector<uintptr_t> places(2);
+  kernel(places.data());
+  EXPECT_EQ(places[0], places[1]);
+  EXPECT_EQ(places[0] % 64, 0u);
+}
+
 std::vector<const CpuTarget *> allTargets() {
   std::vector<const CpuTarget *> all;
   for (const CpuTarget &target : cpuTargets())
