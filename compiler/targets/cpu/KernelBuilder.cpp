@@ -300,6 +300,7 @@ void KernelBuilder::call(StringRef name, ValueRange arguments, FunctionBody body
     body(kernel, function.getArguments());
     func::ReturnOp::create(inside, kernel.loc);
   }
-  assert(function.getArgumentTypes() == TypeRange(arguments) && "the name tells all of the body");
+  assert(llvm::equal(function.getArgumentTypes(), arguments.getTypes()) &&
+         "the name tells all of the body");
   func::CallOp::create(builder, loc, function, arguments);
 }

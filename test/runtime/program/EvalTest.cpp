@@ -141,10 +141,10 @@ TEST_F(Eval, BadOptionsAreUsageErrors) {
   EXPECT_EQ(ran.status, 2) << ran.errors;
 }
 
-TEST_F(Eval, UnreadableInputIsAModelError) {
-  EXPECT_EQ(eval().status, 3);
+TEST_F(Eval, UnreadableInputIsAUsageError) {
+  EXPECT_EQ(eval().status, 2);
   writeAll(folder + "/in.safetensors", "not a header at all");
-  EXPECT_EQ(eval().status, 3);
+  EXPECT_EQ(eval().status, 2);
 }
 
 } // namespace
