@@ -10,7 +10,7 @@ import sys
 
 from safetensors.numpy import load_file
 
-from comparison import check_form, compare_golden
+from comparison import check_form, compare_outputs
 from programs import ALL, GOLDEN, OPTIONAL_PASSES, Checks, compile_model, evaluate, work_folder
 
 # How eval may cut and share the work; its output must be the same to the byte.
@@ -49,7 +49,8 @@ def check_case(checks, case):
             ask = ["--routing", "--greedy", str(length)]
             first = evaluate(program, source, folder / "first.safetensors", *ask)
             check_form(checks, what, first)
-            compare_golden(checks, what, load_file(first), golden, activations)
+            # What is compiled by default has the reference's experts; other orders of sums may meet a tie.
+            compare_outputs(checks, what, load_file(first), golden, activations, ties=options != ["--weights=pack"])
             for way in WAYS[:ways]:
                 other = evaluate(program, source, folder / "other.safetensors", *ask, *way)
                 checks.that(other.read_bytes() == first.read_bytes(), f"{what}: {' '.join(way)} gives other bytes")

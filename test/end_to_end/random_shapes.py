@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import checkpoints
-from comparison import compare_lowerings
+from comparison import compare_outputs
 from programs import ALL, OPTIONAL_PASSES, Checks, compile_model, evaluate, work_folder
 
 # family -> seeds, passes to leave out; those that take least to compile leave out most.
@@ -104,13 +104,13 @@ def check_seed(checks, family, seed, passes):
         _, plain = evaluated("plain", "--reference")
         program, fast = evaluated("fast")
         want = load_file(plain)
-        compare_lowerings(checks, what, load_file(fast), want, activations)
+        compare_outputs(checks, what, load_file(fast), want, activations, ties=True)
         for way in WAYS:
             other = evaluate(program, source, folder / "other.safetensors", *ask, *way)
             checks.that(other.read_bytes() == fast.read_bytes(), f"{what}: {' '.join(way)} gives other bytes")
         for name in passes:
             _, unfused = evaluated("unfused", f"--without-pass={name}")
-            compare_lowerings(checks, f"{what} without {name}", load_file(unfused), want, activations)
+            compare_outputs(checks, f"{what} without {name}", load_file(unfused), want, activations, ties=True)
 
 
 if __name__ == "__main__":
