@@ -40,13 +40,16 @@ static constexpr std::string_view kKeys[] = {"rope_type",
 
 RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSupport &support) {
   RopeConfig rope;
-  rope.theta = read.number("rope_theta", defaultTheta, 1.0, 1e15);
+  const double givenTheta = read.number("rope_theta", 0.0, 1.0, 1e15); // 0: not given
+  rope.theta = givenTheta ? givenTheta : defaultTheta;
   rope.partialRotaryFactor = read.number("partial_rotary_factor", 1.0, 0.0, 1.0);
   int64_t positions = read.integer("max_position_embeddings", 0, 0, int64_t(1) << 40);
 
   const json *scaling = read.object("rope_scaling");
   std::string_view object = "rope_scaling";
   if (const json *parameters = read.object("rope_parameters")) {
+    if (scaling && *scaling != *parameters)
+      read.refuse(Code::Model, object, "and `rope_parameters` says something else");
     scaling = parameters;
     object = "rope_parameters";
   }
@@ -63,8 +66,10 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
 
   if (scaling) {
     std::string name = "default";
+    bool isNamed = false;
     for (const char *key : {"type", "rope_type"})
       if (auto value = scaling->find(key); value != scaling->end() && !value->is_null()) {
+        isNamed = true;
         if (value->is_string())
           name = value->get<std::string>();
         else
@@ -83,7 +88,13 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
       if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys))
         read.refuse(Code::Unsupported, object,
                     fmt::format("and its key {} is not supported", json(key).dump()));
-    rope.theta = number("rope_theta", 1.0, 1e15).value_or(rope.theta);
+    if (!isNamed && scaling->contains("factor"))
+      read.refuse(Code::Model, object, "wanted `rope_type` beside `factor`");
+    std::optional<double> theta = number("rope_theta", 1.0, 1e15);
+    if (theta && givenTheta && *theta != givenTheta)
+      read.refuse(Code::Model, object,
+                  fmt::format("and its `rope_theta` is not the {} beside it", givenTheta));
+    rope.theta = theta.value_or(rope.theta);
     rope.partialRotaryFactor =
         number("partial_rotary_factor", 0.0, 1.0).value_or(rope.partialRotaryFactor);
   }

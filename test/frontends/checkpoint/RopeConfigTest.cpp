@@ -58,11 +58,24 @@ TEST(RopeConfig, NamesUnsupportedTypesAndKeys) {
       0.5);
 }
 
+TEST(RopeConfig, RefusesWhatContradictsItself) {
+  EXPECT_FAILS(readText(R"({"rope_scaling":{"type":"linear","factor":2},
+                            "rope_parameters":{"rope_type":"default"}})")
+                   .status,
+               Code::Model, "`rope_parameters` says something else");
+  EXPECT_FAILS(readText(R"({"rope_theta":7,"rope_parameters":{"rope_theta":9}})").status,
+               Code::Model, "not the 7 beside it");
+  EXPECT_TRUE(readText(R"({"rope_theta":9,"rope_parameters":{"rope_theta":9},
+                           "rope_scaling":{"rope_theta":9}})")
+                  .status.ok());
+}
+
 TEST(RopeConfig, RefusesNumbersOutOfRange) {
   EXPECT_FAILS(readText(R"({"rope_theta":0})").status, Code::Model, "rope_theta");
   EXPECT_FAILS(readText(R"({"rope_scaling":[]})").status, Code::Model, "wanted an object");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":3}})").status, Code::Model, "to be a string");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":"linear"}})").status, Code::Model, "`factor`");
+  EXPECT_FAILS(readText(R"({"rope_scaling":{"factor":2}})").status, Code::Model, "`rope_type`");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":"linear","factor":-1}})").status, Code::Model,
                "`factor`");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":"yarn","factor":2}})").status, Code::Model,
