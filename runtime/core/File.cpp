@@ -167,6 +167,12 @@ static std::string blobsBeside(const std::string &directory) {
   return directory.substr(0, snapshots) + "/blobs";
 }
 
+bool moec::isSameFile(const std::string &a, const std::string &b) {
+  struct stat first, second;
+  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 Result<std::string> moec::resolveInside(const std::string &directory, std::string_view relative,
                                         bool followLinks) {
   auto refuse = [&](std::string_view why) {

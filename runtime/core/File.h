@@ -71,6 +71,9 @@ private:
 /// The contents of a regular file of at most `limit` bytes.
 Result<std::string> readFile(const std::string &path, uint64_t limit, Code code = Code::Model);
 
+/// Whether both paths lead to one file, which is there.
+bool isSameFile(const std::string &a, const std::string &b);
+
 /// The path of the file that a model's index, or another file of `directory`, calls `relative`. The
 /// name must be relative and stay inside as text. A link must end in a regular file inside the
 /// directory, or inside `blobs/` of the same Hub cache repository; `followLinks` lifts that rule

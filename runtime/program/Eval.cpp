@@ -3,6 +3,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/File.h"
 #include "runtime/core/Safetensors.h"
+#include "runtime/core/Weights.h"
 #include "runtime/program/Commands.h"
 
 #include <fmt/format.h>
@@ -190,6 +191,10 @@ static Status writeResults(const EvalOptions &options, const Manifest &manifest,
 }
 
 Status runEval(const EvalOptions &options) {
+  const std::string program = programPath();
+  for (const std::string &needed : {options.input, program, program + ".weights"})
+    if (isSameFile(options.output, needed))
+      return {Code::Usage, fmt::format("--output: '{}' is still needed", options.output)};
   // Hours of work must not end at a folder that is not there.
   if (Result<AtomicFile> probe = AtomicFile::create(options.output); !probe.ok())
     return probe.status();
