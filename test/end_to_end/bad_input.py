@@ -305,6 +305,7 @@ def check_full_disk(checks, folder):
     if run(*on_small("64k", "true")).returncode != 0:
         print("skipped: a full disk, as this user may not mount a file system")
         return
+    refused(checks, "no room for the help", RESOURCE, ["stdout"], "sh", "-c", f"{MOEC} --help > /dev/full")
     refused(checks, "no room for the program", RESOURCE, ["No space left"], *on_small("64k", MOEC, "compile", GOLDEN / "mixtral", "-o",
                                                                                mount / "program"))
     dictionary = GOLDEN.parent.parent / "examples/dictionary/model"
@@ -410,6 +411,11 @@ def check_links(checks, folder):
 def check_prompts(checks, folder):
     model = GOLDEN / "qwen3_moe"
     program = compile_model(model, folder / "program", "--activations=f32")
+    copy = shutil.copytree(model, folder / "copy")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        before = (copy / name).read_bytes()
+        refused(checks, f"output over {name}", USAGE, ["-o", name], MOEC, "compile", copy, "-o", copy / name)
+        checks.that((copy / name).read_bytes() == before, f"output over {name}: it was changed")
     refused(checks, "empty prompt", USAGE, ["prompt"], program, "generate", "")
     refused(checks, "invalid UTF-8", USAGE, ["UTF-8"], program, "generate", b"abc\xff\xfe".decode(errors="surrogateescape"))
     refused(checks, "prompt longer than the context", USAGE, ["128"], program, "generate", "word " * 4000)
@@ -438,6 +444,10 @@ def check_prompts(checks, folder):
     (folder / "cut.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     refused(checks, "eval: malformed input", USAGE, ["cut.safetensors"], program, "eval", "--input", folder / "cut.safetensors",
             "--output", folder / "out.safetensors")
+    refused(checks, "eval: output is the input", USAGE, ["--output", "cut.safetensors"], program, "eval", "--input",
+            folder / "cut.safetensors", "--output", folder / "cut.safetensors")
+    refused(checks, "eval: output is the weights", USAGE, ["--output", "program.weights"], program, "eval", "--input",
+            model / "golden.safetensors", "--output", folder / "program.weights")
     refused(checks, "eval: unwritable output", USAGE, ["absent"], program, "eval", "--input", model / "golden.safetensors",
             "--output", folder / "absent/out.safetensors")
     save_file({"s.input_ids": np.ones(120, np.int64)}, folder / "in.safetensors")

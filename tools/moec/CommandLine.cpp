@@ -1,6 +1,7 @@
 // All options of moec, by way of CLI11, whose exceptions end here.
 
 #include "tools/moec/CommandLine.h"
+#include "tools/moec/TextOutput.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Config/llvm-config.h"
@@ -8,7 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include <cstdio>
+#include <sstream>
 
 using namespace moec;
 
@@ -194,7 +195,10 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   try {
     app.parse(std::move(own));
   } catch (const CLI::Success &success) {
-    app.exit(success);
+    std::ostringstream help;
+    app.exit(success, help, help);
+    if (Status status = writeText("-", help.str()); !status.ok())
+      return status;
     return line;
   } catch (const CLI::Error &error) {
     return Status{Code::Usage, fmt::format("{}; see {} --help", error.what(), help)};
