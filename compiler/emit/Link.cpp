@@ -50,8 +50,7 @@ static std::vector<std::string> lldArguments(const LinkOptions &options, const L
   bool x86 = llvm::Triple(options.triple).getArch() == llvm::Triple::x86_64;
   // Written, not mapped: a mapped file on a full disk ends the process with a signal. LLD 22 has
   // the two words for it the wrong way round.
-  std::vector<std::string> line = {"-m", x86 ? "elf_x86_64" : "aarch64linux", "--mmap-output-file",
-                                   "--threads=1"};
+  std::vector<std::string> line = {"-m", x86 ? "elf_x86_64" : "aarch64linux", "--mmap-output-file"};
   std::vector<std::string> after;
   switch (options.artifact) {
   case Artifact::StaticLibrary:
