@@ -150,13 +150,15 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
   auto advance = [&](Value base, Value bytes) {
     return base ? kernel.addressBytes(base, bytes) : Value();
   };
-  auto skip = [&](Value base, Value bytes) { return advance(base, kernel.mul(first, bytes)); };
+  auto skip = [&](Value base, Value bytes) {
+    return base ? kernel.addressBytes(base, kernel.mul(first, bytes)) : Value();
+  };
   Sources now = start;
   for (Value &row : now.rows)
     row = skip(row, rowStride);
   now.weights = skip(start.weights, stride);
-  now.asked = start.asked ? skip(start.asked, stride) : Value();
-  now.lines = start.lines ? skip(start.lines, start.lineStride) : Value();
+  now.asked = skip(start.asked, stride);
+  now.lines = skip(start.lines, start.lineStride);
   const int64_t taken = sums.size() / start.rows.size();
   for (int64_t s = 0; s < count; ++s) {
     sums = step(now, sums, half);
