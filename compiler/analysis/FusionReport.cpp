@@ -36,7 +36,20 @@ static StringRef fusionOf(Operation *op) {
       .Cases({"moe.dispatch", "moe.grouped_matmul", "moe.gated_activation", "moe.grouped_glu",
               "moe.combine"},
              "moe.expert_ffn")
+      .Case("lm.add", "product or expert layer")
       .Default("");
+}
+
+/// Whether other products of the same rows, that might be one with this one, stand beside it.
+static bool hasPeer(lm::LinearOp linear) {
+  auto mayJoin = [](lm::LinearOp product) {
+    return product && !product.getAccumulate() && !moe::isRouter(product);
+  };
+  return mayJoin(linear) && llvm::any_of(linear.getInput().getUsers(), [&](Operation *user) {
+           auto other = dyn_cast<lm::LinearOp>(user);
+           return user != linear && mayJoin(other) && user->getBlock() == linear->getBlock() &&
+                  other.getInput() == linear.getInput();
+         });
 }
 
 /// The stored tensors behind a product, as "q_proj, k_proj, v_proj".
@@ -79,8 +92,11 @@ FusionReport moec::reportFusions(ModuleOp module) {
             " experts that every token picks";
       } else if (auto linear = dyn_cast<lm::LinearOp>(op)) {
         entry.detail = describeSources(linear, module, products);
-        if (products < 2)
+        entry.fused = !hasPeer(linear);
+        if (entry.fused && products < 2)
           return;
+        if (!entry.fused)
+          entry.detail += (products ? ", " : "") + std::string("not one with others of its rows");
       } else if (!missed.empty()) {
         entry.fused = false;
         entry.detail = ("not part of a " + missed).str();

@@ -44,8 +44,8 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
     passes.addNestedPass<func::FuncOp>(createFuseExperts());
   if (runs(options, "moe-fold-shared-experts"))
     passes.addPass(createFoldSharedExperts({.mapped = options.mapped}));
-  if (runs(options, "lm-fuse-qkv") && !options.mapped) // mapped weights lie apart
-    passes.addPass(createFuseQkv());
+  if (runs(options, "lm-fuse-qkv"))
+    passes.addPass(createFuseQkv({.mapped = options.mapped}));
   if (runs(options, "lm-fuse-residual"))
     passes.addNestedPass<func::FuncOp>(createFuseResidual());
   passes.addPass(createChoosePrecision({.activations = options.activations}));

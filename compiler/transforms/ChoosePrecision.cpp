@@ -38,7 +38,7 @@ private:
   /// The operand of a product that is to be rounded, if `op` is one.
   OpOperand *operandOfProduct(Operation *op) {
     if (auto linear = dyn_cast<lm::LinearOp>(op))
-      return isRouter(linear) ? nullptr : &linear.getInputMutable();
+      return moe::isRouter(linear) ? nullptr : &linear.getInputMutable();
     if (auto layer = dyn_cast<moe::ExpertFfnOp>(op)) {
       layer.setInner(element);
       return &layer.getTokensMutable();

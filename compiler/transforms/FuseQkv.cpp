@@ -3,6 +3,7 @@
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightLoads.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace moec {
 #define GEN_PASS_DEF_FUSEQKV
@@ -14,37 +15,109 @@ using namespace moec;
 
 namespace {
 
+/// Products of the same rows in one block.
+using Group = SmallVector<lm::LinearOp>;
+
+/// The weight, and the bias if there is one.
+SmallVector<Value> weightsOf(lm::LinearOp linear) {
+  SmallVector<Value> weights{linear.getWeight()};
+  if (linear.getBias())
+    weights.push_back(linear.getBias());
+  return weights;
+}
+
 struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
+  using FuseQkvBase::FuseQkvBase;
+
   void runOnOperation() override {
     WeightLoads loads(getOperation());
-    llvm::MapVector<std::pair<Value, Block *>, SmallVector<lm::LinearOp>> products;
+    llvm::MapVector<std::pair<Value, Block *>, Group> products;
     getOperation().walk([&](lm::LinearOp linear) {
-      if (linear.hasPureTensorSemantics() && !linear.getAccumulate() && !isRouter(linear) &&
-          loads.isOwn(linear.getWeight()) && (!linear.getBias() || loads.isOwn(linear.getBias())))
+      if (linear.hasPureTensorSemantics() && !linear.getAccumulate() && !moe::isRouter(linear))
         products[{linear.getInput(), linear->getBlock()}].push_back(linear);
     });
-    for (auto &[key, group] : products) {
-      while (!group.empty()) {
-        auto others = llvm::to_vector(llvm::make_filter_range(
-            group, [&](lm::LinearOp linear) { return !isAlike(loads, group.front(), linear); }));
-        llvm::erase_if(group,
-                       [&](lm::LinearOp linear) { return llvm::is_contained(others, linear); });
-        if (group.size() > 1)
-          merge(loads, group);
-        group = std::move(others);
-      }
+    // Several kinds of layers may have the same weights, which are joined for all of them or none.
+    llvm::MapVector<Attribute, SmallVector<Group>> places;
+    for (auto &[key, sameRows] : products)
+      for (Group &group : split(loads, sameRows))
+        places[symbolsOf(group)].push_back(std::move(group));
+    for (auto &[symbols, groups] : places) {
+      std::string obstacle = findObstacle(loads, groups);
+      if (obstacle.empty())
+        merge(loads, groups);
+      else
+        remark(groups.front(), obstacle);
     }
   }
 
 private:
-  static bool isAlike(const WeightLoads &loads, lm::LinearOp a, lm::LinearOp b) {
-    return loads.areOfSameLayers(a.getWeight(), b.getWeight()) &&
-           getElementTypeOrSelf(a.getWeight()) == getElementTypeOrSelf(b.getWeight()) &&
-           !a.getBias() == !b.getBias();
+  static void remark(ArrayRef<lm::LinearOp> group, const std::string &obstacle) {
+    std::string weights = llvm::join(llvm::map_range(group, nameOf), ", ");
+    group.front()->emitRemark() << "the products of the same rows by " << weights
+                                << " are not one: " << obstacle;
+  }
+  static StringRef nameOf(lm::LinearOp linear) {
+    lm::LoadWeightOp load = WeightLoads::loadOf(linear.getWeight());
+    return load ? load.getWeight() : "a weight that is not loaded";
+  }
+
+  /// Groups of two or more that may become one product each.
+  static SmallVector<Group> split(const WeightLoads &loads, ArrayRef<lm::LinearOp> sameRows) {
+    SmallVector<Group> groups;
+    for (lm::LinearOp linear : sameRows) {
+      auto *fitting = llvm::find_if(groups, [&](const Group &group) {
+        return findObstacle(loads, group.front(), linear).empty();
+      });
+      if (fitting != groups.end()) {
+        fitting->push_back(linear);
+        continue;
+      }
+      if (!groups.empty()) {
+        lm::LinearOp first = groups.front().front();
+        remark({first, linear}, findObstacle(loads, first, linear));
+      }
+      groups.push_back({linear});
+    }
+    llvm::erase_if(groups, [](const Group &group) { return group.size() < 2; });
+    return groups;
+  }
+
+  /// Why two products cannot become one; empty where they can.
+  static std::string findObstacle(const WeightLoads &loads, lm::LinearOp a, lm::LinearOp b) {
+    for (lm::LinearOp linear : {a, b})
+      if (!llvm::all_of(weightsOf(linear), WeightLoads::isUsedOnce))
+        return "the weight of one of them has another user";
+    if (!loads.areOfSameLayers(a.getWeight(), b.getWeight()))
+      return "their weights belong to different layers";
+    if (getElementTypeOrSelf(a.getWeight()) != getElementTypeOrSelf(b.getWeight()))
+      return "their weights are stored as different types";
+    if (!a.getBias() != !b.getBias())
+      return "one of them has a bias";
+    return "";
+  }
+
+  /// Why groups that have the same weights have to stay as they are; empty where they have not.
+  std::string findObstacle(const WeightLoads &loads, ArrayRef<Group> groups) const {
+    if (mapped)
+      return "in the checkpoint's files their weights lie apart";
+    for (lm::LinearOp linear : groups.front())
+      for (Value weight : weightsOf(linear))
+        if (static_cast<size_t>(loads.countLoads(weight)) != groups.size())
+          return "their weights are loaded elsewhere too";
+    return "";
+  }
+
+  /// The names of all weights of a group, as an attribute to find its like by.
+  static Attribute symbolsOf(const Group &group) {
+    SmallVector<Attribute> symbols;
+    for (lm::LinearOp linear : group)
+      for (Value weight : weightsOf(linear))
+        symbols.push_back(WeightLoads::loadOf(weight).getWeightAttr());
+    return ArrayAttr::get(symbols.front().getContext(), symbols);
   }
 
   /// One weight of all rows of `weights`.
-  static Value concatenate(WeightLoads &loads, ArrayRef<Value> weights, OpBuilder &builder) {
+  static lm::WeightOp concatenate(WeightLoads &loads, ArrayRef<Value> weights) {
     SmallVector<Attribute> pieces;
     SmallVector<int64_t> shape(loads.symbolOf(weights.front()).getType().getShape());
     shape[0] = 0;
@@ -53,21 +126,30 @@ private:
       llvm::append_range(pieces, symbol.getPieces());
       shape[0] += symbol.getType().getShape()[0];
     }
-    return loads.join(weights, shape, pieces, builder);
+    return loads.join(weights, shape, pieces);
   }
 
-  void merge(WeightLoads &loads, ArrayRef<lm::LinearOp> group) {
-    lm::LinearOp first = group.front();
-    OpBuilder builder(first);
-    Location loc = first.getLoc();
+  /// Makes one product of each group; all of them have the same weights.
+  void merge(WeightLoads &loads, ArrayRef<Group> groups) {
     SmallVector<Value> weights, biases;
-    for (lm::LinearOp linear : group) {
+    for (lm::LinearOp linear : groups.front()) {
       weights.push_back(linear.getWeight());
       if (linear.getBias())
         biases.push_back(linear.getBias());
     }
-    Value weight = concatenate(loads, weights, builder);
-    Value bias = biases.empty() ? Value() : concatenate(loads, biases, builder);
+    lm::WeightOp weight = concatenate(loads, weights);
+    lm::WeightOp bias = biases.empty() ? lm::WeightOp() : concatenate(loads, biases);
+    for (const Group &group : groups)
+      merge(group, weight, bias);
+  }
+
+  /// Makes one product by `weight`, with `bias` where it is not null, of those of a group.
+  void merge(const Group &group, lm::WeightOp weightSymbol, lm::WeightOp biasSymbol) {
+    lm::LinearOp first = group.front();
+    OpBuilder builder(first);
+    Location loc = first.getLoc();
+    Value weight = WeightLoads::load(weightSymbol, first.getWeight(), builder);
+    Value bias = biasSymbol ? WeightLoads::load(biasSymbol, first.getBias(), builder) : Value();
     OpFoldResult rows = tensor::getMixedSize(builder, loc, first.getInput(), 0);
     Value empty = tensor::EmptyOp::create(
         builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());
@@ -85,12 +167,10 @@ private:
           builder, loc, cast<RankedTensorType>(linear.getResult(0).getType()), whole, offsets,
           sizes, strides);
       linear.getResult(0).replaceAllUsesWith(part);
-      SmallVector<Operation *> former{WeightLoads::loadOf(linear.getWeight())};
-      if (linear.getBias())
-        former.push_back(WeightLoads::loadOf(linear.getBias()));
+      SmallVector<Value> former = weightsOf(linear);
       linear.erase();
-      for (Operation *load : former)
-        load->erase();
+      for (Value load : former)
+        WeightLoads::loadOf(load).erase();
       column += columns;
       ++numFused;
     }

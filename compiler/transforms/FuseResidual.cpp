@@ -1,5 +1,6 @@
 // Implements lm-fuse-residual.
 
+#include "compiler/transforms/MatchFailures.h"
 #include "compiler/transforms/Passes.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/IR/PatternMatch.h"
@@ -27,9 +28,10 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
           !producer->hasOneUse())
         continue;
       if (producer->hasAttr("accumulate"))
-        return rewriter.notifyMatchFailure(producer, "accumulates onto another stream already");
+        return rewriter.notifyMatchFailure(
+            producer, "the summand of a sum accumulates onto another stream already");
       if (producer->getBlock() != add->getBlock())
-        return rewriter.notifyMatchFailure(add, "the summand is made in another block");
+        return rewriter.notifyMatchFailure(add, "the summand of a sum is made in another block");
       // Onto the end of the stream's life: moved here, the producer reads it last.
       rewriter.moveOpBefore(producer, add);
       rewriter.modifyOpInPlace(producer, [&] {
@@ -41,7 +43,7 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
       return success();
     }
     return rewriter.notifyMatchFailure(
-        add, "neither summand is a product, combination or expert layer of its own");
+        add, "neither summand of a sum is a product, combination or expert layer of its own");
   }
 
 private:
@@ -61,8 +63,11 @@ struct FuseResidual final : moec::impl::FuseResidualBase<FuseResidual> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<FuseResidualPattern>(&getContext(), numFused);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
+    MatchFailures failures;
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
+                                     GreedyRewriteConfig().setListener(&failures))))
+      return signalPassFailure();
+    failures.remark(getOperation());
   }
 };
 

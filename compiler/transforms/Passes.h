@@ -19,11 +19,6 @@ inline mlir::func::FuncOp findStep(mlir::ModuleOp module) {
   return module.lookupSymbol<mlir::func::FuncOp>("step");
 }
 
-/// Whether a product makes the logits that choose experts, which are computed from f32 throughout.
-inline bool isRouter(lm::LinearOp linear) {
-  return llvm::any_of(linear->getUsers(), llvm::IsaPred<moe::ScoreOp>);
-}
-
 /// Whether an op does the work of a model, as phases do.
 inline bool isComputing(mlir::Operation *op) {
   return mlir::isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) &&

@@ -9,9 +9,9 @@ WeightLoads::WeightLoads(ModuleOp module) : module(module) {
   module.walk([&](lm::LoadWeightOp load) { ++counts[load.getWeight()]; });
 }
 
-bool WeightLoads::isOwn(Value weight) const {
+bool WeightLoads::isUsedOnce(Value weight) {
   lm::LoadWeightOp load = loadOf(weight);
-  return load && load->hasOneUse() && counts.lookup(load.getWeight()) == 1;
+  return load && load->hasOneUse();
 }
 
 bool WeightLoads::areOfSameLayers(Value a, Value b) const {
@@ -19,19 +19,25 @@ bool WeightLoads::areOfSameLayers(Value a, Value b) const {
          symbolOf(a).getLayers() == symbolOf(b).getLayers();
 }
 
-Value WeightLoads::join(ArrayRef<Value> weights, ArrayRef<int64_t> shape,
-                        ArrayRef<Attribute> pieces, OpBuilder &builder) {
+lm::WeightOp WeightLoads::join(ArrayRef<Value> weights, ArrayRef<int64_t> shape,
+                               ArrayRef<Attribute> pieces) {
   lm::WeightOp first = symbolOf(weights.front());
   std::string name;
   for (Value weight : weights)
     name += (name.empty() ? "" : "_") + symbolOf(weight).getSymName().str();
+  counts[name] = countLoads(weights.front());
+  OpBuilder builder(first);
   auto type = lm::WeightType::get(builder.getContext(), shape, first.getType().getElementType());
-  OpBuilder symbols(first);
-  lm::WeightOp::create(symbols, first.getLoc(), symbols.getStringAttr(name), TypeAttr::get(type),
-                       first.getLayersAttr(), symbols.getArrayAttr(pieces), /*packed=*/nullptr);
+  auto joined = lm::WeightOp::create(builder, first.getLoc(), builder.getStringAttr(name),
+                                     TypeAttr::get(type), first.getLayersAttr(),
+                                     builder.getArrayAttr(pieces), /*packed=*/nullptr);
   for (Value weight : weights)
     symbolOf(weight).erase();
-  counts[name] = 1;
-  lm::LoadWeightOp load = loadOf(weights.front());
-  return lm::LoadWeightOp::create(builder, load.getLoc(), type, name, load.getLayer());
+  return joined;
+}
+
+Value WeightLoads::load(lm::WeightOp weight, Value former, OpBuilder &builder) {
+  lm::LoadWeightOp like = loadOf(former);
+  return lm::LoadWeightOp::create(builder, like.getLoc(), weight.getType(), weight.getSymName(),
+                                  like.getLayer());
 }

@@ -21,16 +21,22 @@ public:
   lm::WeightOp symbolOf(mlir::Value weight) const {
     return mlir::ModuleOp(module).lookupSymbol<lm::WeightOp>(loadOf(weight).getWeight());
   }
+  /// Whether `weight` is loaded, and this load used by one op.
+  static bool isUsedOnce(mlir::Value weight);
+  /// In how many places of the module a loaded `weight` is loaded.
+  int countLoads(mlir::Value weight) const { return counts.lookup(loadOf(weight).getWeight()); }
   /// Whether `weight` is loaded, in one place of the module, and used by one op.
-  bool isOwn(mlir::Value weight) const;
+  bool isOwn(mlir::Value weight) const { return isUsedOnce(weight) && countLoads(weight) == 1; }
   /// Whether both are loaded of the same layers.
   bool areOfSameLayers(mlir::Value a, mlir::Value b) const;
 
-  /// Makes one weight of `shape` and `pieces` out of `weights`, all of them own, of the same layers
-  /// and element type, and returns its load. Their symbols are gone then; their loads are
-  /// the caller's to erase, with the ops that used them.
-  mlir::Value join(mlir::ArrayRef<mlir::Value> weights, mlir::ArrayRef<int64_t> shape,
-                   mlir::ArrayRef<mlir::Attribute> pieces, mlir::OpBuilder &builder);
+  /// Makes one weight of `shape` and `pieces` out of `weights`, which are loaded, each in equally
+  /// many places, of the same layers and element type. Their symbols are gone then; all their loads
+  /// are the caller's to erase, with the ops that used them.
+  lm::WeightOp join(mlir::ArrayRef<mlir::Value> weights, mlir::ArrayRef<int64_t> shape,
+                    mlir::ArrayRef<mlir::Attribute> pieces);
+  /// Loads `weight` where `former` loads a weight of the same layers.
+  static mlir::Value load(lm::WeightOp weight, mlir::Value former, mlir::OpBuilder &builder);
 
 private:
   mlir::ModuleOp module;

@@ -87,6 +87,26 @@ TEST(FusionReportTest, SharedExpertBesideExpertsIsAFallback) {
   EXPECT_FALSE(report(beside("%other")).hasFallback());
 }
 
+TEST(FusionReportTest, ProductsOfTheSameRowsAreAFallback) {
+  auto linear = [](const std::string &name, const std::string &input) {
+    return "%" + name + " = lm.linear ins(" + input +
+           ", %s : tensor<?x40xf32>, !lm.weight<28x40xf32>) outs(%f : tensor<?x28xf32>) -> "
+           "tensor<?x28xf32>\n";
+  };
+  FusionReport apart = report(linear("a", "%x") + linear("b", "%x"));
+  ASSERT_EQ(apart.entries.size(), 2u);
+  EXPECT_EQ(apart.entries[0].detail, "not one with others of its rows");
+  EXPECT_TRUE(apart.hasFallback());
+  EXPECT_TRUE(report(linear("a", "%x") + linear("b", "%other")).entries.empty());
+}
+
+TEST(FusionReportTest, SumByItselfIsAFallback) {
+  FusionReport sum = report("%y = lm.add ins(%x, %other : tensor<?x40xf32>, tensor<?x40xf32>) "
+                            "outs(%x : tensor<?x40xf32>) -> tensor<?x40xf32>\n");
+  ASSERT_EQ(sum.entries.size(), 1u);
+  EXPECT_TRUE(sum.hasFallback());
+}
+
 TEST(FusionReportTest, ActivationWithoutExpertsIsNone) {
   EXPECT_FALSE(report(activation("%f")).hasFallback());
 }

@@ -44,3 +44,36 @@ func.func @router_apart(%x: tensor<4x16xf32>, %layer: index)
   %u = lm.linear ins(%x, %d : tensor<4x16xf32>, !lm.weight<32x16xf32>) outs(%j : tensor<4x32xf32>) -> tensor<4x32xf32>
   return %s, %h, %g, %u : tensor<4x8xf32>, tensor<4x32xf32>, tensor<4x32xf32>, tensor<4x32xf32>
 }
+
+// Two kinds of layers with the same weights: one weight serves both.
+lm.weight @a : !lm.weight<8x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "a.{l}", rows = 8, stored = f32>]
+lm.weight @b : !lm.weight<16x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "b.{l}", rows = 16, stored = f32>]
+// CHECK-LABEL: func @two_kinds_of_layers(
+// CHECK:         scf.for %[[I:[^ ]+]]
+// CHECK:           lm.load_weight @a_b[%[[I]]] : <24x16xf32>
+// CHECK:           lm.linear {{.*}} !lm.weight<24x16xf32>
+// CHECK-NOT:       lm.linear
+// CHECK:         scf.for %[[J:[^ ]+]]
+// CHECK:           lm.load_weight @a_b[%[[J]]] : <24x16xf32>
+// CHECK:           lm.linear {{.*}} !lm.weight<24x16xf32>
+// CHECK-NOT:       lm.linear
+func.func @two_kinds_of_layers(%x: tensor<4x16xf32>, %i: tensor<4x8xf32>, %j: tensor<4x16xf32>) -> tensor<4x16xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c3 = arith.constant 3 : index
+  %y = scf.for %l = %c0 to %c1 step %c1 iter_args(%s = %x) -> tensor<4x16xf32> {
+    %a = lm.load_weight @a[%l] : !lm.weight<8x16xf32>
+    %b = lm.load_weight @b[%l] : !lm.weight<16x16xf32>
+    %p = lm.linear ins(%s, %a : tensor<4x16xf32>, !lm.weight<8x16xf32>) outs(%i : tensor<4x8xf32>) -> tensor<4x8xf32>
+    %q = lm.linear ins(%s, %b : tensor<4x16xf32>, !lm.weight<16x16xf32>) outs(%j : tensor<4x16xf32>) -> tensor<4x16xf32>
+    scf.yield %q : tensor<4x16xf32>
+  }
+  %z = scf.for %l = %c1 to %c3 step %c1 iter_args(%s = %y) -> tensor<4x16xf32> {
+    %a = lm.load_weight @a[%l] : !lm.weight<8x16xf32>
+    %b = lm.load_weight @b[%l] : !lm.weight<16x16xf32>
+    %p = lm.linear ins(%s, %a : tensor<4x16xf32>, !lm.weight<8x16xf32>) outs(%i : tensor<4x8xf32>) -> tensor<4x8xf32>
+    %q = lm.linear ins(%s, %b : tensor<4x16xf32>, !lm.weight<16x16xf32>) outs(%j : tensor<4x16xf32>) -> tensor<4x16xf32>
+    scf.yield %q : tensor<4x16xf32>
+  }
+  return %z : tensor<4x16xf32>
+}
