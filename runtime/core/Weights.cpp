@@ -154,8 +154,23 @@ static Result<std::unique_ptr<Weights>> openMapped(const Manifest &manifest,
   return std::unique_ptr<Weights>(new DirectoryWeights(std::move(*weights)));
 }
 
+/// Refuses a place for weights that are found in another way.
+static Status checkPlace(WeightsMode mode, const WeightsPlace &place) {
+  if (!place.file.empty() && mode != WeightsMode::Pack)
+    return {Code::Usage, fmt::format("'{}' was named as the file of packed weights, but the "
+                                     "program was compiled with --weights={}",
+                                     place.file, weightsModeName(mode))};
+  if (!place.directory.empty() && mode != WeightsMode::Map)
+    return {Code::Usage, fmt::format("'{}' was named as the model's directory, but the program was "
+                                     "compiled with --weights={}",
+                                     place.directory, weightsModeName(mode))};
+  return {};
+}
+
 Result<std::unique_ptr<Weights>> Weights::open(const Manifest &manifest,
                                                const WeightsPlace &place) {
+  if (Status status = checkPlace(manifest.weights.mode, place); !status.ok())
+    return status;
   switch (manifest.weights.mode) {
   case WeightsMode::Pack:
     return openPacked(manifest, place);

@@ -31,8 +31,8 @@ public:
   /// Finds what `manifest` calls for. Packed: `place.file`, or beside the program under the
   /// recorded name, then as PROGRAM.weights, then MOEC_WEIGHTS. Mapped: `place.directory`,
   /// MOEC_MODEL_DIR, or where the model was at compile time; links are followed as they were then.
-  /// Code::Mismatch where it is missing,
-  /// cut short or another program's.
+  /// Code::Mismatch where it is missing, cut short or another program's. Code::Usage where `place`
+  /// has what the manifest's mode has no use for.
   static Result<std::unique_ptr<Weights>> open(const Manifest &manifest, const WeightsPlace &place);
 
   virtual ~Weights() = default;

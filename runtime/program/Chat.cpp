@@ -78,15 +78,16 @@ private:
 /// A conversation and the sequence that has read it.
 class Conversation {
 public:
-  Conversation(Model &model, const Text &text, const ChatOptions &options)
+  Conversation(Model &model, const Text &text, const ChatOptions &options, bool interactive)
       : model(model), text(text), sampling(resolveSampling(text.defaults(), options.sampling)),
-        sequence(model) {
+        sequence(model), interactive(interactive) {
     if (options.prompt.system)
       turns.push_back({"system", *options.prompt.system});
     first = turns.size();
   }
 
-  /// Answers `line` on standard output. What the model refuses is told, and the turn forgotten.
+  /// Answers `line` on standard output. What the model refuses is told, and the turn forgotten,
+  /// where somebody is there to read it; else it is a failure.
   Status say(const std::string &line) {
     if (Status status = checkPrompt(line); !status.ok())
       return complain(status);
@@ -124,8 +125,8 @@ private:
   }
 
   /// Usage errors are the user's to mend in the next line; anything else ends the program.
-  static Status complain(const Status &status) {
-    if (status.code != Code::Usage)
+  Status complain(const Status &status) const {
+    if (status.code != Code::Usage || !interactive)
       return status;
     writeMessage(status.message);
     return {};
@@ -138,6 +139,7 @@ private:
   std::vector<int32_t> history;
   std::vector<Turn> turns;
   size_t first = 0;
+  bool interactive;
 };
 
 } // namespace
@@ -159,7 +161,7 @@ Status runChat(const ChatOptions &options) {
   bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
   if (terminal)
     writeMessage("Ctrl-C stops an answer; at the prompt, like Ctrl-D, it ends the conversation");
-  Conversation conversation(**model, **text, options);
+  Conversation conversation(**model, **text, options, terminal);
   LineReader input;
   for (std::string line;;) {
     if (terminal)

@@ -6,6 +6,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 namespace moec {
 
 static constexpr int64_t most = INT64_C(1) << 30; // of anything that counts tokens
@@ -20,11 +23,19 @@ static std::string splitAssignment(std::string_view text, std::string_view form,
   return "";
 }
 
+/// Whether `name` is a variable as chat templates write them: letters, digits and underscores.
+static bool isVariable(std::string_view name) {
+  auto isWord = [](char c) { return c == '_' || std::isalnum(static_cast<unsigned char>(c)); };
+  return std::all_of(name.begin(), name.end(), isWord) &&
+         !std::isdigit(static_cast<unsigned char>(name.front()));
+}
+
 static void addOpen(Flags &flags, OpenOptions &options, bool runs = true) {
   flags.option("--weights-file", "FILE", takeText(options.weightsFile),
-               "the file of packed weights");
+               "the file of packed weights (default: beside the program, then $MOEC_WEIGHTS)");
   flags.option("--model-dir", "DIR", takeText(options.modelDirectory),
-               "where the model's own files are, for weights that are used where they lie");
+               "where the model's own files are, for weights that are used where they lie "
+               "(default: $MOEC_MODEL_DIR, then where they were)");
   if (runs)
     flags.option("--threads", "N", takeInteger(options.threads, 1, 1024),
                  "threads (default: one per physical core)");
@@ -67,7 +78,15 @@ static void addSampling(Flags &flags, SamplingOptions &options) {
       },
       "adds NUMBER to the score of token ID; may be repeated");
   flags.option("--seed", "N", takeSeed(options.seed), "equal seeds give equal texts");
-  flags.option("--stop", "TEXT", takeText(options.stops), "end before this text; may be repeated");
+  flags.option(
+      "--stop", "TEXT",
+      [&options](std::string_view text) {
+        if (text.empty())
+          return "an empty text would end every answer";
+        options.stops.emplace_back(text);
+        return "";
+      },
+      "end before this text; may be repeated");
 }
 
 static void addPrompt(Flags &flags, PromptOptions &options) {
@@ -79,11 +98,24 @@ static void addPrompt(Flags &flags, PromptOptions &options) {
       [&options](std::string_view text) {
         std::pair<std::string, std::string> parts;
         std::string error = splitAssignment(text, "NAME=VALUE", parts);
+        if (error.empty() && !isVariable(parts.first))
+          error = fmt::format("'{}' is no name that a template can say", parts.first);
+        if (error.empty() && parts.first == "messages")
+          error = "the messages are the conversation itself";
         if (error.empty())
           options.templateArguments.push_back(std::move(parts));
         return error;
       },
-      "a variable for the chat template; may be repeated");
+      "a variable for the chat template; true, 3 and [1] as in JSON, else a text; may be repeated");
+}
+
+/// An option given that only a chat template reads; null if there is none.
+static const char *templateOption(const PromptOptions &options) {
+  if (options.system)
+    return "--system";
+  if (!options.templateFile.empty())
+    return "--chat-template";
+  return options.templateArguments.empty() ? nullptr : "--template-arg";
 }
 
 static void addBench(Flags &flags, BenchOptions &options) {
@@ -196,6 +228,10 @@ Result<CommandLine> parseCommandLine(const std::string &program,
   }
   if (line.command == Command::Generate && line.generate.text && !line.generate.file.empty())
     return Status{Code::Usage, "a prompt and --file given, wanted one of them"};
+  if (line.command == Command::Generate && line.generate.raw)
+    if (const char *option = templateOption(line.generate.prompt))
+      return Status{Code::Usage,
+                    fmt::format("{} is for a chat template, and --raw uses none", option)};
   return line;
 }
 

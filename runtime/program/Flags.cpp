@@ -34,13 +34,6 @@ TakeValue takeText(std::optional<std::string> &into) {
   };
 }
 
-TakeValue takeText(std::vector<std::string> &into) {
-  return [&into](std::string_view text) {
-    into.emplace_back(text);
-    return std::string();
-  };
-}
-
 template <typename T>
 static TakeValue takeBetween(const std::function<void(T)> &into, T least, T most,
                              const char *kind) {

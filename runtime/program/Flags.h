@@ -19,8 +19,6 @@ using TakeValue = std::function<std::string(std::string_view)>;
 
 TakeValue takeText(std::string &into);
 TakeValue takeText(std::optional<std::string> &into);
-/// One more for a list.
-TakeValue takeText(std::vector<std::string> &into);
 TakeValue takeInteger(int64_t &into, int64_t least, int64_t most);
 TakeValue takeInteger(std::optional<int64_t> &into, int64_t least, int64_t most);
 TakeValue takeSeed(std::optional<uint64_t> &into);

@@ -4,6 +4,7 @@
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace moec {
@@ -35,10 +36,11 @@ static Result<std::vector<int32_t>> promptTokens(const GenerateOptions &options,
     turns.push_back({"user", prompt});
     return text.render(turns);
   }
-  if (options.prompt.system)
-    return Status{Code::Usage, options.raw ? "--system needs a chat template, --raw uses none"
-                                           : "--system needs a chat template, the model has none; "
-                                             "give one with --chat-template"};
+  if (options.prompt.system || !options.prompt.templateArguments.empty())
+    return Status{Code::Usage,
+                  fmt::format("{} needs a chat template, the model has none; give one with "
+                              "--chat-template",
+                              options.prompt.system ? "--system" : "--template-arg")};
   if (!options.raw)
     writeMessage("the model has no chat template; the prompt is continued as it stands");
   Result<std::vector<int32_t>> tokens = text.tokenizer().encode(prompt);

@@ -94,7 +94,7 @@ Result<std::vector<int32_t>> Text::render(const std::vector<Turn> &turns) const 
   std::time_t seconds = std::time(nullptr);
   std::tm now = {};
   localtime_r(&seconds, &now);
-  Result<std::string> rendered = chatTemplate->render(messages, nullptr, variables, now);
+  Result<std::string> rendered = chatTemplate->render(messages, variables, now);
   if (!rendered.ok())
     return templateFailure(rendered.status());
   // The template writes the model's special tokens itself.

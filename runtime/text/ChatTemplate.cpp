@@ -4,8 +4,12 @@
 
 #include "runtime/text/JinjaInterpreter.h"
 #include "runtime/text/JinjaParser.h"
+#include "runtime/text/Utf8.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
 
 using namespace moec;
 
@@ -17,6 +21,10 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::ParsedTemplate> parsed)
     : parsed(std::move(parsed)) {}
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
+  if (size_t valid = utf8::validPrefix(source); valid != source.size())
+    return Status{Code::Model,
+                  fmt::format("line {}: byte {} of the template belongs to no UTF-8 character",
+                              1 + std::count(source.begin(), source.begin() + valid, '\n'), valid)};
   Result<jinja::Body> body = jinja::parse(source);
   if (!body.ok())
     return body.status();
@@ -25,18 +33,17 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
 }
 
 Result<std::string> ChatTemplate::render(const nlohmann::ordered_json &messages,
-                                         const nlohmann::ordered_json &tools,
                                          const nlohmann::ordered_json &variables,
                                          const std::tm &now) const {
   jinja::Run run(jinja::Limits{});
   std::map<std::string_view, jinja::Value> values;
   values["documents"] = jinja::None{};
   values["add_generation_prompt"] = false;
+  values["tools"] = jinja::None{};
   if (variables.is_object())
     for (auto it = variables.begin(); it != variables.end(); ++it)
       values[it.key()] = run.fromJson(it.value());
   values["messages"] = run.fromJson(messages);
-  values["tools"] = run.fromJson(tools);
   std::string text;
   if (!run.failed()) {
     jinja::Interpreter interpreter(run, now);

@@ -21,15 +21,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                               {"role": "assistant", "content": "<think>So.</think>Because."},
                               {"role": "user", "content": "\u00e4 \ud83d\ude00"}])",
                           nullptr, false);
-  static const ordered_json tools = ordered_json::parse(
-      R"([{"type": "function", "function": {"name": "f", "parameters": {"a": 1}}}])", nullptr,
-      false);
   static const ordered_json variables = ordered_json::parse(
-      R"({"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": true})", nullptr,
-      false);
+      R"({"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": true,
+          "tools": [{"type": "function", "function": {"name": "f", "parameters": {"a": 1}}}]})",
+      nullptr, false);
   std::tm now = {};
   now.tm_year = 125;
   now.tm_mday = 1;
-  (void)parsed->render(messages, tools, variables, now);
+  (void)parsed->render(messages, variables, now);
   return 0;
 }

@@ -64,8 +64,17 @@ TEST(CommandLine, MistakesAreNamed) {
   EXPECT_NE(refused({"--template-arg", "=1", "x"}).find("NAME=VALUE"), std::string::npos);
   EXPECT_NE(refused({"eval"}).find("--input"), std::string::npos);
   EXPECT_NE(refused({"--max-tokens", "-3", "x"}).find("--max-tokens"), std::string::npos);
+  EXPECT_NE(refused({"--template-arg", "messages=3", "x"}).find("messages"), std::string::npos);
+  EXPECT_NE(refused({"--template-arg", "a b=3", "x"}).find("'a b'"), std::string::npos);
+  EXPECT_NE(refused({"--template-arg", "3=3", "x"}).find("'3'"), std::string::npos);
+  EXPECT_NE(refused({"--stop", "", "x"}).find("--stop"), std::string::npos);
   refused({"one", "two"});
   refused({"--file", "f", "x"});
+}
+
+TEST(CommandLine, RawTakesNothingOfATemplate) {
+  for (const char *option : {"--system", "--chat-template", "--template-arg"})
+    EXPECT_NE(refused({"--raw", option, "a=b", "x"}).find(option), std::string::npos);
 }
 
 TEST(CommandLine, HelpOfEachCommand) {

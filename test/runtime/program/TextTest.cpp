@@ -168,6 +168,13 @@ TEST(Chat, ForgetsTheOldestTurnsWhenTheContextIsFull) {
   EXPECT_EQ(ran.errors.find("no room"), std::string::npos) << ran.errors;
 }
 
+TEST(Chat, RefusedTurnOfAPipeEndsWithItsStatus) {
+  Ran ran = runFakeText({"chat", "--greedy", "--max-tokens", "4"}, "hello\nab\xff\nagain\n");
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_NE(ran.errors.find("byte 2"), std::string::npos) << ran.errors;
+  EXPECT_EQ(ran.output, runFakeText({"chat", "--greedy", "--max-tokens", "4"}, "hello\n").output);
+}
+
 TEST(Chat, InterruptAtThePromptIsStatus130) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);

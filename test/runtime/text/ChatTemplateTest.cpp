@@ -40,7 +40,7 @@ std::string render(std::string_view source, std::string_view variables = "{}") {
   Json given = Json::parse(variables, nullptr, false);
   EXPECT_TRUE(given.is_object()) << variables;
   Result<std::string> text =
-      parsed->render(given.contains("messages") ? given["messages"] : Json::array(), Json(), given,
+      parsed->render(given.contains("messages") ? given["messages"] : Json::array(), given,
                      timeOf("2026-11-22T10:30:00"));
   return text.ok() ? *text : "error: " + text.status().message;
 }
@@ -53,7 +53,7 @@ Code codeOf(std::string_view source) {
   Result<ChatTemplate> parsed = ChatTemplate::parse(source);
   if (!parsed.ok())
     return parsed.status().code;
-  Result<std::string> text = parsed->render(Json::array(), Json(), Json::object(), std::tm{});
+  Result<std::string> text = parsed->render(Json::array(), Json::object(), std::tm{});
   return text.ok() ? Code::Ok : text.status().code;
 }
 
@@ -70,9 +70,8 @@ TEST(ChatTemplate, GoldenCases) {
     Result<ChatTemplate> parsed = ChatTemplate::parse(readFile(folder + name));
     ASSERT_TRUE(parsed.ok()) << parsed.status().message;
     const Json &variables = row["variables"];
-    Result<std::string> text = parsed->render(
-        variables["messages"], variables.contains("tools") ? variables["tools"] : Json(), variables,
-        timeOf(row["now"].get<std::string>()));
+    Result<std::string> text =
+        parsed->render(variables["messages"], variables, timeOf(row["now"].get<std::string>()));
     if (row.contains("error")) {
       ASSERT_FALSE(text.ok());
       EXPECT_EQ(text.status().code, Code::Usage);
@@ -83,6 +82,12 @@ TEST(ChatTemplate, GoldenCases) {
       EXPECT_EQ(*text, row["rendered"].get<std::string>());
     }
   }
+}
+
+TEST(ChatTemplate, IsUtf8) {
+  EXPECT_EQ(render("a\nb\xff"),
+            "error: line 2: byte 3 of the template belongs to no UTF-8 character");
+  EXPECT_EQ(codeOf("a\nb\xff"), Code::Model);
 }
 
 TEST(ChatTemplate, TrimsTheNewlineAfterATagAndTheSpaceBeforeIt) {
