@@ -146,8 +146,11 @@ static Status adoptChoices(ModuleOp module, PipelineOptions &options) {
     return {Code::Usage,
             fmt::format("the module was made for the CPU level {}, not {}: say --cpu={}", cpu.str(),
                         options.cpu, cpu.str())};
-  if (auto mapped = choices.getAs<BoolAttr>("mapped"))
+  if (auto mapped = choices.getAs<BoolAttr>("mapped")) {
+    if (options.mapped && !mapped.getValue())
+      return {Code::Usage, "--weights=map, but the module was made for packed weights"};
     options.mapped = mapped.getValue();
+  }
   return {};
 }
 

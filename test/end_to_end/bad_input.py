@@ -262,6 +262,13 @@ def check_outputs(checks, folder):
             "--activations=f7")
     refused(checks, "headers only, but a program", USAGE, ["--headers-only"], MOEC, "compile", model, "-o", folder / "program",
             "--headers-only")
+    for option, *others in (("--strip", "--emit=obj"), ("--link=static", "--emit=shared"), ("--linker=lld", "--emit=llvm"),
+                            ("--threads=2", "--emit=lowered"), ("--reference", "--emit=optimized"), ("--threads=0",)):
+        refused(checks, f"{option} {others}", USAGE, [option.split("=")[0]], MOEC, "compile", model, "-o", folder / "out", option, *others)
+    module = folder / "module.mlir"
+    module.write_bytes(succeed(MOEC, "compile", model, "--emit=scheduled"))
+    for option in ("--reference", "--weights=map", "--context=8", "--follow-links", "--headers-only"):
+        refused(checks, f"{option} of a module", USAGE, [option.split("=")[0]], MOEC, "compile", module, "--emit=lowered", option)
     own = folder / "own"
     shutil.copytree(model, own)
     weights = (own / "model.safetensors").read_bytes()
@@ -370,6 +377,8 @@ def check_weights(checks, folder):
     packed.write_bytes(b"")
     refused(checks, "empty packed file", MISMATCH, ["program.weights"], program, *ask)
     packed.unlink()
+    for option, wrong in (("--weights-file", mapped), ("--model-dir", program)):
+        refused(checks, f"{option} where it is of no use", USAGE, [str(folder), "--weights="], wrong, *ask, option, folder)
     refused(checks, "no packed file", MISMATCH, ["program.weights", "--weights-file"], program, *ask)
     other = compile_model(GOLDEN / "mixtral_bf16", folder / "other")
     shutil.copy(folder / "other.weights", packed)

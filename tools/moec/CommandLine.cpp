@@ -59,11 +59,12 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   addChoice(app, "--weights", request.weights, weightNames,
-            "where they live: a file beside the program in the target's layout (pack), inside the "
-            "program (embed), or the model's own files (map)")
+            fmt::format("where they live: a file beside the program in the target's layout (pack), "
+                        "inside the program (embed), or the model's own files (map); default: {}",
+                        weightsModeName(request.weights)))
       ->group("Weights");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
-      ->check(CLI::Range(0u, 1024u).description(""))
+      ->check(CLI::Range(1u, 1024u).description(""))
       ->group("Weights")
       ->take_last();
   app->add_flag("--follow-links", request.followLinks,
@@ -130,9 +131,17 @@ static size_t countOwnWords(const CLI::App &app, const std::vector<std::string> 
 }
 
 /// What the options say only together.
-static Status checkCompile(CompileRequest &request) {
+static Status checkCompile(const CLI::App &app, CompileRequest &request) {
   bool text = request.emit <= Emit::Llvm;
   bool links = request.emit >= Emit::Static;
+  if (!links)
+    for (const char *option : {"--link", "--linker", "--strip", "--threads"})
+      if (app.count(option))
+        return {Code::Usage,
+                fmt::format("{} is for programs and libraries, which --emit={} makes none of",
+                            option, app.get_option("--emit")->as<std::string>())};
+  if (links && request.emit != Emit::Exe && app.count("--link"))
+    return {Code::Usage, "--link is for programs: a library gets its libc from who links it"};
   if (request.output.empty() && !text)
     return {Code::Usage, "no -o: say where to write the result"};
   if (request.output.empty())
@@ -206,7 +215,7 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
 
   if (compile->parsed()) {
     line.command = Command::Compile;
-    if (Status status = checkCompile(line.request); !status.ok())
+    if (Status status = checkCompile(*compile, line.request); !status.ok())
       return status;
   } else if (run->parsed()) {
     line.command = Command::Run;

@@ -144,11 +144,12 @@ Status Compile::parseModule() {
     return {Code::Usage, fmt::format("'{}' is a module: it has no weights and no tokenizer to make "
                                      "a program of; stop at --emit=obj",
                                      request.input)};
-  if (request.context)
-    return {Code::Usage,
-            fmt::format("--context: '{}' is a module, whose context was chosen when it "
-                        "was imported",
-                        request.input)};
+  for (auto [option, isGiven] : {std::pair("--context", request.context != 0),
+                                 std::pair("--follow-links", request.followLinks),
+                                 std::pair("--headers-only", request.headersOnly)})
+    if (isGiven)
+      return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a module",
+                                       option, request.input)};
   module = mlir::parseSourceFile<mlir::ModuleOp>(request.input, mlir::ParserConfig(&context));
   if (!module)
     return {Code::Model, stages.diagnostics().errors(
@@ -200,6 +201,9 @@ Status Compile::runStages() {
     return {Code::Usage,
             "--report, --strict and --without-pass are about the optimize stage, which "
             "is not run here"};
+  bool schedules = (reached || start == "optimized") && request.emit >= Emit::Scheduled;
+  if (!schedules && request.reference)
+    return {Code::Usage, "--reference is about the schedule stage, which is not run here"};
   for (auto [index, stage] : llvm::enumerate(moec::stages())) {
     auto emit = static_cast<Emit>(index + 1); // after Emit::Import
     if (!reached) {

@@ -147,7 +147,7 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
     if (Status status = makeEntry(std::move(request), program); !status.ok())
       return status;
 
-  std::string shown = model.filename().string(); // the program's name in its own messages
+  std::string shown = "moec run " + model.filename().string(); // the program's name in messages
   std::vector<char *> words = {shown.data()};
   for (const std::string &argument : arguments)
     words.push_back(const_cast<char *>(argument.c_str()));
