@@ -52,21 +52,10 @@ static bool hasPeer(lm::LinearOp linear) {
          });
 }
 
-/// The stored tensors behind a product, as "q_proj, k_proj, v_proj".
-static std::string describeSources(lm::LinearOp linear, ModuleOp module, size_t &count) {
+/// The weight of a product; null where it is not loaded.
+static lm::WeightOp weightOf(lm::LinearOp linear, ModuleOp module) {
   auto load = linear.getWeight().getDefiningOp<lm::LoadWeightOp>();
-  auto weight = load ? module.lookupSymbol<lm::WeightOp>(load.getWeight()) : lm::WeightOp();
-  count = 0;
-  std::string names;
-  if (!weight)
-    return names;
-  for (Attribute attribute : weight.getPieces()) {
-    StringRef pattern = cast<lm::PieceAttr>(attribute).getPattern();
-    pattern.consume_back(".weight");
-    names += (names.empty() ? "" : ", ") + pattern.rsplit('.').second.str();
-    ++count;
-  }
-  return names;
+  return load ? module.lookupSymbol<lm::WeightOp>(load.getWeight()) : lm::WeightOp();
 }
 
 FusionReport moec::reportFusions(ModuleOp module) {
@@ -80,7 +69,6 @@ FusionReport moec::reportFusions(ModuleOp module) {
                         .location = op->getLoc(),
                         .phases = {}};
       StringRef missed = fusionOf(op);
-      size_t products = 0;
       if (isa<moe::GateOp>(op)) {
         entry.detail = "router product, score and route";
       } else if (isa<moe::ExpertFfnOp>(op)) {
@@ -91,12 +79,14 @@ FusionReport moec::reportFusions(ModuleOp module) {
             std::to_string(extentOf(picks.getAllExperts(), 1) - extentOf(picks.getExperts(), 1)) +
             " experts that every token picks";
       } else if (auto linear = dyn_cast<lm::LinearOp>(op)) {
-        entry.detail = describeSources(linear, module, products);
+        lm::WeightOp weight = weightOf(linear, module);
         entry.fused = !hasPeer(linear);
-        if (entry.fused && products < 2)
+        if (entry.fused && (!weight || weight.getPieces().size() < 2))
           return;
+        if (weight)
+          entry.detail = weight.getSourceNames();
         if (!entry.fused)
-          entry.detail += (products ? ", " : "") + std::string("not one with others of its rows");
+          entry.detail += (weight ? ", " : "") + std::string("not one with others of its rows");
       } else if (!missed.empty()) {
         entry.fused = false;
         entry.detail = ("not part of a " + missed).str();

@@ -19,6 +19,8 @@ using namespace moec;
 namespace {
 
 struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
+  using OutlinePhasesBase::OutlinePhasesBase;
+
   void runOnOperation() override {
     auto step = getOperation().lookupSymbol<func::FuncOp>("step");
     if (!step)
@@ -29,11 +31,20 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
     if (failed(step.insertArguments({1, 1}, {i64, i64}, {{}, {}}, {step.getLoc(), step.getLoc()})))
       return signalPassFailure();
     SmallVector<lm::PhaseOp> phases;
-    step.walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
+    SmallVector<lm::BarrierOp> barriers;
+    SmallVector<int64_t> phasesBefore; // each barrier
+    step.walk([&](Operation *op) {
+      if (auto phase = dyn_cast<lm::PhaseOp>(op)) {
+        phases.push_back(phase);
+      } else if (auto barrier = dyn_cast<lm::BarrierOp>(op)) {
+        barriers.push_back(barrier);
+        phasesBefore.push_back(phases.size());
+      }
+    });
+    if (profile && failed(noteTimes(step, phases, barriers, phasesBefore)))
+      return signalPassFailure();
     for (auto [index, phase] : llvm::enumerate(phases))
       outline(step, phase, index);
-    SmallVector<lm::BarrierOp> barriers;
-    step.walk([&](lm::BarrierOp barrier) { barriers.push_back(barrier); });
     if (barriers.empty())
       return;
     FailureOr<LLVM::LLVMFuncOp> wait = declareRuntimeFunction(getOperation(), "moec_barrier_wait");
@@ -44,6 +55,40 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
   }
 
 private:
+  /// Calls of moec_profile_note, with the intervals of Profile.h.
+  LogicalResult noteTimes(func::FuncOp step, ArrayRef<lm::PhaseOp> phases,
+                          ArrayRef<lm::BarrierOp> barriers, ArrayRef<int64_t> phasesBefore) {
+    FailureOr<LLVM::LLVMFuncOp> note = declareRuntimeFunction(getOperation(), "moec_profile_note");
+    if (failed(note))
+      return failure();
+    auto call = [&](OpBuilder &builder, Location loc, int64_t interval) {
+      Value state = loadField(step, builder, loc, offsetof(moec_step_arguments, profile));
+      Value number = arith::ConstantIntOp::create(builder, loc, interval, 64);
+      LLVM::CallOp::create(builder, loc, *note, ValueRange{state, step.getArgument(1), number});
+    };
+    OpBuilder builder = OpBuilder::atBlockBegin(&step.getBody().front());
+    call(builder, step.getLoc(), -1);
+    for (auto [index, phase] : llvm::enumerate(phases)) {
+      builder.setInsertionPointAfter(phase);
+      call(builder, phase->getLoc(), index);
+    }
+    for (auto [barrier, before] : llvm::zip(barriers, phasesBefore)) {
+      builder.setInsertionPointAfter(barrier);
+      call(builder, barrier->getLoc(), phases.size() + std::max<int64_t>(before, 1) - 1);
+    }
+    return success();
+  }
+
+  /// A pointer out of moec_step_arguments, at byte `offset`.
+  static Value loadField(func::FuncOp step, OpBuilder &builder, Location loc, size_t offset) {
+    auto pointer = LLVM::LLVMPointerType::get(step.getContext());
+    Value batch = UnrealizedConversionCastOp::create(builder, loc, pointer, step.getArgument(0))
+                      .getResult(0);
+    Value field = LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), batch,
+                                      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
+    return LLVM::LoadOp::create(builder, loc, pointer, field);
+  }
+
   void outline(func::FuncOp step, lm::PhaseOp phase, size_t index) {
     OpBuilder builder(phase);
     Location loc = phase.getLoc();
@@ -113,14 +158,8 @@ private:
 
   static void callBarrier(func::FuncOp step, lm::BarrierOp barrier, LLVM::LLVMFuncOp wait) {
     OpBuilder builder(barrier);
-    auto pointer = LLVM::LLVMPointerType::get(step.getContext());
-    Value batch =
-        UnrealizedConversionCastOp::create(builder, barrier.getLoc(), pointer, step.getArgument(0))
-            .getResult(0);
-    Value field = LLVM::GEPOp::create(
-        builder, barrier.getLoc(), pointer, builder.getI8Type(), batch,
-        ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offsetof(moec_step_arguments, barrier))});
-    Value state = LLVM::LoadOp::create(builder, barrier.getLoc(), pointer, field);
+    Value state =
+        loadField(step, builder, barrier.getLoc(), offsetof(moec_step_arguments, barrier));
     LLVM::CallOp::create(builder, barrier.getLoc(), wait, ValueRange{state, step.getArgument(2)});
     barrier.erase();
   }

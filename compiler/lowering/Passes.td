@@ -22,8 +22,10 @@ def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {
   let summary = "each phase becomes a function that threads call with their share of the tiles";
   let description = [{
     The function `phase_N_NAME` takes the batch, the values its body uses, and the first and the last tile. Room on the stack moves to its start. The step
-    gains the arguments `thread` and `threads`; barriers become calls of the runtime.
+    gains the arguments `thread` and `threads`; barriers become calls of the runtime. With `profile` each thread notes the time after each phase and after
+    each barrier.
   }];
+  let options = [Option<"profile", "profile", "bool", /*default=*/"false", "note the time that phases and barriers take">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect"];
 }
 

@@ -102,6 +102,36 @@ static void describeModel(DictionaryAttr model, Manifest &manifest) {
       manifest.moeLayers.push_back({layer, number("experts"), number("picked")});
 }
 
+/// The phases of the step, in the order of its text, which is that of OutlinePhases.
+static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed, int64_t picked) {
+  std::vector<ManifestPhase> phases;
+  module.walk([&](lm::PhaseOp phase) {
+    llvm::SmallPtrSet<Operation *, 4> loads;
+    std::vector<std::string> weights;
+    int64_t bytes = 0;
+    phase.walk([&](Operation *op) {
+      for (Value operand : op->getOperands()) {
+        auto load = operand.getDefiningOp<lm::LoadWeightOp>();
+        if (!load || !loads.insert(load).second)
+          continue;
+        auto weight = module.lookupSymbol<lm::WeightOp>(load.getWeight());
+        weights.push_back(weight.getSourceNames());
+        int64_t elements = weight.getType().getNumElements(), experts = weight.getNumExperts();
+        if (isa<lm::EmbeddingOp>(op))
+          elements /= weight.getType().getShape().front();
+        else if (experts) // those folded in are picked by every token
+          elements = elements / experts * (picked + experts - routed);
+        bytes += elements * weight.getPackedAttr().getElement().getIntOrFloatBitWidth() / 8;
+      }
+    });
+    phases.push_back({weights.empty() ? phase.getName().str()
+                                      : fmt::format("{} ({})", phase.getName().str(),
+                                                    fmt::join(weights, ", ")),
+                      bytes});
+  });
+  return phases;
+}
+
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
   ProgramDescription description;
   Manifest &manifest = description.manifest;
@@ -140,6 +170,9 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     if (!weight.getPackedAttr().getMapped())
       description.plan.weights.push_back(describeWeight(weight));
   }
+  if (options.profile)
+    manifest.phases =
+        describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));
   if (Status status = description.plan.check(); !status.ok())
     return status;
   manifest.weights.bytes = description.plan.totalBytes();

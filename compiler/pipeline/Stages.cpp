@@ -74,7 +74,7 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
 static void buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
   passes.addPass(createLowerPhases({.cpu = options.cpu}));
   passes.addPass(createCSEPass());
-  passes.addPass(createOutlinePhases());
+  passes.addPass(createOutlinePhases({.profile = options.profile}));
   passes.addPass(createLowerBatch());
   passes.addPass(createLoopInvariantCodeMotionPass());
   passes.addPass(createCheckLowered());
@@ -158,8 +158,8 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTa
                                                     const PipelineRequest &request) {
   if (Status status = checkWithout(request.without); !status.ok())
     return status;
-  PipelineOptions options{cpu.level.str(), request.activations, request.mapped, request.reference,
-                          request.without};
+  PipelineOptions options{cpu.level.str(),   request.activations, request.mapped,
+                          request.reference, request.profile,     request.without};
   if (Status status = adoptChoices(module, options); !status.ok())
     return status;
   if (options.activations.empty()) {
@@ -197,10 +197,11 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
                                   llvm::cl::init("f32")};
   Option<bool> mapped{*this, "mapped", llvm::cl::desc("weights stay in the checkpoint's files")};
   Option<bool> reference{*this, "reference", llvm::cl::desc("plain loops in place of kernels")};
+  Option<bool> profile{*this, "profile", llvm::cl::desc("note the time that phases take")};
   ListOption<std::string> without{*this, "without", llvm::cl::desc("passes to leave out")};
 
   PipelineOptions get() const {
-    return {cpu, activations, mapped, reference,
+    return {cpu, activations, mapped, reference, profile,
             std::vector<std::string>(without.begin(), without.end())};
   }
 };

@@ -22,6 +22,7 @@ struct PipelineOptions {
       "f32";              ///< f32 or bf16: the type that operands of products are rounded to
   bool mapped = false;    ///< weights stay in the checkpoint's files
   bool reference = false; ///< plain loops in place of kernels
+  bool profile = false;   ///< the step notes the time that its phases take
   std::vector<std::string> without; ///< optional passes to leave out, by name
 };
 
@@ -30,6 +31,7 @@ struct PipelineRequest {
   std::string activations; ///< empty: by the model's weights and the target
   bool reference = false;
   bool mapped = false;
+  bool profile = false;
   std::vector<std::string> without;
 };
 

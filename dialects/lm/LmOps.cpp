@@ -155,6 +155,16 @@ static Symbol lookup(Operation *op, FlatSymbolRefAttr name, SymbolTableCollectio
   return symbol;
 }
 
+std::string WeightOp::getSourceNames() {
+  std::string names;
+  for (auto piece : getPieces().getAsRange<PieceAttr>()) {
+    StringRef pattern = piece.getPattern();
+    pattern.consume_back(".weight");
+    names += (names.empty() ? "" : ", ") + pattern.substr(pattern.rfind('.') + 1).str();
+  }
+  return names;
+}
+
 LogicalResult LoadWeightOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto weight = lookup<WeightOp>(*this, getWeightAttr(), symbols);
   if (!weight)

@@ -110,6 +110,8 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
     int64_t getNumExperts(PieceAttr piece) {
       return piece.getExperts() ? piece.getExperts() : std::max<int64_t>(getNumExperts(), 1) - piece.getFirstExpert();
     }
+    /// What its stored tensors are called at the end: "q_proj, k_proj, v_proj".
+    std::string getSourceNames();
     /// Tensors in the stack: the layers, or 1.
     int64_t getNumOrdinals() { return getLayers().empty() ? 1 : getLayers().size(); }
   }];

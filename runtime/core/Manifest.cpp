@@ -288,6 +288,11 @@ Result<Manifest> parseManifest(std::string_view text) {
     into.window = cache.integer("window", 0, maxTokens);
     manifest.caches.push_back(std::move(into));
   }
+  if (reader.has("phases"))
+    for (const json &entry : reader.list("phases")) {
+      Reader phase = reader.entry(entry, "phases", manifest.phases.size());
+      manifest.phases.push_back({phase.text("name"), phase.integer("bytes", 0, maxBytes)});
+    }
   readWeights(reader, manifest);
   for (const json &entry : reader.list("sources")) {
     Reader source = reader.entry(entry, "sources", manifest.sources.size());
@@ -340,6 +345,8 @@ std::string writeManifest(const Manifest &manifest) {
                       {"layers", cache.layers},
                       {"bytes_per_block", cache.bytesPerBlock},
                       {"window", cache.window}});
+  for (const ManifestPhase &phase : manifest.phases)
+    root["phases"].push_back({{"name", phase.name}, {"bytes", phase.bytes}});
   json &weights = root["weights"] = {{"mode", weightsModeName(manifest.weights.mode)},
                                      {"bytes", manifest.weights.bytes},
                                      {"digest", manifest.weights.digest},

@@ -57,6 +57,12 @@ struct ManifestSource {
   std::string digest = {};
 };
 
+/// A phase of the step, of a program that was compiled with --profile.
+struct ManifestPhase {
+  std::string name;  ///< "linear (q_proj, k_proj, v_proj)"
+  int64_t bytes = 0; ///< of weights that it reads in a step of one token, each time that it runs
+};
+
 struct Manifest {
   static constexpr int64_t supportedFormat = 1;
 
@@ -77,6 +83,7 @@ struct Manifest {
   std::string cpuLevel;
   std::vector<std::string> cpuFeatures; ///< names as in /proc/cpuinfo
   std::vector<ManifestCache> caches;
+  std::vector<ManifestPhase> phases; ///< in the order of the step's text; empty without --profile
   ManifestWeights weights;
   std::vector<ManifestSource> sources;
   std::string modelDirectory; ///< map only

@@ -60,6 +60,8 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   if (!pool.ok())
     return pool.status();
   model->pool = std::move(*pool);
+  if (int64_t phases = static_cast<int64_t>(model->description.phases.size()))
+    model->noted = std::make_unique<Profile>(phases, model->threads());
   return model;
 }
 
@@ -195,6 +197,7 @@ Status Model::runStep(bool routing) {
   arguments.weights = openWeights->packed();
   arguments.weight_pieces = openWeights->pieces();
   arguments.barrier = &pool->barrier();
+  arguments.profile = noted.get();
 
   StepCall call{&arguments, pool->count()};
   pool->run(

@@ -7,6 +7,7 @@
 #include "runtime/core/KvCache.h"
 #include "runtime/core/Manifest.h"
 #include "runtime/core/PageBuffer.h"
+#include "runtime/core/Profile.h"
 #include "runtime/core/Result.h"
 #include "runtime/core/Weights.h"
 #include "runtime/cpu/Threads.h"
@@ -78,6 +79,8 @@ public:
   int64_t cacheBytes() const;
   int64_t arenaBytes() const { return arena.size(); }
   Threads &threadPool() { return *pool; }
+  /// Of all steps since it was cleared last; null without --profile.
+  Profile *profile() { return noted.get(); }
 
   /// Reads all `feeds`, each of another sequence, in as few steps as the options allow. One call at
   /// a time. On failure every sequence is as it was: Code::Usage for a token that the vocabulary
@@ -104,6 +107,7 @@ private:
   int64_t positions = 0;
   std::unique_ptr<Weights> openWeights;
   std::unique_ptr<Threads> pool;
+  std::unique_ptr<Profile> noted;
   KvCache cache;
   Batch batch;
   PageBuffer arena, logits, experts, expertWeights;

@@ -43,6 +43,7 @@ typedef struct {
 
   uint8_t *arena; /* moec_program_arena_bytes() bytes, 64-byte aligned */
   void *barrier;  /* for moec_barrier_wait */
+  void *profile;  /* for moec_profile_note; null where the manifest lists no phases */
 } moec_step_arguments;
 
 /* Emitted by the compiler. Runs one step; called by each of `threads` threads with its own

@@ -16,12 +16,19 @@ namespace moec {
 
 namespace {
 
+/// What a phase of the step took in one test, with the wait at the barriers behind it.
+struct MeasuredPhase {
+  int64_t runs = 0;
+  double seconds = 0, waiting = 0; ///< in all
+};
+
 /// One line of the table.
 struct Measured {
   std::string test;
   bool decode = false;
   double tokensPerSecond = 0, deviation = 0;
   double bytesPerToken = 0, operationsPerToken = 0;
+  std::vector<MeasuredPhase> phases = {}; ///< as the manifest lists them
 };
 
 struct Limits {
@@ -89,6 +96,8 @@ static Result<Measured> measure(Model &model, const BenchOptions &options, int64
       return taken.status();
     if (run > 0)
       rates.push_back(static_cast<double>(count) / *taken);
+    else if (Profile *profile = model.profile())
+      profile->clear();
   }
   Measured measured;
   measured.decode = oneByOne;
@@ -110,6 +119,10 @@ static Result<Measured> measure(Model &model, const BenchOptions &options, int64
   }
   measured.bytesPerToken = bytes / static_cast<double>(count);
   measured.operationsPerToken = operations / static_cast<double>(count);
+  if (Profile *profile = model.profile())
+    for (size_t phase = 0; phase < manifest.phases.size(); ++phase)
+      measured.phases.push_back(
+          {profile->runs(phase), profile->secondsIn(phase), profile->secondsBehind(phase)});
   return measured;
 }
 
@@ -127,6 +140,40 @@ static Result<Limits> measureLimits(Model &model) {
 }
 
 static double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
+
+/// Where the time of each test went: a line for each phase, those first that took longest.
+static std::string phaseTables(const Manifest &manifest, const Limits &limits,
+                               const std::vector<Measured> &results) {
+  std::string text;
+  for (const Measured &result : results) {
+    double all = 0;
+    std::vector<size_t> order;
+    for (const MeasuredPhase &phase : result.phases) {
+      all += phase.seconds + phase.waiting;
+      order.push_back(order.size());
+    }
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return std::pair(-result.phases[a].seconds, a) < std::pair(-result.phases[b].seconds, b);
+    });
+    text += fmt::format("\n| {:<56} | {:>8} | {:>9} | {:>9} | {:>9} |\n", result.test, "% of time",
+                        "% waiting", "us a run", "% of read");
+    text += fmt::format("| {:-<56} | {:->8}: | {:->8}: | {:->8}: | {:->8}: |\n", "", "", "", "", "");
+    for (size_t index : order) {
+      const MeasuredPhase &phase = result.phases[index];
+      double bytes = static_cast<double>(manifest.phases[index].bytes * phase.runs);
+      std::string reading =
+          result.decode && bytes > 0 && phase.seconds > 0
+              ? fmt::format("{:.1f}", percent(bytes / phase.seconds, limits.reading))
+              : "";
+      text += fmt::format("| {:<56} | {:>9.2f} | {:>9.2f} | {:>9.1f} | {:>9} |\n",
+                          manifest.phases[index].name, percent(phase.seconds, all),
+                          percent(phase.waiting, all),
+                          phase.runs ? phase.seconds * 1e6 / static_cast<double>(phase.runs) : 0,
+                          reading);
+    }
+  }
+  return text;
+}
 
 static Status print(const BenchOptions &options, const Model &model, const Limits &limits,
                     const std::vector<Measured> &results) {
@@ -153,6 +200,12 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
            percent(result.bytesPerToken * result.tokensPerSecond, limits.reading)},
           {"percent_of_arithmetic",
            percent(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic)}};
+      for (size_t phase = 0; phase < result.phases.size(); ++phase)
+        test["phases"].push_back({{"name", manifest.phases[phase].name},
+                                  {"bytes", manifest.phases[phase].bytes},
+                                  {"runs", result.phases[phase].runs},
+                                  {"seconds", result.phases[phase].seconds},
+                                  {"seconds_waiting", result.phases[phase].waiting}});
       // The first of each kind also by a name that scripts need not build.
       const char *kind = result.decode ? "decode" : "prefill";
       if (!json.contains(kind))
@@ -183,6 +236,8 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
   text += fmt::format("\nmeasured with {} thread{}: reading {:.1f} GB/s, {} {:.1f} GFLOP/s\n",
                       model.threads(), model.threads() == 1 ? "" : "s", limits.reading * 1e-9,
                       arithmeticName(limits.kind), limits.arithmetic * 1e-9);
+  if (!manifest.phases.empty())
+    text += phaseTables(manifest, limits, results);
   return writeOutput(text);
 }
 

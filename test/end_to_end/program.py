@@ -136,6 +136,24 @@ def check_inspect(checks, folder):
     succeed(program, "inspect", "--verify")
 
 
+def check_profile(checks, folder):
+    """With --profile the results stay as they are, and bench tells the time of each phase."""
+    plain = compile_model(MODEL, folder / "plain", "--activations=f32")
+    program = compile_model(MODEL, folder / "program", "--activations=f32", "--profile")
+    wanted = evaluate(plain, SOURCE, folder / "plain.safetensors").read_bytes()
+    checks.that(evaluate(program, SOURCE, folder / "out.safetensors").read_bytes() == wanted, "--profile: other bytes")
+    for test in json.loads(succeed(program, "bench", "--json", "--threads", "2", "-p", "16", "-n", "4", "-r", "1"))["tests"]:
+        phases = {phase["name"]: phase for phase in test["phases"]}
+        tokens = int(test["test"][2:])
+        steps = 1 if test["test"].startswith("pp") else tokens
+        head = phases.get("linear (lm_head)", {})
+        checks.that(head.get("runs") == steps and head.get("seconds", 0) > 0, f"{test['test']}: lm_head {head}, {steps} steps")
+        checks.that(head.get("bytes") == 327 * 36 * 4, f"{test['test']}: lm_head reads {head.get('bytes')} bytes")
+        told, taken = sum(phase["seconds"] + phase["seconds_waiting"] for phase in phases.values()), tokens / test["tokens_per_second"]
+        checks.that(0 < told < taken, f"{test['test']}: phases of {told} s in {taken} s")
+    checks.that("% waiting" in succeed(program, "bench", "-p", "0", "-n", "2", "-r", "1").decode(), "bench prints no table of phases")
+
+
 def check_text(checks, folder):
     """Prompts from everywhere; text on stdout and nothing else."""
     program = compile_model(MODEL, folder / "program", "--activations=f32")
@@ -201,7 +219,7 @@ def check_stages(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect,
+    for part in (check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect, check_profile,
                  check_text, check_run, check_stages):
         with work_folder() as folder, checks.about(part.__name__):
             try:

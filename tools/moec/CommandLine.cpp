@@ -105,6 +105,9 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
             "the one inside moec, or the system's compiler driver")
       ->group("Linking");
   app->add_flag("--strip", request.strip, "leave out the symbol table")->group("Linking");
+  app->add_flag("--profile", request.profile,
+                "let the program's bench tell where the time of a step goes")
+      ->group("Looking inside");
   app->add_option("--dump-stages", request.dumpStages, "write the module after every stage to DIR")
       ->type_name("DIR")
       ->group("Looking inside")

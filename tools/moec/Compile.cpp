@@ -188,6 +188,7 @@ Status Compile::runStages() {
                             {.activations = request.activations,
                              .reference = request.reference,
                              .mapped = request.weights == WeightsMode::Map,
+                             .profile = request.profile,
                              .without = request.without});
   if (!chosen.ok())
     return chosen.status();

@@ -27,6 +27,7 @@ struct CompileRequest {
   std::string activations; ///< empty: chosen by weight type and target
   int64_t context = 0;     ///< 0: the model's own
   bool reference = false;
+  bool profile = false; ///< the program's bench tells the time of each phase
   std::vector<std::string> without; ///< passes to leave out, by name
 
   WeightsMode weights = WeightsMode::Pack;

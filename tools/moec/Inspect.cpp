@@ -49,7 +49,11 @@ static Result<Facts> gather(const CompileRequest &request) {
     return module.status();
   Result<PipelineOptions> options = choosePipelineOptions(
       **module, **cpu,
-      {.activations = request.activations, .reference = false, .mapped = false, .without = {}});
+      {.activations = request.activations,
+       .reference = false,
+       .mapped = false,
+       .profile = false,
+       .without = {}});
   if (!options.ok())
     return options.status();
 

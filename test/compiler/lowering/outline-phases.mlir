@@ -1,4 +1,5 @@
 // RUN: moe-opt %s --moec-outline-phases | FileCheck %s
+// RUN: moe-opt %s --moec-outline-phases=profile | FileCheck %s --check-prefix=PROFILE
 // The body becomes a function over a range of tiles, which each thread calls with its share; a barrier is a call.
 // CHECK:       func private @phase_0_work(%{{.*}}: !lm.batch, %[[A:.*]]: memref<4xf32>, %[[FIRST:.*]]: index, %[[LAST:.*]]: index)
 // CHECK:         scf.for %{{.*}} = %[[FIRST]] to %[[LAST]]
@@ -7,6 +8,18 @@
 // CHECK-SAME:    %{{.*}}: !lm.batch, %[[THREAD:.*]]: i64, %[[THREADS:.*]]: i64
 // CHECK:         call @phase_0_work(
 // CHECK:         llvm.call @moec_barrier_wait(%{{.*}}, %[[THREADS]])
+
+// Each thread notes the start, the end of the phase, and that of the wait behind it.
+// PROFILE-LABEL: func @step(
+// PROFILE-SAME:    %{{.*}}: !lm.batch, %[[THREAD:.*]]: i64, %[[THREADS:.*]]: i64
+// PROFILE:         %[[START:.*]] = arith.constant -1 : i64
+// PROFILE-NEXT:    llvm.call @moec_profile_note(%{{.*}}, %[[THREAD]], %[[START]])
+// PROFILE:         call @phase_0_work(
+// PROFILE:         %[[IN:.*]] = arith.constant 0 : i64
+// PROFILE-NEXT:    llvm.call @moec_profile_note(%{{.*}}, %[[THREAD]], %[[IN]])
+// PROFILE:         llvm.call @moec_barrier_wait(
+// PROFILE:         %[[BEHIND:.*]] = arith.constant 1 : i64
+// PROFILE-NEXT:    llvm.call @moec_profile_note(%{{.*}}, %[[THREAD]], %[[BEHIND]])
 func.func @step(%batch: !lm.batch) {
   %n = lm.token_count %batch
   %a = memref.alloc() : memref<4xf32>

@@ -27,6 +27,7 @@ Manifest sample() {
   manifest.cpuLevel = "avx512bf16";
   manifest.cpuFeatures = {"avx512f", "avx512_bf16"};
   manifest.caches = {{"attention", {0, 1}, 9216, 16}};
+  manifest.phases = {{"linear (q_proj)", 4096}, {"attention", 0}};
   manifest.weights = {.mode = WeightsMode::Map,
                       .pieces = {{.name = "experts.up",
                                   .pattern = "model.layers.{l}.experts.{e}.w3.weight",
@@ -55,6 +56,9 @@ TEST(Manifest, RoundTrip) {
   ASSERT_TRUE(parsed.ok()) << parsed.status().message;
   EXPECT_EQ(writeManifest(*parsed), text);
   EXPECT_EQ(parsed->mostPicked(), 3);
+  ASSERT_EQ(parsed->phases.size(), 2u);
+  EXPECT_EQ(parsed->phases[0].name, "linear (q_proj)");
+  EXPECT_EQ(parsed->phases[0].bytes, 4096);
   EXPECT_EQ(parsed->weights.pieces[0].shape, (std::vector<int64_t>{28, 40}));
   EXPECT_EQ(parsed->modelDirectory, "/models/sample");
   EXPECT_TRUE(parsed->followLinks);
@@ -75,6 +79,8 @@ TEST(Manifest, NamesTheField) {
   EXPECT_EQ(errorAfter("experts.{e}", "experts"),
             "manifest: 'weights.pieces[0].pattern' has several experts, and neither '{e}' nor "
             "rows_per_expert");
+  EXPECT_EQ(errorAfter("\"bytes\":4096", "\"bytes\":\"4096\""),
+            "manifest: 'phases[0].bytes' is \"4096\", wanted an integer from 0 to 1125899906842624");
   EXPECT_NE(errorAfter("\"context\":128", "\"context\":99999999999999999999"), "");
   EXPECT_NE(errorAfter("\"bytes_per_block\":9216", "\"bytes_per_block\":-1"), "");
   EXPECT_NE(errorAfter("\"format\":1", "\"format\":2").find("reads format 1"), std::string::npos);
