@@ -2,6 +2,7 @@
 
 #include "compiler/emit/Packer.h"
 
+#include "compiler/emit/LargePageWriter.h"
 #include "compiler/emit/PackTasks.h"
 
 #include <fmt/format.h>
@@ -238,8 +239,9 @@ static Status writePacked(const Checkpoint &checkpoint, const WeightPlan &plan, 
   if (Status status = file.reserve(begin, header.fileBytes()); !status.ok())
     return nameMap(std::move(status));
   uint64_t blob = begin + kPackedHeaderBytes;
+  LargePageWriter writer(file, blob, blob + header.blobBytes);
   auto sink = [&](uint64_t offset, std::span<const uint8_t> bytes) {
-    return file.writeAt(blob + offset, bytes);
+    return writer.write(blob + offset, bytes);
   };
   if (Status status = runTasks(checkpoint, plan, packing.tasks, sink, options, packing.report);
       !status.ok())

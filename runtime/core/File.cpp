@@ -103,6 +103,9 @@ Result<MappedFile> MappedFile::map(const File &file) {
   if (base == MAP_FAILED)
     return Status{codeOfError(errno, file.failureCode()),
                   fmt::format("{}: cannot be mapped: {}", file.path(), reason(errno))};
+  // What is read from the disk then comes in large pages, where the file system has them; if not,
+  // nothing is lost.
+  madvise(base, file.size(), MADV_HUGEPAGE);
   mapped.base = static_cast<const uint8_t *>(base);
   mapped.length = file.size();
   return mapped;
