@@ -2,6 +2,7 @@
 
 #include "compiler/analysis/FusionReport.h"
 
+#include "compiler/analysis/ProductKinds.h"
 #include "dialects/lm/LmDialect.h"
 #include "dialects/moe/MoeDialect.h"
 
@@ -36,19 +37,16 @@ static StringRef fusionOf(Operation *op) {
       .Cases({"moe.dispatch", "moe.grouped_matmul", "moe.gated_activation", "moe.grouped_glu",
               "moe.combine"},
              "moe.expert_ffn")
-      .Case("lm.add", "product or expert layer")
+      .Case("lm.add", "product, combination or expert layer")
       .Default("");
 }
 
 /// Whether other products of the same rows, that might be one with this one, stand beside it.
 static bool hasPeer(lm::LinearOp linear) {
-  auto mayJoin = [](lm::LinearOp product) {
-    return product && !product.getAccumulate() && !moe::isRouter(product);
-  };
-  return mayJoin(linear) && llvm::any_of(linear.getInput().getUsers(), [&](Operation *user) {
+  return mayJoinOthers(linear) && llvm::any_of(linear.getInput().getUsers(), [&](Operation *user) {
            auto other = dyn_cast<lm::LinearOp>(user);
-           return user != linear && mayJoin(other) && user->getBlock() == linear->getBlock() &&
-                  other.getInput() == linear.getInput();
+           return other && other != linear && mayJoinOthers(other) &&
+                  user->getBlock() == linear->getBlock() && other.getInput() == linear.getInput();
          });
 }
 
@@ -86,7 +84,8 @@ FusionReport moec::reportFusions(ModuleOp module) {
         if (weight)
           entry.detail = weight.getSourceNames();
         if (!entry.fused)
-          entry.detail += (weight ? ", " : "") + std::string("not one with others of its rows");
+          entry.detail +=
+              (weight ? ", " : "") + std::string("apart from other products of the same rows");
       } else if (!missed.empty()) {
         entry.fused = false;
         entry.detail = ("not part of a " + missed).str();

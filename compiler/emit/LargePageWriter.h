@@ -36,7 +36,7 @@ private:
 
   const AtomicFile &file;
   const uint64_t begin, end;
-  std::mutex mutex; // guards what follows
+  std::mutex mutex;                 // guards what follows
   std::map<uint64_t, Stretch> open; // by where they begin
 };
 

@@ -82,8 +82,8 @@ private:
   /// A pointer out of moec_step_arguments, at byte `offset`.
   static Value loadField(func::FuncOp step, OpBuilder &builder, Location loc, size_t offset) {
     auto pointer = LLVM::LLVMPointerType::get(step.getContext());
-    Value batch = UnrealizedConversionCastOp::create(builder, loc, pointer, step.getArgument(0))
-                      .getResult(0);
+    Value batch =
+        UnrealizedConversionCastOp::create(builder, loc, pointer, step.getArgument(0)).getResult(0);
     Value field = LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), batch,
                                       ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
     return LLVM::LoadOp::create(builder, loc, pointer, field);

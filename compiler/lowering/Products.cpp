@@ -26,8 +26,8 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows, const
   for (const Matrix &matrix : panel.matrices)
     bases.push_back(matrix.base);
   for (const Matrix &matrix : next.matrices)
-    following.push_back(panelAddress(kernel, matrix.element, matrix.columns, matrix.base,
-                                     next.number, layout));
+    following.push_back(
+        panelAddress(kernel, matrix.element, matrix.columns, matrix.base, next.number, layout));
   emitPanels(
       kernel, first.element, first.columns, first.rows, bases, panel.number,
       kernel.add(panel.number, kernel.integer(1)),
@@ -136,8 +136,7 @@ static ExpertRows expertRows(KernelBuilder &kernel, Value inputBuffer, Value til
 void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
   ExpertRows work = expertRows(kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile);
-  emitProduct(kernel, work.rows,
-              {{matrixOf(kernel, op.getWeight(), work.expert)}, work.panel},
+  emitProduct(kernel, work.rows, {{matrixOf(kernel, op.getWeight(), work.expert)}, work.panel},
               {{matrixOf(kernel, op.getWeight(), work.nextExpert)}, work.nextPanel},
               [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
                 storeRow(kernel, sums[0], out.element,

@@ -124,9 +124,9 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
         bytes += elements * weight.getPackedAttr().getElement().getIntOrFloatBitWidth() / 8;
       }
     });
-    phases.push_back({weights.empty() ? phase.getName().str()
-                                      : fmt::format("{} ({})", phase.getName().str(),
-                                                    fmt::join(weights, ", ")),
+    phases.push_back({weights.empty()
+                          ? phase.getName().str()
+                          : fmt::format("{} ({})", phase.getName().str(), fmt::join(weights, ", ")),
                       bytes});
   });
   return phases;
@@ -171,8 +171,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
       description.plan.weights.push_back(describeWeight(weight));
   }
   if (options.profile)
-    manifest.phases =
-        describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));
+    manifest.phases = describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));
   if (Status status = description.plan.check(); !status.ok())
     return status;
   manifest.weights.bytes = description.plan.totalBytes();

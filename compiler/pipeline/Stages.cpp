@@ -132,7 +132,8 @@ static Status checkWithout(const std::vector<std::string> &without) {
 
 /// Takes over what earlier stages of the module were built with (MarkStage), since all have to be
 /// built alike. Fails where something else was asked for.
-static Status adoptChoices(ModuleOp module, PipelineOptions &options) {
+static Status adoptChoices(ModuleOp module, const PipelineRequest &request,
+                           PipelineOptions &options) {
   auto choices = module->getAttrOfType<DictionaryAttr>("moec.choices");
   if (!choices)
     return {};
@@ -147,8 +148,10 @@ static Status adoptChoices(ModuleOp module, PipelineOptions &options) {
             fmt::format("the module was made for the CPU level {}, not {}: say --cpu={}", cpu.str(),
                         options.cpu, cpu.str())};
   if (auto mapped = choices.getAs<BoolAttr>("mapped")) {
-    if (options.mapped && !mapped.getValue())
-      return {Code::Usage, "--weights=map, but the module was made for packed weights"};
+    if (request.mapped && *request.mapped != mapped.getValue())
+      return {Code::Usage,
+              fmt::format("the module was made for weights that are {}: leave --weights out",
+                          mapped.getValue() ? "mapped" : "packed")};
     options.mapped = mapped.getValue();
   }
   return {};
@@ -158,9 +161,9 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTa
                                                     const PipelineRequest &request) {
   if (Status status = checkWithout(request.without); !status.ok())
     return status;
-  PipelineOptions options{cpu.level.str(),   request.activations, request.mapped,
+  PipelineOptions options{cpu.level.str(),   request.activations, request.mapped.value_or(false),
                           request.reference, request.profile,     request.without};
-  if (Status status = adoptChoices(module, options); !status.ok())
+  if (Status status = adoptChoices(module, request, options); !status.ok())
     return status;
   if (options.activations.empty()) {
     bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
@@ -201,8 +204,8 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
   ListOption<std::string> without{*this, "without", llvm::cl::desc("passes to leave out")};
 
   PipelineOptions get() const {
-    return {cpu, activations, mapped, reference, profile,
-            std::vector<std::string>(without.begin(), without.end())};
+    return {cpu,       activations, mapped,
+            reference, profile,     std::vector<std::string>(without.begin(), without.end())};
   }
 };
 } // namespace

@@ -9,6 +9,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ struct PipelineOptions {
 struct PipelineRequest {
   std::string activations; ///< empty: by the model's weights and the target
   bool reference = false;
-  bool mapped = false;
+  std::optional<bool> mapped;
   bool profile = false;
   std::vector<std::string> without;
 };

@@ -1,5 +1,6 @@
 // Implements lm-choose-precision.
 
+#include "compiler/analysis/ProductKinds.h"
 #include "compiler/transforms/Passes.h"
 
 namespace moec {
@@ -38,7 +39,7 @@ private:
   /// The operand of a product that is to be rounded, if `op` is one.
   OpOperand *operandOfProduct(Operation *op) {
     if (auto linear = dyn_cast<lm::LinearOp>(op))
-      return moe::isRouter(linear) ? nullptr : &linear.getInputMutable();
+      return isRouter(linear) ? nullptr : &linear.getInputMutable();
     if (auto layer = dyn_cast<moe::ExpertFfnOp>(op)) {
       layer.setInner(element);
       return &layer.getTokensMutable();

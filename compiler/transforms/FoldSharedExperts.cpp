@@ -172,7 +172,7 @@ private:
                                         sideBySide ? 0 : shape[1], sideBySide, shape[0], added,
                                         piece.getStored()));
     shape[0] += added;
-    return WeightLoads::load(loads.join({own, other}, shape, pieces), own, builder);
+    return WeightLoads::loadLike(own, loads.join({own, other}, shape, pieces), builder);
   }
 };
 

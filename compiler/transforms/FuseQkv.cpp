@@ -1,5 +1,6 @@
 // Implements lm-fuse-qkv.
 
+#include "compiler/analysis/ProductKinds.h"
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightLoads.h"
 #include "llvm/ADT/MapVector.h"
@@ -33,16 +34,17 @@ struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
     WeightLoads loads(getOperation());
     llvm::MapVector<std::pair<Value, Block *>, Group> products;
     getOperation().walk([&](lm::LinearOp linear) {
-      if (linear.hasPureTensorSemantics() && !linear.getAccumulate() && !moe::isRouter(linear))
+      if (linear.hasPureTensorSemantics() && mayJoinOthers(linear) &&
+          llvm::all_of(weightsOf(linear), WeightLoads::loadOf))
         products[{linear.getInput(), linear->getBlock()}].push_back(linear);
     });
     // Several kinds of layers may have the same weights, which are joined for all of them or none.
-    llvm::MapVector<Attribute, SmallVector<Group>> places;
+    llvm::MapVector<Attribute, SmallVector<Group>> groupsByWeights;
     for (auto &[key, sameRows] : products)
       for (Group &group : split(loads, sameRows))
-        places[symbolsOf(group)].push_back(std::move(group));
-    for (auto &[symbols, groups] : places) {
-      std::string obstacle = findObstacle(loads, groups);
+        groupsByWeights[symbolsOf(group)].push_back(std::move(group));
+    for (auto &[symbols, groups] : groupsByWeights) {
+      StringRef obstacle = whyUnjoined(loads, groups);
       if (obstacle.empty())
         merge(loads, groups);
       else
@@ -51,30 +53,31 @@ struct FuseQkv final : moec::impl::FuseQkvBase<FuseQkv> {
   }
 
 private:
-  static void remark(ArrayRef<lm::LinearOp> group, const std::string &obstacle) {
-    std::string weights = llvm::join(llvm::map_range(group, nameOf), ", ");
-    group.front()->emitRemark() << "the products of the same rows by " << weights
-                                << " are not one: " << obstacle;
-  }
-  static StringRef nameOf(lm::LinearOp linear) {
-    lm::LoadWeightOp load = WeightLoads::loadOf(linear.getWeight());
-    return load ? load.getWeight() : "a weight that is not loaded";
+  static void remark(ArrayRef<lm::LinearOp> group, StringRef obstacle) {
+    std::string weights =
+        llvm::join(llvm::map_range(group,
+                                   [](lm::LinearOp linear) {
+                                     return WeightLoads::loadOf(linear.getWeight()).getWeight();
+                                   }),
+                   ", ");
+    group.front()->emitRemark() << "products of the same rows, by " << weights
+                                << ", stay apart: " << obstacle;
   }
 
-  /// Groups of two or more that may become one product each.
+  /// Groups of two or more that may become one product each; remarks why the others stay apart.
   static SmallVector<Group> split(const WeightLoads &loads, ArrayRef<lm::LinearOp> sameRows) {
     SmallVector<Group> groups;
     for (lm::LinearOp linear : sameRows) {
       auto *fitting = llvm::find_if(groups, [&](const Group &group) {
-        return findObstacle(loads, group.front(), linear).empty();
+        return whyApart(loads, group.front(), linear).empty();
       });
       if (fitting != groups.end()) {
         fitting->push_back(linear);
         continue;
       }
       if (!groups.empty()) {
-        lm::LinearOp first = groups.front().front();
-        remark({first, linear}, findObstacle(loads, first, linear));
+        lm::LinearOp other = groups.back().front();
+        remark({other, linear}, whyApart(loads, other, linear));
       }
       groups.push_back({linear});
     }
@@ -83,27 +86,32 @@ private:
   }
 
   /// Why two products cannot become one; empty where they can.
-  static std::string findObstacle(const WeightLoads &loads, lm::LinearOp a, lm::LinearOp b) {
-    for (lm::LinearOp linear : {a, b})
-      if (!llvm::all_of(weightsOf(linear), WeightLoads::isUsedOnce))
-        return "the weight of one of them has another user";
-    if (!loads.areOfSameLayers(a.getWeight(), b.getWeight()))
-      return "their weights belong to different layers";
-    if (getElementTypeOrSelf(a.getWeight()) != getElementTypeOrSelf(b.getWeight()))
-      return "their weights are stored as different types";
+  static StringRef whyApart(const WeightLoads &loads, lm::LinearOp a, lm::LinearOp b) {
     if (!a.getBias() != !b.getBias())
       return "one of them has a bias";
+    for (auto [mine, other] : llvm::zip_equal(weightsOf(a), weightsOf(b))) {
+      if (!WeightLoads::isUsedOnce(mine) || !WeightLoads::isUsedOnce(other))
+        return "the weight of one of them has another user";
+      if (loads.countLoads(mine) != loads.countLoads(other))
+        return "one of their weights is loaded in more places than the other";
+      if (!loads.areOfSameLayers(mine, other))
+        return "their weights belong to different layers";
+      if (getElementTypeOrSelf(mine) != getElementTypeOrSelf(other))
+        return "their weights are stored as different types";
+    }
     return "";
   }
 
   /// Why groups that have the same weights have to stay as they are; empty where they have not.
-  std::string findObstacle(const WeightLoads &loads, ArrayRef<Group> groups) const {
+  StringRef whyUnjoined(const WeightLoads &loads, ArrayRef<Group> groups) const {
     if (mapped)
       return "in the checkpoint's files their weights lie apart";
     for (lm::LinearOp linear : groups.front())
       for (Value weight : weightsOf(linear))
-        if (static_cast<size_t>(loads.countLoads(weight)) != groups.size())
-          return "their weights are loaded elsewhere too";
+        if (loads.countLoads(weight) != groups.size())
+          return "not every place that loads their weights multiplies the same rows by all of "
+                 "them, "
+                 "in this order";
     return "";
   }
 
@@ -140,16 +148,16 @@ private:
     lm::WeightOp weight = concatenate(loads, weights);
     lm::WeightOp bias = biases.empty() ? lm::WeightOp() : concatenate(loads, biases);
     for (const Group &group : groups)
-      merge(group, weight, bias);
+      mergeGroup(group, weight, bias);
   }
 
-  /// Makes one product by `weight`, with `bias` where it is not null, of those of a group.
-  void merge(const Group &group, lm::WeightOp weightSymbol, lm::WeightOp biasSymbol) {
+  /// Makes one product of a group, by `weights` and, if not null, `biases`.
+  void mergeGroup(const Group &group, lm::WeightOp weights, lm::WeightOp biases) {
     lm::LinearOp first = group.front();
     OpBuilder builder(first);
     Location loc = first.getLoc();
-    Value weight = WeightLoads::load(weightSymbol, first.getWeight(), builder);
-    Value bias = biasSymbol ? WeightLoads::load(biasSymbol, first.getBias(), builder) : Value();
+    Value weight = WeightLoads::loadLike(first.getWeight(), weights, builder);
+    Value bias = biases ? WeightLoads::loadLike(first.getBias(), biases, builder) : Value();
     OpFoldResult rows = tensor::getMixedSize(builder, loc, first.getInput(), 0);
     Value empty = tensor::EmptyOp::create(
         builder, loc, {rows, builder.getIndexAttr(extentOf(weight, 0))}, builder.getF32Type());

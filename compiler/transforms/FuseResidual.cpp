@@ -29,9 +29,9 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
         continue;
       if (producer->hasAttr("accumulate"))
         return rewriter.notifyMatchFailure(
-            producer, "the summand of a sum accumulates onto another stream already");
+            producer, "a sum's product accumulates onto another stream already");
       if (producer->getBlock() != add->getBlock())
-        return rewriter.notifyMatchFailure(add, "the summand of a sum is made in another block");
+        return rewriter.notifyMatchFailure(add, "a sum's product is made in another block");
       // Onto the end of the stream's life: moved here, the producer reads it last.
       rewriter.moveOpBefore(producer, add);
       rewriter.modifyOpInPlace(producer, [&] {
@@ -43,7 +43,7 @@ struct FuseResidualPattern final : OpRewritePattern<lm::AddOp> {
       return success();
     }
     return rewriter.notifyMatchFailure(
-        add, "neither summand of a sum is a product, combination or expert layer of its own");
+        add, "neither summand is a product, combination or expert layer that nobody else uses");
   }
 
 private:

@@ -43,11 +43,12 @@ def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
   let summary = "products of the same rows become one";
   let description = [{
     Products without accumulation, other than routers, of the same input, by weights of the same layers and stored type which nobody else uses, become one product
-    by a weight whose pieces are those of the former ones, in order; its columns are then cut apart. Biases likewise. Where several kinds of layers load the same
-    weights, all of them must multiply the same rows by them. A remark says why products stay apart.
+    by a weight whose pieces are those of the former ones, in order; its columns are then cut apart. Biases likewise. Weights that
+    are loaded in several places are joined only if each of these places multiplies one input by all of them, in the same order. A remark says why products
+    stay apart.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false", "weights are read where the checkpoint has them: nothing is joined">];
+  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files, so that none are joined">];
   let statistics = [Statistic<"numFused", "num-fused", "products that were merged into another">];
 }
 

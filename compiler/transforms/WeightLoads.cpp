@@ -36,7 +36,7 @@ lm::WeightOp WeightLoads::join(ArrayRef<Value> weights, ArrayRef<int64_t> shape,
   return joined;
 }
 
-Value WeightLoads::load(lm::WeightOp weight, Value former, OpBuilder &builder) {
+Value WeightLoads::loadLike(Value former, lm::WeightOp weight, OpBuilder &builder) {
   lm::LoadWeightOp like = loadOf(former);
   return lm::LoadWeightOp::create(builder, like.getLoc(), weight.getType(), weight.getSymName(),
                                   like.getLayer());

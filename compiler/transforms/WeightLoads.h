@@ -23,8 +23,8 @@ public:
   }
   /// Whether `weight` is loaded, and this load used by one op.
   static bool isUsedOnce(mlir::Value weight);
-  /// In how many places of the module a loaded `weight` is loaded.
-  int countLoads(mlir::Value weight) const { return counts.lookup(loadOf(weight).getWeight()); }
+  /// In how many places of the module `weight`, which is loaded, is.
+  size_t countLoads(mlir::Value weight) const { return counts.lookup(loadOf(weight).getWeight()); }
   /// Whether `weight` is loaded, in one place of the module, and used by one op.
   bool isOwn(mlir::Value weight) const { return isUsedOnce(weight) && countLoads(weight) == 1; }
   /// Whether both are loaded of the same layers.
@@ -35,12 +35,12 @@ public:
   /// are the caller's to erase, with the ops that used them.
   lm::WeightOp join(mlir::ArrayRef<mlir::Value> weights, mlir::ArrayRef<int64_t> shape,
                     mlir::ArrayRef<mlir::Attribute> pieces);
-  /// Loads `weight` where `former` loads a weight of the same layers.
-  static mlir::Value load(lm::WeightOp weight, mlir::Value former, mlir::OpBuilder &builder);
+  /// Loads `weight` at the builder's place, for the layer and with the location of `former`'s load.
+  static mlir::Value loadLike(mlir::Value former, lm::WeightOp weight, mlir::OpBuilder &builder);
 
 private:
   mlir::ModuleOp module;
-  llvm::StringMap<int> counts; // loads of each symbol
+  llvm::StringMap<size_t> counts; // loads of each symbol
 };
 
 } // namespace moec

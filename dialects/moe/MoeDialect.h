@@ -16,11 +16,6 @@
 
 namespace moec::moe {
 
-/// Whether an op makes the logits that choose experts, which are computed from f32 throughout.
-inline bool isRouter(mlir::Operation *op) {
-  return llvm::any_of(op->getUsers(), llvm::IsaPred<ScoreOp>);
-}
-
 /// Attaches the bufferization of the dialect's ops.
 void registerBufferization(mlir::DialectRegistry &registry);
 

@@ -157,7 +157,8 @@ static std::string phaseTables(const Manifest &manifest, const Limits &limits,
     });
     text += fmt::format("\n| {:<56} | {:>8} | {:>9} | {:>9} | {:>9} |\n", result.test, "% of time",
                         "% waiting", "us a run", "% of read");
-    text += fmt::format("| {:-<56} | {:->8}: | {:->8}: | {:->8}: | {:->8}: |\n", "", "", "", "", "");
+    text +=
+        fmt::format("| {:-<56} | {:->8}: | {:->8}: | {:->8}: | {:->8}: |\n", "", "", "", "", "");
     for (size_t index : order) {
       const MeasuredPhase &phase = result.phases[index];
       double bytes = static_cast<double>(manifest.phases[index].bytes * phase.runs);
@@ -165,11 +166,10 @@ static std::string phaseTables(const Manifest &manifest, const Limits &limits,
           result.decode && bytes > 0 && phase.seconds > 0
               ? fmt::format("{:.1f}", percent(bytes / phase.seconds, limits.reading))
               : "";
-      text += fmt::format("| {:<56} | {:>9.2f} | {:>9.2f} | {:>9.1f} | {:>9} |\n",
-                          manifest.phases[index].name, percent(phase.seconds, all),
-                          percent(phase.waiting, all),
-                          phase.runs ? phase.seconds * 1e6 / static_cast<double>(phase.runs) : 0,
-                          reading);
+      text += fmt::format(
+          "| {:<56} | {:>9.2f} | {:>9.2f} | {:>9.1f} | {:>9} |\n", manifest.phases[index].name,
+          percent(phase.seconds, all), percent(phase.waiting, all),
+          phase.runs ? phase.seconds * 1e6 / static_cast<double>(phase.runs) : 0, reading);
     }
   }
   return text;

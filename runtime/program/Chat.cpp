@@ -86,8 +86,8 @@ public:
     first = turns.size();
   }
 
-  /// Answers `line` on standard output. What the model refuses is told, and the turn forgotten,
-  /// where somebody is there to read it; else it is a failure.
+  /// Answers `line` on standard output. A turn that is refused is forgotten; at a terminal the user
+  /// is told, from a pipe it is a failure.
   Status say(const std::string &line) {
     if (Status status = checkPrompt(line); !status.ok())
       return complain(status);
@@ -124,7 +124,7 @@ private:
     }
   }
 
-  /// Usage errors are the user's to mend in the next line; anything else ends the program.
+  /// A user at a terminal can mend a usage error in the next line; anything else ends the program.
   Status complain(const Status &status) const {
     if (status.code != Code::Usage || !interactive)
       return status;
@@ -161,7 +161,7 @@ Status runChat(const ChatOptions &options) {
   bool terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
   if (terminal)
     writeMessage("Ctrl-C stops an answer; at the prompt, like Ctrl-D, it ends the conversation");
-  Conversation conversation(**model, **text, options, terminal);
+  Conversation conversation(**model, **text, options, isatty(STDIN_FILENO));
   LineReader input;
   for (std::string line;;) {
     if (terminal)

@@ -3,11 +3,9 @@
 #include "runtime/program/CommandLine.h"
 
 #include "runtime/program/Flags.h"
+#include "runtime/text/JinjaText.h"
 
 #include <fmt/format.h>
-
-#include <algorithm>
-#include <cctype>
 
 namespace moec {
 
@@ -21,13 +19,6 @@ static std::string splitAssignment(std::string_view text, std::string_view form,
     return fmt::format("'{}' is not of the form {}", text, form);
   into = {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
   return "";
-}
-
-/// Whether `name` is a variable as chat templates write them: letters, digits and underscores.
-static bool isVariable(std::string_view name) {
-  auto isWord = [](char c) { return c == '_' || std::isalnum(static_cast<unsigned char>(c)); };
-  return std::all_of(name.begin(), name.end(), isWord) &&
-         !std::isdigit(static_cast<unsigned char>(name.front()));
 }
 
 static void addOpen(Flags &flags, OpenOptions &options, bool runs = true) {
@@ -98,19 +89,21 @@ static void addPrompt(Flags &flags, PromptOptions &options) {
       [&options](std::string_view text) {
         std::pair<std::string, std::string> parts;
         std::string error = splitAssignment(text, "NAME=VALUE", parts);
-        if (error.empty() && !isVariable(parts.first))
-          error = fmt::format("'{}' is no name that a template can say", parts.first);
+        if (error.empty() && !jinja::isName(parts.first))
+          error = fmt::format("'{}' is no name of a variable: wanted letters, digits and "
+                              "underscores, no digit first, and no word of the template language",
+                              parts.first);
         if (error.empty() && parts.first == "messages")
-          error = "the messages are the conversation itself";
+          error = "'messages' is the conversation itself and cannot be set";
         if (error.empty())
           options.templateArguments.push_back(std::move(parts));
         return error;
       },
-      "a variable for the chat template; true, 3 and [1] as in JSON, else a text; may be repeated");
+      "sets a variable of the chat template: JSON such as true, 3 or [1], else text; may be "
+      "repeated");
 }
 
-/// An option given that only a chat template reads; null if there is none.
-static const char *templateOption(const PromptOptions &options) {
+const char *templateOption(const PromptOptions &options) {
   if (options.system)
     return "--system";
   if (!options.templateFile.empty())

@@ -17,6 +17,9 @@ namespace moec {
 Result<CommandLine> parseCommandLine(const std::string &program,
                                      const std::vector<std::string> &arguments);
 
+/// An option given that only a chat template reads; null if there is none.
+const char *templateOption(const PromptOptions &options);
+
 } // namespace moec
 
 #endif // MOEC_RUNTIME_PROGRAM_COMMAND_LINE_H

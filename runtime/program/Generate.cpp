@@ -1,6 +1,7 @@
 // generate: one prompt, one answer.
 
 #include "runtime/program/Answer.h"
+#include "runtime/program/CommandLine.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
 
@@ -36,11 +37,11 @@ static Result<std::vector<int32_t>> promptTokens(const GenerateOptions &options,
     turns.push_back({"user", prompt});
     return text.render(turns);
   }
-  if (options.prompt.system || !options.prompt.templateArguments.empty())
+  if (const char *option = templateOption(options.prompt))
     return Status{Code::Usage,
-                  fmt::format("{} needs a chat template, the model has none; give one with "
+                  fmt::format("{} needs a chat template, and the model has none; give one with "
                               "--chat-template",
-                              options.prompt.system ? "--system" : "--template-arg")};
+                              option)};
   if (!options.raw)
     writeMessage("the model has no chat template; the prompt is continued as it stands");
   Result<std::vector<int32_t>> tokens = text.tokenizer().encode(prompt);

@@ -23,7 +23,7 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const jinja::ParsedTemplate> parsed)
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
   if (size_t valid = utf8::validPrefix(source); valid != source.size())
     return Status{Code::Model,
-                  fmt::format("line {}: byte {} of the template belongs to no UTF-8 character",
+                  fmt::format("line {}: the template is not UTF-8: byte {} belongs to no character",
                               1 + std::count(source.begin(), source.begin() + valid, '\n'), valid)};
   Result<jinja::Body> body = jinja::parse(source);
   if (!body.ok())

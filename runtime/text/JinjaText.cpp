@@ -68,6 +68,17 @@ bool moec::jinja::isWord(int32_t value) {
   return isLetter(value) || isNumeral(value);
 }
 
+bool moec::jinja::isName(std::string_view text) {
+  static constexpr std::string_view reserved[] = {"true", "True", "false", "False", "none",
+                                                  "None", "and",  "or",    "not",   "in",
+                                                  "is",   "if",   "else"};
+  for (size_t at = 0; at < text.size(); at += codePointAt(text, at).bytes)
+    if (!isWord(codePointAt(text, at).value))
+      return false;
+  return !text.empty() && !isNumeral(codePointAt(text, 0).value) &&
+         std::find(std::begin(reserved), std::end(reserved), text) == std::end(reserved);
+}
+
 static bool contains(std::string_view chars, int32_t value, std::string_view bytes) {
   if (value >= 0)
     return chars.find(bytes) != std::string_view::npos;

@@ -31,6 +31,8 @@ void appendCodePoint(std::string &text, int32_t value);
 bool isSpace(int32_t value);
 /// Whether the code point may stand in an identifier (letters, digits and the underscore).
 bool isWord(int32_t value);
+/// Whether a template can name a variable so.
+bool isName(std::string_view text);
 
 /// `text` without the leading and trailing code points that are in `chars`, or white space without
 /// it.

@@ -25,16 +25,20 @@ static const std::map<std::string, LibcLink> linkNames = {{"static", LibcLink::S
 static const std::map<std::string, Linker> linkerNames = {{"lld", Linker::Lld},
                                                           {"cc", Linker::SystemCompiler}};
 
-/// Adds an option whose values are the keys of `names`.
+/// Adds an option whose values are the keys of `names`; its help ends with the default.
 template <typename T>
 static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
                               const std::map<std::string, T> &names, const std::string &help) {
-  std::string choices;
-  for (const auto &[key, ignored] : names)
+  std::string choices, standard;
+  for (const auto &[key, meant] : names) {
     choices += (choices.empty() ? "" : "|") + key;
+    if (meant == value)
+      standard = key;
+  }
   return app
       ->add_option_function<std::string>(
-          name, [&value, &names](const std::string &word) { value = names.at(word); }, help)
+          name, [&value, &names](const std::string &word) { value = names.at(word); },
+          help + "; default: " + standard)
       ->check([&names, choices, name](const std::string &word) {
         return names.count(word) ? std::string() : "'" + word + "' is none of " + choices;
       })
@@ -59,9 +63,8 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   addChoice(app, "--weights", request.weights, weightNames,
-            fmt::format("where they live: a file beside the program in the target's layout (pack), "
-                        "inside the program (embed), or the model's own files (map); default: {}",
-                        weightsModeName(request.weights)))
+            "where they live: a file beside the program in the target's layout (pack), inside the "
+            "program (embed), or the model's own files (map)")
       ->group("Weights");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
       ->check(CLI::Range(1u, 1024u).description(""))
@@ -114,7 +117,8 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
       ->take_last();
   app->add_flag("--report", request.report, "say what was fused, and what was not and why")
       ->group("Looking inside");
-  app->add_flag("--strict", request.strict, "what was not fused is an error")
+  app->add_flag("--strict", request.strict,
+                "what was not fused is an error; with --weights=map some products never are")
       ->group("Looking inside");
   app->add_flag("-q,--quiet", request.quiet, "nothing on stderr but errors")
       ->group("Looking inside");
@@ -133,7 +137,15 @@ static size_t countOwnWords(const CLI::App &app, const std::vector<std::string> 
   return words.size();
 }
 
-/// What the options say only together.
+/// What the options of all that compiles say only together.
+static Status checkModel(const CLI::App &app, CompileRequest &request) {
+  request.weightsGiven = app.count("--weights") > 0;
+  if (app.count("--threads") && request.weights == WeightsMode::Map)
+    return {Code::Usage, "--threads is for packing weights, and --weights=map packs none"};
+  return {};
+}
+
+/// What those of `moec compile` say only together.
 static Status checkCompile(const CLI::App &app, CompileRequest &request) {
   bool text = request.emit <= Emit::Llvm;
   bool links = request.emit >= Emit::Static;
@@ -141,10 +153,12 @@ static Status checkCompile(const CLI::App &app, CompileRequest &request) {
     for (const char *option : {"--link", "--linker", "--strip", "--threads"})
       if (app.count(option))
         return {Code::Usage,
-                fmt::format("{} is for programs and libraries, which --emit={} makes none of",
-                            option, app.get_option("--emit")->as<std::string>())};
+                fmt::format("{} is for programs and libraries, and --emit={} makes neither", option,
+                            app.get_option("--emit")->as<std::string>())};
   if (links && request.emit != Emit::Exe && app.count("--link"))
-    return {Code::Usage, "--link is for programs: a library gets its libc from who links it"};
+    return {
+        Code::Usage,
+        "--link is for programs: a library uses the libc of the program that it becomes part of"};
   if (request.output.empty() && !text)
     return {Code::Usage, "no -o: say where to write the result"};
   if (request.output.empty())
@@ -220,8 +234,12 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
     line.command = Command::Compile;
     if (Status status = checkCompile(*compile, line.request); !status.ok())
       return status;
+    if (Status status = checkModel(*compile, line.request); !status.ok())
+      return status;
   } else if (run->parsed()) {
     line.command = Command::Run;
+    if (Status status = checkModel(*run, runRequest); !status.ok())
+      return status;
     line.request = std::move(runRequest);
   } else {
     line.command = Command::Inspect;

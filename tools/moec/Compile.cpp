@@ -187,7 +187,9 @@ Status Compile::runStages() {
       choosePipelineOptions(*module, *cpu,
                             {.activations = request.activations,
                              .reference = request.reference,
-                             .mapped = request.weights == WeightsMode::Map,
+                             .mapped = request.weightsGiven || checkpoint
+                                           ? std::optional(request.weights == WeightsMode::Map)
+                                           : std::nullopt,
                              .profile = request.profile,
                              .without = request.without});
   if (!chosen.ok())

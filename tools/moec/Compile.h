@@ -27,10 +27,11 @@ struct CompileRequest {
   std::string activations; ///< empty: chosen by weight type and target
   int64_t context = 0;     ///< 0: the model's own
   bool reference = false;
-  bool profile = false; ///< the program's bench tells the time of each phase
+  bool profile = false;             ///< the program's bench tells the time of each phase
   std::vector<std::string> without; ///< passes to leave out, by name
 
   WeightsMode weights = WeightsMode::Pack;
+  bool weightsGiven = false; ///< by the user
   bool headersOnly = false;
   bool followLinks = false;
   unsigned threads = 0; ///< of the packer; 0: what the CPUs permit

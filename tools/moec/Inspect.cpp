@@ -47,13 +47,12 @@ static Result<Facts> gather(const CompileRequest &request) {
   Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(*checkpoint, context);
   if (!module.ok())
     return module.status();
-  Result<PipelineOptions> options = choosePipelineOptions(
-      **module, **cpu,
-      {.activations = request.activations,
-       .reference = false,
-       .mapped = false,
-       .profile = false,
-       .without = {}});
+  Result<PipelineOptions> options = choosePipelineOptions(**module, **cpu,
+                                                          {.activations = request.activations,
+                                                           .reference = false,
+                                                           .mapped = {},
+                                                           .profile = false,
+                                                           .without = {}});
   if (!options.ok())
     return options.status();
 

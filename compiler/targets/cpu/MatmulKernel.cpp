@@ -71,8 +71,8 @@ static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRe
 }
 
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
-                            const PanelShape &shape, ArrayRef<Value> panels,
-                            ArrayRef<Value> next, MatmulEpilogue epilogue) {
+                            const PanelShape &shape, ArrayRef<Value> panels, ArrayRef<Value> next,
+                            MatmulEpilogue epilogue) {
   const bool stored = shape.layout == WeightLayout::Rows;
   assert(next.size() == panels.size() && "a panel that follows each");
   const int64_t tallest = stored ? kernel.target.storedTileRows : kernel.target.tileRows;

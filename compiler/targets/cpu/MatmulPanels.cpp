@@ -43,7 +43,9 @@ private:
     Value lineStride; // bytes from one of `lines` to the next
   };
 
-  bool isFew(ArrayRef<Value> rows) const { return int64_t(rows.size()) <= kernel.target.tileRows / 2; }
+  bool isFew(ArrayRef<Value> rows) const {
+    return int64_t(rows.size()) <= kernel.target.tileRows / 2;
+  }
   void askLines(Sources &sources, Value from, Value next);
   Sources askingAtEnd(const Sources &sources, Value from, Value next, Value firstAsking);
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value next);
@@ -209,8 +211,8 @@ void PanelProduct::askLines(Sources &sources, Value from, Value next) {
 PanelProduct::Sources PanelProduct::askingAtEnd(const Sources &sources, Value from, Value next,
                                                 Value firstAsking) {
   Sources asking = sources;
-  Value ahead = kernel.sub(kernel.mul(from, kernel.integer(kLineBytes)),
-                           kernel.mul(firstAsking, stride));
+  Value ahead =
+      kernel.sub(kernel.mul(from, kernel.integer(kLineBytes)), kernel.mul(firstAsking, stride));
   asking.asked = kernel.addressBytes(next, ahead);
   return asking;
 }

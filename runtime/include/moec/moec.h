@@ -53,7 +53,8 @@ typedef struct {
 const char *moec_error_message(void);
 
 /* Opens the model that this library was made from. `options` may be null. On failure `*model` is
- * null: MOEC_USAGE for more context than the model has, MOEC_MISMATCH where weights are missing,
+ * null: MOEC_USAGE for more context than the model has or for a place of weights that this library
+ * does not read, MOEC_MISMATCH where weights are missing,
  * damaged or of another model or the CPU lacks what the code needs, MOEC_CACHE_FULL without memory
  * or threads. Weights are mapped, not read: whoever makes their files shorter while the model is
  * open brings SIGBUS upon the process. Replacing a file by renaming another over it is harmless. */

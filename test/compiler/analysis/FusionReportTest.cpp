@@ -95,7 +95,7 @@ TEST(FusionReportTest, ProductsOfTheSameRowsAreAFallback) {
   };
   FusionReport apart = report(linear("a", "%x") + linear("b", "%x"));
   ASSERT_EQ(apart.entries.size(), 2u);
-  EXPECT_EQ(apart.entries[0].detail, "not one with others of its rows");
+  EXPECT_EQ(apart.entries[0].detail, "apart from other products of the same rows");
   EXPECT_TRUE(apart.hasFallback());
   EXPECT_TRUE(report(linear("a", "%x") + linear("b", "%other")).entries.empty());
 }

@@ -1,4 +1,8 @@
 // RUN: moe-opt %s --lm-fuse-qkv | FileCheck %s
+// RUN: moe-opt %s --lm-fuse-qkv=mapped 2>&1 | FileCheck %s --check-prefix=MAPPED
+// MAPPED: remark: products of the same rows, by q, k, stay apart: in the checkpoint's files their weights lie apart
+// MAPPED: lm.weight @q :
+// MAPPED: lm.weight @k :
 // Products of the same rows become one, by a weight of all their pieces, whose columns are cut apart.
 // CHECK:       lm.weight @q_k : !lm.weight<48x16xf32> layers [0, 1]
 // CHECK-SAME:    from [#lm.piece<pattern = "q.{l}", rows = 32, stored = f32>, #lm.piece<pattern = "k.{l}", rows = 16, stored = f32>]
@@ -48,6 +52,7 @@ func.func @router_apart(%x: tensor<4x16xf32>, %layer: index)
 // Two kinds of layers with the same weights: one weight serves both.
 lm.weight @a : !lm.weight<8x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "a.{l}", rows = 8, stored = f32>]
 lm.weight @b : !lm.weight<16x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "b.{l}", rows = 16, stored = f32>]
+// CHECK-NOT:   lm.weight @{{[ab]}} :
 // CHECK-LABEL: func @two_kinds_of_layers(
 // CHECK:         scf.for %[[I:[^ ]+]]
 // CHECK:           lm.load_weight @a_b[%[[I]]] : <24x16xf32>

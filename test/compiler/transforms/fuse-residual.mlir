@@ -69,7 +69,7 @@ func.func @reader_between(%stream: tensor<?x40xf32>, %x: tensor<?x48xf32>, %w: !
 func.func @two_users(%stream: tensor<?x40xf32>, %x: tensor<?x48xf32>, %w: !lm.weight<40x48xf32>, %i: tensor<?x40xf32>)
     -> (tensor<?x40xf32>, tensor<?x40xf32>) {
   %y = lm.linear ins(%x, %w : tensor<?x48xf32>, !lm.weight<40x48xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
-  // expected-remark @below {{neither summand of a sum is a product, combination or expert layer of its own}}
+  // expected-remark @below {{neither summand is a product, combination or expert layer that nobody else uses}}
   %s = lm.add ins(%stream, %y : tensor<?x40xf32>, tensor<?x40xf32>) outs(%stream : tensor<?x40xf32>) -> tensor<?x40xf32>
   return %s, %y : tensor<?x40xf32>, tensor<?x40xf32>
 }
@@ -79,7 +79,7 @@ func.func @two_users(%stream: tensor<?x40xf32>, %x: tensor<?x48xf32>, %w: !lm.we
 // CHECK:         lm.add
 func.func @accumulates_already(%stream: tensor<?x40xf32>, %x: tensor<?x48xf32>, %w: !lm.weight<40x48xf32>,
                                %i: tensor<?x40xf32>) -> tensor<?x40xf32> {
-  // expected-remark @below {{the summand of a sum accumulates onto another stream already}}
+  // expected-remark @below {{a sum's product accumulates onto another stream already}}
   %y = lm.linear accumulate ins(%x, %w : tensor<?x48xf32>, !lm.weight<40x48xf32>) outs(%i : tensor<?x40xf32>)
       -> tensor<?x40xf32>
   %s = lm.add ins(%stream, %y : tensor<?x40xf32>, tensor<?x40xf32>) outs(%stream : tensor<?x40xf32>) -> tensor<?x40xf32>
@@ -91,7 +91,7 @@ func.func @accumulates_already(%stream: tensor<?x40xf32>, %x: tensor<?x48xf32>, 
 // CHECK:         lm.add
 func.func @no_product(%stream: tensor<?x40xf32>, %x: tensor<?x40xf32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {
   %y = lm.clamp 8.0 ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
-  // expected-remark @below {{neither summand of a sum is a product, combination or expert layer of its own}}
+  // expected-remark @below {{neither summand is a product, combination or expert layer that nobody else uses}}
   %s = lm.add ins(%stream, %y : tensor<?x40xf32>, tensor<?x40xf32>) outs(%stream : tensor<?x40xf32>) -> tensor<?x40xf32>
   return %s : tensor<?x40xf32>
 }
@@ -107,7 +107,7 @@ func.func @other_block(%stream: tensor<?x40xf32>, %x: tensor<?x48xf32>, %w: !lm.
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %r = scf.for %k = %c0 to %n step %c1 iter_args(%s = %stream) -> tensor<?x40xf32> {
-    // expected-remark @below {{the summand of a sum is made in another block}}
+    // expected-remark @below {{a sum's product is made in another block}}
     %t = lm.add ins(%s, %y : tensor<?x40xf32>, tensor<?x40xf32>) outs(%s : tensor<?x40xf32>) -> tensor<?x40xf32>
     scf.yield %t : tensor<?x40xf32>
   }

@@ -79,8 +79,9 @@ TEST(Manifest, NamesTheField) {
   EXPECT_EQ(errorAfter("experts.{e}", "experts"),
             "manifest: 'weights.pieces[0].pattern' has several experts, and neither '{e}' nor "
             "rows_per_expert");
-  EXPECT_EQ(errorAfter("\"bytes\":4096", "\"bytes\":\"4096\""),
-            "manifest: 'phases[0].bytes' is \"4096\", wanted an integer from 0 to 1125899906842624");
+  EXPECT_EQ(
+      errorAfter("\"bytes\":4096", "\"bytes\":\"4096\""),
+      "manifest: 'phases[0].bytes' is \"4096\", wanted an integer from 0 to 1125899906842624");
   EXPECT_NE(errorAfter("\"context\":128", "\"context\":99999999999999999999"), "");
   EXPECT_NE(errorAfter("\"bytes_per_block\":9216", "\"bytes_per_block\":-1"), "");
   EXPECT_NE(errorAfter("\"format\":1", "\"format\":2").find("reads format 1"), std::string::npos);

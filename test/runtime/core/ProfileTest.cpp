@@ -23,7 +23,7 @@ TEST(Profile, TellsPhasesFromWaits) {
     profile.note(0, 0);
     profile.note(0, 1);
     sleepMilliseconds(2);
-    profile.note(0, 3); // behind phase 1
+    profile.note(0, 3);   // behind phase 1
     sleepMilliseconds(8); // between steps: nobody's
   }
   EXPECT_EQ(profile.runs(0), 2);

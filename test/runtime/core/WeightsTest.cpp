@@ -7,6 +7,18 @@
 
 using namespace moec;
 
+TEST(Weights, PlacesThatTheModeDoesNotReadAreRefused) {
+  Manifest manifest;
+  const WeightsPlace file = {.file = "a.weights"}, directory = {.directory = "a"};
+  manifest.weights.mode = WeightsMode::Pack;
+  EXPECT_FAILS(Weights::open(manifest, directory), Code::Usage, "--weights=pack");
+  manifest.weights.mode = WeightsMode::Map;
+  EXPECT_FAILS(Weights::open(manifest, file), Code::Usage, "--weights=map");
+  manifest.weights.mode = WeightsMode::Embed;
+  EXPECT_FAILS(Weights::open(manifest, file), Code::Usage, "--weights=embed");
+  EXPECT_FAILS(Weights::open(manifest, directory), Code::Usage, "--weights=embed");
+}
+
 TEST(Weights, EveryPlaceThatWasTriedIsToldOnce) {
   ScratchFolder folder;
   Manifest manifest;

@@ -67,6 +67,9 @@ TEST(CommandLine, MistakesAreNamed) {
   EXPECT_NE(refused({"--template-arg", "messages=3", "x"}).find("messages"), std::string::npos);
   EXPECT_NE(refused({"--template-arg", "a b=3", "x"}).find("'a b'"), std::string::npos);
   EXPECT_NE(refused({"--template-arg", "3=3", "x"}).find("'3'"), std::string::npos);
+  EXPECT_NE(refused({"--template-arg", "not=3", "x"}).find("'not'"), std::string::npos);
+  EXPECT_EQ(parsed({"--template-arg", "größe=3", "x"}).generate.prompt.templateArguments.size(),
+            1u);
   EXPECT_NE(refused({"--stop", "", "x"}).find("--stop"), std::string::npos);
   refused({"one", "two"});
   refused({"--file", "f", "x"});

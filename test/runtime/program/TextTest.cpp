@@ -115,6 +115,9 @@ TEST(Generate, TemplateErrorsNameFileAndLine) {
   writeAll(file, "{{ mood }}");
   EXPECT_NE(greedy({"--chat-template", file, "--template-arg", "mood=good", "hello"}).output,
             greedy({"--chat-template", file, "--template-arg", "mood=bad", "hello"}).output);
+  writeAll(file, "{{ tools[0] }}");
+  EXPECT_EQ(greedy({"--chat-template", file, "--template-arg", "tools=[7]", "hello"}).output,
+            greedy({"--raw", "7"}).output);
 }
 
 TEST(Generate, TemplatesAreAskedForAnAnswer) {

@@ -86,7 +86,7 @@ TEST(ChatTemplate, GoldenCases) {
 
 TEST(ChatTemplate, IsUtf8) {
   EXPECT_EQ(render("a\nb\xff"),
-            "error: line 2: byte 3 of the template belongs to no UTF-8 character");
+            "error: line 2: the template is not UTF-8: byte 3 belongs to no character");
   EXPECT_EQ(codeOf("a\nb\xff"), Code::Model);
 }
 

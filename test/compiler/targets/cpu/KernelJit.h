@@ -25,9 +25,7 @@ public:
             llvm::function_ref<void(KernelBuilder &, mlir::ValueRange arguments)> body);
   ~KernelJit();
 
-  // What was just compiled has no type for the sanitizer to read.
-  template <typename... Arguments>
-  [[clang::no_sanitize("function")]] void operator()(Arguments... arguments) const {
+  template <typename... Arguments> void operator()(Arguments... arguments) const {
     reinterpret_cast<void (*)(Arguments...)>(address)(arguments...);
   }
 

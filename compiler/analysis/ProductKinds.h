@@ -1,0 +1,25 @@
+// What passes and the report ask of a product.
+
+#ifndef MOEC_COMPILER_ANALYSIS_PRODUCTKINDS_H
+#define MOEC_COMPILER_ANALYSIS_PRODUCTKINDS_H
+
+#include "dialects/lm/LmDialect.h"
+#include "dialects/moe/MoeDialect.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+namespace moec {
+
+/// Whether a product makes the logits that choose experts, which are computed from f32 throughout.
+inline bool isRouter(lm::LinearOp linear) {
+  return llvm::any_of(linear->getUsers(), llvm::IsaPred<moe::ScoreOp>);
+}
+
+/// Whether a product may become one with others of the same rows, as far as its own kind goes.
+inline bool mayJoinOthers(lm::LinearOp linear) {
+  return !linear.getAccumulate() && !isRouter(linear);
+}
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_ANALYSIS_PRODUCTKINDS_H
