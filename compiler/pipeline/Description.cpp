@@ -170,8 +170,10 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     if (!weight.getPackedAttr().getMapped())
       description.plan.weights.push_back(describeWeight(weight));
   }
-  if (options.profile)
+  if (options.profile) {
+    manifest.options.emplace_back("profile", "true");
     manifest.phases = describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));
+  }
   if (Status status = description.plan.check(); !status.ok())
     return status;
   manifest.weights.bytes = description.plan.totalBytes();
