@@ -280,6 +280,8 @@ Result<PackReport> moec::packToFile(const Checkpoint &checkpoint, const WeightPl
       options.progress(report.bytes, report.bytes);
     return std::move(report);
   }
+  if (options.starting)
+    options.starting();
   uint64_t bytes = packing->header.fileBytes();
   Result<uint64_t> free = freeDiskBytes(path);
   if (!free.ok())

@@ -21,6 +21,7 @@ struct PackOptions {
   uint64_t memoryBytes = 128 << 20; ///< bound on all buffers together; one thread is always run
   /// Called with bytes of the blob done and in all; by one thread at a time, of any.
   std::function<void(uint64_t done, uint64_t total)> progress = {};
+  std::function<void()> starting = {}; ///< called before a byte is written; not if none has to be
 };
 
 /// A weight whose packed elements are not all equal to the stored ones.

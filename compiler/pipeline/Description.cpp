@@ -144,9 +144,14 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   if (!cpu.ok())
     return cpu.status();
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
-  manifest.options = {{"activations", options.activations},
-                      {"cpu", (*cpu)->level.str()},
-                      {"lowering", options.reference ? "reference" : "kernels"}};
+  manifest.options = {{"activations", options.activations}, {"cpu", (*cpu)->level.str()}};
+  if (options.profile)
+    manifest.options.emplace_back("profile", "true");
+  if (options.reference)
+    manifest.options.emplace_back("reference", "true");
+  if (!options.without.empty())
+    manifest.options.emplace_back("without-pass",
+                                  fmt::format("{}", fmt::join(options.without, ",")));
   manifest.queryTile = kQueryTile;
   manifest.stepTokens = kStepTokens;
   manifest.cpuLevel = (*cpu)->level.str();
@@ -170,10 +175,8 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     if (!weight.getPackedAttr().getMapped())
       description.plan.weights.push_back(describeWeight(weight));
   }
-  if (options.profile) {
-    manifest.options.emplace_back("profile", "true");
+  if (options.profile)
     manifest.phases = describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));
-  }
   if (Status status = description.plan.check(); !status.ok())
     return status;
   manifest.weights.bytes = description.plan.totalBytes();

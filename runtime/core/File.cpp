@@ -122,6 +122,12 @@ MappedFile::~MappedFile() {
     munmap(const_cast<uint8_t *>(base), length);
 }
 
+void moec::openStandardStreams() {
+  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
+      static_cast<void>(::open("/dev/null", O_RDWR)); // the lowest number that is free
+}
+
 // Whole files -----------------------------------------------------------------------------------
 
 Result<std::string> moec::readFile(const std::string &path, uint64_t limit, Code code) {

@@ -68,6 +68,10 @@ private:
   uint64_t length = 0;
 };
 
+/// Opens /dev/null in the place of a standard stream that was closed, so that no file gets its
+/// number, and messages do not end up there.
+void openStandardStreams();
+
 /// The contents of a regular file of at most `limit` bytes.
 Result<std::string> readFile(const std::string &path, uint64_t limit, Code code = Code::Model);
 

@@ -162,7 +162,7 @@ Status PackedFile::verify(const std::function<void(double)> &progress) const {
     if (!std::equal(found.begin(), found.end(), table.data() + 8))
       return {Code::Mismatch,
               fmt::format("{}: bytes {} to {} of the weights are not those that were packed; "
-                          "compile the model again",
+                          "delete the file and compile the model again",
                           name, offset, offset + bytes)};
     offset += bytes;
     if (progress)

@@ -254,6 +254,10 @@ Status runBench(const BenchOptions &options) {
     prompts = {std::min<int64_t>(512, room)};
     generated = {std::min<int64_t>(128, room)};
   }
+  auto isNothing = [](int64_t count) { return count == 0; };
+  if (std::all_of(prompts.begin(), prompts.end(), isNothing) &&
+      std::all_of(generated.begin(), generated.end(), isNothing))
+    return {Code::Usage, "--prompt and --generate leave nothing to time"};
   Result<Limits> limits = measureLimits(**model);
   if (!limits.ok())
     return limits.status();

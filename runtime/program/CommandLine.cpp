@@ -22,9 +22,9 @@ static std::string splitAssignment(std::string_view text, std::string_view form,
 }
 
 static void addOpen(Flags &flags, OpenOptions &options, bool runs = true) {
-  flags.option("--weights-file", "FILE", takeText(options.weightsFile),
+  flags.option("--weights-file", "FILE", takePath(options.weightsFile),
                "the file of packed weights (default: beside the program, then $MOEC_WEIGHTS)");
-  flags.option("--model-dir", "DIR", takeText(options.modelDirectory),
+  flags.option("--model-dir", "DIR", takePath(options.modelDirectory),
                "where the model's own files are, for weights that are used where they lie "
                "(default: $MOEC_MODEL_DIR, then where they were)");
   if (runs)
@@ -82,7 +82,7 @@ static void addSampling(Flags &flags, SamplingOptions &options) {
 
 static void addPrompt(Flags &flags, PromptOptions &options) {
   flags.option("--system", "TEXT", takeText(options.system), "the system message");
-  flags.option("--chat-template", "FILE", takeText(options.templateFile),
+  flags.option("--chat-template", "FILE", takePath(options.templateFile),
                "a chat template to use instead of the model's");
   flags.option(
       "--template-arg", "NAME=VALUE",
@@ -113,9 +113,9 @@ const char *templateOption(const PromptOptions &options) {
 
 static void addBench(Flags &flags, BenchOptions &options) {
   flags.option("--prompt", "N,...", takeIntegers(options.prompts, 0, most),
-               "prompt lengths to time (default: 512)", 'p');
+               "prompt lengths to time; 0: none (default, without -n: 512)", 'p');
   flags.option("--generate", "N,...", takeIntegers(options.generated, 0, most),
-               "tokens to generate (default: 128)", 'n');
+               "tokens to generate; 0: none (default, without -p: 128)", 'n');
   flags.option("--depth", "N", takeInteger(options.depth, 0, most),
                "tokens in the cache before (default: 0)", 'd');
   flags.option("--repetitions", "N", takeInteger(options.repetitions, 1, 1000),
@@ -125,10 +125,10 @@ static void addBench(Flags &flags, BenchOptions &options) {
 }
 
 static void addEval(Flags &flags, EvalOptions &options) {
-  flags.option("--input", "FILE", takeText(options.input),
+  flags.option("--input", "FILE", takePath(options.input),
                "safetensors with S.input_ids, i64 [T], for each S");
   flags.required();
-  flags.option("--output", "FILE", takeText(options.output), "where S.logits and the rest go");
+  flags.option("--output", "FILE", takePath(options.output), "where S.logits and the rest go");
   flags.required();
   flags.option("--greedy", "N", takeInteger(options.greedy, 1, most),
                "also write N greedy tokens as S.greedy_ids");
@@ -146,7 +146,7 @@ static void addAll(Flags &flags, CommandLine &line) {
   case Command::Generate:
     flags.positional("prompt", takeText(line.generate.text),
                      "what to answer or, with --raw, to continue; - reads standard input");
-    flags.option("--file", "FILE", takeText(line.generate.file), "read the prompt from FILE");
+    flags.option("--file", "FILE", takePath(line.generate.file), "read the prompt from FILE");
     flags.flag("--raw", line.generate.raw, "continue the prompt, without chat template");
     flags.flag("--json", line.generate.json, "print one JSON object");
     addPrompt(flags, line.generate.prompt);
@@ -225,6 +225,9 @@ Result<CommandLine> parseCommandLine(const std::string &program,
     if (const char *option = templateOption(line.generate.prompt))
       return Status{Code::Usage,
                     fmt::format("{} is for a chat template, and --raw uses none", option)};
+  if (line.inspect.licenses && (line.inspect.json || line.inspect.verify))
+    return Status{Code::Usage, "--licenses prints notices and nothing else, so neither --json nor "
+                               "--verify goes with it"};
   return line;
 }
 

@@ -192,7 +192,7 @@ static Status writeResults(const EvalOptions &options, const Manifest &manifest,
 
 Status runEval(const EvalOptions &options) {
   const std::string program = programPath();
-  for (const std::string &needed : {options.input, program, program + ".weights"})
+  for (const std::string &needed : {options.input, program})
     if (isSameFile(options.output, needed))
       return {Code::Usage, fmt::format("--output: '{}' is still needed", options.output)};
   // Hours of work must not end at a folder that is not there.
@@ -201,6 +201,9 @@ Status runEval(const EvalOptions &options) {
   Result<std::unique_ptr<Model>> model = openModel(options.open);
   if (!model.ok())
     return model.status();
+  for (const std::string &needed : (*model)->weights().files())
+    if (isSameFile(options.output, needed))
+      return {Code::Usage, fmt::format("--output: '{}' holds weights", options.output)};
   Result<std::vector<EvalSequence>> sequences = readInput(options, **model);
   if (!sequences.ok())
     return sequences.status();

@@ -20,10 +20,10 @@ template <typename T> static std::optional<T> valueOf(std::string_view text) {
 std::optional<double> numberOf(std::string_view text) { return valueOf<double>(text); }
 std::optional<int64_t> integerOf(std::string_view text) { return valueOf<int64_t>(text); }
 
-TakeValue takeText(std::string &into) {
+TakeValue takePath(std::string &into) {
   return [&into](std::string_view text) {
     into = text;
-    return std::string();
+    return std::string(text.empty() ? "an empty path names no file" : "");
   };
 }
 

@@ -17,7 +17,7 @@ namespace moec {
 /// Takes a value; what is wrong with it, or nothing.
 using TakeValue = std::function<std::string(std::string_view)>;
 
-TakeValue takeText(std::string &into);
+TakeValue takePath(std::string &into);
 TakeValue takeText(std::optional<std::string> &into);
 TakeValue takeInteger(int64_t &into, int64_t least, int64_t most);
 TakeValue takeInteger(std::optional<int64_t> &into, int64_t least, int64_t most);

@@ -1,6 +1,7 @@
 // A compiled program starts here: it takes its arguments apart and runs one command.
 
 #include "runtime/core/AtomicFile.h"
+#include "runtime/core/File.h"
 #include "runtime/program/CommandLine.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
@@ -47,6 +48,7 @@ static Status runCommand(const CommandLine &line) {
 
 int main(int argc, char **argv) {
   using namespace moec;
+  openStandardStreams();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGBUS, onMissingPage);
   std::set_new_handler(onNoMemory);

@@ -81,8 +81,8 @@ Status Sampler::adjust(std::span<const float> logits, std::span<const int32_t> t
   for (size_t i = 0; i < logits.size(); ++i)
     if (!(logits[i] < std::numeric_limits<float>::infinity()))
       return {Code::Model, fmt::format("the logit of token {} at position {} is {}: the model's "
-                                       "weights or its activations hold what is no number; a "
-                                       "program compiled with --activations=f32 has more range",
+                                       "weights or its activations hold what is no number; "
+                                       "activations of f32 have the most range",
                                        i, tokens.size(), logits[i])};
   adjusted.assign(logits.begin(), logits.end());
   for (const auto &[id, bias] : options.bias)

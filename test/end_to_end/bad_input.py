@@ -290,6 +290,42 @@ def check_outputs(checks, folder):
     checks.that(old.read_text() == "old", "a failed compile changed the old output")
 
 
+def check_streams(checks, folder):
+    """A standard stream that nobody reads, or that is closed, changes neither results nor statuses."""
+    model = GOLDEN / "mixtral"
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([MOEC, "inspect", folder / "absent"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=full)
+        checks.that(done.returncode == MODEL, f"messages nobody reads: status {done.returncode}")
+        done = subprocess.run([MOEC, "compile", model, "--report", "-o", folder / "program"], stdin=subprocess.DEVNULL, stderr=full)
+        checks.that(done.returncode == 0, f"a report nobody reads: status {done.returncode}")
+    module = folder / "module"
+    done = subprocess.run([MOEC, "compile", model, "--emit=optimized", "--report", "-o", module], preexec_fn=lambda: os.close(2))
+    checks.that(done.returncode == 0 and module.read_bytes().startswith(b"module"),
+                f"a report without stderr: status {done.returncode}, {module.read_bytes()[:60]!r}")
+
+
+def check_own_files(checks, folder):
+    """Results replace neither the weights that a program reads nor the module that moec reads."""
+    model = shutil.copytree(GOLDEN / "mixtral", folder / "model")
+    mapped = compile_model(model, folder / "mapped", "--activations=f32", "--weights=map")
+    packed = compile_model(model, folder / "packed", "--activations=f32")
+    elsewhere = folder / "elsewhere"
+    shutil.copy(folder / "packed.weights", elsewhere)
+    link = folder / "link"
+    link.symlink_to(model / "model.safetensors")
+    for program, options, path in ((mapped, [], model / "model.safetensors"), (mapped, [], link), (packed, [], folder / "packed.weights"),
+                                   (packed, ["--weights-file", elsewhere], elsewhere)):
+        before = path.read_bytes()
+        refused(checks, f"eval over {path.name}", USAGE, ["--output", path.name], program, "eval", "--input",
+                model / "golden.safetensors", "--output", path, *options)
+        checks.that(path.read_bytes() == before, f"eval over {path.name}: it was changed")
+    module = folder / "module.mlir"
+    module.write_bytes(succeed(MOEC, "compile", model, "--emit=import"))
+    before = module.read_bytes()
+    refused(checks, "output over the module", USAGE, ["module.mlir"], MOEC, "compile", module, "--emit=obj", "-o", module)
+    checks.that(module.read_bytes() == before, "output over the module: it was changed")
+
+
 def check_signals(checks, folder):
     """A compile that a signal ends leaves no half-written file behind."""
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGSEGV, -signal.SIGSEGV)):
@@ -505,7 +541,8 @@ def check_processor(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_models, check_outputs, check_signals, check_full_disk, check_packing, check_weights, check_links, check_prompts, check_processor):
+    for part in (check_models, check_outputs, check_streams, check_own_files, check_signals, check_full_disk, check_packing, check_weights,
+                 check_links, check_prompts, check_processor):
         with work_folder() as folder, checks.about(part.__name__), contextlib.chdir(folder):
             part(checks, folder)
     checks.finish()

@@ -186,6 +186,12 @@ def check_run(checks, folder):
     checks.that(len(entries) > 0, "run: nothing in the cache")
     checks.that(succeed(*command, env=environment) == first, "run: another answer from the cache")
     checks.that(sorted(cache.rglob("*")) == entries, "run: the second run changed the cache")
+    flagged = [MOEC, "run", "--reference", "--without-pass=moe-fuse-gate,lm-fuse-qkv", model, *command[3:]]
+    checks.that(succeed(*flagged, env=environment) == first, "run: another answer with flags before the directory")
+    (program,) = {path.parent for path in entries if path.name == "program"}
+    for damage in (lambda: (program / "program").write_bytes(b""), lambda: (program / "program").unlink()):
+        damage()
+        checks.that(succeed(*command, env=environment) == first, "run: a damaged program was not made anew")
     data = bytearray((model / "model.safetensors").read_bytes())
     for at in range(len(data) // 2 + 3, len(data), 4):
         data[at] ^= 0x80

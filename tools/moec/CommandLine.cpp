@@ -75,14 +75,16 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->group("Weights");
   app->add_option(
          "--without-pass", request.without,
-         "leave out a pass of the optimize stage, such as moe-fuse-experts; may be repeated")
+         "leave out passes of the optimize stage, such as moe-fuse-experts; may be repeated")
+      ->delimiter(',')
       ->allow_extra_args(false) // the next word is the input
       ->type_name("NAME")
       ->group("Looking inside");
 }
 
 static void addCompileOptions(CLI::App *app, CompileRequest &request) {
-  app->add_option("input", request.input, "a model directory, or a module (.mlir) of any stage")
+  app->add_option("input", request.input,
+                  "a model directory, or a module (.mlir) that --emit or --dump-stages wrote")
       ->required();
   app->add_option("-o,--output", request.output, "what to write; text goes to stdout by default")
       ->type_name("FILE")
@@ -131,7 +133,7 @@ static size_t countOwnWords(const CLI::App &app, const std::vector<std::string> 
     if (word.size() < 2 || word[0] != '-')
       return index + 1;
     const CLI::Option *option = app.get_option_no_throw(word.substr(0, word.find('=')));
-    if (option && option->get_type_size() > 0 && word.find('=') == std::string::npos)
+    if (option && option->get_items_expected_max() > 0 && word.find('=') == std::string::npos)
       ++index; // its value
   }
   return words.size();

@@ -14,6 +14,7 @@
 #include "frontends/checkpoint/TextData.h"
 #include "frontends/models/Import.h"
 #include "runtime/core/AtomicFile.h"
+#include "runtime/core/File.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
 #include "tools/moec/TextOutput.h"
@@ -98,7 +99,7 @@ private:
   void say(const std::string &line) {
     progress.clear();
     if (!request.quiet)
-      fmt::print(stderr, "moec: {}\n", line);
+      writeMessage(fmt::format("moec: {}\n", line));
   }
 
   const CompileRequest &request;
@@ -150,6 +151,8 @@ Status Compile::parseModule() {
     if (isGiven)
       return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a module",
                                        option, request.input)};
+  if (isSameFile(request.output, request.input))
+    return {Code::Usage, fmt::format("-o: '{}' is the module itself", request.output)};
   module = mlir::parseSourceFile<mlir::ModuleOp>(request.input, mlir::ParserConfig(&context));
   if (!module)
     return {Code::Model, stages.diagnostics().errors(
@@ -205,6 +208,8 @@ Status Compile::runStages() {
             "--report, --strict and --without-pass are about the optimize stage, which "
             "is not run here"};
   bool schedules = (reached || start == "optimized") && request.emit >= Emit::Scheduled;
+  if (request.profile && (start == "lowered" || start == "llvm" || request.emit < Emit::Lowered))
+    return {Code::Usage, "--profile is about the lower stage, which is not run here"};
   if (!schedules && request.reference)
     return {Code::Usage, "--reference is about the schedule stage, which is not run here"};
   for (auto [index, stage] : llvm::enumerate(moec::stages())) {
@@ -250,7 +255,7 @@ Status Compile::noteStage(Emit stage) {
   bool last = stage == Emit::Scheduled || stage == request.emit;
   if (request.report && last && stage <= Emit::Scheduled) {
     progress.clear();
-    fmt::print(stderr, "{}", fusions.text(stages.remarks()));
+    writeMessage(fusions.text(stages.remarks()));
   }
   return {};
 }
@@ -387,7 +392,8 @@ Status Compile::linkInto(const ProgramData &data, const std::string &code,
 
 PackOptions Compile::packOptions() {
   return {.threads = request.threads,
-          .progress = [this](uint64_t done, uint64_t total) { progress.advance(done, total); }};
+          .progress = [this](uint64_t done, uint64_t total) { progress.advance(done, total); },
+          .starting = {}};
 }
 
 /// Names the weights that lost precision: a program that was asked for should not surprise.
@@ -424,9 +430,12 @@ Status Compile::embedWeights(AtomicFile &file) {
 Status Compile::packBeside() {
   const WeightPlan &plan = program.plan;
   std::string path = request.output + ".weights";
-  say(fmt::format("writing {} of weights to '{}'", formatBytes(packedFileBytes(plan)), path));
-  progress.start("packing weights");
-  Result<PackReport> report = packToFile(*checkpoint, plan, path, packOptions());
+  PackOptions options = packOptions();
+  options.starting = [&] {
+    say(fmt::format("writing {} of weights to '{}'", formatBytes(packedFileBytes(plan)), path));
+    progress.start("packing weights");
+  };
+  Result<PackReport> report = packToFile(*checkpoint, plan, path, options);
   if (!report.ok())
     return report.status();
   if (report->reused)

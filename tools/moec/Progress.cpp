@@ -2,9 +2,10 @@
 
 #include "tools/moec/Progress.h"
 
+#include "tools/moec/TextOutput.h"
+
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <unistd.h>
@@ -27,8 +28,7 @@ void Progress::start(std::string name) {
   step = std::move(name);
   lastPercent = -1;
   onLine = true;
-  fmt::print(stderr, "\r\033[K{} ...", step);
-  std::fflush(stderr);
+  writeMessage(fmt::format("\r\033[K{} ...", step));
 }
 
 void Progress::advance(uint64_t done, uint64_t total) {
@@ -40,9 +40,8 @@ void Progress::advance(uint64_t done, uint64_t total) {
     return;
   lastPercent = percent;
   onLine = true;
-  fmt::print(stderr, "\r\033[K{} {} % ({} of {})", step, percent, formatBytes(done),
-             formatBytes(total));
-  std::fflush(stderr);
+  writeMessage(fmt::format("\r\033[K{} {} % ({} of {})", step, percent, formatBytes(done),
+                           formatBytes(total)));
 }
 
 void Progress::clear() {
@@ -50,8 +49,7 @@ void Progress::clear() {
   if (!onLine)
     return;
   onLine = false;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+  writeMessage("\r\033[K");
 }
 
 std::string moec::formatBytes(uint64_t bytes) {

@@ -5,6 +5,7 @@
 #include "compiler/targets/cpu/CpuTarget.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
+#include "runtime/core/File.h"
 
 #include <fmt/format.h>
 
@@ -92,12 +93,21 @@ static Result<std::string> entryName(const CompileRequest &request, const CpuTar
   return digestText(hasher.finish()).substr(0, 32);
 }
 
+static constexpr const char *kCacheHint =
+    "; set XDG_CACHE_HOME to another folder, or use moec compile";
+
+/// Whether `program` is there, with the weights that it needs beside it.
+static bool isComplete(const fs::path &program, WeightsMode weights) {
+  std::error_code error;
+  return fs::exists(program, error) &&
+         (weights != WeightsMode::Pack || fs::exists(program.string() + ".weights", error));
+}
+
 /// Makes `program`, in a folder of its own, unless another process did so while this one waited.
 static Status makeEntry(CompileRequest request, const fs::path &program) {
-  constexpr const char *hint = "; set XDG_CACHE_HOME to another folder, or use moec compile";
   auto fail = [&](int number, const fs::path &path, const char *what) {
     Status status = outputFailure(number, path.string(), what);
-    status.message += hint;
+    status.message += kCacheHint;
     return status;
   };
   std::error_code error;
@@ -116,7 +126,7 @@ static Status makeEntry(CompileRequest request, const fs::path &program) {
       return status;
     }
   Status status;
-  if (!fs::exists(program, error)) {
+  if (!isComplete(program, request.weights)) {
     request.output = program.string();
     status = compile(request);
   }
@@ -143,8 +153,8 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
   // The program gets its name when it is whole, weights included: where it is, it can be run, also
   // from a cache that nobody may write.
   fs::path program = *cache / *name / "program";
-  if (!fs::exists(program, error))
-    if (Status status = makeEntry(std::move(request), program); !status.ok())
+  if (!isComplete(program, request.weights))
+    if (Status status = makeEntry(request, program); !status.ok())
       return status;
 
   std::string shown = "moec run " + model.filename().string(); // the program's name in messages
@@ -153,5 +163,12 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
     words.push_back(const_cast<char *>(argument.c_str()));
   words.push_back(nullptr);
   ::execv(program.c_str(), words.data());
-  return {Code::Internal, fmt::format("cannot start '{}': {}", program.string(), strerror(errno))};
+  if (errno == ENOEXEC) { // damaged: made anew
+    fs::remove(program, error);
+    if (Status status = makeEntry(std::move(request), program); !status.ok())
+      return status;
+    ::execv(program.c_str(), words.data());
+  }
+  return {codeOfError(errno, Code::Usage),
+          fmt::format("cannot start '{}': {}{}", program.string(), strerror(errno), kCacheHint)};
 }

@@ -16,6 +16,11 @@ static bool existsAsSpecialFile(const std::string &path) {
   return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 
+void moec::writeMessage(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
 Status moec::writeText(const std::string &path, std::string_view text) {
   if (path == "-") {
     bool written =

@@ -14,6 +14,9 @@ namespace moec {
 /// AtomicFile.
 Status writeText(const std::string &path, std::string_view text);
 
+/// Writes `text` to stderr. Where nobody can read it, it is lost, and the work goes on.
+void writeMessage(std::string_view text);
+
 } // namespace moec
 
 #endif // MOEC_TOOLS_MOEC_TEXTOUTPUT_H

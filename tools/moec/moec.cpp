@@ -1,9 +1,11 @@
 // The command moec: parses its words, calls libraries, turns a failure into an exit status.
 
 #include "runtime/core/AtomicFile.h"
+#include "runtime/core/File.h"
 #include "tools/moec/CommandLine.h"
 #include "tools/moec/Inspect.h"
 #include "tools/moec/Run.h"
+#include "tools/moec/TextOutput.h"
 
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
@@ -21,7 +23,7 @@ using namespace moec;
 
 /// Says why, in one line, and gives the exit status.
 static int fail(const Status &status) {
-  fmt::print(stderr, "moec: error: {}\n", status.message);
+  writeMessage(fmt::format("moec: error: {}\n", status.message));
   return static_cast<int>(status.code);
 }
 
@@ -35,18 +37,19 @@ static int fail(const Status &status) {
 
 /// LLVM's own fatal errors: temporary files go, and the process ends without a signal.
 static void onFatalError(void *, const char *reason, bool) {
-  fmt::print(stderr, "moec: error: {}\n", reason);
+  writeMessage(fmt::format("moec: error: {}\n", reason));
   // How LLVM's streams end when a file cannot be written out.
   bool full = std::strstr(reason, "No space left") || std::strstr(reason, "File too large");
   endNow(full ? Code::Resource : Code::Internal);
 }
 
 static void onOutOfMemory() {
-  fmt::print(stderr, "moec: error: out of memory; --weights=map or fewer --threads need less\n");
+  writeMessage("moec: error: out of memory; --weights=map or fewer --threads need less\n");
   endNow(Code::Resource);
 }
 
 int main(int count, char **words) {
+  openStandardStreams();
   std::signal(SIGPIPE, SIG_IGN); // a reader that went away is no failure
   llvm::install_fatal_error_handler(onFatalError);
   std::set_new_handler(onOutOfMemory);

@@ -71,6 +71,9 @@ TEST(CommandLine, MistakesAreNamed) {
   EXPECT_EQ(parsed({"--template-arg", "größe=3", "x"}).generate.prompt.templateArguments.size(),
             1u);
   EXPECT_NE(refused({"--stop", "", "x"}).find("--stop"), std::string::npos);
+  for (const char *option : {"--weights-file", "--model-dir", "--chat-template", "--file"})
+    EXPECT_NE(refused({option, "", "x"}).find("empty path"), std::string::npos) << option;
+  EXPECT_NE(refused({"inspect", "--licenses", "--json"}).find("--licenses"), std::string::npos);
   refused({"one", "two"});
   refused({"--file", "f", "x"});
 }
