@@ -158,11 +158,13 @@ void Attention::addBlock(Value number, Value last) {
                                .count = heads};
   const PanelShape keys{
       .element = shape.element, .depth = shape.size, .width = shape.block, .columns = shape.block};
-  emitPanelProduct(kernel, queries, keys, block.keys, next.keys,
-                   [&](Value row, Value column, int64_t, ArrayRef<Value> sums) {
-                     Value to = kernel.add(kernel.mul(row, kernel.integer(shape.block)), column);
-                     kernel.store(sums[0], entry(layout.scores, to));
-                   });
+  emitPanelProduct(
+      kernel, queries, keys, block.keys,
+      [&](Value row, Value column, int64_t, ArrayRef<Value> sums) {
+        Value to = kernel.add(kernel.mul(row, kernel.integer(shape.block)), column);
+        kernel.store(sums[0], entry(layout.scores, to));
+      },
+      next.keys);
 
   Value firstPosition = kernel.mul(number, kernel.integer(shape.block));
   kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
@@ -187,15 +189,15 @@ void Attention::addBlock(Value number, Value last) {
                           .depth = shape.block,
                           .width = shape.valueWidth(),
                           .columns = shape.valueWidth()};
-  emitPanelProduct(kernel, weights, values, block.values, next.values,
-                   [&](Value row, Value column, int64_t, ArrayRef<Value> sums) {
-                     Value to =
-                         kernel.add(kernel.mul(row, kernel.integer(shape.valueWidth())), column);
-                     Value older = kernel.load(floats, entry(layout.sums, to));
-                     Value factor =
-                         kernel.broadcast(kernel.load(kernel.f32(), entry(layout.factors, row)));
-                     kernel.store(kernel.fma(older, factor, sums[0]), entry(layout.sums, to));
-                   });
+  emitPanelProduct(
+      kernel, weights, values, block.values,
+      [&](Value row, Value column, int64_t, ArrayRef<Value> sums) {
+        Value to = kernel.add(kernel.mul(row, kernel.integer(shape.valueWidth())), column);
+        Value older = kernel.load(floats, entry(layout.sums, to));
+        Value factor = kernel.broadcast(kernel.load(kernel.f32(), entry(layout.factors, row)));
+        kernel.store(kernel.fma(older, factor, sums[0]), entry(layout.sums, to));
+      },
+      next.values);
 }
 
 void Attention::finish() {

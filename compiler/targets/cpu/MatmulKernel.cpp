@@ -71,10 +71,10 @@ static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRe
 }
 
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
-                            const PanelShape &shape, ArrayRef<Value> panels, ArrayRef<Value> next,
-                            MatmulEpilogue epilogue) {
+                            const PanelShape &shape, ArrayRef<Value> panels,
+                            MatmulEpilogue epilogue, Value asked) {
   const bool stored = shape.layout == WeightLayout::Rows;
-  assert(next.size() == panels.size() && "a panel that follows each");
+  assert(!(stored && asked) && "stored panels ask for what follows");
   const int64_t tallest = stored ? kernel.target.storedTileRows : kernel.target.tileRows;
   Value addresses = kernel.scratch(tallest * kPointerBytes);
   SmallVector<Value> sums;
@@ -82,23 +82,15 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
     sums.push_back(kernel.scratch(tallest * shape.width * 4));
   emitRowTiles(kernel, rows.count, tallest, [&](Value first, Value height, Value number) {
     storeRowAddresses(kernel, rows, first, height, addresses);
-    for (auto [panel, following, result] : llvm::zip(panels, next, sums)) {
+    for (auto [panel, result] : llvm::zip(panels, sums)) {
       const TileOperands tile{addresses, height, number, panel, result};
       if (stored)
         callStoredProduct(kernel, rows.element, shape, tile);
       else
-        callPanelProduct(kernel, rows.element, shape, tile, following);
+        callPanelProduct(kernel, rows.element, shape, tile, asked);
     }
     emitEpilogue(kernel, shape, sums, first, height, epilogue);
   });
-}
-
-Value moec::panelAddress(KernelBuilder &kernel, Type element, int64_t depth, Value matrix,
-                         Value panel, WeightLayout layout) {
-  const int64_t bytes = layout == WeightLayout::Rows
-                            ? kPanelColumns * depth * bytesOf(element)
-                            : panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
-  return kernel.addressBytes(matrix, kernel.mul(panel, kernel.integer(bytes)));
 }
 
 void moec::emitPanels(
@@ -108,10 +100,13 @@ void moec::emitPanels(
     WeightLayout layout) {
   const int64_t full = columns / kPanelColumns;
   const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
+  const int64_t bytes = layout == WeightLayout::Rows
+                            ? kPanelColumns * depth * bytesOf(element)
+                            : panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
   auto visit = [&](Value panel, int64_t width, int64_t existing) {
     SmallVector<Value> panels;
     for (Value matrix : matrices)
-      panels.push_back(panelAddress(kernel, element, depth, matrix, panel, layout));
+      panels.push_back(kernel.addressBytes(matrix, kernel.mul(panel, kernel.integer(bytes))));
     body(panels, kernel.mul(panel, kernel.integer(kPanelColumns)),
          {.element = element,
           .depth = depth,

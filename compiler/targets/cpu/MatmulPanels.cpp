@@ -10,10 +10,6 @@ using namespace moec;
 
 static constexpr int64_t kLineBytes = 64;
 
-/// Steps at either end of a stream of reads: in the last of one the caches are asked for the first
-/// of the next, since the hardware starts anew where a stream jumps. Measured in RESULTS.md.
-static constexpr int64_t kAskedSteps = 32;
-
 /// Vectors of a panel that a register tile takes at most: those of a weight's full panel.
 static constexpr int64_t kMostVectors = kPanelColumns / kLanes;
 
@@ -30,25 +26,20 @@ public:
         vectors(vectors), stride(kernel.mul(vectors, kernel.integer(kLineBytes))),
         steps(pairs ? kernel.div(depth, kernel.integer(2)) : depth) {}
 
-  /// `next` is the panel that is multiplied after this one.
-  void emit(Value next);
+  /// Where `asked` is a panel, every step asks the caches for the same lines of it; else many rows
+  /// ask for the panel that follows.
+  void emit(Value asked);
 
 private:
   /// Where a register tile reads, and what it asks for beside; all but lineStride advance with K.
   struct Sources {
     SmallVector<Value> rows;
-    Value weights;
-    Value asked;      // null, or the place of another panel whose lines are asked for
-    Value lines;      // null, or a line that is asked for
+    Value weights, lines, asked;
     Value lineStride; // bytes from one of `lines` to the next
   };
 
-  bool isFew(ArrayRef<Value> rows) const {
-    return int64_t(rows.size()) <= kernel.target.tileRows / 2;
-  }
-  void askLines(Sources &sources, Value from, Value next);
-  Sources askingAtEnd(const Sources &sources, Value from, Value next, Value firstAsking);
-  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value next);
+  Sources sourcesOf(ArrayRef<Value> rows, Value from, Value asked);
+  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value asked);
   SmallVector<Value> run(Value begin, Value end, int64_t unroll, const Sources &start,
                          ArrayRef<Value> sums, bool half = false);
   SmallVector<Value> emitSteps(const Sources &start, Value first, int64_t count,
@@ -192,38 +183,34 @@ SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, con
   });
 }
 
-/// Many rows multiply long enough for the next panel to arrive meanwhile: the first pass of the
-/// first tiles asks for a part of it each, a line per step; all others ask again for what is there.
-void PanelProduct::askLines(Sources &sources, Value from, Value next) {
-  Value last = kernel.sub(vectors, kernel.integer(1));
-  Value allSteps =
-      pairs ? kernel.div(kernel.add(depth, kernel.integer(1)), kernel.integer(2)) : depth;
-  Value part = kernel.mul(kernel.min(tile.number, last), allSteps);
-  sources.lines = kernel.addressBytes(next, kernel.mul(part, kernel.integer(kLineBytes)));
-  Value first = arith::AndIOp::create(
-      kernel.builder, kernel.loc, kernel.compare(arith::CmpIPredicate::slt, tile.number, vectors),
-      kernel.compare(arith::CmpIPredicate::eq, from, kernel.integer(0)));
-  sources.lineStride = kernel.select(first, kernel.integer(kLineBytes), kernel.integer(0));
-}
-
-/// The sources of few rows for the steps from `firstAsking` on, which ask for the first steps of
-/// the next panel.
-PanelProduct::Sources PanelProduct::askingAtEnd(const Sources &sources, Value from, Value next,
-                                                Value firstAsking) {
-  Sources asking = sources;
-  Value ahead =
-      kernel.sub(kernel.mul(from, kernel.integer(kLineBytes)), kernel.mul(firstAsking, stride));
-  asking.asked = kernel.addressBytes(next, ahead);
-  return asking;
+/// What the pass over the vectors from `from` (i64) on reads and asks for.
+PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from, Value asked) {
+  Value offset = kernel.mul(from, kernel.integer(kLineBytes));
+  Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}, {}};
+  if (asked) {
+    sources.asked = kernel.addressBytes(asked, offset);
+  } else if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
+    // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long enough
+    // for the next panel to arrive meanwhile: the first pass of the first tiles asks for a part of
+    // it each, a line per step; all others ask again for what is there.
+    Value last = kernel.sub(vectors, kernel.integer(1));
+    Value allSteps =
+        pairs ? kernel.div(kernel.add(depth, kernel.integer(1)), kernel.integer(2)) : depth;
+    Value part = kernel.mul(kernel.add(vectors, kernel.min(tile.number, last)), allSteps);
+    sources.lines = kernel.addressBytes(tile.panel, kernel.mul(part, kernel.integer(kLineBytes)));
+    Value first = arith::AndIOp::create(
+        kernel.builder, kernel.loc, kernel.compare(arith::CmpIPredicate::slt, tile.number, vectors),
+        kernel.compare(arith::CmpIPredicate::eq, from, kernel.integer(0)));
+    sources.lineStride = kernel.select(first, kernel.integer(kLineBytes), kernel.integer(0));
+  }
+  return sources;
 }
 
 /// The product of the rows with the `taken` vectors from `from` (i64) on.
-void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value next) {
-  Value weights = kernel.addressBytes(tile.panel, kernel.mul(from, kernel.integer(kLineBytes)));
-  const Sources quiet{SmallVector<Value>(rows), weights, {}, {}, {}};
-  Sources sources = quiet;
-  if (!isFew(rows))
-    askLines(sources, from, next);
+void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value asked) {
+  const Sources sources = sourcesOf(rows, from, asked);
+  Sources quiet = sources; // for the few steps left over
+  quiet.lines = quiet.asked = Value();
   const size_t count = rows.size() * taken;
   const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
   auto place = [&](size_t index) {
@@ -240,24 +227,16 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Val
   // The two halves of K: few rows wait for memory, which gives more to two streams of reads.
   Value begin = kernel.integer(0), middle = kernel.div(steps, kernel.integer(2));
   Value lowEnd = whole(middle), highEnd = kernel.add(middle, whole(kernel.sub(steps, middle)));
-  auto asksFrom = [&](Value first, Value end) {
-    return kernel.max(first, kernel.sub(end, kernel.integer(kAskedSteps)));
-  };
   SmallVector<Value> low, high;
   if (2 * count * kLanes <= size_t(kernel.target.tileLanes)) {
     SmallVector<Value> both(2 * count, zeros.front());
-    auto runBoth = [&](Value first, Value end, const Sources &from) {
-      both = kernel.loop(first, end, unroll, both, [&](Value step, ValueRange carried) {
-        SmallVector<Value> sums =
-            emitSteps(from, step, unroll, SmallVector<Value>(carried.take_front(count)));
-        sums.append(emitSteps(from, kernel.add(middle, step), unroll,
-                              SmallVector<Value>(carried.drop_front(count))));
-        return sums;
-      });
-    };
-    Value asking = asksFrom(begin, lowEnd);
-    runBoth(begin, asking, quiet);
-    runBoth(asking, lowEnd, askingAtEnd(quiet, from, next, asking));
+    both = kernel.loop(begin, lowEnd, unroll, both, [&](Value first, ValueRange carried) {
+      SmallVector<Value> sums =
+          emitSteps(sources, first, unroll, SmallVector<Value>(carried.take_front(count)));
+      sums.append(emitSteps(sources, kernel.add(middle, first), unroll,
+                            SmallVector<Value>(carried.drop_front(count))));
+      return sums;
+    });
     low.assign(both.begin(), both.begin() + count);
     high.assign(both.begin() + count, both.end());
     highEnd = kernel.add(middle, lowEnd);
@@ -267,13 +246,8 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Val
   // In memory meanwhile: there are no registers for both.
   for (auto [index, sum] : llvm::enumerate(run(lowEnd, middle, 1, quiet, low)))
     kernel.store(sum, place(index));
-  if (high.empty() && isFew(rows)) {
-    Value asking = asksFrom(middle, highEnd);
-    high = run(middle, asking, unroll, quiet, zeros);
-    high = run(asking, highEnd, unroll, askingAtEnd(quiet, from, next, asking), high);
-  } else if (high.empty()) {
+  if (high.empty())
     high = run(middle, highEnd, unroll, sources, zeros);
-  }
   high = run(highEnd, steps, 1, quiet, high);
   if (pairs) {
     Value odd = kernel.add(steps, kernel.rem(depth, kernel.integer(2)));
@@ -285,28 +259,32 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Val
   }
 }
 
-void PanelProduct::emit(Value next) {
+void PanelProduct::emit(Value asked) {
   kernel.dispatch(tile.height, 1, kernel.target.tileRows, [&](int64_t height) {
     SmallVector<Value> rows = tile.loadRows(kernel, height);
     const int64_t fitting =
         std::clamp<int64_t>(kernel.target.tileLanes / kLanes / height, 1, kMostVectors);
     Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
     kernel.loop(kernel.integer(0), whole, fitting,
-                [&](Value from) { emitPass(rows, fitting, from, next); });
+                [&](Value from) { emitPass(rows, fitting, from, asked); });
     if (fitting > 1)
       kernel.dispatch(rest, 1, fitting - 1,
-                      [&](int64_t taken) { emitPass(rows, taken, whole, next); });
+                      [&](int64_t taken) { emitPass(rows, taken, whole, asked); });
   });
 }
 
 void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
-                            const TileOperands &tile, Value next) {
-  std::string name = productName("product", activation, shape.element);
+                            const TileOperands &tile, Value asked) {
+  std::string name = productName("product", activation, shape.element) + (asked ? "_asking" : "");
   SmallVector<Value> arguments = tile.asArguments();
-  arguments.append({kernel.integer(shape.depth), kernel.integer(shape.width / kLanes), next});
+  arguments.push_back(kernel.integer(shape.depth));
+  arguments.push_back(kernel.integer(shape.width / kLanes));
+  if (asked)
+    arguments.push_back(asked);
   kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
     const auto operands = TileOperands::fromArguments(given);
     given = given.drop_front(TileOperands::kCount);
-    PanelProduct(inside, activation, shape.element, operands, given[0], given[1]).emit(given[2]);
+    Value depth = given[0], vectors = given[1], next = asked ? given[2] : Value();
+    PanelProduct(inside, activation, shape.element, operands, depth, vectors).emit(next);
   });
 }

@@ -27,10 +27,10 @@ struct TileOperands {
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
 
-/// Multiplies with a packed panel, and asks the caches for what is read first of the panel at
-/// `next`, or, where there are many rows, for all of it.
+/// Multiplies with a packed panel. If `asked` is given, the caches are asked for the panel of the
+/// same shape at that address, else for the one that follows in memory, where there are many rows.
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
-                      const TileOperands &tile, mlir::Value next);
+                      const TileOperands &tile, mlir::Value asked);
 
 /// Multiplies with a panel as stored, WeightLayout::Rows.
 void callStoredProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,

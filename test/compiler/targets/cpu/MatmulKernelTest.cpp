@@ -106,7 +106,7 @@ KernelJit productKernel(const CpuTarget &target, const Product &product, WeightL
         kernel, typeOf(kernel, product.weight), product.depth, product.columns, {arguments[2]},
         arguments[4], arguments[5],
         [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
-          emitPanelProduct(kernel, rows, shape, panels, panels,
+          emitPanelProduct(kernel, rows, shape, panels,
                            [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
                              Value at = kernel.mul(row, kernel.integer(product.columns));
                              at = kernel.add(at, kernel.add(column, offset));
@@ -187,8 +187,7 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
                                     .indices = gathered ? arguments[1] : Value()};
           const PanelShape shape{
               .element = kernel.f32(), .depth = 24, .width = 48, .columns = 48, .layout = layout};
-          const mlir::Value both[] = {arguments[3], arguments[4]};
-          emitPanelProduct(kernel, rows, shape, both, both,
+          emitPanelProduct(kernel, rows, shape, {arguments[3], arguments[4]},
                            [&](Value row, Value column, int64_t lanes, mlir::ArrayRef<Value> sums) {
                              Value at = kernel.add(kernel.mul(row, kernel.integer(48)), column);
                              for (int i : {0, 1})
