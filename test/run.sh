@@ -30,7 +30,10 @@ run_tests() {
 }
 
 MOEC_TEST_ALL=$all run_tests release # with it, the end-to-end tests take every case in every form
-cmake --preset asan -DMOEC_FUZZ_SECONDS="$fuzz_seconds" >/dev/null
+# A preset again would have the compiler anew, and forget the rest.
+how=(--preset asan)
+[ ! -f build/asan/build.ninja ] || how=(build/asan)
+cmake "${how[@]}" -DMOEC_FUZZ_SECONDS="$fuzz_seconds" >/dev/null
 run_tests asan
 if [ -n "$all" ]; then
   run_tests asan-compiler
