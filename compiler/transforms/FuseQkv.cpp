@@ -110,8 +110,7 @@ private:
       for (Value weight : weightsOf(linear))
         if (loads.countLoads(weight) != groups.size())
           return "not every place that loads their weights multiplies the same rows by all of "
-                 "them, "
-                 "in this order";
+                 "them, in this order";
     return "";
   }
 

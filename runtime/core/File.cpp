@@ -93,6 +93,12 @@ Status File::readAt(uint64_t offset, std::span<uint8_t> into) const {
   return {};
 }
 
+void moec::openStandardStreams() {
+  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
+      static_cast<void>(::open("/dev/null", O_RDWR)); // the lowest number that is free
+}
+
 // MappedFile ------------------------------------------------------------------------------------
 
 Result<MappedFile> MappedFile::map(const File &file) {
@@ -120,12 +126,6 @@ MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
 MappedFile::~MappedFile() {
   if (base)
     munmap(const_cast<uint8_t *>(base), length);
-}
-
-void moec::openStandardStreams() {
-  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
-      static_cast<void>(::open("/dev/null", O_RDWR)); // the lowest number that is free
 }
 
 // Whole files -----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 #include "runtime/core/Profile.h"
 
-#include <algorithm>
 #include <time.h>
 
 #define MOEC_RT(name, result, parameters) extern "C" result name parameters;
