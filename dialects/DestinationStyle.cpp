@@ -27,6 +27,24 @@ LogicalResult moec::verifyExtents(Operation *op, StringRef what, int64_t extent,
                            << otherExtent;
 }
 
+LogicalResult moec::verifyProductInput(Operation *op, StringRef what, int64_t depth,
+                                       StringRef inputWhat, Value input) {
+  const int64_t columns = extentOf(input, 1);
+  if (!getElementTypeOrSelf(input).isInteger(8))
+    return verifyExtents(op, what, depth, inputWhat, columns);
+  // One block, or several of one size.
+  const bool fits = columns > kBlockTailBytes && [&] {
+    for (int64_t blocks = 1; blocks * (kBlockTailBytes + 1) <= columns; ++blocks)
+      if (columns % blocks == 0 && quantizedColumns(depth, columns / blocks - kBlockTailBytes) == columns)
+        return true;
+    return false;
+  }();
+  if (fits)
+    return success();
+  return op->emitOpError() << what << " are " << depth << ", but " << inputWhat << " are " << columns
+                           << ", which is no row of as many quantised elements";
+}
+
 bool moec::hasPlainRows(ShapedType type) {
   if (type.getRank() > 1 && type.isDynamicDim(type.getRank() - 1))
     return false;

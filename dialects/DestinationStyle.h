@@ -27,6 +27,20 @@ void addDestinationStyleEffects(mlir::DestinationStyleOpInterface op, bool reads
 mlir::LogicalResult verifyExtents(mlir::Operation *op, llvm::StringRef what, int64_t extent,
                                   llvm::StringRef otherWhat, int64_t otherExtent);
 
+/// Bytes after the integers of a block of quantised activations: their scale, f32, and sum, i32.
+inline constexpr int64_t kBlockTailBytes = 8;
+
+/// Columns, of i8, that `columns` activations have once they are quantised in blocks of `block`; see
+/// lm.quantize.
+constexpr int64_t quantizedColumns(int64_t columns, int64_t block) {
+  return (columns + block - 1) / block * (block + kBlockTailBytes);
+}
+
+/// Fails with an error on `op` unless `input`, rows or quantised rows, can be multiplied with a
+/// weight of `depth` columns.
+mlir::LogicalResult verifyProductInput(mlir::Operation *op, llvm::StringRef what, int64_t depth,
+                                       llvm::StringRef inputWhat, mlir::Value input);
+
 /// Whether elements of a tensor or memref are adjacent and, beyond rank 1, columns fixed in number.
 bool hasPlainRows(mlir::ShapedType type);
 

@@ -17,6 +17,9 @@ class BufferOf<list<Type> elements, int rank>
 // What is rounded to be an operand of a product, or summed.
 class Rows : BufferOf<[F32, BF16], 2>;
 def Rows : Rows;
+// What a product takes: rounded, or in blocks of integers for a quantised weight.
+def OperandRows : BufferOf<[F32, BF16, I8], 2>;
+def ByteRows : BufferOf<[I8], 2>;
 def FloatRows : BufferOf<[F32], 2>;
 def Ids : BufferOf<[I32], 1>;
 def IdRows : BufferOf<[I32], 2>;

@@ -8,6 +8,8 @@
 
 #include "llvm/ADT/STLExtras.h"
 
+#include <optional>
+
 namespace moec {
 
 /// Whether a product makes the logits that choose experts, which are computed from f32 throughout.
@@ -19,6 +21,18 @@ inline bool isRouter(lm::LinearOp linear) {
 inline bool mayJoinOthers(lm::LinearOp linear) {
   return !linear.getAccumulate() && !isRouter(linear);
 }
+
+/// What users call the weights of a product when they choose a format for them.
+enum class WeightClass {
+  Experts,
+  Attention,
+  Dense, ///< of layers without experts, and shared experts that are no experts of their layer
+  Head,
+};
+
+/// The class of the weights that `product` multiplies with; none where they always stay as they are:
+/// routers and gates, which are small and decide much, and what is no product.
+std::optional<WeightClass> weightClassOf(mlir::Operation *product);
 
 } // namespace moec
 

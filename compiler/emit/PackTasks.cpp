@@ -2,6 +2,7 @@
 
 #include "compiler/emit/PackTasks.h"
 
+#include "compiler/emit/Quantizer.h"
 #include "runtime/core/TensorPattern.h"
 
 #include <fmt/format.h>
@@ -19,13 +20,6 @@ static constexpr uint64_t kTaskBytes = 4 << 20;
 
 static uint64_t storedBytes(DataType type) { return static_cast<uint64_t>(dataTypeBits(type)) / 8; }
 
-/// K as packed, in bytes: what one row takes in a panel.
-static uint64_t depthBytes(const PackedWeight &weight) {
-  uint64_t size = packedElementBytes(weight.element);
-  auto columns = static_cast<uint64_t>(weight.columns);
-  return weight.layout == PackedLayout::Panels ? panelDepth(columns, size) * size : columns * size;
-}
-
 static uint64_t unitsPerMatrix(const PackedWeight &weight) {
   auto rows = static_cast<uint64_t>(weight.rows);
   return weight.layout == PackedLayout::Panels ? (rows + kPanelColumns - 1) / kPanelColumns : rows;
@@ -36,7 +30,7 @@ static uint64_t unitOffset(const PackedWeight &weight, uint64_t unit) {
   uint64_t perMatrix = unitsPerMatrix(weight);
   uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
   return unit / perMatrix * weight.matrixBytes() +
-         unit % perMatrix * rowsPerUnit * depthBytes(weight);
+         unit % perMatrix * rowsPerUnit * weight.depthBytes();
 }
 
 std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
@@ -45,7 +39,7 @@ std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
     const PackedWeight &weight = plan.weights[index];
     uint64_t units = unitsPerMatrix(weight) * weight.matrices();
     uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
-    uint64_t step = std::max<uint64_t>(1, kTaskBytes / (rowsPerUnit * depthBytes(weight)));
+    uint64_t step = std::max<uint64_t>(1, kTaskBytes / (rowsPerUnit * weight.depthBytes()));
     for (uint64_t unit = 0; unit < units; unit += step) {
       uint64_t count = std::min(step, units - unit);
       uint64_t begin = weight.offset + unitOffset(weight, unit);
@@ -159,9 +153,17 @@ static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
   return rows * static_cast<uint64_t>(weight.columns) * most;
 }
 
+/// Bytes of a panel's rows in between: of quantised ones the codes twice, and scales and zeros; else
+/// the converted rows, and one of zeros.
+static uint64_t stagingBytes(const PackedWeight &weight) {
+  if (weight.quantized)
+    return 2 * kPanelColumns * weight.depthBytes();
+  return (kPanelColumns + 1) * weight.depthBytes();
+}
+
 uint64_t PackWorker::memoryFor(const WeightPlan &plan, const PackTask &task) {
   const PackedWeight &weight = plan.weights[task.weight];
-  return task.bytes + inputBytes(weight, task) + (kPanelColumns + 1) * depthBytes(weight);
+  return task.bytes + inputBytes(weight, task) + stagingBytes(weight);
 }
 
 Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
@@ -244,7 +246,7 @@ Status PackWorker::loadRows(const PackedWeight &weight, uint64_t matrix, uint64_
 
 void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
                              uint8_t *to) {
-  uint64_t depth = depthBytes(weight);
+  uint64_t depth = weight.depthBytes();
   auto columns = static_cast<size_t>(weight.columns);
   uint64_t size = packedElementBytes(weight.element);
   const uint8_t *pointers[kPanelColumns];
@@ -263,19 +265,43 @@ void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> pa
   transposeWords(pointers, width, depth / 4, to);
 }
 
+void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> panel,
+                               uint64_t width, uint8_t *to) {
+  const auto columns = static_cast<size_t>(weight.columns);
+  const auto groups = static_cast<size_t>(quantGroups(*weight.quantized, weight.columns));
+  const auto codeBytes =
+      groups * static_cast<size_t>(quantCodeBytes(*weight.quantized, weight.columns));
+  widened.resize(columns);
+  // The rows' codes, twice: as they come, and as the panel has them; then scales, then zeros.
+  uint8_t *codes = staging.data(), *words = codes + width * codeBytes;
+  auto *scales = reinterpret_cast<uint16_t *>(words + width * codeBytes);
+  auto *zeros = reinterpret_cast<uint8_t *>(scales + width * groups);
+  QuantizedRow quantized[kPanelColumns];
+  for (uint64_t n = 0; n < width; ++n) {
+    quantized[n] = {codes + n * codeBytes, scales + n * groups, zeros + n * groups};
+    if (n < panel.size())
+      convertElements(panel[n].data, panel[n].stored, reinterpret_cast<uint8_t *>(widened.data()),
+                      PackedElement::F32, columns);
+    else
+      std::fill(widened.begin(), widened.end(), 0.0f);
+    quantizeRow(*weight.quantized, widened.data(), columns, quantized[n]);
+  }
+  layOutQuantizedPanel(*weight.quantized, columns, quantized, width, words, to);
+}
+
 Status PackWorker::run(const PackTask &task) {
   const PackedWeight &weight = plan.weights[task.weight];
   bool panels = weight.layout == PackedLayout::Panels;
   uint64_t perMatrix = unitsPerMatrix(weight);
   uint64_t rowsPerUnit = panels ? kPanelColumns : 1;
-  uint64_t depth = depthBytes(weight);
+  uint64_t depth = weight.depthBytes();
   lost = {};
   if (out.size() < task.bytes)
     out.resize(task.bytes);
   if (uint64_t bytes = inputBytes(weight, task); in.size() < bytes)
     in.resize(bytes);
   if (panels) // a missing last K stays zero
-    staging.assign((kPanelColumns + 1) * depth, 0);
+    staging.assign(stagingBytes(weight), 0);
 
   uint64_t written = 0;
   for (uint64_t unit = task.firstUnit; unit < task.firstUnit + task.units;) {
@@ -289,7 +315,11 @@ Status PackWorker::run(const PackTask &task) {
       for (uint64_t begin = 0; begin < rows.size(); begin += kPanelColumns) {
         uint64_t here = std::min<uint64_t>(kPanelColumns, rows.size() - begin);
         uint64_t width = roundUpTo(here, kPanelLanes);
-        layOutPanel(weight, std::span(rows).subspan(begin, here), width, out.data() + written);
+        std::span<const Row> panel = std::span(rows).subspan(begin, here);
+        if (weight.quantized)
+          quantizePanel(weight, panel, width, out.data() + written);
+        else
+          layOutPanel(weight, panel, width, out.data() + written);
         written += width * depth;
       }
     } else {

@@ -68,12 +68,15 @@ private:
                    uint64_t first, uint64_t count);
   void layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
                    uint8_t *to);
+  void quantizePanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
+                     uint8_t *to);
 
   const WeightPlan &plan;
   const PackSources &sources;
   std::vector<uint8_t> in;      // stored rows
   std::vector<uint8_t> strip;   // of a transposed tensor, as it is stored
   std::vector<uint8_t> staging; // converted rows of one panel
+  std::vector<float> widened;   // a row that is quantised
   std::vector<uint8_t> out;
   std::vector<Row> rows;
   size_t used = 0; // of `in`

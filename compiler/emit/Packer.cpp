@@ -175,7 +175,7 @@ static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
   for (size_t index = 0; index < losses.size(); ++index)
     if (losses[index].inexact || losses[index].overflow)
       report.lossy.push_back(
-          {plan.weights[index].name, plan.weights[index].element, losses[index].overflow});
+          {plan.weights[index].name, plan.weights[index].elementName(), losses[index].overflow});
   return failure;
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace moec {
@@ -27,7 +28,7 @@ struct PackOptions {
 /// A weight whose packed elements are not all equal to the stored ones.
 struct LossyWeight {
   std::string name;
-  PackedElement element = PackedElement::F32;
+  std::string_view element; ///< what elements became
   bool overflow = false; ///< finite elements became infinite
 };
 

@@ -12,14 +12,6 @@ using namespace moec;
 
 // Elements --------------------------------------------------------------------------------------
 
-// x86's baseline has four lanes of 32 bits; where the CPU has more, the same loops are built once
-// more for them.
-#if defined(__x86_64__) && defined(__clang__)
-#define MOEC_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define MOEC_WIDE
-#endif
-
 static inline uint32_t loadWord(const uint8_t *from) {
   uint32_t word;
   std::memcpy(&word, from, 4);

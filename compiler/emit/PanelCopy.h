@@ -8,6 +8,14 @@
 #include <cstddef>
 #include <cstdint>
 
+// x86's baseline has four lanes of 32 bits; where the CPU has more, loops marked so are built once
+// more for them.
+#if defined(__x86_64__) && defined(__clang__)
+#define MOEC_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define MOEC_WIDE
+#endif
+
 namespace moec {
 
 /// What conversions lost.

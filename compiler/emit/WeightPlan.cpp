@@ -22,11 +22,19 @@ std::string_view moec::packedElementName(PackedElement element) {
   return "";
 }
 
+uint64_t PackedWeight::depthBytes() const {
+  const auto size = static_cast<int64_t>(packedElementBytes(element));
+  int64_t bytes = columns * size;
+  if (quantized)
+    bytes = quantDepthBytes(*quantized, columns);
+  else if (layout == PackedLayout::Panels)
+    bytes = panelDepth(columns, size) * size;
+  return static_cast<uint64_t>(bytes);
+}
+
 uint64_t PackedWeight::matrixBytes() const {
-  uint64_t size = packedElementBytes(element);
-  if (layout == PackedLayout::Panels)
-    return panelMatrixBytes(static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), size);
-  return static_cast<uint64_t>(rows) * static_cast<uint64_t>(columns) * size;
+  const int64_t all = layout == PackedLayout::Panels ? panelColumns(rows) : rows;
+  return static_cast<uint64_t>(all) * depthBytes();
 }
 
 uint64_t WeightPlan::append(PackedWeight weight) {
@@ -50,7 +58,7 @@ Digest WeightPlan::digest() const {
   for (const PackedWeight &weight : weights) {
     hasher.addField(weight.name);
     hasher.addField(packedLayoutName(weight.layout));
-    hasher.addField(packedElementName(weight.element));
+    hasher.addField(weight.elementName());
     addNumbers({static_cast<int64_t>(weight.offset), weight.experts, weight.rows, weight.columns,
                 static_cast<int64_t>(weight.layers.size()),
                 static_cast<int64_t>(weight.sources.size())});
@@ -95,6 +103,8 @@ Status WeightPlan::check() const {
     if (weight.rows < 1 || weight.rows > kMost || weight.columns < 1 || weight.columns > kMost ||
         weight.experts < 0 || weight.experts > kMost || weight.layers.size() > 1'000'000)
       return wrong("has a size out of range");
+    if (weight.quantized && weight.layout != PackedLayout::Panels)
+      return wrong("is quantised, but not in panels");
     double bytes = static_cast<double>(weight.matrices()) * static_cast<double>(weight.rows + 48) *
                    static_cast<double>(weight.columns + 1) * 4;
     if (bytes > 0x1p60 || weight.offset > uint64_t(1) << 60)

@@ -5,11 +5,12 @@
 #define MOEC_COMPILER_EMIT_WEIGHTPLAN_H
 
 #include "runtime/core/Digest.h"
-#include "runtime/core/PackedLayout.h"
+#include "runtime/core/Quantization.h"
 #include "runtime/core/Safetensors.h"
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,7 @@ struct PackedWeight {
   uint64_t offset = 0; ///< from the start of the blob
   PackedLayout layout = PackedLayout::Rows;
   PackedElement element = PackedElement::F32;
+  std::optional<QuantFormat> quantized; ///< in place of `element`, in layout `panels`
   std::vector<int64_t>
       layers;          ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
   int64_t experts = 0; ///< 0: no expert dimension
@@ -65,6 +67,12 @@ struct PackedWeight {
   int64_t expertsOf(const StoredRows &source) const {
     return source.experts ? source.experts : std::max<int64_t>(experts, 1) - source.firstExpert;
   }
+  /// The name of what elements become.
+  std::string_view elementName() const {
+    return quantized ? traitsOf(*quantized).name : packedElementName(element);
+  }
+  /// K as packed, in bytes: what one row takes.
+  uint64_t depthBytes() const;
   uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }
   /// Matrices in the stack.
   uint64_t matrices() const { return ordinals() * static_cast<uint64_t>(experts ? experts : 1); }

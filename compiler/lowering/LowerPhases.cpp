@@ -1,5 +1,6 @@
 // Implements moec-lower-phases.
 
+#include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/lowering/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -50,7 +51,38 @@ private:
     op.erase();
   }
 
+  /// A product's input is quantised where its weight is, and in blocks of the weight's groups.
+  static LogicalResult checkQuantized(Operation &op, Value input, Value weight) {
+    auto load = weight.getDefiningOp<lm::LoadWeightOp>();
+    Type element = getElementTypeOrSelf(weight);
+    if (load)
+      element = SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr())
+                    .getPackedAttr()
+                    .getElement();
+    const std::optional<QuantFormat> format = quantFormatOf(element);
+    const int64_t depth = cast<ShapedType>(weight.getType()).getShape().back();
+    const bool isQuantized = getElementTypeOrSelf(input).isInteger(8);
+    if (isQuantized == format.has_value() &&
+        (!format || extentOf(input, 1) == quantizedColumns(depth, quantGroup(*format, depth))))
+      return success();
+    return op.emitOpError() << "multiplies rows of " << extentOf(input, 1) << " "
+                            << getElementTypeOrSelf(input) << " with a weight of " << element;
+  }
+
+  static LogicalResult checkProduct(Operation &op) {
+    return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
+        .Case<lm::LinearOp, moe::GroupedMatmulOp>(
+            [&](auto product) { return checkQuantized(op, product.getInput(), product.getWeight()); })
+        .Case([&](moe::GroupedGluOp product) {
+          return success(succeeded(checkQuantized(op, product.getInput(), product.getGate())) &&
+                         succeeded(checkQuantized(op, product.getInput(), product.getUp())));
+        })
+        .Default(success());
+  }
+
   LogicalResult lower(lm::PhaseOp phase, Operation &op, const CpuTarget &target) {
+    if (failed(checkProduct(op)))
+      return failure();
     OpBuilder builder(&op);
     KernelBuilder kernel(builder, op.getLoc(), target);
     Tile tile{
@@ -76,6 +108,7 @@ private:
         .Case([&](lm::ScaleRowsOp op) { return lowerScaleRows(kernel, op, tile), true; })
         .Case([&](lm::AddOp op) { return lowerAdd(kernel, op, tile), true; })
         .Case([&](lm::RoundOp op) { return lowerRound(kernel, op, tile), true; })
+        .Case([&](lm::QuantizeOp op) { return lowerQuantize(kernel, op, tile), true; })
         .Case([&](lm::SelectRowsOp op) { return lowerSelectRows(kernel, op, tile), true; })
         .Case([&](lm::RecordRoutingOp op) { return lowerRecordRouting(kernel, op, tile), true; })
         .Case(

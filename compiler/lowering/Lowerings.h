@@ -30,6 +30,7 @@ void lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const Tile &t
 void lowerScaleRows(KernelBuilder &kernel, lm::ScaleRowsOp op, const Tile &tile);
 void lowerAdd(KernelBuilder &kernel, lm::AddOp op, const Tile &tile);
 void lowerRound(KernelBuilder &kernel, lm::RoundOp op, const Tile &tile);
+void lowerQuantize(KernelBuilder &kernel, lm::QuantizeOp op, const Tile &tile);
 void lowerSelectRows(KernelBuilder &kernel, lm::SelectRowsOp op, const Tile &tile);
 void lowerGatedActivation(KernelBuilder &kernel, moe::GatedActivationOp op, const Tile &tile);
 

@@ -1,9 +1,9 @@
 // Implements the access to buffers, weights, caches and the batch.
 
 #include "compiler/lowering/Operands.h"
+#include "compiler/analysis/PackedWeights.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "runtime/core/PackedLayout.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>
@@ -42,10 +42,7 @@ RowBuffer moec::rowBuffer(KernelBuilder &kernel, Value memref) {
           resolve(metadata.getConstifiedMixedSizes().front()), hasColumns ? type.getDimSize(1) : 1};
 }
 
-int64_t Matrix::bytes() const {
-  return layout == lm::Layout::Panels ? panelMatrixBytes(rows, columns, bytesOf(element))
-                                      : rows * columns * bytesOf(element);
-}
+int64_t Matrix::bytes() const { return packedBytes(layout, element, rows, columns); }
 
 Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
   ArrayRef<int64_t> shape = cast<ShapedType>(weight.getType()).getShape();
@@ -93,15 +90,15 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
   return matrix;
 }
 
-/// Bytes from the start of a matrix to an element.
-static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
-  int64_t size = bytesOf(matrix.element);
-  if (matrix.layout == lm::Layout::Rows)
-    return kernel.mul(kernel.add(kernel.mul(row, kernel.integer(matrix.columns)), column),
-                      kernel.integer(size));
-  int64_t depth = panelDepth(matrix.columns, size), pair = size == 2 ? 2 : 1;
+/// Where a row of a matrix in panels lies.
+struct PanelRow {
+  Value panel, width; ///< which panel, and of how many rows
+  Value lane;         ///< which of them
+};
+
+static PanelRow panelRow(KernelBuilder &kernel, const Matrix &matrix, Value row) {
   Value panelWidth = kernel.integer(kPanelColumns);
-  Value panel = kernel.div(row, panelWidth), inPanel = kernel.rem(row, panelWidth);
+  Value panel = kernel.div(row, panelWidth);
   int64_t full = matrix.rows / kPanelColumns;
   int64_t last = panelColumns(matrix.rows) - full * kPanelColumns;
   Value width =
@@ -109,14 +106,71 @@ static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value ro
           ? panelWidth
           : kernel.select(kernel.compare(arith::CmpIPredicate::slt, panel, kernel.integer(full)),
                           panelWidth, kernel.integer(last));
+  return {panel, width, kernel.rem(row, panelWidth)};
+}
+
+/// One element of a quantised matrix as f32.
+static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format,
+                              Value row, Value column) {
+  const QuantTraits &traits = traitsOf(format);
+  const int64_t size = quantGroup(format, matrix.columns), codesPerWord = 32 / traits.bits;
+  auto [panel, width, lane] = panelRow(kernel, matrix, row);
+  Value group = kernel.div(column, kernel.integer(size)),
+        inGroup = kernel.rem(column, kernel.integer(size));
+  Value start = kernel.add(
+      kernel.mul(panel, kernel.integer(panelBytes(matrix.element, kPanelColumns, matrix.columns))),
+      kernel.mul(group,
+                 kernel.mul(width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
+  Value record = kernel.addressBytes(matrix.base, start);
+  Value word = kernel.add(
+      kernel.mul(kernel.div(inGroup, kernel.integer(codesPerWord)), width), lane);
+  Value inWord = kernel.rem(inGroup, kernel.integer(codesPerWord));
+  Value byte = kernel.add(kernel.mul(word, kernel.integer(4)),
+                          kernel.rem(inWord, kernel.integer(4)));
+  auto loadByte = [&](Value base, Value offset) -> Value {
+    return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(),
+                                  kernel.load(kernel.i8(), kernel.addressBytes(base, offset)));
+  };
+  auto toFloat = [&](Value integer) -> Value {
+    return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
+  };
+  Value code = loadByte(record, byte);
+  if (traits.bits == 4) {
+    Value isHigh = kernel.compare(arith::CmpIPredicate::sge, inWord, kernel.integer(4));
+    code = kernel.select(isHigh, kernel.shiftRight(code, 4),
+                         kernel.bitAnd(code, kernel.integer(15)));
+  }
+  const Type f16 = kernel.builder.getF16Type();
+  Value scales = kernel.addressBytes(
+      record, kernel.mul(width, kernel.integer(quantCodeBytes(format, matrix.columns))));
+  Value scale = kernel.widen(kernel.load(f16, kernel.address(scales, f16, lane)));
+  Value zero = kernel.number(kernel.f32(), static_cast<double>(traits.zero));
+  if (traits.hasZeros) {
+    Value steps = loadByte(scales, kernel.add(kernel.mul(width, kernel.integer(2)), lane));
+    zero = kernel.div(toFloat(steps),
+                      kernel.number(kernel.f32(), static_cast<double>(kZeroSteps)));
+  }
+  return kernel.mul(kernel.sub(toFloat(code), zero), scale);
+}
+
+/// Bytes from the start of a matrix to an element.
+static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
+  int64_t size = bytesOf(matrix.element);
+  if (matrix.layout == lm::Layout::Rows)
+    return kernel.mul(kernel.add(kernel.mul(row, kernel.integer(matrix.columns)), column),
+                      kernel.integer(size));
+  int64_t depth = panelDepth(matrix.columns, size), pair = size == 2 ? 2 : 1;
+  auto [panel, width, lane] = panelRow(kernel, matrix, row);
   Value start = kernel.mul(panel, kernel.integer(kPanelColumns * depth));
-  Value group = kernel.add(kernel.mul(kernel.div(column, kernel.integer(pair)), width), inPanel);
+  Value group = kernel.add(kernel.mul(kernel.div(column, kernel.integer(pair)), width), lane);
   Value inGroup =
       kernel.add(kernel.mul(group, kernel.integer(pair)), kernel.rem(column, kernel.integer(pair)));
   return kernel.mul(kernel.add(start, inGroup), kernel.integer(size));
 }
 
 Value moec::matrixElement(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
+  if (std::optional<QuantFormat> format = quantFormatOf(matrix.element))
+    return quantizedElement(kernel, matrix, *format, row, column);
   return kernel.widen(
       kernel.load(matrix.element,
                   kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column))));

@@ -1,9 +1,25 @@
 // The reference lowering of products: plain loops, one element after another.
 
+#include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
 
 using namespace mlir;
 using namespace moec;
+
+/// Element `i` of a row of activations as f32, quantised for `matrix` where that is.
+static Value activation(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
+                        Value i) {
+  std::optional<QuantFormat> format = quantFormatOf(matrix.element);
+  if (!format)
+    return kernel.widen(kernel.load(element, kernel.address(row, element, i)));
+  const int64_t size = quantGroup(*format, matrix.columns);
+  Value block = kernel.addressBytes(row, kernel.mul(kernel.div(i, kernel.integer(size)),
+                                                    kernel.integer(size + kBlockTailBytes)));
+  Value integer = kernel.load(
+      element, kernel.addressBytes(block, kernel.rem(i, kernel.integer(size))));
+  Value value = arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
+  return kernel.mul(value, kernel.load(kernel.f32(), kernel.address(block, size)));
+}
 
 /// The product of a row of activations and a row of the weight, rounded to the row's type if that
 /// is narrower.
@@ -12,10 +28,9 @@ static Value dot(KernelBuilder &kernel, Type element, Value row, const Matrix &m
   Value zero = kernel.number(kernel.f32(), 0);
   return kernel.loop(kernel.integer(0), kernel.integer(matrix.columns), 1, ValueRange{zero},
                      [&](Value i, ValueRange sum) -> SmallVector<Value> {
-                       Value x =
-                           kernel.widen(kernel.load(element, kernel.address(row, element, i)));
+                       Value x = activation(kernel, element, row, matrix, i);
                        Value w = matrixElement(kernel, matrix, column, i);
-                       if (!element.isF32() && matrix.element != element)
+                       if (element.isBF16() && matrix.element != element)
                          w = kernel.widen(kernel.round(element, w));
                        return {kernel.fma(x, w, sum[0])};
                      })[0];

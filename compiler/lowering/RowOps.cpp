@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "runtime/core/PackedLayout.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>
@@ -216,6 +217,59 @@ void moec::lowerRound(KernelBuilder &kernel, lm::RoundOp op, const Tile &tile) {
               [&](Value row, Value column, int64_t lanes) {
                 return load(kernel, input, row, column, lanes);
               });
+}
+
+/// Quantises `count` elements at `from` into a block of `size` at `to`.
+static void quantizeBlock(KernelBuilder &kernel, Type element, Value from, int64_t count, Value to,
+                          int64_t size) {
+  const VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
+  Value zeros = kernel.integer(words, 0);
+  // Without their signs, bits of numbers compare as the numbers do, and NaNs are above all.
+  Value largest = kernel.forColumns(
+      count, zeros, [&](Value column, int64_t lanes, ValueRange most) -> SmallVector<Value> {
+        Value bits = kernel.bitcast(words, loadRow(kernel, element, from, column, lanes));
+        return {kernel.max(most[0], kernel.bitAnd(bits, kernel.integer(words, 0x7fffffff)))};
+      })[0];
+  Value most = kernel.bitcast(kernel.f32(), kernel.maxOfLanes(largest));
+  Value zero = kernel.number(kernel.f32(), 0), steps = kernel.number(kernel.f32(), 127);
+  Value isZero =
+      arith::CmpFOp::create(kernel.builder, kernel.loc, arith::CmpFPredicate::OEQ, most, zero);
+  Value inverse = kernel.broadcast(kernel.select(isZero, zero, kernel.div(steps, most)));
+  // Adding 1.5 * 2^23 leaves no bits behind the point.
+  Value shift = kernel.number(floats, 12582912.0), shiftBits = kernel.bitcast(words, shift);
+  Value sums = kernel.forColumns(
+      count, zeros, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
+        Value x = kernel.mul(loadRow(kernel, element, from, column, lanes), inverse);
+        Value integers = kernel.sub(kernel.bitcast(words, kernel.add(x, shift)), shiftBits);
+        kernel.store(arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i8()),
+                                             integers),
+                     kernel.address(to, kernel.i8(), column));
+        return {kernel.add(sum[0], integers)};
+      })[0];
+  for (int64_t column = roundUpTo(count, kLanes); column < size; column += kLanes)
+    kernel.store(kernel.integer(kernel.lanes(kernel.i8()), 0), kernel.address(to, column));
+  kernel.store(kernel.div(most, steps), kernel.address(to, size));
+  kernel.store(kernel.sumOfLanes(sums), kernel.address(to, size + 4));
+}
+
+void moec::lowerQuantize(KernelBuilder &kernel, lm::QuantizeOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  const int64_t size = op.getBlock(), whole = input.columns / size, rest = input.columns % size;
+  auto [begin, end] = tile.rowsOf(kernel, out);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    auto quantize = [&](Value block, int64_t count) {
+      Value from = kernel.address(input.row(kernel, row), input.element,
+                                  kernel.mul(block, kernel.integer(size)));
+      Value to = kernel.addressBytes(out.row(kernel, row),
+                                     kernel.mul(block, kernel.integer(size + kBlockTailBytes)));
+      quantizeBlock(kernel, input.element, from, count, to, size);
+    };
+    if (whole > 0)
+      kernel.loop(kernel.integer(0), kernel.integer(whole), 1,
+                  [&](Value block) { quantize(block, size); });
+    if (rest > 0)
+      quantize(kernel.integer(whole), rest);
+  });
 }
 
 void moec::lowerSelectRows(KernelBuilder &kernel, lm::SelectRowsOp op, const Tile &tile) {

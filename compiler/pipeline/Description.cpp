@@ -1,6 +1,7 @@
 // Reads a scheduled module's description off its symbols.
 
 #include "compiler/pipeline/Description.h"
+#include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
 
 #include "llvm/Config/llvm-config.h"
@@ -36,7 +37,10 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
   packed.offset = weight.getPackedAttr().getOffset();
   packed.layout = weight.getPackedAttr().getLayout() == lm::Layout::Panels ? PackedLayout::Panels
                                                                            : PackedLayout::Rows;
-  packed.element = packedElement(weight.getPackedAttr().getElement());
+  Type element = weight.getPackedAttr().getElement();
+  packed.quantized = quantFormatOf(element);
+  if (!packed.quantized)
+    packed.element = packedElement(element);
   packed.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
   packed.experts = weight.getNumExperts();
   std::tie(packed.rows, packed.columns) = matrixShape(weight);
@@ -116,12 +120,14 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
           continue;
         auto weight = module.lookupSymbol<lm::WeightOp>(load.getWeight());
         weights.push_back(weight.getSourceNames());
-        int64_t elements = weight.getType().getNumElements(), experts = weight.getNumExperts();
+        auto [rows, columns] = matrixShape(weight);
         if (isa<lm::EmbeddingOp>(op))
-          elements /= weight.getType().getShape().front();
-        else if (experts) // those folded in are picked by every token
-          elements = elements / experts * (picked + experts - routed);
-        bytes += elements * weight.getPackedAttr().getElement().getIntOrFloatBitWidth() / 8;
+          rows = 1;
+        lm::PackedAttr packed = weight.getPackedAttr();
+        int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
+        // Those folded in are picked by every token.
+        int64_t experts = weight.getNumExperts();
+        bytes += matrix * (experts ? picked + experts - routed : 1);
       }
     });
     phases.push_back({weights.empty()
@@ -147,6 +153,8 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   manifest.options = {{"activations", options.activations}, {"cpu", (*cpu)->level.str()}};
   if (options.profile)
     manifest.options.emplace_back("profile", "true");
+  if (!options.quantize.empty())
+    manifest.options.emplace_back("quantize", options.quantize);
   if (options.reference)
     manifest.options.emplace_back("reference", "true");
   if (!options.without.empty())

@@ -3,6 +3,7 @@
 #include "compiler/pipeline/Stages.h"
 #include "compiler/lowering/Passes.h"
 #include "compiler/transforms/Passes.h"
+#include "compiler/transforms/WeightFormats.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
@@ -48,6 +49,7 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
     passes.addPass(createFuseQkv({.mapped = options.mapped}));
   if (runs(options, "lm-fuse-residual"))
     passes.addNestedPass<func::FuncOp>(createFuseResidual());
+  passes.addPass(createQuantizeWeights({.formats = options.quantize}));
   passes.addPass(createChoosePrecision({.activations = options.activations}));
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
@@ -161,8 +163,16 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTa
                                                     const PipelineRequest &request) {
   if (Status status = checkWithout(request.without); !status.ok())
     return status;
-  PipelineOptions options{cpu.level.str(),   request.activations, request.mapped.value_or(false),
-                          request.reference, request.profile,     request.without};
+  if (!request.quantize.empty())
+    if (Result<WeightFormats> formats = parseWeightFormats(request.quantize); !formats.ok())
+      return Status{Code::Usage, "--quantize: " + formats.status().message};
+  PipelineOptions options{.cpu = cpu.level.str(),
+                          .activations = request.activations,
+                          .quantize = request.quantize,
+                          .mapped = request.mapped.value_or(false),
+                          .reference = request.reference,
+                          .profile = request.profile,
+                          .without = request.without};
   if (Status status = adoptChoices(module, request, options); !status.ok())
     return status;
   if (options.activations.empty()) {
@@ -198,14 +208,20 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("CPU level"), llvm::cl::init("native")};
   Option<std::string> activations{*this, "activations", llvm::cl::desc("f32 or bf16"),
                                   llvm::cl::init("f32")};
+  Option<std::string> quantize{*this, "quantize", llvm::cl::desc("CLASS:FORMAT,...")};
   Option<bool> mapped{*this, "mapped", llvm::cl::desc("weights stay in the checkpoint's files")};
   Option<bool> reference{*this, "reference", llvm::cl::desc("plain loops in place of kernels")};
   Option<bool> profile{*this, "profile", llvm::cl::desc("note the time that phases take")};
   ListOption<std::string> without{*this, "without", llvm::cl::desc("passes to leave out")};
 
   PipelineOptions get() const {
-    return {cpu,       activations, mapped,
-            reference, profile,     std::vector<std::string>(without.begin(), without.end())};
+    return {.cpu = cpu,
+            .activations = activations,
+            .quantize = quantize,
+            .mapped = mapped,
+            .reference = reference,
+            .profile = profile,
+            .without = std::vector<std::string>(without.begin(), without.end())};
   }
 };
 } // namespace

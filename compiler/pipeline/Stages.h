@@ -21,6 +21,7 @@ struct PipelineOptions {
   std::string cpu = "native"; ///< level, by name
   std::string activations =
       "f32";              ///< f32 or bf16: the type that operands of products are rounded to
+  std::string quantize;   ///< formats of weights, as lm-quantize-weights takes them
   bool mapped = false;    ///< weights stay in the checkpoint's files
   bool reference = false; ///< plain loops in place of kernels
   bool profile = false;   ///< the step notes the time that its phases take
@@ -30,6 +31,7 @@ struct PipelineOptions {
 /// What a user may leave open.
 struct PipelineRequest {
   std::string activations; ///< empty: by the model's weights and the target
+  std::string quantize;
   bool reference = false;
   std::optional<bool> mapped;
   bool profile = false;

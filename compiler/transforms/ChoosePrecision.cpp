@@ -28,7 +28,8 @@ struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> 
     getOperation().walk([&](lm::CacheOp cache) { cache.setElement(element); });
     SmallVector<OpOperand *> operands;
     getOperation().walk([&](Operation *op) {
-      if (OpOperand *operand = operandOfProduct(op))
+      OpOperand *operand = operandOfProduct(op);
+      if (operand && isa<FloatType>(getElementTypeOrSelf(operand->get())))
         operands.push_back(operand);
     });
     for (OpOperand *operand : operands)
@@ -41,7 +42,8 @@ private:
     if (auto linear = dyn_cast<lm::LinearOp>(op))
       return isRouter(linear) ? nullptr : &linear.getInputMutable();
     if (auto layer = dyn_cast<moe::ExpertFfnOp>(op)) {
-      layer.setInner(element);
+      if (isa<FloatType>(layer.getInner()))
+        layer.setInner(element);
       return &layer.getTokensMutable();
     }
     if (auto product = dyn_cast<moe::GroupedMatmulOp>(op))

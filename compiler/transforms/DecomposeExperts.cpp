@@ -1,5 +1,6 @@
 // Implements moe-decompose-experts.
 
+#include "compiler/analysis/PackedWeights.h"
 #include "compiler/transforms/Passes.h"
 
 namespace moec {
@@ -24,6 +25,16 @@ struct DecomposeExperts final : moec::impl::DecomposeExpertsBase<DecomposeExpert
   }
 
 private:
+  /// How many activations share a scale in a product with `weight`; fails where it is not quantised.
+  static FailureOr<int64_t> blockFor(Value weight) {
+    auto load = weight.getDefiningOp<lm::LoadWeightOp>();
+    auto symbol = load ? SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr())
+                       : lm::WeightOp();
+    if (!symbol || !symbol.getQuantized())
+      return failure();
+    return quantGroup(quantFormat(*symbol.getQuantized()), extentOf(weight, 2));
+  }
+
   LogicalResult decompose(moe::ExpertFfnOp layer) {
     if (!layer.hasPureTensorSemantics())
       return layer.emitOpError("is on memrefs, but is taken apart before bufferization");
@@ -53,11 +64,21 @@ private:
                                             layer.getExperts(), plan[0], plan[1], plan[2], plan[3]);
     Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1),
           tiles = dispatch.getResult(3);
-    Value inner = empty({numRows, index(extentOf(layer.getUp(), 1))}, layer.getInner());
+    const bool quantizes = layer.getInner().isInteger();
+    Value inner = empty({numRows, index(extentOf(layer.getUp(), 1))}, quantizes ? f32 : layer.getInner());
     inner = moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(),
                                       layer.getTokens(), layer.getGate(), layer.getUp(), tiles,
                                       rows, inner)
                 .getResult(0);
+    if (quantizes) {
+      FailureOr<int64_t> block = blockFor(layer.getDown());
+      if (failed(block))
+        return layer.emitOpError("quantizes its inner result, but its down weight has no format");
+      Value blocks = empty(
+          {numRows, index(quantizedColumns(extentOf(layer.getUp(), 1), *block))}, builder.getI8Type());
+      inner = lm::QuantizeOp::create(builder, loc, blocks.getType(), *block, inner, blocks)
+                  .getResult(0);
+    }
     Value down = empty({numRows, index(extentOf(layer.getOut(), 1))}, f32);
     down = moe::GroupedMatmulOp::create(builder, loc, down.getType(), inner, layer.getDown(), tiles,
                                         /*rows=*/Value(), down)

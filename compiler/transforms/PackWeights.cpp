@@ -1,7 +1,7 @@
 // Implements lm-pack-weights.
 
+#include "compiler/analysis/PackedWeights.h"
 #include "compiler/transforms/Passes.h"
-#include "runtime/core/PackedLayout.h"
 
 namespace moec {
 #define GEN_PASS_DEF_PACKWEIGHTS
@@ -29,6 +29,10 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
       if (!multiplied.count(weight.getSymName())) {
         weight.erase();
         continue;
+      }
+      if (mapped && weight.getQuantized()) {
+        weight.emitOpError() << "is to be quantized, which mapped weights cannot be; use --weights=pack";
+        return signalPassFailure();
       }
       if (mapped) {
         if (weight.getPieces().size() != 1) {
@@ -61,7 +65,9 @@ private:
       element = Float32Type::get(&getContext());
     else if (isMultiplied) {
       layout = lm::Layout::Panels;
-      if (activations == "bf16")
+      if (weight.getQuantized())
+        element = lm::QuantizedType::get(&getContext(), *weight.getQuantized());
+      else if (activations == "bf16")
         element = BFloat16Type::get(&getContext());
     }
     return lm::PackedAttr::get(&getContext(), layout, element, offset, false);
@@ -71,10 +77,7 @@ private:
   static int64_t stackBytes(lm::WeightOp weight, lm::PackedAttr packed) {
     ArrayRef<int64_t> shape = weight.getType().getShape();
     int64_t columns = shape.back(), rows = shape.size() == 1 ? 1 : shape[shape.size() - 2];
-    int64_t size = packed.getElement().getIntOrFloatBitWidth() / 8;
-    int64_t matrix = packed.getLayout() == lm::Layout::Panels
-                         ? panelMatrixBytes(rows, columns, size)
-                         : rows * columns * size;
+    int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
     return alignPacked(matrix * weight.getNumOrdinals() *
                        std::max<int64_t>(weight.getNumExperts(), 1));
   }

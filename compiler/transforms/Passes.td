@@ -62,11 +62,24 @@ def FuseResidual : Pass<"lm-fuse-residual"> {
   let statistics = [Statistic<"numFused", "num-fused", "sums that went into their summand">];
 }
 
+def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
+  let summary = "choose the weights that become integers, and quantise what they are multiplied with";
+  let description = [{
+    `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without experts, and shared experts that were not folded), `head`, or
+    `all`. The weights of such products get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A weight that is also read
+    otherwise, such as an embedding that is the head too, stays, and the product gets one of its own. Routers, gates, embeddings, norms and biases keep
+    their type.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
+  let options = [Option<"formats", "formats", "std::string", /*default=*/"\"\"", "CLASS:FORMAT,...">];
+}
+
 def ChoosePrecision : Pass<"lm-choose-precision", "::mlir::ModuleOp"> {
   let summary = "give the operands of products their element type";
   let description = [{
     With `activations` other than f32, the inputs of `lm.linear`, `moe.grouped_matmul`, `moe.grouped_glu` and `moe.expert_ffn`, the queries of `lm.attention`
-    and the caches take that type. Ops that can round their result do so; otherwise an `lm.round` is put between. Routers keep f32.
+    and the caches take that type. Ops that can round their result do so; otherwise an `lm.round` is put between. Routers keep f32, and what is quantised
+    stays so.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
   let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">];
@@ -83,7 +96,8 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "choose how the program holds each weight";
   let description = [{
     Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows, matrices that are multiplied as panels (rows where they are
-    mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16.
+    mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16;
+    those that are to be quantised have the elements of their format.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">,

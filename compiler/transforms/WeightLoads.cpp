@@ -30,7 +30,8 @@ lm::WeightOp WeightLoads::join(ArrayRef<Value> weights, ArrayRef<int64_t> shape,
   auto type = lm::WeightType::get(builder.getContext(), shape, first.getType().getElementType());
   auto joined = lm::WeightOp::create(builder, first.getLoc(), builder.getStringAttr(name),
                                      TypeAttr::get(type), first.getLayersAttr(),
-                                     builder.getArrayAttr(pieces), /*packed=*/nullptr);
+                                     builder.getArrayAttr(pieces), /*quantized=*/nullptr,
+                                     /*packed=*/nullptr);
   for (Value weight : weights)
     symbolOf(weight).erase();
   return joined;

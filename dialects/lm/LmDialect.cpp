@@ -52,6 +52,6 @@ Operation *LmDialect::materializeConstant(OpBuilder &builder, Attribute value, T
 void moec::lm::registerTiling(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LmDialect *) {
     attachRowTiling<EmbeddingOp, RmsNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp, ScaleRowsOp,
-                    AddOp, RoundOp, SelectRowsOp>(context);
+                    AddOp, RoundOp, QuantizeOp, SelectRowsOp>(context);
   });
 }

@@ -50,6 +50,7 @@ MOEC_DESTINATION_EFFECTS(RopeOp)
 MOEC_DESTINATION_EFFECTS(ScaleRowsOp)
 MOEC_DESTINATION_EFFECTS(AddOp)
 MOEC_DESTINATION_EFFECTS(RoundOp)
+MOEC_DESTINATION_EFFECTS(QuantizeOp)
 MOEC_DESTINATION_EFFECTS(SelectRowsOp)
 #undef MOEC_DESTINATION_EFFECTS
 
@@ -234,8 +235,8 @@ LogicalResult RmsNormOp::verify() {
 }
 
 LogicalResult LinearOp::verify() {
-  if (failed(verifyExtents(*this, "columns of the weight", extentOf(getWeight(), 1),
-                           "columns of the input", extentOf(getInput(), 1))))
+  if (failed(verifyProductInput(*this, "columns of the weight", extentOf(getWeight(), 1),
+                                "columns of the input", getInput())))
     return failure();
   if (getBias() && failed(verifyExtents(*this, "elements of the bias", extentOf(getBias(), 0),
                                         "rows of the weight", extentOf(getWeight(), 0))))
@@ -253,6 +254,16 @@ template <typename Op> static LogicalResult verifyElementwise(Op op, Value input
 LogicalResult ClampOp::verify() { return verifyElementwise(*this, getInput()); }
 LogicalResult RoundOp::verify() { return verifyElementwise(*this, getInput()); }
 LogicalResult SelectRowsOp::verify() { return verifyElementwise(*this, getInput()); }
+
+LogicalResult QuantizeOp::verify() {
+  constexpr int64_t kBlockStep = 32; // elements that products take at a time
+  if (getBlock() % kBlockStep != 0)
+    return emitOpError() << "has blocks of " << getBlock() << " elements, no multiple of "
+                         << kBlockStep;
+  return verifyExtents(*this, "columns of the result", extentOf(getOut(), 1),
+                       "bytes of the input's blocks",
+                       quantizedColumns(extentOf(getInput(), 1), getBlock()));
+}
 
 LogicalResult AddOp::verify() {
   if (failed(verifyElementwise(*this, getLeft())))

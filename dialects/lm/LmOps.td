@@ -36,6 +36,23 @@ def Lm_Layout : I32EnumAttr<"Layout", "how a packed matrix lies in memory", [
 }
 def Lm_LayoutParameter : EnumParameter<Lm_Layout>;
 
+def Lm_QuantFormat : I32EnumAttr<"QuantFormat", "how the integers of a quantised weight are made and stored", [
+    I32EnumAttrCase<"Int8", 0, "int8">, I32EnumAttrCase<"Int8Channel", 1, "int8_channel">,
+    I32EnumAttrCase<"Int4", 2, "int4">, I32EnumAttrCase<"Int4Asymmetric", 3, "int4_asymmetric">]> {
+  let cppNamespace = "::moec::lm";
+  let genSpecializedAttr = 0;
+}
+def Lm_QuantFormatAttr : EnumAttr<Lm_Dialect, Lm_QuantFormat, "quant_format">;
+def Lm_QuantFormatParameter : EnumParameter<Lm_QuantFormat>;
+
+def Lm_QuantizedType : TypeDef<Lm_Dialect, "Quantized"> {
+  let mnemonic = "quantized";
+  let summary = "the elements of a quantised weight";
+  let description = "Integers with a scale for each group of them, see `runtime/core/Quantization.h`.";
+  let parameters = (ins Lm_QuantFormatParameter:$format);
+  let assemblyFormat = "`<` $format `>`";
+}
+
 def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
   let mnemonic = "piece";
   let summary = "rows of a stored tensor";
@@ -92,7 +109,8 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
   let summary = "a weight of the model";
   let description = [{
     A stack of tensors of type `type`, one per entry of `layers` (one in all where it is empty). `pieces` say which rows of which stored tensors they
-    are, in order; those for other experts follow once the rows of the former are complete. `packed` is set once it is known how the program holds them.
+    are, in order; those for other experts follow once the rows of the former are complete. `quantized` is the format that the weight is to have if not the stored
+    one; `packed` is set once it is known how the program holds them.
 
     ```mlir
     lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
@@ -100,8 +118,8 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Lm_WeightType>:$type, DenseI64ArrayAttr:$layers, Lm_PieceArrayAttr:$pieces,
-                       OptionalAttr<Lm_PackedAttr>:$packed);
-  let assemblyFormat = "$sym_name `:` $type `layers` $layers `from` $pieces (`packed` $packed^)? attr-dict";
+                       OptionalAttr<Lm_QuantFormatAttr>:$quantized, OptionalAttr<Lm_PackedAttr>:$packed);
+  let assemblyFormat = "$sym_name `:` $type `layers` $layers `from` $pieces (`quantized` $quantized^)? (`packed` $packed^)? attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// Experts in a layer; 0 for a weight without experts.
@@ -259,13 +277,14 @@ def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
 def Lm_LinearOp : Lm_DestinationOp<"linear", 1, [RowWiseOpInterface]> {
   let summary = "product with a weight";
   let description = [{
-    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds.
+    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds. An input of i8 is
+    quantised (`lm.quantize`) for a weight that is.
 
     ```mlir
     %y = lm.linear ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins UnitAttr:$accumulate, Rows:$input, Weight<2>:$weight, Optional<Weight<1>>:$bias, FloatRows:$out);
+  let arguments = (ins UnitAttr:$accumulate, OperandRows:$input, Weight<2>:$weight, Optional<Weight<1>>:$bias, FloatRows:$out);
   let assemblyFormat = [{
     (`accumulate` $accumulate^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
     (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
@@ -420,6 +439,23 @@ def Lm_RoundOp : Lm_DestinationOp<"round", 1, [RowWiseOpInterface]> {
   let arguments = (ins FloatRows:$input, Rows:$out);
   let assemblyFormat = [{
     `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_QuantizeOp : Lm_DestinationOp<"quantize", 1, [RowWiseOpInterface]> {
+  let summary = "make integers of the operand of a product with a quantised weight";
+  let description = [{
+    Cuts each row into blocks of `block` elements, the last one filled up with zeros, and writes for each: `x / scale`, rounded to nearest with ties to even, as
+    i8; `scale`, the largest magnitude of the block over 127, as f32; and the sum of the integers as i32. Where all elements are zero, so is the scale.
+
+    ```mlir
+    %y = lm.quantize block 32 ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x80xi8>) -> tensor<?x80xi8>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$block, FloatRows:$input, ByteRows:$out);
+  let assemblyFormat = [{
+    `block` $block `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
 }

@@ -76,8 +76,8 @@ LogicalResult DispatchOp::verify() {
 }
 
 LogicalResult GroupedMatmulOp::verify() {
-  if (failed(verifyExtents(*this, "inner columns of the weight", extentOf(getWeight(), 2),
-                           "columns of the input", extentOf(getInput(), 1))))
+  if (failed(verifyProductInput(*this, "inner columns of the weight", extentOf(getWeight(), 2),
+                                "columns of the input", getInput())))
     return failure();
   return verifyExtents(*this, "rows of each weight", extentOf(getWeight(), 1),
                        "columns of the result", extentOf(getOut(), 1));
@@ -93,8 +93,8 @@ LogicalResult GatedActivationOp::verify() {
 
 LogicalResult GroupedGluOp::verify() {
   for (Value weight : {getGate(), getUp()})
-    if (failed(verifyExtents(*this, "inner columns of a weight", extentOf(weight, 2),
-                             "columns of the input", extentOf(getInput(), 1))) ||
+    if (failed(verifyProductInput(*this, "inner columns of a weight", extentOf(weight, 2),
+                                  "columns of the input", getInput())) ||
         failed(verifyExtents(*this, "rows of each weight", extentOf(weight, 1),
                              "columns of the result", extentOf(getOut(), 1))))
       return failure();
@@ -107,11 +107,10 @@ LogicalResult CombineOp::verify() {
 }
 
 LogicalResult ExpertFfnOp::verify() {
-  int64_t hidden = extentOf(getTokens(), 1);
-  if (failed(verifyExtents(*this, "inner columns of gate", extentOf(getGate(), 2),
-                           "columns of the tokens", hidden)) ||
-      failed(verifyExtents(*this, "inner columns of up", extentOf(getUp(), 2),
-                           "columns of the tokens", hidden)) ||
+  if (failed(verifyProductInput(*this, "inner columns of gate", extentOf(getGate(), 2),
+                                "columns of the tokens", getTokens())) ||
+      failed(verifyProductInput(*this, "inner columns of up", extentOf(getUp(), 2),
+                                "columns of the tokens", getTokens())) ||
       failed(verifyExtents(*this, "inner columns of down", extentOf(getDown(), 2),
                            "rows of each up", extentOf(getUp(), 1))) ||
       failed(verifyExtents(*this, "rows of each gate", extentOf(getGate(), 1), "rows of each up",

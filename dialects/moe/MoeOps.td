@@ -138,14 +138,14 @@ def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1> {
   let summary = "multiply each expert's rows by its weight";
   let description = [{
     Row r of `out` (T*K x N) is row `rows[r]` of `input`, or row r where `rows` is not given, times the weight (N x M) of the expert whose tile
-    holds r.
+    holds r. An input of i8 is quantised (`lm.quantize`) for weights that are.
 
     ```mlir
     %up = moe.grouped_matmul ins(%x, %w, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
         rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
     ```
   }];
-  let arguments = (ins Rows:$input, Weight<3>:$weight, IdRows:$tiles, Optional<Ids>:$rows, Rows:$out);
+  let arguments = (ins OperandRows:$input, Weight<3>:$weight, IdRows:$tiles, Optional<Ids>:$rows, Rows:$out);
   let assemblyFormat = [{
     `ins` `(` $input `,` $weight `,` $tiles `:` type($input) `,` type($weight) `,` type($tiles) `)`
     (`rows` `(` $rows^ `:` type($rows) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
@@ -181,7 +181,7 @@ def Moe_GroupedGluOp : Moe_Op<"grouped_glu", 1> {
         rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
     ```
   }];
-  let arguments = (ins Moe_Activation:$activation, Rows:$input, Weight<3>:$gate, Weight<3>:$up, IdRows:$tiles, Optional<Ids>:$rows,
+  let arguments = (ins Moe_Activation:$activation, OperandRows:$input, Weight<3>:$gate, Weight<3>:$up, IdRows:$tiles, Optional<Ids>:$rows,
                        Rows:$out);
   let assemblyFormat = [{
     $activation `ins` `(` $input `,` $gate `,` $up `,` $tiles `:` type($input) `,` type($gate) `,` type($up) `,` type($tiles) `)`
@@ -214,7 +214,7 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface]> {
   let description = [{
     For each token the sum, over its picks in slot order, of the pick's weight times `down(activation(gate x) * (up x))` of that expert; that is
     `moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`. The inner result is rounded to `inner`, the type of the operands
-    of the down product. Shared experts are experts that each token picks, see `moe.pick_shared`. With `accumulate` the sum is added to what `out` holds.
+    of the down product; i8 stands for `lm.quantize`, as its weight's format has it. Shared experts are experts that each token picks, see `moe.pick_shared`. With `accumulate` the sum is added to what `out` holds.
 
     ```mlir
     %y = moe.expert_ffn silu inner f32
@@ -223,7 +223,8 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface]> {
         outs(%init : tensor<?x40xf32>) -> tensor<?x40xf32>
     ```
   }];
-  let arguments = (ins Moe_Activation:$activation, UnitAttr:$accumulate, TypeAttrOf<AnyFloat>:$inner, Rows:$tokens, IdRows:$experts,
+  let arguments = (ins Moe_Activation:$activation, UnitAttr:$accumulate, TypeAttrOf<AnyTypeOf<[F32, BF16, I8]>>:$inner, OperandRows:$tokens,
+                       IdRows:$experts,
                        FloatRows:$weights, Weight<3>:$gate, Weight<3>:$up, Weight<3>:$down, FloatRows:$out);
   let assemblyFormat = [{
     $activation (`accumulate` $accumulate^)? `inner` $inner

@@ -92,7 +92,8 @@ lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> laye
   auto op = lm::WeightOp::create(
       symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
       symbols.getStringAttr(weight.symbol), TypeAttr::get(type),
-      symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece), /*packed=*/nullptr);
+      symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece),
+      /*quantized=*/nullptr, /*packed=*/nullptr);
   declared[weight.symbol] = op;
   return type;
 }

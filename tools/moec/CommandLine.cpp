@@ -60,6 +60,13 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->check(CLI::IsMember({"f32", "bf16"}).description(""))
       ->group("Target")
       ->take_last();
+  app->add_option("--quantize", request.quantize,
+                  "weights that become integers: CLASS:FORMAT,... with the classes experts, "
+                  "attention, dense, head or all, and the formats int8, int8_channel, int4 or "
+                  "int4_asymmetric")
+      ->type_name("LIST")
+      ->group("Weights")
+      ->take_last();
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   addChoice(app, "--weights", request.weights, weightNames,

@@ -189,6 +189,7 @@ Status Compile::runStages() {
   Result<PipelineOptions> chosen =
       choosePipelineOptions(*module, *cpu,
                             {.activations = request.activations,
+                             .quantize = request.quantize,
                              .reference = request.reference,
                              .mapped = request.weightsGiven || checkpoint
                                            ? std::optional(request.weights == WeightsMode::Map)
@@ -402,12 +403,12 @@ void Compile::reportLosses(const PackReport &report) {
     return;
   const LossyWeight &first = report.lossy.front();
   say(fmt::format("{} of the weights lose precision as {}: {}{}", report.lossy.size(),
-                  packedElementName(first.element), first.name,
+                  first.element, first.name,
                   report.lossy.size() > 1 ? " and others" : ""));
   for (const LossyWeight &weight : report.lossy)
     if (weight.overflow)
       say(fmt::format("{} has values too large for {}: they became infinite", weight.name,
-                      packedElementName(weight.element)));
+                      weight.element));
 }
 
 Status Compile::embedWeights(AtomicFile &file) {

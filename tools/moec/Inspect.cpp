@@ -49,6 +49,7 @@ static Result<Facts> gather(const CompileRequest &request) {
     return module.status();
   Result<PipelineOptions> options = choosePipelineOptions(**module, **cpu,
                                                           {.activations = request.activations,
+                                                           .quantize = {},
                                                            .reference = false,
                                                            .mapped = {},
                                                            .profile = false,

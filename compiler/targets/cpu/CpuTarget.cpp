@@ -16,12 +16,19 @@ static constexpr StringRef avx2Cpuinfo[] = {"avx", "avx2", "bmi1",  "bmi2",  "f1
                                             "fma", "abm",  "movbe", "popcnt"};
 static constexpr StringRef avx512Needed[] = {
     "avx2", "bmi2", "f16c", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
-static constexpr StringRef bf16Needed[] = {"avx2",     "bmi2",      "f16c",     "fma",
+static constexpr StringRef vnniNeeded[] = {"avx2",     "bmi2",      "f16c",     "fma",
                                            "avx512f",  "avx512bw",  "avx512cd", "avx512dq",
-                                           "avx512vl", "avx512bf16"};
-static constexpr StringRef bf16Cpuinfo[] = {"avx2",     "bmi2",       "f16c",     "fma",
+                                           "avx512vl", "avx512vnni"};
+static constexpr StringRef vnniCpuinfo[] = {"avx2",     "bmi2",       "f16c",     "fma",
                                             "avx512f",  "avx512bw",   "avx512cd", "avx512dq",
-                                            "avx512vl", "avx512_bf16"};
+                                            "avx512vl", "avx512_vnni"};
+// Every CPU with bf16 dot products has those of bytes.
+static constexpr StringRef bf16Needed[] = {
+    "avx2",     "bmi2",     "f16c",     "fma",        "avx512f",   "avx512bw",
+    "avx512cd", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16"};
+static constexpr StringRef bf16Cpuinfo[] = {
+    "avx2",     "bmi2",     "f16c",     "fma",         "avx512f",    "avx512bw",
+    "avx512cd", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16"};
 static constexpr StringRef neonNeeded[] = {"neon"};
 static constexpr StringRef neonCpuinfo[] = {"asimd"};
 
@@ -35,44 +42,75 @@ static constexpr CpuTarget targets[] = {
      .features = "",
      .needed = avx2Needed,
      .cpuinfo = avx2Cpuinfo,
+     .vectorBytes = 32,
      .tileRows = 6,
      .tileLanes = 96,
      .storedTileRows = 2,
      .storedTileColumns = 2,
-     .hasBf16Dot = false},
+     .quantRows = 4,
+     .quantLanes = 64,
+     .hasBf16Dot = false,
+     .integerDot = IntegerDot::Words},
     {.level = "avx512",
      .arch = "x86_64",
      .processor = "x86-64-v4",
      .features = "",
      .needed = avx512Needed,
      .cpuinfo = avx512Needed, // spelled alike
+     .vectorBytes = 64,
      .tileRows = 8,
      .tileLanes = 384,
      .storedTileRows = 6,
      .storedTileColumns = 4,
-     .hasBf16Dot = false},
+     .quantRows = 6,
+     .quantLanes = 192,
+     .hasBf16Dot = false,
+     .integerDot = IntegerDot::Words},
+    {.level = "avx512vnni",
+     .arch = "x86_64",
+     .processor = "x86-64-v4",
+     .features = "+avx512vnni",
+     .needed = vnniNeeded,
+     .cpuinfo = vnniCpuinfo,
+     .vectorBytes = 64,
+     .tileRows = 8,
+     .tileLanes = 384,
+     .storedTileRows = 6,
+     .storedTileColumns = 4,
+     .quantRows = 6,
+     .quantLanes = 192,
+     .hasBf16Dot = false,
+     .integerDot = IntegerDot::Bytes},
     {.level = "avx512bf16",
      .arch = "x86_64",
      .processor = "x86-64-v4",
-     .features = "+avx512bf16",
+     .features = "+avx512vnni,+avx512bf16",
      .needed = bf16Needed,
      .cpuinfo = bf16Cpuinfo,
+     .vectorBytes = 64,
      .tileRows = 8,
      .tileLanes = 384,
      .storedTileRows = 6,
      .storedTileColumns = 4,
-     .hasBf16Dot = true},
+     .quantRows = 6,
+     .quantLanes = 192,
+     .hasBf16Dot = true,
+     .integerDot = IntegerDot::Bytes},
     {.level = "neon",
      .arch = "aarch64",
      .processor = "generic",
      .features = "+neon",
      .needed = neonNeeded,
      .cpuinfo = neonCpuinfo,
+     .vectorBytes = 16,
      .tileRows = 6,
      .tileLanes = 96,
      .storedTileRows = 2,
      .storedTileColumns = 2,
-     .hasBf16Dot = false},
+     .quantRows = 4,
+     .quantLanes = 64,
+     .hasBf16Dot = false,
+     .integerDot = IntegerDot::None},
 };
 
 llvm::ArrayRef<CpuTarget> moec::cpuTargets() { return targets; }

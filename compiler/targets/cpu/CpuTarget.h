@@ -11,6 +11,13 @@
 
 namespace moec {
 
+/// The instruction that sums products of small integers into i32.
+enum class IntegerDot {
+  None,  ///< multiplies and adds
+  Words, ///< pairs of i16
+  Bytes, ///< four unsigned by signed i8
+};
+
 /// What kernel builders and code generation need to know of a CPU. A level is a set of
 /// instructions; all CPUs of a level compute the same bits.
 struct CpuTarget {
@@ -20,11 +27,15 @@ struct CpuTarget {
   llvm::StringRef features;                ///< LLVM's -mattr, beyond what `processor` has.
   llvm::ArrayRef<llvm::StringRef> needed;  ///< What a machine must have, by LLVM's names.
   llvm::ArrayRef<llvm::StringRef> cpuinfo; ///< The same by the names in /proc/cpuinfo.
+  int64_t vectorBytes;       ///< Of a register.
   int64_t tileRows;          ///< Rows (tokens) of the tallest register tile, layout `panels`.
   int64_t tileLanes;         ///< f32 sums of such a tile that fit beside its operands.
   int64_t storedTileRows;    ///< Rows of the register tile, layout `rows`.
   int64_t storedTileColumns; ///< Weight rows of it; divides 16.
+  int64_t quantRows;         ///< Rows of the tallest register tile with quantised weights.
+  int64_t quantLanes;        ///< i32 sums of such a tile.
   bool hasBf16Dot;           ///< Sums two bf16 products a lane in one instruction.
+  IntegerDot integerDot;
 };
 
 /// f32 values in every vector that the kernels build; LLVM splits them where registers are

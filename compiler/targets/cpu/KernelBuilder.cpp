@@ -71,15 +71,60 @@ Value KernelBuilder::fma(Value a, Value b, Value c) {
   return LLVM::FMAOp::create(builder, loc, a.getType(), a, b, c);
 }
 
-Value KernelBuilder::bf16Dot(Value sum, Value a, Value b) {
-  return LLVM::CallIntrinsicOp::create(builder, loc, sum.getType(),
-                                       builder.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
-                                       ValueRange{sum, a, b})
+static Value callIntrinsic(KernelBuilder &kernel, StringRef name, Type result, ValueRange operands) {
+  return LLVM::CallIntrinsicOp::create(kernel.builder, kernel.loc, result,
+                                       kernel.builder.getStringAttr(name), operands)
       .getResult(0);
+}
+
+Value KernelBuilder::bf16Dot(Value sum, Value a, Value b) {
+  return callIntrinsic(*this, "llvm.x86.avx512bf16.dpbf16ps.512", sum.getType(), {sum, a, b});
+}
+
+Value KernelBuilder::wordDot(Value sum, Value a, Value b) {
+  const VectorType words = lanes(i16(), 2 * kLanes), sums = lanes(i32());
+  a = bitcast(words, a);
+  b = bitcast(words, b);
+  auto range = [](int64_t first, int64_t count, int64_t step) {
+    SmallVector<int64_t> numbers;
+    for (int64_t i = 0; i < count; ++i)
+      numbers.push_back(first + i * step);
+    return numbers;
+  };
+  if (target.integerDot == IntegerDot::None) {
+    auto half = [&](Value pairs, int64_t first) -> Value {
+      return arith::ExtSIOp::create(builder, loc, sums, shuffle(pairs, pairs, range(first, kLanes, 2)));
+    };
+    for (int64_t first : {0, 1})
+      sum = add(sum, mul(half(a, first), half(b, first)));
+    return sum;
+  }
+  if (target.vectorBytes == 64)
+    return add(sum, callIntrinsic(*this, "llvm.x86.avx512.pmaddw.d.512", sums, {a, b}));
+  auto half = [&](int64_t first) {
+    SmallVector<int64_t> part = range(first, kLanes, 1);
+    return callIntrinsic(*this, "llvm.x86.avx2.pmadd.wd", lanes(i32(), kLanes / 2),
+                         {shuffle(a, a, part), shuffle(b, b, part)});
+  };
+  return add(sum, shuffle(half(0), half(kLanes), range(0, kLanes, 1)));
+}
+
+Value KernelBuilder::byteDot(Value sum, Value a, Value b) {
+  const VectorType bytes = lanes(i8(), 4 * kLanes);
+  return callIntrinsic(*this, "llvm.x86.avx512.vpdpbusd.512", sum.getType(),
+                       {sum, bitcast(bytes, a), bitcast(bytes, b)});
 }
 
 Value KernelBuilder::bitcast(Type type, Value value) {
   return LLVM::BitcastOp::create(builder, loc, type, value);
+}
+
+Value KernelBuilder::bitAnd(Value a, Value b) {
+  return arith::AndIOp::create(builder, loc, a, b);
+}
+
+Value KernelBuilder::shiftRight(Value value, int64_t bits) {
+  return arith::ShRUIOp::create(builder, loc, value, integer(value.getType(), bits));
 }
 
 Value KernelBuilder::compare(arith::CmpIPredicate how, Value a, Value b) {

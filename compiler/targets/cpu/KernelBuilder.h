@@ -26,6 +26,7 @@ public:
   const CpuTarget &target;
 
   // Types.
+  mlir::Type i8() { return builder.getI8Type(); }
   mlir::Type i16() { return builder.getI16Type(); }
   mlir::Type i32() { return builder.getI32Type(); }
   mlir::Type i64() { return builder.getI64Type(); }
@@ -54,7 +55,14 @@ public:
   /// sum + the products of the pairs of bf16 in each lane; only where the level has the
   /// instruction.
   mlir::Value bf16Dot(mlir::Value sum, mlir::Value a, mlir::Value b);
+  /// sum + the products of the pairs of i16 in each lane of i32.
+  mlir::Value wordDot(mlir::Value sum, mlir::Value a, mlir::Value b);
+  /// sum + the products of the four bytes in each lane of i32, those of `a` without a sign; only
+  /// where the level has the instruction.
+  mlir::Value byteDot(mlir::Value sum, mlir::Value a, mlir::Value b);
   mlir::Value bitcast(mlir::Type type, mlir::Value value);
+  mlir::Value bitAnd(mlir::Value a, mlir::Value b);
+  mlir::Value shiftRight(mlir::Value value, int64_t bits); ///< Zeros come in.
   mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value a, mlir::Value b); ///< Integers.
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 

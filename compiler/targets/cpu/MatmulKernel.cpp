@@ -75,16 +75,25 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             MatmulEpilogue epilogue, Value asked) {
   const bool stored = shape.layout == WeightLayout::Rows;
   assert(!(stored && asked) && "stored panels ask for what follows");
-  const int64_t tallest = stored ? kernel.target.storedTileRows : kernel.target.tileRows;
+  const bool quantized = quantFormatOf(shape.element).has_value();
+  assert(!(quantized && asked) && "quantised panels ask for nothing");
+  const int64_t tallest = quantized ? kernel.target.quantRows
+                          : stored  ? kernel.target.storedTileRows
+                                    : kernel.target.tileRows;
   Value addresses = kernel.scratch(tallest * kPointerBytes);
+  Value room = quantized ? kernel.scratch(tallest * preparedRowBytes(kernel.target, shape)) : Value();
   SmallVector<Value> sums;
   for (size_t i = 0; i < panels.size(); ++i)
     sums.push_back(kernel.scratch(tallest * shape.width * 4));
   emitRowTiles(kernel, rows.count, tallest, [&](Value first, Value height, Value number) {
     storeRowAddresses(kernel, rows, first, height, addresses);
+    if (quantized)
+      prepareRows(kernel, shape, addresses, height, room);
     for (auto [panel, result] : llvm::zip(panels, sums)) {
       const TileOperands tile{addresses, height, number, panel, result};
-      if (stored)
+      if (quantized)
+        callQuantizedProduct(kernel, shape, tile);
+      else if (stored)
         callStoredProduct(kernel, rows.element, shape, tile);
       else
         callPanelProduct(kernel, rows.element, shape, tile, asked);
@@ -102,7 +111,7 @@ void moec::emitPanels(
   const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
   const int64_t bytes = layout == WeightLayout::Rows
                             ? kPanelColumns * depth * bytesOf(element)
-                            : panelMatrixBytes(kPanelColumns, depth, bytesOf(element));
+                            : panelBytes(element, kPanelColumns, depth);
   auto visit = [&](Value panel, int64_t width, int64_t existing) {
     SmallVector<Value> panels;
     for (Value matrix : matrices)

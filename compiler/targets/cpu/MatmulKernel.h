@@ -1,7 +1,7 @@
 // Products of rows of activations with a weight matrix, as register tiles: the API for both weight
 // layouts.
 //
-// Sums are f32. The order in which a sum over K is taken depends on K, the element types and the
+// Sums are f32, but with quantised weights those within a group are of integers, and exact. The order in which a sum over K is taken depends on K, the element types and the
 // CPU level alone, never on how many rows there are or which of them a row is, so a row's result is
 // the same bits in every batch. With a packed weight it is the sum over the first half of K, in
 // order, plus that over the second.
@@ -9,16 +9,16 @@
 #ifndef MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 
+#include "compiler/analysis/PackedWeights.h"
 #include "compiler/targets/cpu/KernelBuilder.h"
-#include "runtime/core/PackedLayout.h"
 
 namespace moec {
 
-/// The left operand: `count` rows of f32 or bf16. Row r begins `indices[r] * stride` elements after
+/// The left operand: `count` rows of f32, bf16, or i8 as lm.quantize makes them. Row r begins `indices[r] * stride` elements after
 /// `base` (r * stride where there are no indices).
 struct ActivationRows {
   mlir::Value base;         ///< !llvm.ptr
-  mlir::Type element;       ///< f32 or bf16
+  mlir::Type element;       ///< f32, bf16 or i8
   mlir::Value stride;       ///< i64, elements
   mlir::Value count;        ///< i64, may be 0
   mlir::Value indices = {}; ///< !llvm.ptr to `count` x i32; null where rows are adjacent
@@ -27,13 +27,13 @@ struct ActivationRows {
 /// How a weight of N columns (rows of the stored tensor) and depth K lies in memory.
 enum class WeightLayout {
   Panels, ///< f32 [K][width] per panel, 16-bit elements [ceil(K/2)][width][2], a missing last K
-          ///< zero
+          ///< zero; quantised elements as runtime/core/Quantization.h has them
   Rows,   ///< as stored: [N][K]; at any address
 };
 
 /// A panel: some adjacent columns of a weight, all of K.
 struct PanelShape {
-  mlir::Type element; ///< f32, bf16 or f16
+  mlir::Type element; ///< f32, bf16, f16 or quantised
   int64_t depth;      ///< K
   int64_t width;      ///< a multiple of 16; in memory where packed
   int64_t columns;    ///< those that exist: more than width - 16, at most width

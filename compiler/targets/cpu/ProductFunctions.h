@@ -32,6 +32,17 @@ std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type 
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile, mlir::Value asked);
 
+/// Multiplies with a panel of quantised weights; the rows are such as prepareRows gives.
+void callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape, const TileOperands &tile);
+
+/// Bytes of a row of activations as the product with a quantised panel reads it.
+int64_t preparedRowBytes(const CpuTarget &target, const PanelShape &shape);
+
+/// Makes of `height` quantised rows, whose addresses are at `rows`, such as the level's instruction
+/// takes, and writes where they are over those addresses. `room` holds that many prepared rows.
+void prepareRows(KernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
+                 mlir::Value height, mlir::Value room);
+
 /// Multiplies with a panel as stored, WeightLayout::Rows.
 void callStoredProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                        const TileOperands &tile);

@@ -1,6 +1,7 @@
 // The packer against a naive packing, and files that are reused, refused or left alone.
 
 #include "compiler/emit/Packer.h"
+#include "compiler/emit/Quantizer.h"
 #include "runtime/core/AtomicFile.h"
 #include "test/compiler/emit/NaivePacking.h"
 
@@ -67,6 +68,51 @@ TEST(Packer, AgreesWithANaivePackingForEveryTypeAndRaggedSizes) {
   Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
   ASSERT_TRUE(blob.ok()) << blob.status().message;
   expectEqual(plan, *blob, packNaively(plan, model.values));
+}
+
+TEST(Packer, QuantisesRowsOfEveryType) {
+  RandomModel model;
+  WeightPlan plan;
+  const std::pair<int64_t, int64_t> sizes[] = {{48, 32}, {20, 33}, {130, 100}};
+  for (DataType type : {DataType::F32, DataType::F16, DataType::BF16})
+    for (auto [rows, columns] : sizes)
+      for (const QuantTraits &traits : kQuantFormats) {
+        std::string name = std::string(traits.name) + std::string(dataTypeName(type)) + std::to_string(rows);
+        model.add(name, type, {2 * rows, columns});
+        PackedWeight weight = panels(name, PackedElement::F32, rows, columns,
+                                     {{.pattern = name, .stored = type, .rows = rows, .rowsPerExpert = rows}});
+        weight.experts = 2;
+        weight.quantized = traits.format;
+        plan.append(weight);
+      }
+  Checkpoint checkpoint = model.open();
+  Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
+  ASSERT_TRUE(blob.ok()) << blob.status().message;
+  for (const PackedWeight &weight : plan.weights) {
+    const QuantFormat format = *weight.quantized;
+    const auto groups = size_t(quantGroups(format, weight.columns));
+    const size_t codes = groups * size_t(quantCodeBytes(format, weight.columns));
+    std::vector<uint8_t> wanted;
+    for (int64_t expert : {0, 1})
+      for (int64_t first = 0; first < weight.rows; first += 48) {
+        const auto width = size_t(std::min<int64_t>(48, (weight.rows - first + 15) / 16 * 16));
+        std::vector<uint8_t> words(width * codes), room(width * codes), zeros(width * groups);
+        std::vector<uint16_t> scales(width * groups);
+        std::vector<QuantizedRow> quantized;
+        for (size_t n = 0; n < width; ++n) {
+          std::vector<float> row(size_t(weight.columns));
+          for (int64_t k = 0; first + int64_t(n) < weight.rows && k < weight.columns; ++k)
+            row[size_t(k)] = float(sourceElement(model.values, weight, 0, expert, first + int64_t(n), k));
+          quantized.push_back({&words[n * codes], &scales[n * groups], &zeros[n * groups]});
+          quantizeRow(format, row.data(), row.size(), quantized.back());
+        }
+        const size_t before = wanted.size();
+        wanted.resize(before + width * size_t(quantDepthBytes(format, weight.columns)));
+        layOutQuantizedPanel(format, size_t(weight.columns), quantized.data(), width, room.data(), &wanted[before]);
+      }
+    ASSERT_EQ(wanted.size(), weight.bytes());
+    EXPECT_EQ(0, std::memcmp(wanted.data(), blob->data() + weight.offset, wanted.size())) << weight.name;
+  }
 }
 
 TEST(Packer, StacksLayersExpertsAndRowPieces) {

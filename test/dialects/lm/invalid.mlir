@@ -314,3 +314,27 @@ func.func @phase(%n: index) {
   }
   return
 }
+
+// -----
+
+func.func @quantize(%x: tensor<4x40xf32>, %i: tensor<4x40xi8>) -> tensor<4x40xi8> {
+  // expected-error @below {{columns of the result are 40, but bytes of the input's blocks are 80}}
+  %y = lm.quantize block 32 ins(%x : tensor<4x40xf32>) outs(%i : tensor<4x40xi8>) -> tensor<4x40xi8>
+  return %y : tensor<4x40xi8>
+}
+
+// -----
+
+func.func @quantize(%x: tensor<4x40xf32>, %i: tensor<4x60xi8>) -> tensor<4x60xi8> {
+  // expected-error @below {{has blocks of 12 elements, no multiple of 32}}
+  %y = lm.quantize block 12 ins(%x : tensor<4x40xf32>) outs(%i : tensor<4x60xi8>) -> tensor<4x60xi8>
+  return %y : tensor<4x60xi8>
+}
+
+// -----
+
+func.func @linear(%x: tensor<4x81xi8>, %w: tensor<8x40xf32>, %i: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  // expected-error @below {{columns of the weight are 40, but columns of the input are 81, which is no row of as many quantised elements}}
+  %y = lm.linear ins(%x, %w : tensor<4x81xi8>, tensor<8x40xf32>) outs(%i : tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}

@@ -177,6 +177,14 @@ func.func @round(%x: tensor<?x40xf32>, %i: tensor<?x40xbf16>) -> tensor<?x40xbf1
   return %y : tensor<?x40xbf16>
 }
 
+// 40 columns are two blocks of 32, each with eight bytes behind it.
+// CHECK-LABEL: func @quantize
+// CHECK:         lm.quantize block 32 ins(%{{.*}} : tensor<?x40xf32>) outs(%{{.*}} : tensor<?x80xi8>) -> tensor<?x80xi8>
+func.func @quantize(%x: tensor<?x40xf32>, %i: tensor<?x80xi8>) -> tensor<?x80xi8> {
+  %y = lm.quantize block 32 ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x80xi8>) -> tensor<?x80xi8>
+  return %y : tensor<?x80xi8>
+}
+
 // CHECK-LABEL: func @select_rows
 // CHECK:         lm.select_rows ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?xi32>) outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
 func.func @select_rows(%h: tensor<?x40xf32>, %rows: tensor<?xi32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {

@@ -1,0 +1,39 @@
+// What a program's weights take in memory, by the types that modules give them.
+
+#ifndef MOEC_COMPILER_ANALYSIS_PACKEDWEIGHTS_H
+#define MOEC_COMPILER_ANALYSIS_PACKEDWEIGHTS_H
+
+#include "dialects/lm/LmDialect.h"
+#include "runtime/core/Quantization.h"
+
+#include <optional>
+
+namespace moec {
+
+/// The dialect lists the formats as the runtime does.
+inline QuantFormat quantFormat(lm::QuantFormat format) { return static_cast<QuantFormat>(format); }
+
+/// The format of quantised elements; none for others.
+inline std::optional<QuantFormat> quantFormatOf(mlir::Type element) {
+  if (auto quantized = mlir::dyn_cast<lm::QuantizedType>(element))
+    return quantFormat(quantized.getFormat());
+  return std::nullopt;
+}
+
+/// Bytes of a matrix of rows x columns in panels.
+inline int64_t panelBytes(mlir::Type element, int64_t rows, int64_t columns) {
+  if (std::optional<QuantFormat> format = quantFormatOf(element))
+    return quantMatrixBytes(*format, rows, columns);
+  return panelMatrixBytes(rows, columns, element.getIntOrFloatBitWidth() / 8);
+}
+
+/// Bytes of a matrix of rows x columns as the program holds it.
+inline int64_t packedBytes(lm::Layout layout, mlir::Type element, int64_t rows, int64_t columns) {
+  if (layout == lm::Layout::Panels)
+    return panelBytes(element, rows, columns);
+  return rows * columns * (element.getIntOrFloatBitWidth() / 8);
+}
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_ANALYSIS_PACKEDWEIGHTS_H

@@ -1,0 +1,33 @@
+// Tells the classes of products apart by what they read and who reads them.
+
+#include "compiler/analysis/ProductKinds.h"
+
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace moec;
+
+/// Whether a user of `value`, or of a part of it, is one of `Ops`.
+template <typename... Ops> static bool isUsedBy(Value value) {
+  return llvm::any_of(value.getUsers(), [](Operation *user) {
+    if (auto part = dyn_cast<tensor::ExtractSliceOp>(user))
+      return isUsedBy<Ops...>(part.getResult());
+    return isa<Ops...>(user);
+  });
+}
+
+std::optional<WeightClass> moec::weightClassOf(Operation *product) {
+  if (isa<moe::ExpertFfnOp, moe::GroupedGluOp, moe::GroupedMatmulOp>(product))
+    return WeightClass::Experts;
+  auto linear = dyn_cast<lm::LinearOp>(product);
+  if (!linear || linear->getNumResults() == 0 || isRouter(linear) || extentOf(linear.getOut(), 1) == 1)
+    return std::nullopt;
+  Value result = linear.getResult(0);
+  if (isUsedBy<bufferization::MaterializeInDestinationOp>(result))
+    return WeightClass::Head;
+  if (isUsedBy<moe::GatedActivationOp>(result) ||
+      linear.getInput().getDefiningOp<moe::GatedActivationOp>())
+    return WeightClass::Dense;
+  return WeightClass::Attention;
+}

@@ -1,0 +1,31 @@
+// Makes integers of weights: the formats of runtime/core/Quantization.h.
+
+#ifndef MOEC_COMPILER_EMIT_QUANTIZER_H
+#define MOEC_COMPILER_EMIT_QUANTIZER_H
+
+#include "runtime/core/Quantization.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace moec {
+
+/// One row of K elements, quantised: what a panel holds of it, with the parts each in a row.
+struct QuantizedRow {
+  uint8_t *words;   ///< quantGroups x quantCodeBytes
+  uint16_t *scales; ///< quantGroups, f16 bits
+  uint8_t *zeros;   ///< quantGroups, where the format has zeros
+};
+
+/// Quantises `columns` elements. Of each group, scale and zero are those that leave the least sum of
+/// squared errors, as far as a search finds them; codes are then the nearest ones. A group with a
+/// NaN or an infinity has such a scale.
+void quantizeRow(QuantFormat format, const float *row, size_t columns, const QuantizedRow &out);
+
+/// Lays `width` quantised rows (a multiple of 16) out as a panel. `words` is room for all codes.
+void layOutQuantizedPanel(QuantFormat format, size_t columns, const QuantizedRow *rows,
+                          size_t width, uint8_t *words, uint8_t *out);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_EMIT_QUANTIZER_H

@@ -1,0 +1,289 @@
+// The product function of quantised weights: integer sums within a group, then its scales.
+
+#include "compiler/targets/cpu/ProductFunctions.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace moec;
+
+static constexpr int64_t kWordBytes = 4;
+static constexpr int64_t kMostVectors = kPanelColumns / kLanes;
+
+/// Activations of a chunk as the level's instruction takes them. Bytes as they are: four in a word.
+/// Else two words for four of them, the first and third as i16, and all the chunk's words of second
+/// and fourth ones behind.
+static int64_t preparedChunkBytes(const CpuTarget &target) {
+  return target.integerDot == IntegerDot::Bytes ? kQuantChunk : 2 * kQuantChunk;
+}
+
+static int64_t chunksPerGroup(const PanelShape &shape) {
+  return quantGroup(*quantFormatOf(shape.element), shape.depth) / kQuantChunk;
+}
+
+int64_t moec::preparedRowBytes(const CpuTarget &target, const PanelShape &shape) {
+  return quantGroups(*quantFormatOf(shape.element), shape.depth) *
+         (chunksPerGroup(shape) * preparedChunkBytes(target) + kBlockTailBytes);
+}
+
+void moec::prepareRows(KernelBuilder &kernel, const PanelShape &shape, Value rows, Value height,
+                       Value room) {
+  if (kernel.target.integerDot == IntegerDot::Bytes)
+    return;
+  const int64_t chunks = chunksPerGroup(shape), chunkBytes = preparedChunkBytes(kernel.target);
+  const int64_t fromBytes = chunks * kQuantChunk + kBlockTailBytes,
+                toBytes = chunks * chunkBytes + kBlockTailBytes;
+  const Value groups =
+      kernel.integer(quantGroups(*quantFormatOf(shape.element), shape.depth));
+  const VectorType words = kernel.lanes(kernel.i16(), kLanes), tail = kernel.lanes(kernel.i32(), 2);
+  const Value rowBytes = kernel.integer(preparedRowBytes(kernel.target, shape));
+  kernel.loop(kernel.integer(0), height, 1, [&](Value row) {
+    Value place = kernel.address(rows, kernel.pointer(), row);
+    Value from = kernel.load(kernel.pointer(), place);
+    Value to = kernel.addressBytes(room, kernel.mul(row, rowBytes));
+    kernel.store(to, place);
+    kernel.loop(kernel.integer(0), groups, 1, [&](Value group) {
+      Value source = kernel.addressBytes(from, kernel.mul(group, kernel.integer(fromBytes)));
+      Value target = kernel.addressBytes(to, kernel.mul(group, kernel.integer(toBytes)));
+      kernel.loop(kernel.integer(0), kernel.integer(chunks), 1, [&](Value chunk) {
+        Value pairs = kernel.load(
+            words, kernel.addressBytes(source, kernel.mul(chunk, kernel.integer(kQuantChunk))), 1);
+        Value out = kernel.addressBytes(target, kernel.mul(chunk, kernel.integer(chunkBytes)));
+        Value eight = kernel.integer(words, 8);
+        auto upper = [&](Value value) -> Value {
+          return arith::ShRSIOp::create(kernel.builder, kernel.loc, value, eight);
+        };
+        Value raised = arith::ShLIOp::create(kernel.builder, kernel.loc, pairs, eight);
+        kernel.store(upper(raised), out);
+        kernel.store(upper(pairs), kernel.address(out, kQuantChunk));
+      });
+      kernel.store(kernel.load(tail, kernel.address(source, chunks * kQuantChunk)),
+                   kernel.address(target, chunks * chunkBytes));
+    });
+  });
+}
+
+namespace {
+
+/// The body of a product function: register tiles of some rows by some vectors of columns, over all
+/// groups.
+class QuantizedProduct {
+public:
+  QuantizedProduct(KernelBuilder &kernel, QuantFormat format, const TileOperands &tile, Value groups,
+                   Value chunks, Value vectors)
+      : kernel(kernel), traits(traitsOf(format)), tile(tile), groups(groups), chunks(chunks),
+        vectors(vectors), chunkBytes(preparedChunkBytes(kernel.target)),
+        wordStride(kernel.mul(vectors, kernel.integer(kLanes * kWordBytes))),
+        codeBytes(kernel.mul(chunks, kernel.mul(wordStride, kernel.integer(wordsPerChunk())))),
+        blockBytes(kernel.add(kernel.mul(chunks, kernel.integer(chunkBytes)),
+                              kernel.integer(kBlockTailBytes))) {
+    Value tails = kernel.mul(vectors, kernel.integer(kLanes * (2 + traits.hasZeros)));
+    groupBytes = kernel.add(codeBytes, tails);
+  }
+
+  void emit();
+
+private:
+  int64_t wordsPerChunk() const { return kQuantChunk * traits.bits / 32; }
+  int64_t quadsPerWord() const { return 8 / traits.bits; }
+
+  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
+  SmallVector<Value> addChunk(ArrayRef<Value> activations, Value words, int64_t taken,
+                              SmallVector<Value> sums);
+  SmallVector<Value> addQuad(ArrayRef<Value> activations, int64_t quad, ArrayRef<Value> codes,
+                             SmallVector<Value> sums);
+  SmallVector<Value> scaleGroup(ArrayRef<Value> blocks, Value record, Value from, int64_t taken,
+                                ArrayRef<Value> integers, ArrayRef<Value> sums);
+  Value bytesToFloats(Value bytes);
+
+  KernelBuilder &kernel;
+  const QuantTraits &traits;
+  const TileOperands &tile;
+  const Value groups;
+  const Value chunks;  // of a group
+  const Value vectors; // of the panel
+  const int64_t chunkBytes;
+  const Value wordStride; // bytes of the panel's words of one number
+  const Value codeBytes;  // of a group in the panel
+  const Value blockBytes; // of a row's activations for a group
+  Value groupBytes;       // of a group in the panel
+};
+
+} // namespace
+
+/// Adds the products of four columns of K; each of `codes` holds theirs in its lanes.
+SmallVector<Value> QuantizedProduct::addQuad(ArrayRef<Value> activations, int64_t quad,
+                                             ArrayRef<Value> codes, SmallVector<Value> sums) {
+  const int64_t taken = codes.size();
+  auto forSums = [&](int64_t offset, ArrayRef<Value> operands,
+                     function_ref<Value(Value sum, Value a, Value b)> accumulate) {
+    for (auto [row, base] : llvm::enumerate(activations)) {
+      Value four = kernel.broadcast(
+          kernel.load(kernel.i32(), kernel.address(base, offset + quad * kWordBytes)));
+      for (int64_t v = 0; v < taken; ++v) {
+        Value &sum = sums[row * taken + v];
+        sum = accumulate(sum, operands[v], four);
+      }
+    }
+  };
+  if (kernel.target.integerDot == IntegerDot::Bytes) {
+    forSums(0, codes, [&](Value sum, Value a, Value b) { return kernel.byteDot(sum, a, b); });
+    return sums;
+  }
+  // The first and third code of each lane as i16, then the second and fourth.
+  const VectorType words = kernel.lanes(kernel.i16(), 2 * kLanes);
+  for (bool second : {false, true}) {
+    SmallVector<Value> operands;
+    for (Value code : codes) {
+      Value pairs = kernel.bitcast(words, code);
+      operands.push_back(second ? kernel.shiftRight(pairs, 8)
+                                : kernel.bitAnd(pairs, kernel.integer(words, 0xff)));
+    }
+    forSums(second ? kQuantChunk : 0, operands,
+            [&](Value sum, Value a, Value b) { return kernel.wordDot(sum, a, b); });
+  }
+  return sums;
+}
+
+/// Adds the products of a chunk; `activations` and `words` are where it begins.
+SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value words,
+                                              int64_t taken, SmallVector<Value> sums) {
+  const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
+  for (int64_t word = 0; word < wordsPerChunk(); ++word) {
+    for (int64_t quad = 0; quad < quadsPerWord(); ++quad) {
+      SmallVector<Value> codes;
+      for (int64_t v = 0; v < taken; ++v) {
+        Value code = kernel.load(halves, kernel.address(words, v * kLanes * kWordBytes), 1);
+        if (traits.bits == 4) {
+          if (quad > 0)
+            code = kernel.shiftRight(code, 4);
+          code = kernel.bitAnd(code, kernel.integer(halves, 0x0f0f));
+        }
+        codes.push_back(kernel.bitcast(kernel.lanes(kernel.i32()), code));
+      }
+      sums = addQuad(activations, word * quadsPerWord() + quad, codes, sums);
+    }
+    words = kernel.addressBytes(words, wordStride);
+  }
+  return sums;
+}
+
+Value QuantizedProduct::bytesToFloats(Value bytes) {
+  Value words =
+      arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i32()), bytes);
+  return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.f32()), words);
+}
+
+/// Adds a group's integer sums, times their scales, to the sums so far.
+SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value record, Value from,
+                                                int64_t taken, ArrayRef<Value> integers,
+                                                ArrayRef<Value> sums) {
+  const VectorType floats = kernel.lanes(kernel.f32());
+  const Type f16 = kernel.builder.getF16Type();
+  Value column = kernel.mul(from, kernel.integer(kLanes));
+  Value scalesAt = kernel.addressBytes(record, codeBytes);
+  Value zerosAt =
+      kernel.addressBytes(scalesAt, kernel.mul(vectors, kernel.integer(kLanes * 2)));
+  SmallVector<Value> scales, zeros;
+  for (int64_t v = 0; v < taken; ++v) {
+    Value first = kernel.add(column, kernel.integer(v * kLanes));
+    scales.push_back(kernel.widen(kernel.load(kernel.lanes(f16), kernel.address(scalesAt, f16, first))));
+    if (traits.hasZeros)
+      zeros.push_back(bytesToFloats(
+          kernel.load(kernel.lanes(kernel.i8()), kernel.address(zerosAt, kernel.i8(), first))));
+  }
+  SmallVector<Value> results(sums);
+  for (auto [row, block] : llvm::enumerate(blocks)) {
+    Value tail = kernel.addressBytes(block, kernel.sub(blockBytes, kernel.integer(kBlockTailBytes)));
+    Value scale = kernel.broadcast(kernel.load(kernel.f32(), tail));
+    Value shift;
+    if (traits.hasZeros) {
+      Value sum = arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(),
+                                          kernel.load(kernel.i32(), kernel.address(tail, 4)));
+      shift = kernel.broadcast(
+          kernel.mul(sum, kernel.number(kernel.f32(), -1.0 / static_cast<double>(kZeroSteps))));
+    }
+    for (int64_t v = 0; v < taken; ++v) {
+      const int64_t index = static_cast<int64_t>(row) * taken + v;
+      Value value =
+          arith::SIToFPOp::create(kernel.builder, kernel.loc, floats, integers[index]);
+      if (traits.hasZeros)
+        value = kernel.fma(zeros[v], shift, value);
+      results[index] = kernel.fma(kernel.mul(value, scale), scales[v], results[index]);
+    }
+  }
+  return results;
+}
+
+/// The product of the rows with the `taken` vectors from `from` (i64) on.
+void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
+  const size_t count = rows.size() * taken;
+  const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
+  Value offset = kernel.mul(from, kernel.integer(kLanes * kWordBytes));
+  SmallVector<Value> sums = kernel.loop(
+      kernel.integer(0), groups, 1, zeros, [&](Value group, ValueRange carried) {
+        Value record = kernel.addressBytes(tile.panel, kernel.mul(group, groupBytes));
+        Value skipped = kernel.mul(group, blockBytes);
+        SmallVector<Value> blocks, integers;
+        for (Value row : rows) {
+          blocks.push_back(kernel.addressBytes(row, skipped));
+          // Where zero is code z, a group's sum is that of the codes less z times that of the
+          // activations.
+          Value start = kernel.integer(kernel.i32(), 0);
+          if (!traits.hasZeros) {
+            Value sum = kernel.load(kernel.i32(), kernel.addressBytes(
+                blocks.back(), kernel.sub(blockBytes, kernel.integer(4))));
+            start = kernel.mul(sum, kernel.integer(kernel.i32(), -traits.zero));
+          }
+          integers.append(taken, kernel.broadcast(start));
+        }
+        integers = kernel.loop(
+            kernel.integer(0), chunks, 1, integers, [&](Value chunk, ValueRange now) {
+              Value ahead = kernel.mul(chunk, kernel.integer(chunkBytes));
+              SmallVector<Value> activations;
+              for (Value block : blocks)
+                activations.push_back(kernel.addressBytes(block, ahead));
+              Value words = kernel.addressBytes(
+                  kernel.addressBytes(record, offset),
+                  kernel.mul(chunk, kernel.mul(wordStride, kernel.integer(wordsPerChunk()))));
+              return addChunk(activations, words, taken, SmallVector<Value>(now));
+            });
+        return scaleGroup(blocks, record, from, taken, integers, SmallVector<Value>(carried));
+      });
+  for (auto [index, sum] : llvm::enumerate(sums)) {
+    Value vector = kernel.add(kernel.mul(kernel.integer(index / taken), vectors),
+                              kernel.add(from, kernel.integer(index % taken)));
+    kernel.store(sum, kernel.address(tile.sums, kernel.lanes(kernel.f32()), vector));
+  }
+}
+
+void QuantizedProduct::emit() {
+  kernel.dispatch(tile.height, 1, kernel.target.quantRows, [&](int64_t height) {
+    SmallVector<Value> rows = tile.loadRows(kernel, height);
+    const int64_t fitting =
+        std::clamp<int64_t>(kernel.target.quantLanes / kLanes / height, 1, kMostVectors);
+    Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
+    kernel.loop(kernel.integer(0), whole, fitting,
+                [&](Value from) { emitPass(rows, fitting, from); });
+    if (fitting > 1)
+      kernel.dispatch(rest, 1, fitting - 1, [&](int64_t taken) { emitPass(rows, taken, whole); });
+  });
+}
+
+void moec::callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape,
+                                const TileOperands &tile) {
+  const QuantFormat format = *quantFormatOf(shape.element);
+  SmallVector<Value> arguments = tile.asArguments();
+  arguments.push_back(kernel.integer(quantGroups(format, shape.depth)));
+  const bool oneChunk = traitsOf(format).group == kQuantChunk;
+  if (!oneChunk)
+    arguments.push_back(kernel.integer(chunksPerGroup(shape)));
+  arguments.push_back(kernel.integer(shape.width / kLanes));
+  kernel.call("product_i8_" + std::string(traitsOf(format).name), arguments,
+              [&](KernelBuilder &inside, ValueRange given) {
+                const auto operands = TileOperands::fromArguments(given);
+                given = given.drop_front(TileOperands::kCount);
+                Value chunks = oneChunk ? inside.integer(1) : given[1];
+                QuantizedProduct(inside, format, operands, given[0], chunks, given.back()).emit();
+              });
+}

@@ -1,0 +1,82 @@
+// Formats of quantised weights: the arithmetic that the compiler, the packer and the tests share.
+
+#ifndef MOEC_RUNTIME_CORE_QUANTIZATION_H
+#define MOEC_RUNTIME_CORE_QUANTIZATION_H
+
+#include "runtime/core/PackedLayout.h"
+
+#include <cstdint>
+#include <string_view>
+
+namespace moec {
+
+/// A weight of N rows and K columns as small integers. Adjacent columns of a row form groups, each
+/// with a scale of its own: element = scale * (code - zero).
+///
+/// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each as
+///
+///     words   [words][w] u32   the codes of a row. Of 8 bits: byte b of word j is code 4j + b. Of
+///                              4 bits: the low half of byte b of word j is code 8j + b, the high
+///                              half code 8j + 4 + b
+///     scales  [w] f16
+///     zeros   [w] u8           where each group has a zero of its own, in sixteenths of a code
+///
+/// The last group is filled up with codes of zero.
+enum class QuantFormat : uint8_t { Int8, Int8Channel, Int4, Int4Asymmetric };
+
+struct QuantTraits {
+  QuantFormat format;
+  std::string_view name; ///< as users and modules spell it
+  int64_t bits;          ///< of a code
+  int64_t group;         ///< columns that share a scale; 0: all of a row
+  int64_t zero;          ///< the code that stands for 0, where there are no zeros
+  bool hasZeros;
+};
+
+inline constexpr QuantTraits kQuantFormats[] = {
+    {QuantFormat::Int8, "int8", 8, 32, 128, false},
+    {QuantFormat::Int8Channel, "int8_channel", 8, 0, 128, false},
+    {QuantFormat::Int4, "int4", 4, 32, 8, false},
+    {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true},
+};
+
+constexpr const QuantTraits &traitsOf(QuantFormat format) {
+  return kQuantFormats[static_cast<int>(format)];
+}
+
+/// What a group's zero counts in.
+inline constexpr int64_t kZeroSteps = 16;
+
+/// Columns that kernels take at a time; groups are multiples of it.
+inline constexpr int64_t kQuantChunk = 32;
+
+/// Columns of a group of a weight of K columns.
+constexpr int64_t quantGroup(QuantFormat format, int64_t columns) {
+  const int64_t group = traitsOf(format).group;
+  return group ? group : roundUpTo(columns, kQuantChunk);
+}
+constexpr int64_t quantGroups(QuantFormat format, int64_t columns) {
+  return (columns + quantGroup(format, columns) - 1) / quantGroup(format, columns);
+}
+
+/// Bytes of the codes of one row's group, and of all that a row has in a group.
+constexpr int64_t quantCodeBytes(QuantFormat format, int64_t columns) {
+  return quantGroup(format, columns) * traitsOf(format).bits / 8;
+}
+constexpr int64_t quantGroupBytes(QuantFormat format, int64_t columns) {
+  return quantCodeBytes(format, columns) + 2 + traitsOf(format).hasZeros;
+}
+
+/// Bytes that one of the rows takes in a panel; a panel of w rows takes w times as many.
+constexpr int64_t quantDepthBytes(QuantFormat format, int64_t columns) {
+  return quantGroups(format, columns) * quantGroupBytes(format, columns);
+}
+
+/// Bytes of a weight of rows x columns.
+constexpr int64_t quantMatrixBytes(QuantFormat format, int64_t rows, int64_t columns) {
+  return panelColumns(rows) * quantDepthBytes(format, columns);
+}
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_CORE_QUANTIZATION_H

@@ -1,0 +1,141 @@
+// Quantised weights against the format as it is written down, and against a plain choice of scales.
+
+#include "compiler/emit/Quantizer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+using namespace moec;
+
+namespace {
+
+double halfToDouble(const uint8_t *at) {
+  _Float16 half;
+  std::memcpy(&half, at, 2);
+  return double(half);
+}
+
+/// A panel of `width` quantised rows.
+struct Panel {
+  QuantFormat format;
+  int64_t width, depth;
+  std::vector<uint8_t> bytes;
+
+  Panel(QuantFormat format, const std::vector<std::vector<float>> &rows)
+      : format(format), width(int64_t(rows.size())), depth(int64_t(rows[0].size())),
+        bytes(size_t(width * quantDepthBytes(format, depth))) {
+    const auto groups = size_t(quantGroups(format, depth));
+    const size_t codes = groups * size_t(quantCodeBytes(format, depth));
+    std::vector<uint8_t> words(size_t(width) * codes), laidOut(words.size()), zeros(size_t(width) * groups);
+    std::vector<uint16_t> scales(size_t(width) * groups);
+    std::vector<QuantizedRow> quantized;
+    for (size_t n = 0; n < rows.size(); ++n) {
+      quantized.push_back({&words[n * codes], &scales[n * groups], &zeros[n * groups]});
+      quantizeRow(format, rows[n].data(), rows[n].size(), quantized.back());
+    }
+    layOutQuantizedPanel(format, rows[0].size(), quantized.data(), rows.size(), laidOut.data(),
+                         bytes.data());
+  }
+
+  const uint8_t *record(int64_t k) const {
+    return &bytes[size_t(k / quantGroup(format, depth) * width * quantGroupBytes(format, depth))];
+  }
+  const uint8_t *scales(int64_t k) const {
+    return record(k) + width * quantCodeBytes(format, depth);
+  }
+  double scale(int64_t n, int64_t k) const { return halfToDouble(scales(k) + 2 * n); }
+
+  /// Element k of row n, read as Quantization.h says.
+  double element(int64_t n, int64_t k) const {
+    const QuantTraits &traits = traitsOf(format);
+    const int64_t inGroup = k % quantGroup(format, depth);
+    int64_t code = 0;
+    if (traits.bits == 8) {
+      code = record(k)[(inGroup / 4 * width + n) * 4 + inGroup % 4];
+    } else {
+      const uint8_t byte = record(k)[(inGroup / 8 * width + n) * 4 + inGroup % 4];
+      code = inGroup % 8 < 4 ? byte & 15 : byte >> 4;
+    }
+    const double zero =
+        traits.hasZeros ? scales(k)[2 * width + n] / 16.0 : double(traits.zero);
+    return scale(n, k) * (double(code) - zero);
+  }
+};
+
+std::vector<std::vector<float>> randomRows(int64_t width, int64_t depth) {
+  std::mt19937 random(uint32_t(width * 1009 + depth));
+  std::normal_distribution<float> normal(0.003f, 0.02f);
+  const std::vector<float> empty(static_cast<size_t>(depth));
+  std::vector<std::vector<float>> rows(static_cast<size_t>(width), empty);
+  for (std::vector<float> &row : rows)
+    for (float &value : row)
+      value = normal(random);
+  return rows;
+}
+
+double squaredError(const Panel &panel, const std::vector<std::vector<float>> &rows) {
+  double error = 0;
+  for (int64_t n = 0; n < panel.width; ++n)
+    for (int64_t k = 0; k < panel.depth; ++k)
+      error += std::pow(panel.element(n, k) - double(rows[size_t(n)][size_t(k)]), 2);
+  return error;
+}
+
+class Quantizer : public testing::TestWithParam<QuantTraits> {};
+
+TEST_P(Quantizer, GivesTheNearestOfTheValuesThatAGroupHas) {
+  const auto rows = randomRows(16, 75);
+  const Panel panel(GetParam().format, rows);
+  const double most = double((1 << GetParam().bits) - 1);
+  for (int64_t n = 0; n < 16; ++n)
+    for (int64_t k = 0; k < 75; ++k) {
+      const double scale = panel.scale(n, k), value = double(rows[size_t(n)][size_t(k)]);
+      const double zero = GetParam().hasZeros ? panel.scales(k)[2 * 16 + n] / 16.0 : double(GetParam().zero);
+      // Beyond the ends, the end.
+      const double low = (GetParam().bits == 8 ? 1 : 0) - zero, high = most - zero;
+      const double wanted = std::min(std::max(value, scale > 0 ? low * scale : high * scale),
+                                     scale > 0 ? high * scale : low * scale);
+      EXPECT_LE(std::abs(panel.element(n, k) - wanted), std::abs(scale) * 0.5001) << n << " " << k;
+    }
+}
+
+TEST_P(Quantizer, LosesNoMoreThanThePlainChoice) {
+  const auto rows = randomRows(48, 256);
+  const Panel panel(GetParam().format, rows);
+  // The largest magnitude gets the last code, of 8 bits 127 and of 4 bits -8.
+  double plain = 0;
+  const int64_t group = quantGroup(GetParam().format, 256);
+  for (const auto &row : rows)
+    for (int64_t begin = 0; begin < 256; begin += group) {
+      float most = 0;
+      for (int64_t k = begin; k < begin + group; ++k)
+        most = std::abs(row[size_t(k)]) > std::abs(most) ? row[size_t(k)] : most;
+      const double scale = GetParam().bits == 8 ? std::abs(double(most)) / 127 : double(most) / -8;
+      for (int64_t k = begin; k < begin + group; ++k) {
+        const double code = std::min(std::round(double(row[size_t(k)]) / scale), GetParam().bits == 8 ? 127.0 : 7.0);
+        plain += std::pow(code * scale - double(row[size_t(k)]), 2);
+      }
+    }
+  const double error = squaredError(panel, rows);
+  EXPECT_LE(error, (GetParam().bits == 8 ? 1.01 : 0.9) * plain);
+}
+
+TEST_P(Quantizer, KeepsZerosAndTellsOfWhatIsNotFinite) {
+  std::vector<std::vector<float>> rows(16, std::vector<float>(64, 0.0f));
+  rows[3][5] = INFINITY;
+  rows[4][6] = NAN;
+  const Panel panel(GetParam().format, rows);
+  EXPECT_EQ(panel.element(0, 0), 0);
+  EXPECT_EQ(panel.element(15, 63), 0);
+  EXPECT_FALSE(std::isfinite(panel.scale(3, 5)));
+  EXPECT_TRUE(std::isnan(panel.scale(4, 6)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, Quantizer, testing::ValuesIn(kQuantFormats),
+                         [](const auto &info) { return std::string(info.param.name); });
+
+} // namespace

@@ -1,0 +1,170 @@
+// Products with quantised weights against sums in double precision, for every level that this
+// machine runs.
+
+#include "compiler/targets/cpu/MatmulKernel.h"
+#include "test/compiler/targets/cpu/KernelJit.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+using namespace moec;
+using mlir::Value;
+
+namespace {
+
+/// A random product: quantised activations and weights as bytes, and what they come to.
+struct QuantizedProduct {
+  QuantFormat format;
+  int64_t rows, depth, columns;
+  std::vector<uint8_t> activations, panels;
+  std::vector<double> exact, magnitude; // sums, and sums of absolute products, [rows][columns]
+
+  QuantizedProduct(QuantFormat format, int64_t rows, int64_t depth, int64_t columns)
+      : format(format), rows(rows), depth(depth), columns(columns),
+        activations(rows * rowBytes()), panels(quantMatrixBytes(format, columns, depth)),
+        exact(rows * columns), magnitude(rows * columns) {
+    const QuantTraits &traits = traitsOf(format);
+    const int64_t group = quantGroup(format, depth), groups = quantGroups(format, depth);
+    std::mt19937 random(depth * 1009 + columns);
+    auto pick = [&](int64_t least, int64_t most) {
+      return std::uniform_int_distribution<int64_t>(least, most)(random);
+    };
+    std::vector<double> a(rows * groups * group);
+    for (int64_t m = 0; m < rows; ++m)
+      for (int64_t g = 0; g < groups; ++g) {
+        uint8_t *block = &activations[m * rowBytes() + g * (group + kBlockTailBytes)];
+        const float scale = std::ldexp(float(pick(1, 1000)), -10);
+        int32_t sum = 0;
+        for (int64_t k = 0; k < group; ++k) {
+          const bool exists = g * group + k < depth;
+          // The largest magnitudes too, so that sums which do not fit their type show.
+          const int64_t value = !exists ? 0 : pick(0, 3) == 0 ? 127 - 254 * pick(0, 1) : pick(-127, 127);
+          block[k] = uint8_t(value);
+          sum += int32_t(value);
+          a[(m * groups + g) * group + k] = double(value) * scale;
+        }
+        std::memcpy(block + group, &scale, 4);
+        std::memcpy(block + group + 4, &sum, 4);
+      }
+    const int64_t codesPerWord = 32 / traits.bits;
+    for (int64_t n = 0; n < columns; ++n) {
+      const int64_t first = n / 48 * 48, width = std::min<int64_t>(48, (columns - first + 15) / 16 * 16);
+      for (int64_t g = 0; g < groups; ++g) {
+        uint8_t *record = &panels[first * quantDepthBytes(format, depth) +
+                                  g * width * quantGroupBytes(format, depth)];
+        uint8_t *scales = record + width * quantCodeBytes(format, depth);
+        const _Float16 scale = _Float16(std::ldexp(float(pick(1, 1000)), -12));
+        std::memcpy(scales + 2 * (n - first), &scale, 2);
+        double zero = double(traits.zero);
+        if (traits.hasZeros) {
+          const int64_t steps = pick(0, 255);
+          scales[2 * width + n - first] = uint8_t(steps);
+          zero = double(steps) / 16;
+        }
+        for (int64_t k = 0; k < group; ++k) {
+          const int64_t most = (1 << traits.bits) - 1, code = pick(0, 3) == 0 ? most : pick(0, most);
+          const int64_t inWord = k % codesPerWord;
+          uint8_t &byte = record[((k / codesPerWord) * width + n - first) * 4 + inWord % 4];
+          byte |= traits.bits == 4 && inWord >= 4 ? code << 4 : code;
+          const double weight = (double(code) - zero) * double(scale);
+          for (int64_t m = 0; m < rows; ++m) {
+            const double term = a[(m * groups + g) * group + k] * weight;
+            exact[m * columns + n] += term;
+            magnitude[m * columns + n] += std::abs(term);
+          }
+        }
+      }
+    }
+  }
+
+  int64_t rowBytes() const { return quantizedColumns(depth, quantGroup(format, depth)); }
+};
+
+/// kernel(activations, rows, weights, sums): all panels, sums stored as f32.
+KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product) {
+  return KernelJit(target, "pipp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+    kernel.builder.getContext()->loadDialect<lm::LmDialect>();
+    const ActivationRows rows{.base = arguments[0],
+                              .element = kernel.i8(),
+                              .stride = kernel.integer(product.rowBytes()),
+                              .count = arguments[1]};
+    const auto element = lm::QuantizedType::get(kernel.builder.getContext(),
+                                                static_cast<lm::QuantFormat>(product.format));
+    emitPanels(
+        kernel, element, product.depth, product.columns, {arguments[2]}, kernel.integer(0),
+        kernel.integer(panelCount(product.columns)),
+        [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
+          emitPanelProduct(kernel, rows, shape, panels,
+                           [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                             Value at = kernel.mul(row, kernel.integer(product.columns));
+                             at = kernel.add(at, kernel.add(column, offset));
+                             kernel.storeLanes(
+                                 sums[0], kernel.address(arguments[3], kernel.f32(), at), lanes);
+                           });
+        });
+  });
+}
+
+std::vector<float> run(const KernelJit &kernel, const QuantizedProduct &product, int64_t firstRow,
+                       int64_t rows) {
+  std::vector<float> sums(rows * product.columns + 16, 77);
+  kernel(product.activations.data() + firstRow * product.rowBytes(), rows, product.panels.data(),
+         sums.data());
+  for (int64_t i = 0; i < 16; ++i)
+    EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
+  sums.resize(rows * product.columns);
+  return sums;
+}
+
+class QuantizedPanels : public testing::TestWithParam<std::tuple<const CpuTarget *, QuantTraits>> {
+protected:
+  void SetUp() override {
+    if (!runsHere(target))
+      GTEST_SKIP() << "this CPU is below level " << target.level.str();
+  }
+
+  const CpuTarget &target = *std::get<0>(GetParam());
+  const QuantFormat format = std::get<1>(GetParam()).format;
+};
+
+TEST_P(QuantizedPanels, EqualTheExactSums) {
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {480, 100}};
+  for (auto [depth, columns] : shapes) {
+    const QuantizedProduct product(format, 7, depth, columns);
+    const std::vector<float> sums = run(productKernel(target, product), product, 0, 7);
+    for (int64_t i = 0; i < 7 * columns; ++i)
+      ASSERT_NEAR(sums[i], product.exact[i], 1e-5 * (product.magnitude[i] + 1e-3))
+          << "K " << depth << " N " << columns << " row " << i / columns << " column " << i % columns;
+  }
+}
+
+TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
+  const QuantizedProduct product(format, 13, 100, 70);
+  const KernelJit kernel = productKernel(target, product);
+  const std::vector<float> all = run(kernel, product, 0, 13);
+  for (int64_t rows = 0; rows <= 13; ++rows) {
+    const std::vector<float> some = run(kernel, product, 13 - rows, rows);
+    EXPECT_EQ(0, std::memcmp(some.data(), &all[(13 - rows) * 70], some.size() * sizeof(float)))
+        << rows << " rows";
+  }
+}
+
+std::vector<const CpuTarget *> allTargets() {
+  std::vector<const CpuTarget *> all;
+  for (const CpuTarget &target : cpuTargets())
+    all.push_back(&target);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, QuantizedPanels,
+                         testing::Combine(testing::ValuesIn(allTargets()),
+                                          testing::ValuesIn(kQuantFormats)),
+                         [](const auto &info) {
+                           return std::get<0>(info.param)->level.str() + "_" +
+                                  std::string(std::get<1>(info.param).name);
+                         });
+
+} // namespace
