@@ -35,14 +35,16 @@ LogicalResult moec::verifyProductInput(Operation *op, StringRef what, int64_t de
   // One block, or several of one size.
   const bool fits = columns > kBlockTailBytes && [&] {
     for (int64_t blocks = 1; blocks * (kBlockTailBytes + 1) <= columns; ++blocks)
-      if (columns % blocks == 0 && quantizedColumns(depth, columns / blocks - kBlockTailBytes) == columns)
+      if (const int64_t block = columns / blocks - kBlockTailBytes;
+          columns % blocks == 0 && block % kBlockStep == 0 &&
+          quantizedColumns(depth, block) == columns)
         return true;
     return false;
   }();
   if (fits)
     return success();
-  return op->emitOpError() << what << " are " << depth << ", but " << inputWhat << " are " << columns
-                           << ", which is no row of as many quantised elements";
+  return op->emitOpError() << what << " are " << depth << ", but " << inputWhat << " are "
+                           << columns << ", which is no row of as many quantised elements";
 }
 
 bool moec::hasPlainRows(ShapedType type) {

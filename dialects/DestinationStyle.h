@@ -30,8 +30,11 @@ mlir::LogicalResult verifyExtents(mlir::Operation *op, llvm::StringRef what, int
 /// Bytes after the integers of a block of quantised activations: their scale, f32, and sum, i32.
 inline constexpr int64_t kBlockTailBytes = 8;
 
-/// Columns, of i8, that `columns` activations have once they are quantised in blocks of `block`; see
-/// lm.quantize.
+/// Elements of such a block are a multiple of what products take at a time.
+inline constexpr int64_t kBlockStep = 32;
+
+/// Columns, of i8, that `columns` activations have once they are quantised in blocks of `block`;
+/// see lm.quantize.
 constexpr int64_t quantizedColumns(int64_t columns, int64_t block) {
   return (columns + block - 1) / block * (block + kBlockTailBytes);
 }

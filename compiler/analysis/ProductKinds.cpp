@@ -21,7 +21,8 @@ std::optional<WeightClass> moec::weightClassOf(Operation *product) {
   if (isa<moe::ExpertFfnOp, moe::GroupedGluOp, moe::GroupedMatmulOp>(product))
     return WeightClass::Experts;
   auto linear = dyn_cast<lm::LinearOp>(product);
-  if (!linear || linear->getNumResults() == 0 || isRouter(linear) || extentOf(linear.getOut(), 1) == 1)
+  if (!linear || linear->getNumResults() == 0 || isRouter(linear) ||
+      extentOf(linear.getOut(), 1) == 1)
     return std::nullopt;
   Value result = linear.getResult(0);
   if (isUsedBy<bufferization::MaterializeInDestinationOp>(result))

@@ -30,8 +30,8 @@ enum class WeightClass {
   Head,
 };
 
-/// The class of the weights that `product` multiplies with; none where they always stay as they are:
-/// routers and gates, which are small and decide much, and what is no product.
+/// The class of the weights that `product` multiplies with; none where they always stay as they
+/// are: routers and gates, which are small and decide much, and what is no product.
 std::optional<WeightClass> weightClassOf(mlir::Operation *product);
 
 } // namespace moec

@@ -153,8 +153,8 @@ static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
   return rows * static_cast<uint64_t>(weight.columns) * most;
 }
 
-/// Bytes of a panel's rows in between: of quantised ones the codes twice, and scales and zeros; else
-/// the converted rows, and one of zeros.
+/// Bytes of a panel's rows in between: of quantised ones the codes twice, and scales and zeros;
+/// else the converted rows, and one of zeros.
 static uint64_t stagingBytes(const PackedWeight &weight) {
   if (weight.quantized)
     return 2 * kPanelColumns * weight.depthBytes();

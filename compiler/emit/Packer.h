@@ -29,7 +29,7 @@ struct PackOptions {
 struct LossyWeight {
   std::string name;
   std::string_view element; ///< what elements became
-  bool overflow = false; ///< finite elements became infinite
+  bool overflow = false;    ///< finite elements became infinite
 };
 
 struct PackReport {

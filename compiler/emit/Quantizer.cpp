@@ -9,7 +9,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -19,11 +18,11 @@ using namespace moec;
 /// the largest magnitude without a search.
 static constexpr size_t kGroup = kQuantChunk;
 
-/// To the nearest integer, ties to even, for magnitudes below 2^22.
-static inline float roundToInteger(float value) {
-  constexpr float kShift = 12582912.0f; // 1.5 * 2^23
-  return (value + kShift) - kShift;
-}
+/// 1.5 * 2^23: added and taken away again, it leaves the nearest integer, ties to even, of
+/// magnitudes below 2^22.
+static constexpr float kToInteger = 12582912.0f;
+
+static inline float roundToInteger(float value) { return (value + kToInteger) - kToInteger; }
 
 static inline float clamp(float value, float low, float high) {
   return std::min(std::max(value, low), high);
@@ -75,17 +74,27 @@ struct Fit {
 
 } // namespace
 
-MOEC_WIDE static Fit fitCodes(const float *values, float inverse, float zero, float low, float high) {
-  constexpr size_t kSums = 8; // side by side, since a compiler may not reorder one sum
-  float cross[kSums] = {}, square[kSums] = {};
-  for (size_t begin = 0; begin < kGroup; begin += kSums)
-    for (size_t i = 0; i < kSums; ++i) {
-      const float value = values[begin + i];
-      const float q = clamp(roundToInteger(value * inverse + zero), low, high) - zero;
-      cross[i] += value * q;
-      square[i] += q * q;
-    }
-  return {std::accumulate(cross, cross + kSums, 0.0f), std::accumulate(square, square + kSums, 0.0f)};
+typedef float Floats8 __attribute__((vector_size(32)));
+
+MOEC_WIDE static Fit fitCodes(const float *values, float inverse, float zero, float low,
+                              float high) {
+  // Sums side by side, since a compiler may not reorder one sum.
+  Floats8 cross = {}, square = {};
+  for (size_t begin = 0; begin < kGroup; begin += 8) {
+    Floats8 value;
+    std::memcpy(&value, values + begin, sizeof value);
+    Floats8 q = (value * inverse + zero + kToInteger) - kToInteger;
+    q = q > low ? q : Floats8{} + low;
+    q = (q < high ? q : Floats8{} + high) - zero;
+    cross += value * q;
+    square += q * q;
+  }
+  float crossSum = 0, squareSum = 0;
+  for (size_t i = 0; i < 8; ++i) {
+    crossSum += cross[i];
+    squareSum += square[i];
+  }
+  return {crossSum, squareSum};
 }
 
 /// The scale of signed codes from -8 to 7: that of the largest magnitude, on either side and

@@ -17,9 +17,9 @@ struct QuantizedRow {
   uint8_t *zeros;   ///< quantGroups, where the format has zeros
 };
 
-/// Quantises `columns` elements. Of each group, scale and zero are those that leave the least sum of
-/// squared errors, as far as a search finds them; codes are then the nearest ones. A group with a
-/// NaN or an infinity has such a scale.
+/// Quantises `columns` elements. Of each group, scale and zero are those that leave the least sum
+/// of squared errors, as far as a search finds them; codes are then the nearest ones. A group with
+/// a NaN or an infinity has such a scale.
 void quantizeRow(QuantFormat format, const float *row, size_t columns, const QuantizedRow &out);
 
 /// Lays `width` quantised rows (a multiple of 16) out as a panel. `words` is room for all codes.

@@ -71,8 +71,9 @@ private:
 
   static LogicalResult checkProduct(Operation &op) {
     return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
-        .Case<lm::LinearOp, moe::GroupedMatmulOp>(
-            [&](auto product) { return checkQuantized(op, product.getInput(), product.getWeight()); })
+        .Case<lm::LinearOp, moe::GroupedMatmulOp>([&](auto product) {
+          return checkQuantized(op, product.getInput(), product.getWeight());
+        })
         .Case([&](moe::GroupedGluOp product) {
           return success(succeeded(checkQuantized(op, product.getInput(), product.getGate())) &&
                          succeeded(checkQuantized(op, product.getInput(), product.getUp())));

@@ -122,11 +122,11 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
       kernel.mul(group,
                  kernel.mul(width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
   Value record = kernel.addressBytes(matrix.base, start);
-  Value word = kernel.add(
-      kernel.mul(kernel.div(inGroup, kernel.integer(codesPerWord)), width), lane);
+  Value word =
+      kernel.add(kernel.mul(kernel.div(inGroup, kernel.integer(codesPerWord)), width), lane);
   Value inWord = kernel.rem(inGroup, kernel.integer(codesPerWord));
-  Value byte = kernel.add(kernel.mul(word, kernel.integer(4)),
-                          kernel.rem(inWord, kernel.integer(4)));
+  Value byte =
+      kernel.add(kernel.mul(word, kernel.integer(4)), kernel.rem(inWord, kernel.integer(4)));
   auto loadByte = [&](Value base, Value offset) -> Value {
     return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(),
                                   kernel.load(kernel.i8(), kernel.addressBytes(base, offset)));
@@ -137,8 +137,8 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
   Value code = loadByte(record, byte);
   if (traits.bits == 4) {
     Value isHigh = kernel.compare(arith::CmpIPredicate::sge, inWord, kernel.integer(4));
-    code = kernel.select(isHigh, kernel.shiftRight(code, 4),
-                         kernel.bitAnd(code, kernel.integer(15)));
+    code =
+        kernel.select(isHigh, kernel.shiftRight(code, 4), kernel.bitAnd(code, kernel.integer(15)));
   }
   const Type f16 = kernel.builder.getF16Type();
   Value scales = kernel.addressBytes(
@@ -147,8 +147,7 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
   Value zero = kernel.number(kernel.f32(), static_cast<double>(traits.zero));
   if (traits.hasZeros) {
     Value steps = loadByte(scales, kernel.add(kernel.mul(width, kernel.integer(2)), lane));
-    zero = kernel.div(toFloat(steps),
-                      kernel.number(kernel.f32(), static_cast<double>(kZeroSteps)));
+    zero = kernel.div(toFloat(steps), kernel.number(kernel.f32(), static_cast<double>(kZeroSteps)));
   }
   return kernel.mul(kernel.sub(toFloat(code), zero), scale);
 }

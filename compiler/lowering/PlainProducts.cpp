@@ -13,10 +13,10 @@ static Value activation(KernelBuilder &kernel, Type element, Value row, const Ma
   if (!format)
     return kernel.widen(kernel.load(element, kernel.address(row, element, i)));
   const int64_t size = quantGroup(*format, matrix.columns);
-  Value block = kernel.addressBytes(row, kernel.mul(kernel.div(i, kernel.integer(size)),
-                                                    kernel.integer(size + kBlockTailBytes)));
-  Value integer = kernel.load(
-      element, kernel.addressBytes(block, kernel.rem(i, kernel.integer(size))));
+  Value block = kernel.addressBytes(
+      row, kernel.mul(kernel.div(i, kernel.integer(size)), kernel.integer(size + kBlockTailBytes)));
+  Value integer =
+      kernel.load(element, kernel.addressBytes(block, kernel.rem(i, kernel.integer(size))));
   Value value = arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
   return kernel.mul(value, kernel.load(kernel.f32(), kernel.address(block, size)));
 }

@@ -25,11 +25,13 @@ struct DecomposeExperts final : moec::impl::DecomposeExpertsBase<DecomposeExpert
   }
 
 private:
-  /// How many activations share a scale in a product with `weight`; fails where it is not quantised.
+  /// How many activations share a scale in a product with `weight`; fails where it is not
+  /// quantised.
   static FailureOr<int64_t> blockFor(Value weight) {
     auto load = weight.getDefiningOp<lm::LoadWeightOp>();
-    auto symbol = load ? SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr())
-                       : lm::WeightOp();
+    auto symbol =
+        load ? SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr())
+             : lm::WeightOp();
     if (!symbol || !symbol.getQuantized())
       return failure();
     return quantGroup(quantFormat(*symbol.getQuantized()), extentOf(weight, 2));
@@ -65,7 +67,8 @@ private:
     Value rows = dispatch.getResult(0), inverse = dispatch.getResult(1),
           tiles = dispatch.getResult(3);
     const bool quantizes = layer.getInner().isInteger();
-    Value inner = empty({numRows, index(extentOf(layer.getUp(), 1))}, quantizes ? f32 : layer.getInner());
+    Value inner =
+        empty({numRows, index(extentOf(layer.getUp(), 1))}, quantizes ? f32 : layer.getInner());
     inner = moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(),
                                       layer.getTokens(), layer.getGate(), layer.getUp(), tiles,
                                       rows, inner)
@@ -74,8 +77,8 @@ private:
       FailureOr<int64_t> block = blockFor(layer.getDown());
       if (failed(block))
         return layer.emitOpError("quantizes its inner result, but its down weight has no format");
-      Value blocks = empty(
-          {numRows, index(quantizedColumns(extentOf(layer.getUp(), 1), *block))}, builder.getI8Type());
+      Value blocks = empty({numRows, index(quantizedColumns(extentOf(layer.getUp(), 1), *block))},
+                           builder.getI8Type());
       inner = lm::QuantizeOp::create(builder, loc, blocks.getType(), *block, inner, blocks)
                   .getResult(0);
     }

@@ -31,7 +31,8 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
         continue;
       }
       if (mapped && weight.getQuantized()) {
-        weight.emitOpError() << "is to be quantized, which mapped weights cannot be; use --weights=pack";
+        weight.emitOpError()
+            << "is to be quantized, which mapped weights cannot be; use --weights=pack";
         return signalPassFailure();
       }
       if (mapped) {

@@ -256,7 +256,6 @@ LogicalResult RoundOp::verify() { return verifyElementwise(*this, getInput()); }
 LogicalResult SelectRowsOp::verify() { return verifyElementwise(*this, getInput()); }
 
 LogicalResult QuantizeOp::verify() {
-  constexpr int64_t kBlockStep = 32; // elements that products take at a time
   if (getBlock() % kBlockStep != 0)
     return emitOpError() << "has blocks of " << getBlock() << " elements, no multiple of "
                          << kBlockStep;

@@ -89,11 +89,11 @@ lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> laye
       lm::PieceAttr::get(symbols.getContext(), weight.source.pattern, rows, weight.source.firstRow,
                          weight.source.rowsPerExpert, /*side_by_side=*/false, /*first_expert=*/0,
                          /*experts=*/0, stored);
-  auto op = lm::WeightOp::create(
-      symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
-      symbols.getStringAttr(weight.symbol), TypeAttr::get(type),
-      symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece),
-      /*quantized=*/nullptr, /*packed=*/nullptr);
+  auto op =
+      lm::WeightOp::create(symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
+                           symbols.getStringAttr(weight.symbol), TypeAttr::get(type),
+                           symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece),
+                           /*quantized=*/nullptr, /*packed=*/nullptr);
   declared[weight.symbol] = op;
   return type;
 }

@@ -13,7 +13,8 @@ namespace moec {
 /// A weight of N rows and K columns as small integers. Adjacent columns of a row form groups, each
 /// with a scale of its own: element = scale * (code - zero).
 ///
-/// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each as
+/// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each
+/// as
 ///
 ///     words   [words][w] u32   the codes of a row. Of 8 bits: byte b of word j is code 4j + b. Of
 ///                              4 bits: the low half of byte b of word j is code 8j + b, the high

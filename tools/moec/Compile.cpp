@@ -403,8 +403,7 @@ void Compile::reportLosses(const PackReport &report) {
     return;
   const LossyWeight &first = report.lossy.front();
   say(fmt::format("{} of the weights lose precision as {}: {}{}", report.lossy.size(),
-                  first.element, first.name,
-                  report.lossy.size() > 1 ? " and others" : ""));
+                  first.element, first.name, report.lossy.size() > 1 ? " and others" : ""));
   for (const LossyWeight &weight : report.lossy)
     if (weight.overflow)
       say(fmt::format("{} has values too large for {}: they became infinite", weight.name,

@@ -81,8 +81,7 @@ static Result<std::string> entryName(const CompileRequest &request, const CpuTar
     return status;
   for (std::string_view option :
        {std::string_view(cpu.level), std::string_view(request.activations),
-        std::string_view(request.quantize),
-        weightsModeName(request.weights)})
+        std::string_view(request.quantize), weightsModeName(request.weights)})
     hasher.addField(option);
   for (const std::string &pass : request.without)
     hasher.addField(pass);

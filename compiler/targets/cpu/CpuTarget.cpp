@@ -23,12 +23,12 @@ static constexpr StringRef vnniCpuinfo[] = {"avx2",     "bmi2",       "f16c",   
                                             "avx512f",  "avx512bw",   "avx512cd", "avx512dq",
                                             "avx512vl", "avx512_vnni"};
 // Every CPU with bf16 dot products has those of bytes.
-static constexpr StringRef bf16Needed[] = {
-    "avx2",     "bmi2",     "f16c",     "fma",        "avx512f",   "avx512bw",
-    "avx512cd", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16"};
-static constexpr StringRef bf16Cpuinfo[] = {
-    "avx2",     "bmi2",     "f16c",     "fma",         "avx512f",    "avx512bw",
-    "avx512cd", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16"};
+static constexpr StringRef bf16Needed[] = {"avx2",     "bmi2",       "f16c",      "fma",
+                                           "avx512f",  "avx512bw",   "avx512cd",  "avx512dq",
+                                           "avx512vl", "avx512vnni", "avx512bf16"};
+static constexpr StringRef bf16Cpuinfo[] = {"avx2",     "bmi2",        "f16c",       "fma",
+                                            "avx512f",  "avx512bw",    "avx512cd",   "avx512dq",
+                                            "avx512vl", "avx512_vnni", "avx512_bf16"};
 static constexpr StringRef neonNeeded[] = {"neon"};
 static constexpr StringRef neonCpuinfo[] = {"asimd"};
 

@@ -27,7 +27,7 @@ struct CpuTarget {
   llvm::StringRef features;                ///< LLVM's -mattr, beyond what `processor` has.
   llvm::ArrayRef<llvm::StringRef> needed;  ///< What a machine must have, by LLVM's names.
   llvm::ArrayRef<llvm::StringRef> cpuinfo; ///< The same by the names in /proc/cpuinfo.
-  int64_t vectorBytes;       ///< Of a register.
+  int64_t vectorBytes;                     ///< Of a register.
   int64_t tileRows;          ///< Rows (tokens) of the tallest register tile, layout `panels`.
   int64_t tileLanes;         ///< f32 sums of such a tile that fit beside its operands.
   int64_t storedTileRows;    ///< Rows of the register tile, layout `rows`.

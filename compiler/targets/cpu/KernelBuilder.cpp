@@ -71,7 +71,8 @@ Value KernelBuilder::fma(Value a, Value b, Value c) {
   return LLVM::FMAOp::create(builder, loc, a.getType(), a, b, c);
 }
 
-static Value callIntrinsic(KernelBuilder &kernel, StringRef name, Type result, ValueRange operands) {
+static Value callIntrinsic(KernelBuilder &kernel, StringRef name, Type result,
+                           ValueRange operands) {
   return LLVM::CallIntrinsicOp::create(kernel.builder, kernel.loc, result,
                                        kernel.builder.getStringAttr(name), operands)
       .getResult(0);
@@ -81,32 +82,48 @@ Value KernelBuilder::bf16Dot(Value sum, Value a, Value b) {
   return callIntrinsic(*this, "llvm.x86.avx512bf16.dpbf16ps.512", sum.getType(), {sum, a, b});
 }
 
+static SmallVector<int64_t> numbers(int64_t first, int64_t count, int64_t step = 1) {
+  SmallVector<int64_t> list;
+  for (int64_t i = 0; i < count; ++i)
+    list.push_back(first + i * step);
+  return list;
+}
+
+/// Calls an intrinsic of two operands that has a form for 256 and one for 512 bits.
+static Value callWide(KernelBuilder &kernel, StringRef narrow, StringRef wide, VectorType result,
+                      Value a, Value b) {
+  if (kernel.target.vectorBytes == 64)
+    return callIntrinsic(kernel, wide, result, {a, b});
+  const int64_t lanes = result.getNumElements(),
+                operandLanes = cast<VectorType>(a.getType()).getNumElements();
+  auto half = [&](int64_t which) {
+    SmallVector<int64_t> part = numbers(which * operandLanes / 2, operandLanes / 2);
+    return callIntrinsic(kernel, narrow, kernel.lanes(result.getElementType(), lanes / 2),
+                         {kernel.shuffle(a, a, part), kernel.shuffle(b, b, part)});
+  };
+  return kernel.shuffle(half(0), half(1), numbers(0, lanes));
+}
+
 Value KernelBuilder::wordDot(Value sum, Value a, Value b) {
   const VectorType words = lanes(i16(), 2 * kLanes), sums = lanes(i32());
   a = bitcast(words, a);
   b = bitcast(words, b);
-  auto range = [](int64_t first, int64_t count, int64_t step) {
-    SmallVector<int64_t> numbers;
-    for (int64_t i = 0; i < count; ++i)
-      numbers.push_back(first + i * step);
-    return numbers;
+  if (target.integerDot != IntegerDot::None)
+    return add(
+        sum, callWide(*this, "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx512.pmaddw.d.512", sums, a, b));
+  auto half = [&](Value pairs, int64_t first) -> Value {
+    return arith::ExtSIOp::create(builder, loc, sums,
+                                  shuffle(pairs, pairs, numbers(first, kLanes, 2)));
   };
-  if (target.integerDot == IntegerDot::None) {
-    auto half = [&](Value pairs, int64_t first) -> Value {
-      return arith::ExtSIOp::create(builder, loc, sums, shuffle(pairs, pairs, range(first, kLanes, 2)));
-    };
-    for (int64_t first : {0, 1})
-      sum = add(sum, mul(half(a, first), half(b, first)));
-    return sum;
-  }
-  if (target.vectorBytes == 64)
-    return add(sum, callIntrinsic(*this, "llvm.x86.avx512.pmaddw.d.512", sums, {a, b}));
-  auto half = [&](int64_t first) {
-    SmallVector<int64_t> part = range(first, kLanes, 1);
-    return callIntrinsic(*this, "llvm.x86.avx2.pmadd.wd", lanes(i32(), kLanes / 2),
-                         {shuffle(a, a, part), shuffle(b, b, part)});
-  };
-  return add(sum, shuffle(half(0), half(kLanes), range(0, kLanes, 1)));
+  for (int64_t first : {0, 1})
+    sum = add(sum, mul(half(a, first), half(b, first)));
+  return sum;
+}
+
+Value KernelBuilder::bytePairs(Value a, Value b) {
+  const VectorType bytes = lanes(i8(), 4 * kLanes);
+  return callWide(*this, "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx512.pmaddubs.w.512",
+                  lanes(i16(), 2 * kLanes), bitcast(bytes, a), bitcast(bytes, b));
 }
 
 Value KernelBuilder::byteDot(Value sum, Value a, Value b) {
@@ -119,9 +136,7 @@ Value KernelBuilder::bitcast(Type type, Value value) {
   return LLVM::BitcastOp::create(builder, loc, type, value);
 }
 
-Value KernelBuilder::bitAnd(Value a, Value b) {
-  return arith::AndIOp::create(builder, loc, a, b);
-}
+Value KernelBuilder::bitAnd(Value a, Value b) { return arith::AndIOp::create(builder, loc, a, b); }
 
 Value KernelBuilder::shiftRight(Value value, int64_t bits) {
   return arith::ShRUIOp::create(builder, loc, value, integer(value.getType(), bits));

@@ -57,6 +57,9 @@ public:
   mlir::Value bf16Dot(mlir::Value sum, mlir::Value a, mlir::Value b);
   /// sum + the products of the pairs of i16 in each lane of i32.
   mlir::Value wordDot(mlir::Value sum, mlir::Value a, mlir::Value b);
+  /// In each lane of i16 the sum of the products of two bytes, those of `a` without a sign; it has
+  /// to fit. Only for levels with IntegerDot::Words.
+  mlir::Value bytePairs(mlir::Value a, mlir::Value b);
   /// sum + the products of the four bytes in each lane of i32, those of `a` without a sign; only
   /// where the level has the instruction.
   mlir::Value byteDot(mlir::Value sum, mlir::Value a, mlir::Value b);

@@ -81,7 +81,8 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                           : stored  ? kernel.target.storedTileRows
                                     : kernel.target.tileRows;
   Value addresses = kernel.scratch(tallest * kPointerBytes);
-  Value room = quantized ? kernel.scratch(tallest * preparedRowBytes(kernel.target, shape)) : Value();
+  Value room =
+      quantized ? kernel.scratch(tallest * preparedRowBytes(kernel.target, shape)) : Value();
   SmallVector<Value> sums;
   for (size_t i = 0; i < panels.size(); ++i)
     sums.push_back(kernel.scratch(tallest * shape.width * 4));
@@ -109,9 +110,8 @@ void moec::emitPanels(
     WeightLayout layout) {
   const int64_t full = columns / kPanelColumns;
   const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
-  const int64_t bytes = layout == WeightLayout::Rows
-                            ? kPanelColumns * depth * bytesOf(element)
-                            : panelBytes(element, kPanelColumns, depth);
+  const int64_t bytes = layout == WeightLayout::Rows ? kPanelColumns * depth * bytesOf(element)
+                                                     : panelBytes(element, kPanelColumns, depth);
   auto visit = [&](Value panel, int64_t width, int64_t existing) {
     SmallVector<Value> panels;
     for (Value matrix : matrices)

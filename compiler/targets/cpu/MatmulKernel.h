@@ -1,10 +1,11 @@
 // Products of rows of activations with a weight matrix, as register tiles: the API for both weight
 // layouts.
 //
-// Sums are f32, but with quantised weights those within a group are of integers, and exact. The order in which a sum over K is taken depends on K, the element types and the
-// CPU level alone, never on how many rows there are or which of them a row is, so a row's result is
-// the same bits in every batch. With a packed weight it is the sum over the first half of K, in
-// order, plus that over the second.
+// Sums are f32, but with quantised weights those within a group are of integers, and exact. The
+// order in which a sum over K is taken depends on K, the element types and the CPU level alone,
+// never on how many rows there are or which of them a row is, so a row's result is the same bits in
+// every batch. With a packed weight it is the sum over the first half of K, in order, plus that
+// over the second.
 
 #ifndef MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
@@ -14,8 +15,8 @@
 
 namespace moec {
 
-/// The left operand: `count` rows of f32, bf16, or i8 as lm.quantize makes them. Row r begins `indices[r] * stride` elements after
-/// `base` (r * stride where there are no indices).
+/// The left operand: `count` rows of f32, bf16, or i8 as lm.quantize makes them. Row r begins
+/// `indices[r] * stride` elements after `base` (r * stride where there are no indices).
 struct ActivationRows {
   mlir::Value base;         ///< !llvm.ptr
   mlir::Type element;       ///< f32, bf16 or i8

@@ -10,11 +10,27 @@ using namespace moec;
 static constexpr int64_t kWordBytes = 4;
 static constexpr int64_t kMostVectors = kPanelColumns / kLanes;
 
-/// Activations of a chunk as the level's instruction takes them. Bytes as they are: four in a word.
-/// Else two words for four of them, the first and third as i16, and all the chunk's words of second
-/// and fourth ones behind.
-static int64_t preparedChunkBytes(const CpuTarget &target) {
-  return target.integerDot == IntegerDot::Bytes ? kQuantChunk : 2 * kQuantChunk;
+/// How a level multiplies integers of a format.
+enum class Multiplication {
+  Bytes,     ///< four bytes of a lane, into i32
+  BytePairs, ///< two bytes of a lane, into i16: the sums of a chunk of 4 bits fit, 32 * 15 * 127 /
+             ///< 2
+  Words,     ///< two i16 of a lane, into i32
+};
+
+static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat format) {
+  if (target.integerDot == IntegerDot::Bytes)
+    return Multiplication::Bytes;
+  const bool fits = traitsOf(format).bits == 4 && traitsOf(format).group == kQuantChunk;
+  return target.integerDot == IntegerDot::Words && fits ? Multiplication::BytePairs
+                                                        : Multiplication::Words;
+}
+
+/// Activations of a chunk as the multiplication takes them. Bytes as they are: four in a word. Else
+/// two words for four of them, the first and third as i16, and all the chunk's words of second and
+/// fourth ones behind.
+static int64_t preparedChunkBytes(const CpuTarget &target, QuantFormat format) {
+  return multiplicationOf(target, format) == Multiplication::Words ? 2 * kQuantChunk : kQuantChunk;
 }
 
 static int64_t chunksPerGroup(const PanelShape &shape) {
@@ -22,19 +38,20 @@ static int64_t chunksPerGroup(const PanelShape &shape) {
 }
 
 int64_t moec::preparedRowBytes(const CpuTarget &target, const PanelShape &shape) {
-  return quantGroups(*quantFormatOf(shape.element), shape.depth) *
-         (chunksPerGroup(shape) * preparedChunkBytes(target) + kBlockTailBytes);
+  const QuantFormat format = *quantFormatOf(shape.element);
+  return quantGroups(format, shape.depth) *
+         (chunksPerGroup(shape) * preparedChunkBytes(target, format) + kBlockTailBytes);
 }
 
 void moec::prepareRows(KernelBuilder &kernel, const PanelShape &shape, Value rows, Value height,
                        Value room) {
-  if (kernel.target.integerDot == IntegerDot::Bytes)
+  const QuantFormat format = *quantFormatOf(shape.element);
+  if (multiplicationOf(kernel.target, format) != Multiplication::Words)
     return;
-  const int64_t chunks = chunksPerGroup(shape), chunkBytes = preparedChunkBytes(kernel.target);
+  const int64_t chunks = chunksPerGroup(shape), chunkBytes = 2 * kQuantChunk;
   const int64_t fromBytes = chunks * kQuantChunk + kBlockTailBytes,
                 toBytes = chunks * chunkBytes + kBlockTailBytes;
-  const Value groups =
-      kernel.integer(quantGroups(*quantFormatOf(shape.element), shape.depth));
+  const Value groups = kernel.integer(quantGroups(format, shape.depth));
   const VectorType words = kernel.lanes(kernel.i16(), kLanes), tail = kernel.lanes(kernel.i32(), 2);
   const Value rowBytes = kernel.integer(preparedRowBytes(kernel.target, shape));
   kernel.loop(kernel.integer(0), height, 1, [&](Value row) {
@@ -69,10 +86,11 @@ namespace {
 /// groups.
 class QuantizedProduct {
 public:
-  QuantizedProduct(KernelBuilder &kernel, QuantFormat format, const TileOperands &tile, Value groups,
-                   Value chunks, Value vectors)
+  QuantizedProduct(KernelBuilder &kernel, QuantFormat format, const TileOperands &tile,
+                   Value groups, Value chunks, Value vectors)
       : kernel(kernel), traits(traitsOf(format)), tile(tile), groups(groups), chunks(chunks),
-        vectors(vectors), chunkBytes(preparedChunkBytes(kernel.target)),
+        vectors(vectors), multiplication(multiplicationOf(kernel.target, format)),
+        chunkBytes(preparedChunkBytes(kernel.target, format)),
         wordStride(kernel.mul(vectors, kernel.integer(kLanes * kWordBytes))),
         codeBytes(kernel.mul(chunks, kernel.mul(wordStride, kernel.integer(wordsPerChunk())))),
         blockBytes(kernel.add(kernel.mul(chunks, kernel.integer(chunkBytes)),
@@ -102,6 +120,7 @@ private:
   const Value groups;
   const Value chunks;  // of a group
   const Value vectors; // of the panel
+  const Multiplication multiplication;
   const int64_t chunkBytes;
   const Value wordStride; // bytes of the panel's words of one number
   const Value codeBytes;  // of a group in the panel
@@ -126,8 +145,13 @@ SmallVector<Value> QuantizedProduct::addQuad(ArrayRef<Value> activations, int64_
       }
     }
   };
-  if (kernel.target.integerDot == IntegerDot::Bytes) {
+  if (multiplication == Multiplication::Bytes) {
     forSums(0, codes, [&](Value sum, Value a, Value b) { return kernel.byteDot(sum, a, b); });
+    return sums;
+  }
+  if (multiplication == Multiplication::BytePairs) {
+    forSums(0, codes,
+            [&](Value sum, Value a, Value b) { return kernel.add(sum, kernel.bytePairs(a, b)); });
     return sums;
   }
   // The first and third code of each lane as i16, then the second and fourth.
@@ -182,19 +206,20 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
   const Type f16 = kernel.builder.getF16Type();
   Value column = kernel.mul(from, kernel.integer(kLanes));
   Value scalesAt = kernel.addressBytes(record, codeBytes);
-  Value zerosAt =
-      kernel.addressBytes(scalesAt, kernel.mul(vectors, kernel.integer(kLanes * 2)));
+  Value zerosAt = kernel.addressBytes(scalesAt, kernel.mul(vectors, kernel.integer(kLanes * 2)));
   SmallVector<Value> scales, zeros;
   for (int64_t v = 0; v < taken; ++v) {
     Value first = kernel.add(column, kernel.integer(v * kLanes));
-    scales.push_back(kernel.widen(kernel.load(kernel.lanes(f16), kernel.address(scalesAt, f16, first))));
+    scales.push_back(
+        kernel.widen(kernel.load(kernel.lanes(f16), kernel.address(scalesAt, f16, first))));
     if (traits.hasZeros)
       zeros.push_back(bytesToFloats(
           kernel.load(kernel.lanes(kernel.i8()), kernel.address(zerosAt, kernel.i8(), first))));
   }
   SmallVector<Value> results(sums);
   for (auto [row, block] : llvm::enumerate(blocks)) {
-    Value tail = kernel.addressBytes(block, kernel.sub(blockBytes, kernel.integer(kBlockTailBytes)));
+    Value tail =
+        kernel.addressBytes(block, kernel.sub(blockBytes, kernel.integer(kBlockTailBytes)));
     Value scale = kernel.broadcast(kernel.load(kernel.f32(), tail));
     Value shift;
     if (traits.hasZeros) {
@@ -205,8 +230,7 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
     }
     for (int64_t v = 0; v < taken; ++v) {
       const int64_t index = static_cast<int64_t>(row) * taken + v;
-      Value value =
-          arith::SIToFPOp::create(kernel.builder, kernel.loc, floats, integers[index]);
+      Value value = arith::SIToFPOp::create(kernel.builder, kernel.loc, floats, integers[index]);
       if (traits.hasZeros)
         value = kernel.fma(zeros[v], shift, value);
       results[index] = kernel.fma(kernel.mul(value, scale), scales[v], results[index]);
@@ -220,25 +244,30 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
   const size_t count = rows.size() * taken;
   const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
   Value offset = kernel.mul(from, kernel.integer(kLanes * kWordBytes));
-  SmallVector<Value> sums = kernel.loop(
-      kernel.integer(0), groups, 1, zeros, [&](Value group, ValueRange carried) {
+  SmallVector<Value> sums =
+      kernel.loop(kernel.integer(0), groups, 1, zeros, [&](Value group, ValueRange carried) {
         Value record = kernel.addressBytes(tile.panel, kernel.mul(group, groupBytes));
         Value skipped = kernel.mul(group, blockBytes);
-        SmallVector<Value> blocks, integers;
+        SmallVector<Value> blocks, starts;
         for (Value row : rows) {
           blocks.push_back(kernel.addressBytes(row, skipped));
           // Where zero is code z, a group's sum is that of the codes less z times that of the
           // activations.
           Value start = kernel.integer(kernel.i32(), 0);
           if (!traits.hasZeros) {
-            Value sum = kernel.load(kernel.i32(), kernel.addressBytes(
-                blocks.back(), kernel.sub(blockBytes, kernel.integer(4))));
-            start = kernel.mul(sum, kernel.integer(kernel.i32(), -traits.zero));
+            Value at =
+                kernel.addressBytes(blocks.back(), kernel.sub(blockBytes, kernel.integer(4)));
+            start = kernel.mul(kernel.load(kernel.i32(), at),
+                               kernel.integer(kernel.i32(), -traits.zero));
           }
-          integers.append(taken, kernel.broadcast(start));
+          starts.append(taken, kernel.broadcast(start));
         }
-        integers = kernel.loop(
-            kernel.integer(0), chunks, 1, integers, [&](Value chunk, ValueRange now) {
+        const bool inPairs = multiplication == Multiplication::BytePairs;
+        const VectorType pairs = kernel.lanes(kernel.i16(), 2 * kLanes);
+        SmallVector<Value> integers =
+            inPairs ? SmallVector<Value>(count, kernel.integer(pairs, 0)) : starts;
+        integers =
+            kernel.loop(kernel.integer(0), chunks, 1, integers, [&](Value chunk, ValueRange now) {
               Value ahead = kernel.mul(chunk, kernel.integer(chunkBytes));
               SmallVector<Value> activations;
               for (Value block : blocks)
@@ -248,6 +277,9 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
                   kernel.mul(chunk, kernel.mul(wordStride, kernel.integer(wordsPerChunk()))));
               return addChunk(activations, words, taken, SmallVector<Value>(now));
             });
+        if (inPairs)
+          for (auto [sum, start] : llvm::zip(integers, starts))
+            sum = kernel.wordDot(start, sum, kernel.integer(pairs, 1));
         return scaleGroup(blocks, record, from, taken, integers, SmallVector<Value>(carried));
       });
   for (auto [index, sum] : llvm::enumerate(sums)) {

@@ -77,10 +77,12 @@ TEST(Packer, QuantisesRowsOfEveryType) {
   for (DataType type : {DataType::F32, DataType::F16, DataType::BF16})
     for (auto [rows, columns] : sizes)
       for (const QuantTraits &traits : kQuantFormats) {
-        std::string name = std::string(traits.name) + std::string(dataTypeName(type)) + std::to_string(rows);
+        std::string name =
+            std::string(traits.name) + std::string(dataTypeName(type)) + std::to_string(rows);
         model.add(name, type, {2 * rows, columns});
-        PackedWeight weight = panels(name, PackedElement::F32, rows, columns,
-                                     {{.pattern = name, .stored = type, .rows = rows, .rowsPerExpert = rows}});
+        PackedWeight weight =
+            panels(name, PackedElement::F32, rows, columns,
+                   {{.pattern = name, .stored = type, .rows = rows, .rowsPerExpert = rows}});
         weight.experts = 2;
         weight.quantized = traits.format;
         plan.append(weight);
@@ -102,16 +104,19 @@ TEST(Packer, QuantisesRowsOfEveryType) {
         for (size_t n = 0; n < width; ++n) {
           std::vector<float> row(size_t(weight.columns));
           for (int64_t k = 0; first + int64_t(n) < weight.rows && k < weight.columns; ++k)
-            row[size_t(k)] = float(sourceElement(model.values, weight, 0, expert, first + int64_t(n), k));
+            row[size_t(k)] =
+                float(sourceElement(model.values, weight, 0, expert, first + int64_t(n), k));
           quantized.push_back({&words[n * codes], &scales[n * groups], &zeros[n * groups]});
           quantizeRow(format, row.data(), row.size(), quantized.back());
         }
         const size_t before = wanted.size();
         wanted.resize(before + width * size_t(quantDepthBytes(format, weight.columns)));
-        layOutQuantizedPanel(format, size_t(weight.columns), quantized.data(), width, room.data(), &wanted[before]);
+        layOutQuantizedPanel(format, size_t(weight.columns), quantized.data(), width, room.data(),
+                             &wanted[before]);
       }
     ASSERT_EQ(wanted.size(), weight.bytes());
-    EXPECT_EQ(0, std::memcmp(wanted.data(), blob->data() + weight.offset, wanted.size())) << weight.name;
+    EXPECT_EQ(0, std::memcmp(wanted.data(), blob->data() + weight.offset, wanted.size()))
+        << weight.name;
   }
 }
 

@@ -6,10 +6,16 @@
 
 #include <cmath>
 #include <cstring>
+#include <ostream>
 #include <random>
 #include <vector>
 
 using namespace moec;
+
+namespace moec {
+/// Names a format where tests are listed.
+void PrintTo(const QuantTraits &traits, std::ostream *out) { *out << traits.name; }
+} // namespace moec
 
 namespace {
 
@@ -30,7 +36,8 @@ struct Panel {
         bytes(size_t(width * quantDepthBytes(format, depth))) {
     const auto groups = size_t(quantGroups(format, depth));
     const size_t codes = groups * size_t(quantCodeBytes(format, depth));
-    std::vector<uint8_t> words(size_t(width) * codes), laidOut(words.size()), zeros(size_t(width) * groups);
+    std::vector<uint8_t> words(size_t(width) * codes), laidOut(words.size()),
+        zeros(size_t(width) * groups);
     std::vector<uint16_t> scales(size_t(width) * groups);
     std::vector<QuantizedRow> quantized;
     for (size_t n = 0; n < rows.size(); ++n) {
@@ -60,8 +67,7 @@ struct Panel {
       const uint8_t byte = record(k)[(inGroup / 8 * width + n) * 4 + inGroup % 4];
       code = inGroup % 8 < 4 ? byte & 15 : byte >> 4;
     }
-    const double zero =
-        traits.hasZeros ? scales(k)[2 * width + n] / 16.0 : double(traits.zero);
+    const double zero = traits.hasZeros ? scales(k)[2 * width + n] / 16.0 : double(traits.zero);
     return scale(n, k) * (double(code) - zero);
   }
 };
@@ -94,7 +100,8 @@ TEST_P(Quantizer, GivesTheNearestOfTheValuesThatAGroupHas) {
   for (int64_t n = 0; n < 16; ++n)
     for (int64_t k = 0; k < 75; ++k) {
       const double scale = panel.scale(n, k), value = double(rows[size_t(n)][size_t(k)]);
-      const double zero = GetParam().hasZeros ? panel.scales(k)[2 * 16 + n] / 16.0 : double(GetParam().zero);
+      const double zero =
+          GetParam().hasZeros ? panel.scales(k)[2 * 16 + n] / 16.0 : double(GetParam().zero);
       // Beyond the ends, the end.
       const double low = (GetParam().bits == 8 ? 1 : 0) - zero, high = most - zero;
       const double wanted = std::min(std::max(value, scale > 0 ? low * scale : high * scale),
@@ -116,7 +123,8 @@ TEST_P(Quantizer, LosesNoMoreThanThePlainChoice) {
         most = std::abs(row[size_t(k)]) > std::abs(most) ? row[size_t(k)] : most;
       const double scale = GetParam().bits == 8 ? std::abs(double(most)) / 127 : double(most) / -8;
       for (int64_t k = begin; k < begin + group; ++k) {
-        const double code = std::min(std::round(double(row[size_t(k)]) / scale), GetParam().bits == 8 ? 127.0 : 7.0);
+        const double code = std::min(std::round(double(row[size_t(k)]) / scale),
+                                     GetParam().bits == 8 ? 127.0 : 7.0);
         plain += std::pow(code * scale - double(row[size_t(k)]), 2);
       }
     }

@@ -61,7 +61,7 @@ func.func @attention_element(%layer: index, %batch: !lm.batch, %q: memref<?x24xf
 // -----
 
 func.func @open_columns(%x: tensor<?x?xf32>, %w: !lm.weight<48x40xf32>, %i: tensor<?x48xf32>) {
-  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float or bfloat16 type and rank 2, with a fixed number of adjacent columns}}
+  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float or bfloat16 type or 8-bit signless integer and rank 2, with a fixed number of adjacent columns}}
   %y = lm.linear ins(%x, %w : tensor<?x?xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
   return
 }
@@ -77,7 +77,7 @@ func.func @apart(%x: memref<?x40xf32, strided<[80, 2]>>, %i: memref<?x40xf32>) {
 // -----
 
 func.func @half(%x: memref<?x40xf16>, %w: !lm.weight<48x40xf32>, %i: memref<?x48xf32>) {
-  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float or bfloat16 type and rank 2}}
+  // expected-error @below {{operand #0 must be tensor or memref of 32-bit float or bfloat16 type or 8-bit signless integer and rank 2}}
   lm.linear ins(%x, %w : memref<?x40xf16>, !lm.weight<48x40xf32>) outs(%i : memref<?x48xf32>)
   return
 }

@@ -8,10 +8,16 @@
 
 #include <cmath>
 #include <cstring>
+#include <ostream>
 #include <random>
 
 using namespace moec;
 using mlir::Value;
+
+namespace moec {
+/// Names a format where tests are listed.
+void PrintTo(const QuantTraits &traits, std::ostream *out) { *out << traits.name; }
+} // namespace moec
 
 namespace {
 
@@ -23,9 +29,9 @@ struct QuantizedProduct {
   std::vector<double> exact, magnitude; // sums, and sums of absolute products, [rows][columns]
 
   QuantizedProduct(QuantFormat format, int64_t rows, int64_t depth, int64_t columns)
-      : format(format), rows(rows), depth(depth), columns(columns),
-        activations(rows * rowBytes()), panels(quantMatrixBytes(format, columns, depth)),
-        exact(rows * columns), magnitude(rows * columns) {
+      : format(format), rows(rows), depth(depth), columns(columns), activations(rows * rowBytes()),
+        panels(quantMatrixBytes(format, columns, depth)), exact(rows * columns),
+        magnitude(rows * columns) {
     const QuantTraits &traits = traitsOf(format);
     const int64_t group = quantGroup(format, depth), groups = quantGroups(format, depth);
     std::mt19937 random(depth * 1009 + columns);
@@ -41,7 +47,9 @@ struct QuantizedProduct {
         for (int64_t k = 0; k < group; ++k) {
           const bool exists = g * group + k < depth;
           // The largest magnitudes too, so that sums which do not fit their type show.
-          const int64_t value = !exists ? 0 : pick(0, 3) == 0 ? 127 - 254 * pick(0, 1) : pick(-127, 127);
+          const int64_t value = !exists           ? 0
+                                : pick(0, 3) == 0 ? 127 - 254 * pick(0, 1)
+                                                  : pick(-127, 127);
           block[k] = uint8_t(value);
           sum += int32_t(value);
           a[(m * groups + g) * group + k] = double(value) * scale;
@@ -51,7 +59,8 @@ struct QuantizedProduct {
       }
     const int64_t codesPerWord = 32 / traits.bits;
     for (int64_t n = 0; n < columns; ++n) {
-      const int64_t first = n / 48 * 48, width = std::min<int64_t>(48, (columns - first + 15) / 16 * 16);
+      const int64_t first = n / 48 * 48,
+                    width = std::min<int64_t>(48, (columns - first + 15) / 16 * 16);
       for (int64_t g = 0; g < groups; ++g) {
         uint8_t *record = &panels[first * quantDepthBytes(format, depth) +
                                   g * width * quantGroupBytes(format, depth)];
@@ -65,7 +74,8 @@ struct QuantizedProduct {
           zero = double(steps) / 16;
         }
         for (int64_t k = 0; k < group; ++k) {
-          const int64_t most = (1 << traits.bits) - 1, code = pick(0, 3) == 0 ? most : pick(0, most);
+          const int64_t most = (1 << traits.bits) - 1,
+                        code = pick(0, 3) == 0 ? most : pick(0, most);
           const int64_t inWord = k % codesPerWord;
           uint8_t &byte = record[((k / codesPerWord) * width + n - first) * 4 + inWord % 4];
           byte |= traits.bits == 4 && inWord >= 4 ? code << 4 : code;
@@ -93,18 +103,18 @@ KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product
                               .count = arguments[1]};
     const auto element = lm::QuantizedType::get(kernel.builder.getContext(),
                                                 static_cast<lm::QuantFormat>(product.format));
-    emitPanels(
-        kernel, element, product.depth, product.columns, {arguments[2]}, kernel.integer(0),
-        kernel.integer(panelCount(product.columns)),
-        [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
-          emitPanelProduct(kernel, rows, shape, panels,
-                           [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
-                             Value at = kernel.mul(row, kernel.integer(product.columns));
-                             at = kernel.add(at, kernel.add(column, offset));
-                             kernel.storeLanes(
-                                 sums[0], kernel.address(arguments[3], kernel.f32(), at), lanes);
-                           });
-        });
+    emitPanels(kernel, element, product.depth, product.columns, {arguments[2]}, kernel.integer(0),
+               kernel.integer(panelCount(product.columns)),
+               [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
+                 emitPanelProduct(
+                     kernel, rows, shape, panels,
+                     [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                       Value at = kernel.mul(row, kernel.integer(product.columns));
+                       at = kernel.add(at, kernel.add(column, offset));
+                       kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at),
+                                         lanes);
+                     });
+               });
   });
 }
 
@@ -137,7 +147,8 @@ TEST_P(QuantizedPanels, EqualTheExactSums) {
     const std::vector<float> sums = run(productKernel(target, product), product, 0, 7);
     for (int64_t i = 0; i < 7 * columns; ++i)
       ASSERT_NEAR(sums[i], product.exact[i], 1e-5 * (product.magnitude[i] + 1e-3))
-          << "K " << depth << " N " << columns << " row " << i / columns << " column " << i % columns;
+          << "K " << depth << " N " << columns << " row " << i / columns << " column "
+          << i % columns;
   }
 }
 
@@ -152,8 +163,19 @@ TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
   }
 }
 
+/// The lowest level as if it had no instruction for integers, so that what stands for one is run.
+const CpuTarget &levelWithoutDot() {
+  static const CpuTarget level = [] {
+    CpuTarget copy = cpuTargets().front();
+    copy.level = "plain";
+    copy.integerDot = IntegerDot::None;
+    return copy;
+  }();
+  return level;
+}
+
 std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
+  std::vector<const CpuTarget *> all{&levelWithoutDot()};
   for (const CpuTarget &target : cpuTargets())
     all.push_back(&target);
   return all;
