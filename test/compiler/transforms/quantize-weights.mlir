@@ -39,7 +39,7 @@ func.func @step(%batch: !lm.batch, %ids: tensor<?xi32>, %i: tensor<?x40xf32>, %e
   // CHECK-DAG:  %[[BLOCKS:.*]] = lm.quantize block 32 ins(%[[X]] : tensor<?x40xf32>) {{.*}} -> tensor<?x80xi8>
   // CHECK:      moe.gate softmax ins(%[[X]],
   // CHECK:      lm.linear ins(%[[CHANNEL]],
-  // CHECK:      moe.expert_ffn silu inner i8 ins(%[[BLOCKS]],
+  // CHECK:      moe.expert_ffn silu accumulate inner i8 ins(%[[BLOCKS]],
   %x = lm.rms_norm epsilon 1.0e-5 ins(%h, %n : tensor<?x40xf32>, !lm.weight<40xbf16>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
   %pe, %pw = moe.gate softmax ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xbf16>) outs(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
   %q = lm.linear ins(%x, %qw : tensor<?x40xf32>, !lm.weight<40x40xbf16>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
