@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <time.h>
 
 namespace moec {
@@ -22,10 +24,26 @@ struct MeasuredPhase {
   double seconds = 0, waiting = 0; ///< in all
 };
 
-/// One line of the table.
+/// What one line of the table is about.
+struct Test {
+  bool decode = false; ///< a step for each token, else as few as fit
+  int64_t tokens = 0;  ///< of each sequence
+  int64_t depth = 0;   ///< tokens that each has read before
+  int64_t batch = 1;   ///< sequences side by side
+
+  std::string name() const {
+    std::string text = fmt::format("{}{}", decode ? "tg" : "pp", tokens);
+    if (batch > 1)
+      text += fmt::format(" x{}", batch);
+    if (depth > 0)
+      text += fmt::format(" @ d{}", depth);
+    return text;
+  }
+};
+
 struct Measured {
-  std::string test;
-  bool decode = false;
+  Test test;
+  std::vector<double> samples; ///< tokens per second of all sequences, one for each repetition
   double tokensPerSecond = 0, deviation = 0;
   double bytesPerToken = 0, operationsPerToken = 0;
   std::vector<MeasuredPhase> phases = {}; ///< as the manifest lists them
@@ -44,10 +62,10 @@ static double seconds() {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-/// Token ids that choose experts evenly; the same in every run.
-static std::vector<int32_t> someTokens(int64_t count, int64_t vocabulary) {
+/// Token ids that choose experts evenly; the same in every run, others for each `sequence`.
+static std::vector<int32_t> someTokens(int64_t count, int64_t vocabulary, int64_t sequence) {
   std::vector<int32_t> tokens;
-  uint64_t state = 1;
+  uint64_t state = static_cast<uint64_t>(sequence) + 1;
   for (int64_t i = 0; i < count; ++i) {
     state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     tokens.push_back(static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(vocabulary)));
@@ -55,75 +73,120 @@ static std::vector<int32_t> someTokens(int64_t count, int64_t vocabulary) {
   return tokens;
 }
 
-/// Seconds that `count` tokens take, at once or (`oneByOne`) each in a step of its own, after
-/// `depth` others.
-static Result<double> timeTokens(Model &model, int64_t count, int64_t depth, bool oneByOne) {
-  Sequence sequence(model);
-  std::vector<int32_t> tokens = someTokens(depth + count, model.manifest().vocabulary);
-  std::vector<float> logits(model.manifest().vocabulary);
-  Feed feed;
-  feed.sequence = &sequence;
-  if (depth > 0) {
-    feed.tokens = std::span(tokens).first(depth);
-    if (Status status = model.feed({&feed, 1}); !status.ok())
-      return status;
+namespace {
+
+/// The sequences of a test, which each run takes back to the depth that it starts from.
+class Runner {
+public:
+  Runner(Model &model, const Test &test)
+      : model(model), test(test), feeds(test.batch),
+        logits(test.batch * model.manifest().vocabulary) {
+    sequences.reserve(test.batch);
+    for (int64_t i = 0; i < test.batch; ++i) {
+      sequences.emplace_back(model);
+      tokens.push_back(someTokens(test.depth + test.tokens, model.manifest().vocabulary, i));
+    }
   }
-  feed.outputs = 1;
-  feed.logits = logits.data();
-  double start = seconds();
-  for (int64_t done = 0; done < count;) {
-    int64_t step = oneByOne ? 1 : count;
-    feed.tokens = std::span(tokens).subspan(depth + done, step);
-    if (Status status = model.feed({&feed, 1}); !status.ok())
-      return status;
-    done += step;
+
+  /// Forgets what was read behind the depth, and reads what is missing before it.
+  Status start() {
+    std::vector<Feed> missing;
+    for (int64_t i = 0; i < test.batch; ++i) {
+      Sequence &sequence = sequences[i];
+      sequence.rewind(test.depth);
+      std::span<const int32_t> before = std::span(tokens[i]).first(test.depth);
+      if (sequence.position() < test.depth)
+        missing.push_back({.sequence = &sequence, .tokens = before.subspan(sequence.position())});
+    }
+    return model.feed(missing);
   }
-  return seconds() - start;
+
+  /// Seconds that the first `count` of the test's tokens take, for all sequences.
+  Result<double> run(int64_t count) {
+    double begin = seconds();
+    for (int64_t done = 0; done < count;) {
+      int64_t step = test.decode ? 1 : count;
+      for (int64_t i = 0; i < test.batch; ++i)
+        feeds[i] = {.sequence = &sequences[i],
+                    .tokens = std::span(tokens[i]).subspan(test.depth + done, step),
+                    .outputs = 1,
+                    .logits = &logits[i * model.manifest().vocabulary]};
+      if (Status status = model.feed(feeds); !status.ok())
+        return status;
+      done += step;
+    }
+    return seconds() - begin;
+  }
+
+private:
+  Model &model;
+  Test test;
+  std::vector<Sequence> sequences;
+  std::vector<std::vector<int32_t>> tokens;
+  std::vector<Feed> feeds;
+  std::vector<float> logits;
+};
+
+} // namespace
+
+/// Adds what the profile has noted since it was cleared.
+static void addPhases(const Profile &profile, std::vector<MeasuredPhase> &phases) {
+  for (size_t phase = 0; phase < phases.size(); ++phase) {
+    phases[phase].runs += profile.runs(phase);
+    phases[phase].seconds += profile.secondsIn(phase);
+    phases[phase].waiting += profile.secondsBehind(phase);
+  }
 }
 
-static Result<Measured> measure(Model &model, const BenchOptions &options, int64_t count,
-                                bool oneByOne) {
+static Result<Measured> measure(Model &model, const Test &test, int64_t repetitions) {
   const Manifest &manifest = model.manifest();
-  if (count + options.depth > model.context())
-    return Status{Code::Usage, fmt::format("{} tokens after {} do not fit the context of {}", count,
-                                           options.depth, model.context())};
-  std::vector<double> rates;
+  Measured measured;
+  measured.test = test;
+  measured.phases.resize(manifest.phases.size());
+  Runner runner(model, test);
   // The first run brings weights and code into memory.
-  for (int64_t run = 0; run <= options.repetitions; ++run) {
-    Result<double> taken = timeTokens(
-        model, run == 0 && oneByOne ? std::min<int64_t>(count, 4) : count, options.depth, oneByOne);
+  for (int64_t run = 0; run <= repetitions; ++run) {
+    if (Status status = runner.start(); !status.ok())
+      return status;
+    if (Profile *profile = model.profile())
+      profile->clear();
+    Result<double> taken =
+        runner.run(run == 0 && test.decode ? std::min<int64_t>(test.tokens, 4) : test.tokens);
     if (!taken.ok())
       return taken.status();
-    if (run > 0)
-      rates.push_back(static_cast<double>(count) / *taken);
-    else if (Profile *profile = model.profile())
-      profile->clear();
+    if (run == 0)
+      continue;
+    measured.samples.push_back(static_cast<double>(test.batch * test.tokens) / *taken);
+    if (const Profile *profile = model.profile())
+      addPhases(*profile, measured.phases);
   }
-  Measured measured;
-  measured.decode = oneByOne;
-  measured.test = fmt::format("{}{}", oneByOne ? "tg" : "pp", count);
-  if (options.depth)
-    measured.test += fmt::format(" @ d{}", options.depth);
-  for (double rate : rates)
-    measured.tokensPerSecond += rate / static_cast<double>(rates.size());
-  for (double rate : rates)
+  for (double rate : measured.samples)
+    measured.tokensPerSecond += rate / static_cast<double>(repetitions);
+  for (double rate : measured.samples)
     measured.deviation += (rate - measured.tokensPerSecond) * (rate - measured.tokensPerSecond);
-  measured.deviation = std::sqrt(measured.deviation / static_cast<double>(rates.size()));
-  double bytes = 0, operations = 0;
-  for (int64_t done = 0; done < count;) {
-    int64_t step = oneByOne ? 1 : std::min(manifest.stepTokens, count - done);
-    Traffic traffic = stepTraffic(manifest, step, options.depth + done);
-    bytes += traffic.bytes;
-    operations += traffic.operations;
+  measured.deviation = std::sqrt(measured.deviation / static_cast<double>(repetitions));
+  for (int64_t done = 0; done < test.tokens;) {
+    int64_t step = test.decode ? 1 : std::min(manifest.stepTokens, test.tokens - done);
+    Traffic traffic = stepTraffic(manifest, test.batch * step, test.depth + done, test.batch);
+    measured.bytesPerToken += traffic.bytes / static_cast<double>(test.batch * test.tokens);
+    measured.operationsPerToken +=
+        traffic.operations / static_cast<double>(test.batch * test.tokens);
     done += step;
   }
-  measured.bytesPerToken = bytes / static_cast<double>(count);
-  measured.operationsPerToken = operations / static_cast<double>(count);
-  if (Profile *profile = model.profile())
-    for (size_t phase = 0; phase < manifest.phases.size(); ++phase)
-      measured.phases.push_back(
-          {profile->runs(phase), profile->secondsIn(phase), profile->secondsBehind(phase)});
   return measured;
+}
+
+/// The most memory that this process has held so far, the weights that it has read among it.
+static int64_t peakBytes() {
+  int64_t kilobytes = 0;
+  if (FILE *file = fopen("/proc/self/status", "r")) {
+    char line[256];
+    while (fgets(line, sizeof line, file))
+      if (sscanf(line, "VmHWM: %" SCNd64, &kilobytes) == 1)
+        break;
+    fclose(file);
+  }
+  return kilobytes * 1024;
 }
 
 static Result<Limits> measureLimits(Model &model) {
@@ -155,15 +218,15 @@ static std::string phaseTables(const Manifest &manifest, const Limits &limits,
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
       return std::pair(-result.phases[a].seconds, a) < std::pair(-result.phases[b].seconds, b);
     });
-    text += fmt::format("\n| {:<56} | {:>8} | {:>9} | {:>9} | {:>9} |\n", result.test, "% of time",
-                        "% waiting", "us a run", "% of read");
+    text += fmt::format("\n| {:<56} | {:>8} | {:>9} | {:>9} | {:>9} |\n", result.test.name(),
+                        "% of time", "% waiting", "us a run", "% of read");
     text +=
         fmt::format("| {:-<56} | {:->8}: | {:->8}: | {:->8}: | {:->8}: |\n", "", "", "", "", "");
     for (size_t index : order) {
       const MeasuredPhase &phase = result.phases[index];
       double bytes = static_cast<double>(manifest.phases[index].bytes * phase.runs);
       std::string reading =
-          result.decode && bytes > 0 && phase.seconds > 0
+          result.test.decode && bytes > 0 && phase.seconds > 0
               ? fmt::format("{:.1f}", percent(bytes / phase.seconds, limits.reading))
               : "";
       text += fmt::format(
@@ -176,13 +239,14 @@ static std::string phaseTables(const Manifest &manifest, const Limits &limits,
 }
 
 static Status print(const BenchOptions &options, const Model &model, const Limits &limits,
-                    const std::vector<Measured> &results) {
+                    int64_t peak, const std::vector<Measured> &results) {
   const Manifest &manifest = model.manifest();
   if (options.json) {
     nlohmann::ordered_json json = {
         {"model", manifest.name},
         {"threads", model.threads()},
         {"weights_bytes", model.weights().bytes()},
+        {"peak_bytes", peak},
         {"parameters",
          {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}}},
         {"read_bytes_per_second", limits.reading},
@@ -191,8 +255,12 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
     json["tests"] = nlohmann::ordered_json::array();
     for (const Measured &result : results) {
       nlohmann::ordered_json test = {
-          {"test", result.test},
+          {"test", result.test.name()},
+          {"tokens", result.test.tokens},
+          {"depth", result.test.depth},
+          {"batch", result.test.batch},
           {"tokens_per_second", result.tokensPerSecond},
+          {"samples", result.samples},
           {"deviation", result.deviation},
           {"bytes_per_token", result.bytesPerToken},
           {"operations_per_token", result.operationsPerToken},
@@ -207,7 +275,7 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
                                   {"seconds", result.phases[phase].seconds},
                                   {"seconds_waiting", result.phases[phase].waiting}});
       // The first of each kind also by a name that scripts need not build.
-      const char *kind = result.decode ? "decode" : "prefill";
+      const char *kind = result.test.decode ? "decode" : "prefill";
       if (!json.contains(kind))
         json[kind] = test;
       json["tests"].push_back(std::move(test));
@@ -215,27 +283,29 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
     return writeOutput(json.dump(2) + "\n");
   }
   std::string text =
-      fmt::format("| {:<16} | {:>9} | {:>8} | {:>7} | {:>14} | {:>18} | {:>11} | {:>9} | "
+      fmt::format("| {:<16} | {:>9} | {:>8} | {:>7} | {:>16} | {:>18} | {:>11} | {:>9} | "
                   "{:>13} |\n",
                   "model", "size", "params", "threads", "test", "tokens/s", "MB/token", "% of read",
                   "% of arithm.");
   text += fmt::format(
-      "| {:-<16} | {:->8}: | {:->7}: | {:->6}: | {:->13}: | {:->17}: | {:->10}: | {:->8}: "
+      "| {:-<16} | {:->8}: | {:->7}: | {:->6}: | {:->15}: | {:->17}: | {:->10}: | {:->8}: "
       "| {:->12}: |\n",
       "", "", "", "", "", "", "", "", "");
   for (const Measured &result : results)
     text += fmt::format(
-        "| {:<16} | {:>6.2f} GB | {:>6.2f} B | {:>7} | {:>14} | {:>18} | {:>11.3f} | {:>9.1f} | "
+        "| {:<16} | {:>6.2f} GB | {:>6.2f} B | {:>7} | {:>16} | {:>18} | {:>11.3f} | {:>9.1f} | "
         "{:>13.1f} |\n",
         manifest.name, static_cast<double>(model.weights().bytes()) * 1e-9,
-        static_cast<double>(manifest.totalParameters) * 1e-9, model.threads(), result.test,
+        static_cast<double>(manifest.totalParameters) * 1e-9, model.threads(), result.test.name(),
         fmt::format("{:.2f} ± {:.2f}", result.tokensPerSecond, result.deviation),
         result.bytesPerToken * 1e-6,
         percent(result.bytesPerToken * result.tokensPerSecond, limits.reading),
         percent(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic));
-  text += fmt::format("\nmeasured with {} thread{}: reading {:.1f} GB/s, {} {:.1f} GFLOP/s\n",
+  text += fmt::format("\nmeasured with {} thread{}: reading {:.1f} GB/s, {} {:.1f} GFLOP/s; peak "
+                      "memory {:.2f} GB\n",
                       model.threads(), model.threads() == 1 ? "" : "s", limits.reading * 1e-9,
-                      arithmeticName(limits.kind), limits.arithmetic * 1e-9);
+                      arithmeticName(limits.kind), limits.arithmetic * 1e-9,
+                      static_cast<double>(peak) * 1e-9);
   if (!manifest.phases.empty())
     text += phaseTables(manifest, limits, results);
   return writeOutput(text);
@@ -245,33 +315,47 @@ Status runBench(const BenchOptions &options) {
   Result<std::unique_ptr<Model>> model = openModel(options.open);
   if (!model.ok())
     return model.status();
+  std::vector<int64_t> depths = options.depths.empty() ? std::vector<int64_t>{0} : options.depths;
+  std::vector<int64_t> batches =
+      options.batches.empty() ? std::vector<int64_t>{1} : options.batches;
   // A model with a small context is timed as far as it goes; lengths that were asked for are not
   // cut.
-  int64_t room = std::max<int64_t>((*model)->context() - options.depth, 1);
+  int64_t deepest = *std::max_element(depths.begin(), depths.end());
+  int64_t room = std::max<int64_t>((*model)->context() - deepest, 1);
   bool asked = !options.prompts.empty() || !options.generated.empty();
   std::vector<int64_t> prompts = options.prompts, generated = options.generated;
   if (!asked) {
     prompts = {std::min<int64_t>(512, room)};
     generated = {std::min<int64_t>(128, room)};
   }
-  auto isNothing = [](int64_t count) { return count == 0; };
-  if (std::all_of(prompts.begin(), prompts.end(), isNothing) &&
-      std::all_of(generated.begin(), generated.end(), isNothing))
+  std::vector<Test> tests;
+  for (int64_t tokens : prompts)
+    for (int64_t depth : depths)
+      if (tokens > 0)
+        tests.push_back({.tokens = tokens, .depth = depth});
+  for (int64_t tokens : generated)
+    for (int64_t depth : depths)
+      for (int64_t batch : batches)
+        if (tokens > 0)
+          tests.push_back({.decode = true, .tokens = tokens, .depth = depth, .batch = batch});
+  if (tests.empty())
     return {Code::Usage, "--prompt and --generate leave nothing to time"};
+  for (const Test &test : tests)
+    if (test.tokens + test.depth > (*model)->context())
+      return {Code::Usage, fmt::format("{} tokens after {} do not fit the context of {}",
+                                       test.tokens, test.depth, (*model)->context())};
+  std::vector<Measured> results;
+  for (const Test &test : tests) {
+    Result<Measured> measured = measure(**model, test, options.repetitions);
+    if (!measured.ok())
+      return measured.status();
+    results.push_back(*measured);
+  }
+  int64_t peak = peakBytes(); // before the limits are measured, which takes memory too
   Result<Limits> limits = measureLimits(**model);
   if (!limits.ok())
     return limits.status();
-  std::vector<Measured> results;
-  for (bool oneByOne : {false, true})
-    for (int64_t count : oneByOne ? generated : prompts) {
-      if (count == 0)
-        continue;
-      Result<Measured> measured = measure(**model, options, count, oneByOne);
-      if (!measured.ok())
-        return measured.status();
-      results.push_back(*measured);
-    }
-  return print(options, **model, *limits, results);
+  return print(options, **model, *limits, peak, results);
 }
 
 } // namespace moec

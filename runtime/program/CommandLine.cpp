@@ -116,8 +116,10 @@ static void addBench(Flags &flags, BenchOptions &options) {
                "prompt lengths to time; 0: none (default, without -n: 512)", 'p');
   flags.option("--generate", "N,...", takeIntegers(options.generated, 0, most),
                "tokens to generate; 0: none (default, without -p: 128)", 'n');
-  flags.option("--depth", "N", takeInteger(options.depth, 0, most),
+  flags.option("--depth", "N,...", takeIntegers(options.depths, 0, most),
                "tokens in the cache before (default: 0)", 'd');
+  flags.option("--batch", "N,...", takeIntegers(options.batches, 1, 4096),
+               "sequences that generate side by side (default: 1)", 'b');
   flags.option("--repetitions", "N", takeInteger(options.repetitions, 1, 1000),
                "times each is run (default: 5)", 'r');
   flags.flag("--json", options.json, "print one JSON object");

@@ -65,7 +65,8 @@ struct BenchOptions {
   OpenOptions open;
   std::vector<int64_t> prompts;   ///< prompt lengths to time
   std::vector<int64_t> generated; ///< numbers of generated tokens to time
-  int64_t depth = 0;              ///< tokens in the cache before
+  std::vector<int64_t> depths;    ///< tokens in the cache before; none: 0
+  std::vector<int64_t> batches;   ///< sequences that generate side by side; none: 1
   int64_t repetitions = 5;
   bool json = false;
 };

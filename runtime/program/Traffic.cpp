@@ -43,7 +43,7 @@ int64_t picksOf(const Manifest &manifest, int64_t layer) {
 
 } // namespace
 
-Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth) {
+Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int64_t sequences) {
   double allStored = 0;
   int vocabularies = 0;
   for (const ManifestPiece &piece : manifest.weights.pieces) {
@@ -71,7 +71,7 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth) {
       double share =
           isEmbedding ? std::min(1.0, rows / static_cast<double>(manifest.vocabulary)) : 1;
       traffic.bytes += bytes * share;
-      traffic.operations += isEmbedding ? 0 : operations;
+      traffic.operations += isEmbedding ? 0 : operations * static_cast<double>(sequences);
     } else if (piece.experts > 0) {
       double experts = static_cast<double>(piece.experts);
       for (int64_t layer : piece.layers) {
@@ -88,7 +88,8 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth) {
   for (const ManifestCache &cache : manifest.caches) {
     int64_t seen = cache.window ? std::min(depth, cache.window) : depth;
     traffic.bytes += static_cast<double>(cache.bytesPerBlock) /
-                     static_cast<double>(manifest.blockTokens) * static_cast<double>(seen);
+                     static_cast<double>(manifest.blockTokens) *
+                     static_cast<double>(seen * sequences);
   }
   return traffic;
 }

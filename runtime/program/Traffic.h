@@ -13,9 +13,9 @@ struct Traffic {
   double operations = 0; ///< of products with weights; a multiply-add counts as two
 };
 
-/// The cost of a step of `tokens` rows of one sequence that has `depth` tokens before, and asks for
-/// one row of logits. Experts are taken as chosen at random.
-Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth);
+/// The cost of a step of `tokens` rows, of `sequences` sequences that have `depth` tokens before
+/// and ask for one row of logits each. Experts are taken as chosen at random.
+Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int64_t sequences = 1);
 
 } // namespace moec
 

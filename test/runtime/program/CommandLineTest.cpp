@@ -102,10 +102,14 @@ TEST(CommandLine, ValuesMayFollowAnEqualsSign) {
 }
 
 TEST(CommandLine, BenchTakesLists) {
-  BenchOptions bench = parsed({"bench", "-p", "512,128", "-n", "64", "-r", "1"}).bench;
+  BenchOptions bench =
+      parsed({"bench", "-p", "512,128", "-n", "64", "-d", "0,9", "-b", "1,8", "-r", "1"}).bench;
   EXPECT_EQ(bench.prompts, (std::vector<int64_t>{512, 128}));
   EXPECT_EQ(bench.generated, (std::vector<int64_t>{64}));
+  EXPECT_EQ(bench.depths, (std::vector<int64_t>{0, 9}));
+  EXPECT_EQ(bench.batches, (std::vector<int64_t>{1, 8}));
   EXPECT_EQ(bench.repetitions, 1);
+  EXPECT_NE(refused({"bench", "-b", "0"}).find("--batch"), std::string::npos);
 }
 
 } // namespace

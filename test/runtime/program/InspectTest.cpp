@@ -47,3 +47,28 @@ TEST(Bench, MeasuresBothKinds) {
   EXPECT_GT(json["arithmetic_operations_per_second"], 0);
   EXPECT_EQ(runFake({"bench", "-p", "65", "-n", "0", "-r", "1"}).status, 2);
 }
+
+TEST(Bench, TimesEachDepthAndBatch) {
+  Ran ran = runFake({"bench", "--json", "-p", "8", "-n", "4", "-d", "0,20", "-b", "1,3", "-r", "2",
+                     "--threads", "1"});
+  ASSERT_EQ(ran.status, 0) << ran.errors;
+  nlohmann::json json = nlohmann::json::parse(ran.output, nullptr, false);
+  ASSERT_TRUE(json.is_object()) << ran.output;
+  std::vector<std::string> names;
+  for (const nlohmann::json &test : json["tests"]) {
+    names.push_back(test["test"]);
+    EXPECT_EQ(test["samples"].size(), 2u) << test;
+    EXPECT_GT(test["tokens_per_second"], 0) << test;
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"pp8", "pp8 @ d20", "tg4", "tg4 x3", "tg4 @ d20",
+                                             "tg4 x3 @ d20"}));
+  EXPECT_EQ(json["tests"][5]["depth"], 20);
+  EXPECT_EQ(json["tests"][5]["batch"], 3);
+  EXPECT_EQ(json["tests"][5]["tokens"], 4);
+  // What is held never exceeds what this process may hold, and the text says it too.
+  EXPECT_GT(json["peak_bytes"], 1 << 20);
+  EXPECT_LT(json["peak_bytes"], 256 << 20); // the 512 MB that measure the bandwidth come later
+  EXPECT_NE(runFake({"bench", "-p", "0", "-n", "2", "-r", "1"}).output.find("peak memory"),
+            std::string::npos);
+  EXPECT_EQ(runFake({"bench", "-n", "4", "-d", "20,61", "-r", "1"}).status, 2);
+}

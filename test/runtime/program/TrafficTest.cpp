@@ -45,3 +45,10 @@ TEST(Traffic, CacheIsReadAsFarAsItIsSeen) {
   manifest.caches[0].window = 8;
   EXPECT_DOUBLE_EQ(stepTraffic(manifest, 1, 30).bytes - empty, 800);
 }
+
+TEST(Traffic, EachSequenceReadsItsCacheAndAllShareTheWeights) {
+  Manifest manifest = smallModel();
+  Traffic one = stepTraffic(manifest, 3, 30), three = stepTraffic(manifest, 3, 30, 3);
+  EXPECT_DOUBLE_EQ(three.bytes - one.bytes, 2 * 3000);
+  EXPECT_DOUBLE_EQ(three.operations - one.operations, 2 * 2 * 1000); // rows of the head
+}
