@@ -1,11 +1,15 @@
-// The table of CPU levels, and which of them this machine is.
+// The table of CPU levels, and which of them a CPU has.
 
 #include "compiler/targets/cpu/CpuTarget.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/AArch64TargetParser.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/TargetParser/X86TargetParser.h"
+
+#include <optional>
 
 using namespace moec;
 using llvm::StringRef;
@@ -115,38 +119,76 @@ static constexpr CpuTarget targets[] = {
 
 llvm::ArrayRef<CpuTarget> moec::cpuTargets() { return targets; }
 
-static Result<const CpuTarget *> findNative() {
-  const llvm::Triple host(llvm::sys::getProcessTriple());
-  const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+namespace {
+/// A CPU in LLVM's words.
+struct CpuFeatures {
+  StringRef arch;
+  llvm::StringMap<bool> features;
+};
+} // namespace
+
+/// What LLVM knows of the CPU that it calls `name`, if it knows one that runs 64-bit code.
+static std::optional<CpuFeatures> featuresOf(StringRef name) {
+  llvm::StringMap<bool> features;
+  if (llvm::X86::parseArchX86(name, /*Only64Bit=*/true) != llvm::X86::CK_None) {
+    llvm::SmallVector<StringRef> listed;
+    llvm::X86::getFeaturesForCPU(name, listed);
+    for (StringRef feature : listed) {
+      features[feature] = true;
+      llvm::X86::updateImpliedFeatures(feature, /*Enabled=*/true, features);
+    }
+    return CpuFeatures{"x86_64", std::move(features)};
+  }
+  if (std::optional<llvm::AArch64::CpuInfo> cpu = llvm::AArch64::parseCpu(name)) {
+    llvm::AArch64::ExtensionSet extensions;
+    extensions.addCPUDefaults(*cpu);
+    std::vector<StringRef> listed;
+    extensions.toLLVMFeatureList(listed);
+    for (StringRef feature : listed)
+      features[feature.drop_front()] = feature.front() == '+';
+    return CpuFeatures{"aarch64", std::move(features)};
+  }
+  return std::nullopt;
+}
+
+/// The best level of `cpu`, which messages call `what`.
+static Result<const CpuTarget *> findBest(const CpuFeatures &cpu, StringRef what, Code failure) {
   const CpuTarget *best = nullptr;
   std::string lacking;
   for (const CpuTarget &target : targets) {
-    if (target.arch != host.getArchName())
+    if (target.arch != cpu.arch)
       continue;
     std::string missing;
     for (StringRef feature : target.needed)
-      if (!features.lookup(feature))
+      if (!cpu.features.lookup(feature))
         missing += " " + feature.str();
     if (missing.empty())
       best = &target;
     else if (lacking.empty())
-      lacking = "this CPU lacks what level '" + target.level.str() + "' needs:" + missing;
+      lacking = (what + " lacks what level '" + target.level + "' needs:" + missing).str();
   }
   if (best)
     return best;
   if (lacking.empty())
-    lacking = "no CPU level for " + host.getArchName().str();
-  return Status{Code::Mismatch, lacking + "; name the level to compile for with --cpu"};
+    lacking = "no CPU level for " + cpu.arch.str();
+  return Status{failure, lacking + "; name the level to compile for with --cpu"};
 }
 
 Result<const CpuTarget *> moec::findCpuTarget(StringRef name) {
-  if (name == "native")
-    return findNative();
-  std::string known = "native";
+  if (name == "native") {
+    const llvm::Triple host(llvm::sys::getProcessTriple());
+    return findBest({host.getArchName(), llvm::sys::getHostCPUFeatures()}, "this CPU",
+                    Code::Mismatch);
+  }
+  std::string known;
   for (const CpuTarget &target : targets) {
     if (target.level == name)
       return &target;
-    known += ", " + target.level.str();
+    known += (known.empty() ? "" : ", ") + target.level.str();
   }
-  return Status{Code::Usage, "unknown CPU level '" + name.str() + "'; one of " + known};
+  if (std::optional<CpuFeatures> cpu = featuresOf(name))
+    return findBest(*cpu, ("the CPU '" + name + "'").str(), Code::Unsupported);
+  return Status{Code::Usage, "unknown CPU '" + name.str() + "'; wanted native, a level (" + known +
+                                 "), or the name that LLVM has for a CPU, such as znver4, "
+                                 "sapphirerapids or neoverse-n1, for the best level of that CPU"};
 }

@@ -45,9 +45,10 @@ inline constexpr int64_t kLanes = 16;
 /// All levels; those of one architecture with the least demanding first.
 llvm::ArrayRef<CpuTarget> cpuTargets();
 
-/// The level called `name`; "native" stands for the best level of this machine. An unknown name is
-/// a usage error that lists the levels; a machine below the lowest level is a mismatch that names
-/// what it lacks.
+/// The level called `name`. "native" stands for the best level of this machine, and what LLVM calls
+/// a CPU (znver4, neoverse-n1) for the best level of that CPU. An unknown name is a usage error that
+/// lists the levels; a machine below the lowest level is a mismatch that names what it lacks, a
+/// named CPU below it is unsupported.
 Result<const CpuTarget *> findCpuTarget(llvm::StringRef name);
 
 } // namespace moec

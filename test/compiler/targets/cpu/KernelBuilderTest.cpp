@@ -173,8 +173,28 @@ TEST(CpuTargets, AreFoundByName) {
   const Result<const CpuTarget *> unknown = findCpuTarget("pentium");
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.status().code, Code::Usage);
-  EXPECT_NE(unknown.status().message.find("'pentium'; one of native, avx2, avx512"),
-            std::string::npos);
+  EXPECT_NE(unknown.status().message.find("'pentium'; wanted native, a level (avx2, avx512, "),
+            std::string::npos)
+      << unknown.status().message;
+}
+
+TEST(CpuTargets, ACpuByNameHasItsBestLevel) {
+  for (auto [name, level] :
+       {std::pair("haswell", "avx2"), std::pair("znver3", "avx2"), std::pair("knl", "avx2"),
+        std::pair("skylake-avx512", "avx512"), std::pair("znver4", "avx512bf16"),
+        std::pair("x86-64-v3", "avx2"), std::pair("x86-64-v4", "avx512"),
+        std::pair("sapphirerapids", "avx512bf16"), std::pair("neoverse-n1", "neon"),
+        std::pair("apple-m1", "neon")}) {
+    const Result<const CpuTarget *> found = findCpuTarget(name);
+    ASSERT_TRUE(found.ok()) << found.status().message;
+    EXPECT_EQ((*found)->level, level) << name;
+  }
+  const Status old = findCpuTarget("ivybridge").status();
+  EXPECT_EQ(old.code, Code::Unsupported);
+  EXPECT_NE(old.message.find("the CPU 'ivybridge' lacks what level 'avx2' needs: avx2 bmi bmi2 "
+                             "fma lzcnt movbe"),
+            std::string::npos)
+      << old.message;
 }
 
 TEST(CpuTargets, NativeIsOneThatRunsHere) {
