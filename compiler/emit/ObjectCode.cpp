@@ -37,14 +37,14 @@ void moec::registerLlvmTranslations(mlir::DialectRegistry &registry) {
   mlir::registerLLVMDialectTranslation(registry);
 }
 
-static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const MachineTarget &target) {
+/// Makes code for the CPUs that functions name, else for any of the architecture.
+static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const llvm::Triple &triple) {
   initializeTargets();
-  llvm::Triple triple(target.triple);
   std::string error;
   const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!found)
     return Status{Code::Unsupported,
-                  "no code generator for '" + target.triple + "'; wanted x86_64 or aarch64 Linux"};
+                  "no code generator for '" + triple.str() + "'; wanted x86_64 or aarch64 Linux"};
   llvm::TargetOptions options;
   options.FunctionSections = true;
   options.DataSections = true;
@@ -53,14 +53,14 @@ static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const MachineTar
   // the optimiser happened to see.
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(
-      found->createTargetMachine(triple, target.cpu, target.features, options, llvm::Reloc::PIC_,
+      found->createTargetMachine(triple, /*CPU=*/"", /*Features=*/"", options, llvm::Reloc::PIC_,
                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
 }
 
 Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp module,
                                                             llvm::LLVMContext &context,
                                                             const MachineTarget &target) {
-  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(llvm::Triple(target.triple));
   if (!machine.ok())
     return machine.status();
   std::unique_ptr<llvm::Module> translated = mlir::translateModuleToLLVMIR(module, context, "moec");
@@ -70,11 +70,18 @@ Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp modul
   translated->setTargetTriple((*machine)->getTargetTriple());
   translated->setDataLayout((*machine)->createDataLayout());
   translated->setPICLevel(llvm::PICLevel::BigPIC);
+  for (llvm::Function &function : *translated) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", target.cpu);
+    if (!target.features.empty())
+      function.addFnAttr("target-features", target.features);
+  }
   return translated;
 }
 
-Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget &target) {
-  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
+Status moec::optimizeLlvm(llvm::Module &module) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(module.getTargetTriple());
   if (!machine.ok())
     return machine.status();
 
@@ -97,15 +104,15 @@ Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget &target) {
   return {};
 }
 
-Result<std::string> moec::emitObject(llvm::Module &module, const MachineTarget &target) {
-  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(target);
+Result<std::string> moec::emitObject(llvm::Module &module) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(module.getTargetTriple());
   if (!machine.ok())
     return machine.status();
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
   if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
-    return Status{Code::Internal, "no object code for '" + target.triple + "'"};
+    return Status{Code::Internal, "no object code for '" + module.getTargetTriple().str() + "'"};
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
 }

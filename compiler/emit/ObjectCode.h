@@ -1,4 +1,7 @@
 // MLIR's LLVM dialect to LLVM IR and to object code.
+//
+// A module of LLVM IR may hold code for several CPUs of one architecture: each function says which
+// it is for, and one that does not is for any.
 
 #ifndef MOEC_COMPILER_EMIT_OBJECTCODE_H
 #define MOEC_COMPILER_EMIT_OBJECTCODE_H
@@ -23,17 +26,16 @@ struct MachineTarget {
 /// Makes MLIR able to translate what the last stage leaves; before `translateToLlvm`.
 void registerLlvmTranslations(mlir::DialectRegistry &registry);
 
-/// Translates a module of the LLVM dialect. What is wrong with it is reported through the
-/// module's context too.
+/// Translates a module of the LLVM dialect, all of whose functions are for `target`. What is wrong
+/// with it is reported through the module's context too.
 Result<std::unique_ptr<llvm::Module>>
 translateToLlvm(mlir::ModuleOp module, llvm::LLVMContext &context, const MachineTarget &target);
 
-/// Optimises `module` for `target`. Sums keep their order: nothing here reassociates.
-Status optimizeLlvm(llvm::Module &module, const MachineTarget &target);
+/// Optimises `module`. Sums keep their order: nothing here reassociates.
+Status optimizeLlvm(llvm::Module &module);
 
-/// Object code: position independent, a section per function. The same module and target give
-/// the same bytes.
-Result<std::string> emitObject(llvm::Module &module, const MachineTarget &target);
+/// Object code: position independent, a section per function. The same module gives the same bytes.
+Result<std::string> emitObject(llvm::Module &module);
 
 /// Text of the module.
 std::string printLlvm(const llvm::Module &module);

@@ -146,11 +146,11 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     return Status{Code::Model,
                   "the module has no attribute moec.model, which says what model it is"};
   describeModel(model, manifest);
-  Result<const CpuTarget *> cpu = findCpuTarget(options.cpu);
-  if (!cpu.ok())
-    return cpu.status();
+  Result<std::vector<const CpuTarget *>> levels = findCpuTargets(options.cpu);
+  if (!levels.ok())
+    return levels.status();
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
-  manifest.options = {{"activations", options.activations}, {"cpu", (*cpu)->level.str()}};
+  manifest.options = {{"activations", options.activations}, {"cpu", levelNames(*levels)}};
   if (options.profile)
     manifest.options.emplace_back("profile", "true");
   if (!options.quantize.empty())
@@ -162,9 +162,12 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
                                   fmt::format("{}", fmt::join(options.without, ",")));
   manifest.queryTile = kQueryTile;
   manifest.stepTokens = kStepTokens;
-  manifest.cpuLevel = (*cpu)->level.str();
-  for (llvm::StringRef feature : (*cpu)->cpuinfo)
-    manifest.cpuFeatures.push_back(feature.str());
+  for (const CpuTarget *level : *levels) {
+    ManifestCpuLevel &entry = manifest.cpuLevels.emplace_back();
+    entry.name = level->level.str();
+    for (llvm::StringRef feature : level->cpuinfo)
+      entry.features.push_back(feature.str());
+  }
   for (auto cache : module.getOps<lm::CacheOp>()) {
     CacheLayout layout(cache);
     manifest.blockTokens = layout.block;

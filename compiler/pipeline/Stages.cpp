@@ -159,14 +159,15 @@ static Status adoptChoices(ModuleOp module, const PipelineRequest &request,
   return {};
 }
 
-Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTarget &cpu,
+Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
+                                                    ArrayRef<const CpuTarget *> levels,
                                                     const PipelineRequest &request) {
   if (Status status = checkWithout(request.without); !status.ok())
     return status;
   if (!request.quantize.empty())
     if (Result<WeightFormats> formats = parseWeightFormats(request.quantize); !formats.ok())
       return Status{Code::Usage, "--quantize: " + formats.status().message};
-  PipelineOptions options{.cpu = cpu.level.str(),
+  PipelineOptions options{.cpu = levelNames(levels),
                           .activations = request.activations,
                           .quantize = request.quantize,
                           .mapped = request.mapped.value_or(false),
@@ -179,7 +180,7 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module, const CpuTa
     bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
       return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
     });
-    options.activations = areBf16 && cpu.hasBf16Dot ? "bf16" : "f32";
+    options.activations = areBf16 && levels.back()->hasBf16Dot ? "bf16" : "f32";
   }
   if (options.activations != "f32" && options.activations != "bf16")
     return Status{Code::Usage,

@@ -18,7 +18,8 @@ namespace moec {
 /// What the stages need to know. Plain data: two compiles with equal options and input make equal
 /// bytes.
 struct PipelineOptions {
-  std::string cpu = "native"; ///< level, by name
+  /// Levels, by name, separated by commas; the lower stage takes one.
+  std::string cpu = "native";
   std::string activations =
       "f32";              ///< f32 or bf16: the type that operands of products are rounded to
   std::string quantize;   ///< formats of weights, as lm-quantize-weights takes them
@@ -39,10 +40,11 @@ struct PipelineRequest {
 };
 
 /// Completes `request` for a module. One that earlier stages were run on keeps what was chosen for
-/// them. Else activations are bf16 where the matrices are stored so and the target multiplies bf16,
-/// else f32. Code::Usage for an unknown type, a pass that cannot be left out, or what contradicts
-/// earlier stages.
-Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module, const CpuTarget &cpu,
+/// them. Else activations are bf16 where the matrices are stored so and the best of the levels
+/// multiplies bf16, else f32. Code::Usage for an unknown type, a pass that cannot be left out, or
+/// what contradicts earlier stages.
+Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module,
+                                              llvm::ArrayRef<const CpuTarget *> levels,
                                               const PipelineRequest &request);
 
 /// A step of the compiler, which ends with a pass that checks what it leaves behind.

@@ -276,9 +276,12 @@ Result<Manifest> parseManifest(std::string_view text) {
     if (!error.empty())
       break;
   }
-  Reader cpu = reader.inner("cpu");
-  manifest.cpuLevel = cpu.text("level");
-  manifest.cpuFeatures = cpu.texts("features");
+  for (const json &entry : reader.list("cpu_levels")) {
+    Reader level = reader.entry(entry, "cpu_levels", manifest.cpuLevels.size());
+    manifest.cpuLevels.push_back({level.text("name"), level.texts("features")});
+  }
+  if (manifest.cpuLevels.empty())
+    reader.refuse("cpu_levels", "is empty, wanted at least one level");
   for (const json &entry : reader.list("caches")) {
     Reader cache = reader.entry(entry, "caches", manifest.caches.size());
     ManifestCache into;
@@ -328,8 +331,7 @@ std::string writeManifest(const Manifest &manifest) {
       {"query_tile", manifest.queryTile},
       {"block_tokens", manifest.blockTokens},
       {"step_tokens", manifest.stepTokens},
-      {"parameters", {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}}},
-      {"cpu", {{"level", manifest.cpuLevel}, {"features", manifest.cpuFeatures}}}};
+      {"parameters", {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}}}};
   json &versions = root["versions"] = json::object(), &options = root["options"] = json::object();
   for (const auto &[name, value] : manifest.versions)
     versions[name] = value;
@@ -339,6 +341,9 @@ std::string writeManifest(const Manifest &manifest) {
   for (const ManifestMoeLayer &layer : manifest.moeLayers)
     moeLayers.push_back(
         {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
+  json &levels = root["cpu_levels"] = json::array();
+  for (const ManifestCpuLevel &level : manifest.cpuLevels)
+    levels.push_back({{"name", level.name}, {"features", level.features}});
   json &caches = root["caches"] = json::array();
   for (const ManifestCache &cache : manifest.caches)
     caches.push_back({{"name", cache.name},

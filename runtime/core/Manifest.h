@@ -57,6 +57,12 @@ struct ManifestSource {
   std::string digest = {};
 };
 
+/// A set of instructions that the program has code for.
+struct ManifestCpuLevel {
+  std::string name;
+  std::vector<std::string> features; ///< what a CPU must have; names as in /proc/cpuinfo
+};
+
 /// A phase of the step, of a program that was compiled with --profile.
 struct ManifestPhase {
   std::string name;  ///< "linear (q_proj, k_proj, v_proj)"
@@ -80,8 +86,7 @@ struct Manifest {
   int64_t totalParameters = 0;
   int64_t activeParameters = 0; ///< read for one token
   std::vector<ManifestMoeLayer> moeLayers;
-  std::string cpuLevel;
-  std::vector<std::string> cpuFeatures; ///< names as in /proc/cpuinfo
+  std::vector<ManifestCpuLevel> cpuLevels; ///< at least one; the least demanding first
   std::vector<ManifestCache> caches;
   std::vector<ManifestPhase> phases; ///< in the order of the step's text; empty without --profile
   ManifestWeights weights;

@@ -28,28 +28,49 @@ Result<Manifest> programManifest() {
                         static_cast<size_t>(moec_program_manifest_size)});
 }
 
-/// MOEC_CPU asks for a level by name; a program has the code of one.
-static Status checkLevel(const std::string &level) {
-  const char *wanted = getenv("MOEC_CPU");
-  if (wanted && *wanted && wanted != level)
-    return {Code::Mismatch,
-            fmt::format("MOEC_CPU asks for '{}', this program was compiled for '{}' only", wanted,
-                        level)};
-  return {};
+static Result<size_t> findLevel(const Manifest &manifest, std::string_view name) {
+  std::string known;
+  for (size_t index = 0; index < manifest.cpuLevels.size(); ++index) {
+    const ManifestCpuLevel &level = manifest.cpuLevels[index];
+    if (level.name == name) {
+      std::string missing = missingCpuFeatures(level.features);
+      if (missing.empty())
+        return index;
+      return Status{Code::Mismatch, fmt::format("MOEC_CPU asks for '{}', and this CPU lacks what "
+                                                "that needs: {}",
+                                                name, missing)};
+    }
+    known += (known.empty() ? "" : ", ") + level.name;
+  }
+  return Status{Code::Usage, fmt::format("MOEC_CPU asks for '{}', and this program was compiled "
+                                         "for: {}",
+                                         name, known)};
+}
+
+Result<size_t> chooseCpuLevel(const Manifest &manifest) {
+  if (const char *wanted = getenv("MOEC_CPU"); wanted && *wanted)
+    return findLevel(manifest, wanted);
+  std::string missing; // from the least demanding level
+  for (size_t index = manifest.cpuLevels.size(); index-- > 0;)
+    if (missing = missingCpuFeatures(manifest.cpuLevels[index].features); missing.empty())
+      return index;
+  return Status{Code::Mismatch, fmt::format("this CPU lacks what the program was compiled for: {}; "
+                                            "compile again with --cpu=native on this machine",
+                                            missing)};
 }
 
 Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   Result<Manifest> manifest = programManifest();
   if (!manifest.ok())
     return manifest.status();
-  if (Status status = checkLevel(manifest->cpuLevel); !status.ok())
-    return status;
-  if (Status status = checkCpu(manifest->cpuFeatures); !status.ok())
-    return status;
+  Result<size_t> level = chooseCpuLevel(*manifest);
+  if (!level.ok())
+    return level.status();
   if (options.context < 0 || options.context > manifest->context)
     return Status{Code::Usage, fmt::format("a context of {} positions asked for, the model has {}",
                                            options.context, manifest->context)};
   std::unique_ptr<Model> model(new Model(std::move(*manifest)));
+  model->levelIndex = *level;
   model->positions = options.context ? options.context : model->description.context;
   Result<std::unique_ptr<Weights>> weights = Weights::open(model->description, options.weights);
   if (!weights.ok())
@@ -148,6 +169,7 @@ Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options) 
 
 namespace {
 struct StepCall {
+  moec_step_function step;
   const moec_step_arguments *arguments;
   int64_t threads;
 };
@@ -199,11 +221,11 @@ Status Model::runStep(bool routing) {
   arguments.barrier = &pool->barrier();
   arguments.profile = noted.get();
 
-  StepCall call{&arguments, pool->count()};
+  StepCall call{moec_program_steps[levelIndex], &arguments, pool->count()};
   pool->run(
       [](void *context, int64_t thread) {
         const StepCall &call = *static_cast<const StepCall *>(context);
-        moec_program_step(call.arguments, thread, call.threads);
+        call.step(call.arguments, thread, call.threads);
       },
       &call);
 

@@ -73,6 +73,8 @@ public:
   const Manifest &manifest() const { return description; }
   const Weights &weights() const { return *openWeights; }
   int64_t threads() const { return pool->count(); }
+  /// The CPU level whose code runs.
+  const ManifestCpuLevel &level() const { return description.cpuLevels[levelIndex]; }
   /// Positions that a sequence can have.
   int64_t context() const { return positions; }
   /// Bytes of the key/value cache in use, and of what a step works in.
@@ -104,6 +106,7 @@ private:
   Status runStep(bool routing);
 
   Manifest description;
+  size_t levelIndex = 0;
   int64_t positions = 0;
   std::unique_ptr<Weights> openWeights;
   std::unique_ptr<Threads> pool;
@@ -118,6 +121,11 @@ private:
 
 /// The manifest that is linked into this program.
 Result<Manifest> programManifest();
+
+/// Which of the manifest's CPU levels runs here: the one that MOEC_CPU names, else the last that
+/// this CPU has all features of. Code::Usage for a name that the program has no level of,
+/// Code::Mismatch where the CPU lacks what the level needs.
+Result<size_t> chooseCpuLevel(const Manifest &manifest);
 
 } // namespace moec
 

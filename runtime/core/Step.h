@@ -46,12 +46,17 @@ typedef struct {
   void *profile;  /* for moec_profile_note; null where the manifest lists no phases */
 } moec_step_arguments;
 
-/* Emitted by the compiler. Runs one step; called by each of `threads` threads with its own
- * `thread`, with the same arguments; returns when this thread's share is done (the last phase ends
- * in a barrier). */
-void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int64_t threads);
+/* Runs one step; called by each of `threads` threads with its own `thread`, with the same
+ * arguments; returns when this thread's share is done (the last phase ends in a barrier). */
+typedef void (*moec_step_function)(const moec_step_arguments *arguments, int64_t thread,
+                                   int64_t threads);
 
-/* Emitted by the compiler. Bytes of arena that a step of these sizes needs. */
+/* Emitted by the compiler: the same step for each of the manifest's CPU levels, in their order. All
+ * take the same weights, caches and arena. */
+extern const moec_step_function moec_program_steps[];
+
+/* Emitted by the compiler. Bytes of arena that a step of these sizes needs. Runs on any CPU of the
+ * architecture, as does all but the steps. */
 int64_t moec_program_arena_bytes(int64_t tokens, int64_t sequences, int64_t outputs,
                                  int64_t threads);
 

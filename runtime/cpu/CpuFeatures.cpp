@@ -2,8 +2,6 @@
 
 #include "runtime/cpu/CpuFeatures.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -174,7 +172,7 @@ static bool askForMatrixRegisters() { return false; }
 
 #endif
 
-Status checkCpu(const std::vector<std::string> &features) {
+std::string missingCpuFeatures(const std::vector<std::string> &features) {
   std::string missing;
   bool matrix = false;
   for (const std::string &feature : features) {
@@ -184,11 +182,7 @@ Status checkCpu(const std::vector<std::string> &features) {
   }
   if (missing.empty() && matrix && !askForMatrixRegisters())
     missing = "amx_tile (the kernel does not grant it)";
-  if (!missing.empty())
-    return {Code::Mismatch, fmt::format("this CPU lacks what the program was compiled for: {}; "
-                                        "compile again with --cpu=native on this machine",
-                                        missing)};
-  return {};
+  return missing;
 }
 
 } // namespace moec

@@ -3,8 +3,6 @@
 #ifndef MOEC_RUNTIME_CPU_CPU_FEATURES_H
 #define MOEC_RUNTIME_CPU_CPU_FEATURES_H
 
-#include "runtime/core/Result.h"
-
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,9 +13,9 @@ namespace moec {
 /// known is not offered.
 bool cpuHas(std::string_view feature);
 
-/// Fails with Code::Mismatch, naming what is missing, unless the CPU has all of `features`. Asks
-/// the system for the matrix registers where they are among them.
-Status checkCpu(const std::vector<std::string> &features);
+/// Those of `features` that the CPU lacks, separated by commas; empty if it has them all. Asks the
+/// system for the matrix registers where they are among them.
+std::string missingCpuFeatures(const std::vector<std::string> &features);
 
 } // namespace moec
 

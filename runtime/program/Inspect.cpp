@@ -88,9 +88,13 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
   for (const ManifestMoeLayer &layer : manifest.moeLayers)
     json["moe_layers"].push_back(
         {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
-  json["cpu"] = {{"level", manifest.cpuLevel},
-                 {"features", manifest.cpuFeatures},
-                 {"supported", checkCpu(manifest.cpuFeatures).ok()}};
+  json["cpu"] = {{"levels", Json::array()}, {"runs", nullptr}};
+  for (const ManifestCpuLevel &level : manifest.cpuLevels)
+    json["cpu"]["levels"].push_back({{"name", level.name},
+                                     {"features", level.features},
+                                     {"supported", missingCpuFeatures(level.features).empty()}});
+  if (Result<size_t> runs = chooseCpuLevel(manifest); runs.ok())
+    json["cpu"]["runs"] = manifest.cpuLevels[*runs].name;
   json["invariance"] = "batch";
   json["weights"] = describeWeights(manifest, weights);
   json["sources"] = Json::array();
@@ -163,9 +167,13 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
   line("layers", fmt::format("{}, hidden {}, vocabulary {}, context {}", manifest.layers,
                              manifest.hidden, manifest.vocabulary, manifest.context));
   line("experts", moeLayersText(manifest.moeLayers));
-  line("cpu level",
-       fmt::format("{} ({}); this CPU {}", manifest.cpuLevel, joined(manifest.cpuFeatures),
-                   json["cpu"]["supported"].get<bool>() ? "has it" : "lacks it"));
+  for (const Json &level : json["cpu"]["levels"])
+    line("cpu level", fmt::format("{} ({}); this CPU {}{}", level["name"].get<std::string>(),
+                                  joined(level["features"].get<std::vector<std::string>>()),
+                                  level["supported"].get<bool>() ? "has it" : "lacks it",
+                                  level["name"] == json["cpu"]["runs"] ? ", and it runs" : ""));
+  if (Result<size_t> runs = chooseCpuLevel(manifest); !runs.ok())
+    line("  not usable", runs.status().message);
   line("invariance", "batch: results do not depend on chunks, neighbours or threads");
   line("weights", fmt::format("{}, {}", weightsModeName(manifest.weights.mode),
                               bytes(json["memory"]["weights"])));

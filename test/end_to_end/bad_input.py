@@ -533,7 +533,7 @@ def check_processor(checks, folder):
     """A program for a feature that no processor has: the name of one it needs is changed in its manifest."""
     program = compile_model(GOLDEN / "mixtral", folder / "program")
     code = program.read_bytes()
-    features = json.loads(succeed(program, "inspect", "--json"))["cpu"]["features"]
+    features = json.loads(succeed(program, "inspect", "--json"))["cpu"]["levels"][0]["features"]
     missing = features[-1][:-1] + "?"
     program.write_bytes(code.replace(json.dumps(features[-1]).encode(), json.dumps(missing).encode()))
     refused(checks, "a CPU that lacks a feature", MISMATCH, [missing], program, "eval", "--input",

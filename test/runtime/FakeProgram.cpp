@@ -7,6 +7,7 @@
 #include "runtime/cpu/Barrier.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -16,6 +17,7 @@ using namespace moec;
 static std::mutex faultsLock;
 static std::vector<std::string> faults;
 static int64_t steps;
+static std::string level;
 
 static void fault(const std::string &what) {
   std::lock_guard<std::mutex> guard(faultsLock);
@@ -24,6 +26,7 @@ static void fault(const std::string &what) {
 
 std::vector<std::string> moec::takeFakeFaults() { return std::exchange(faults, {}); }
 int64_t moec::takeFakeSteps() { return std::exchange(steps, 0); }
+std::string moec::takeFakeLevel() { return std::exchange(level, {}); }
 
 static uint64_t mix(uint64_t a, uint64_t b) {
   uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) + b + 1;
@@ -120,7 +123,7 @@ int64_t moec_program_arena_bytes(int64_t tokens, int64_t, int64_t, int64_t) {
   return tokens * static_cast<int64_t>(sizeof(uint64_t));
 }
 
-void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
+static void step(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
   const moec_step_arguments &step = *arguments;
   if (thread == 0) {
     checkStep(step);
@@ -155,6 +158,22 @@ void moec_program_step(const moec_step_arguments *arguments, int64_t thread, int
   moec_barrier_wait(step.barrier, threads);
 }
 
+static void baselineStep(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
+  if (thread == 0)
+    level = "baseline";
+  step(arguments, thread, threads);
+}
+
+static void betterStep(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
+  if (thread == 0)
+    level = "better";
+  step(arguments, thread, threads);
+}
+
+static void futureStep(const moec_step_arguments *, int64_t, int64_t) { std::abort(); }
+
+const moec_step_function moec_program_steps[] = {baselineStep, betterStep, futureStep};
+
 #define TEXT_OF(number) TEXT_OF_VALUE(number)
 #define TEXT_OF_VALUE(number) #number
 
@@ -166,7 +185,8 @@ const uint8_t moec_program_manifest[] = R"({
   "query_tile": 3, "block_tokens": 4, "step_tokens": 8,
   "parameters": {"total": 1200, "active": 700},
   "moe_layers": [{"layer": 1, "experts": 5, "picked": 2}, {"layer": 3, "experts": 7, "picked": 1}],
-  "cpu": {"level": "baseline", "features": []},
+  "cpu_levels": [{"name": "baseline", "features": []}, {"name": "better", "features": []},
+                 {"name": "future", "features": ["avx9000", "amx_from_the_future"]}],
   "caches": [{"name": "full", "layers": [0, 1], "bytes_per_block": 32, "window": 0},
              {"name": "window", "layers": [2, 3], "bytes_per_block": 32, "window": 6}],
   "weights": {"mode": "map", "bytes": 0, "digest": "", "pieces": []},

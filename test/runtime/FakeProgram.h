@@ -26,6 +26,8 @@ inline constexpr int64_t fakeVocabulary = FAKE_VOCABULARY, fakeContext = FAKE_CO
 std::vector<std::string> takeFakeFaults();
 /// Steps run since the last call.
 int64_t takeFakeSteps();
+/// The CPU level of the last of these steps.
+std::string takeFakeLevel();
 
 /// What the toy computes for the last of `tokens`, without any cache: its logits, and its picks,
 /// layer by layer.

@@ -52,8 +52,8 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
          "--cpu", request.cpu,
          "what to make code for: a level, such as avx2 or avx512bf16; a CPU by LLVM's name "
          "for it, such as znver4, for its best level; native, the default, for this "
-         "machine's")
-      ->type_name("LEVEL|NAME")
+         "machine's; several, by commas, for a program that chooses at its start")
+      ->type_name("LEVEL|NAME,...")
       ->group("Target")
       ->take_last();
   app->add_option("--activations", request.activations,
@@ -211,7 +211,8 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   inspect->add_flag("--json", line.json, "for a program to read");
   inspect->add_flag("--follow-links", inspectRequest.followLinks,
                     "let links of the model directory lead anywhere");
-  inspect->add_option("--cpu", inspectRequest.cpu, "as in moec compile")->type_name("LEVEL|NAME");
+  inspect->add_option("--cpu", inspectRequest.cpu, "as in moec compile")
+      ->type_name("LEVEL|NAME,...");
 
   std::vector<std::string> own(words + 1, words + count);
   bool isCommand = !own.empty() && llvm::any_of(app.get_subcommands({}), [&](CLI::App *command) {

@@ -4,6 +4,7 @@
 
 #include "compiler/analysis/FusionReport.h"
 #include "compiler/emit/EmbeddedWeights.h"
+#include "compiler/emit/JoinLevels.h"
 #include "compiler/emit/ObjectCode.h"
 #include "compiler/emit/Packer.h"
 #include "compiler/emit/ProgramData.h"
@@ -56,7 +57,7 @@ public:
     if (Status status = runStages(); !status.ok())
       return status;
     if (request.emit <= Emit::Lowered)
-      return writeText(request.output, printModule(*module));
+      return writeText(request.output, printModule(*modules.front()));
     Result<std::string> code = makeCode();
     if (!code.ok())
       return code.status();
@@ -86,6 +87,7 @@ private:
   Status parseModule();
   Status importDirectory();
   Status runStages();
+  Status runStage(const Stage &stage, Emit emit);
   Status noteStage(Emit stage);
   Result<std::string> finishManifest();
   Result<std::string> makeCode();
@@ -106,11 +108,12 @@ private:
   Progress progress;
   mlir::MLIRContext context;
   StageRunner stages;
-  const CpuTarget *cpu = nullptr;
+  std::vector<const CpuTarget *> levels;
   PipelineOptions options;
   std::optional<AtomicFile> output;
   std::optional<Checkpoint> checkpoint; ///< none where the input is a module
-  mlir::OwningOpRef<mlir::ModuleOp> module;
+  /// One, and from the lower stage on one for each level.
+  std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules;
   FusionReport fusions;
   ProgramDescription program; ///< filled by the schedule stage, where an artefact is wanted
 };
@@ -118,10 +121,14 @@ private:
 } // namespace
 
 Status Compile::prepare() {
-  Result<const CpuTarget *> found = findCpuTarget(request.cpu);
+  Result<std::vector<const CpuTarget *>> found = findCpuTargets(request.cpu);
   if (!found.ok())
     return found.status();
-  cpu = *found;
+  levels = std::move(*found);
+  if (levels.size() > 1 && request.emit == Emit::Lowered)
+    return {Code::Usage,
+            fmt::format("--emit=lowered: a lowered module is for one CPU level, and --cpu names {}",
+                        levelNames(levels))};
   // The whole compile may take a while; an output that cannot be written is known at once.
   if (request.emit > Emit::Llvm) {
     Result<AtomicFile> created = AtomicFile::create(request.output);
@@ -153,8 +160,9 @@ Status Compile::parseModule() {
                                        option, request.input)};
   if (isSameFile(request.output, request.input))
     return {Code::Usage, fmt::format("-o: '{}' is the module itself", request.output)};
-  module = mlir::parseSourceFile<mlir::ModuleOp>(request.input, mlir::ParserConfig(&context));
-  if (!module)
+  modules.push_back(
+      mlir::parseSourceFile<mlir::ModuleOp>(request.input, mlir::ParserConfig(&context)));
+  if (!modules.front())
     return {Code::Model, stages.diagnostics().errors(
                              fmt::format("'{}' is no module that moec reads", request.input))};
   return {};
@@ -181,13 +189,13 @@ Status Compile::importDirectory() {
       importModel(*checkpoint, context, {.context = request.context, .name = {}});
   if (!imported.ok())
     return imported.status();
-  module = std::move(*imported);
-  return stages.dump("import.mlir", printModule(*module));
+  modules.push_back(std::move(*imported));
+  return stages.dump("import.mlir", printModule(*modules.front()));
 }
 
 Status Compile::runStages() {
   Result<PipelineOptions> chosen =
-      choosePipelineOptions(*module, *cpu,
+      choosePipelineOptions(*modules.front(), levels,
                             {.activations = request.activations,
                              .quantize = request.quantize,
                              .reference = request.reference,
@@ -201,7 +209,7 @@ Status Compile::runStages() {
   options = *chosen;
 
   // A module goes on from the stage that it was left in.
-  std::string start = stageOf(*module);
+  std::string start = stageOf(*modules.front());
   bool reached = start.empty();
   bool fuses = reached && request.emit >= Emit::Optimized;
   if (!fuses && (request.report || request.strict || !request.without.empty()))
@@ -226,7 +234,7 @@ Status Compile::runStages() {
     if (emit > request.emit)
       break;
     progress.start(fmt::format("compiling: {}", stage.name.str()));
-    if (Status status = stages.run(*module, stage, options); !status.ok())
+    if (Status status = runStage(stage, emit); !status.ok())
       return status;
     if (Status status = noteStage(emit); !status.ok())
       return status;
@@ -237,17 +245,32 @@ Status Compile::runStages() {
   return {};
 }
 
+Status Compile::runStage(const Stage &stage, Emit emit) {
+  if (emit < Emit::Lowered)
+    return stages.run(*modules.front(), stage, options);
+  while (modules.size() < levels.size())
+    modules.push_back(modules.front()->clone());
+  for (auto [module, level] : llvm::zip_equal(modules, levels)) {
+    PipelineOptions ofLevel = options;
+    ofLevel.cpu = level->level.str();
+    if (Status status = stages.run(*module, stage, ofLevel, levels.size() > 1 ? ofLevel.cpu : "");
+        !status.ok())
+      return status;
+  }
+  return {};
+}
+
 Status Compile::noteStage(Emit stage) {
   if (stage == Emit::Optimized) {
-    fusions = reportFusions(*module);
+    fusions = reportFusions(*modules.front());
     if (request.strict && fusions.hasFallback())
       return {Code::Unsupported,
               "--strict: not everything was fused\n" + fusions.text(stages.remarks())};
   }
   if (stage == Emit::Scheduled) {
-    fusions.addPhases(*module);
+    fusions.addPhases(*modules.front());
     if (request.emit >= Emit::Static) {
-      Result<ProgramDescription> described = describeProgram(*module, options);
+      Result<ProgramDescription> described = describeProgram(*modules.front(), options);
       if (!described.ok())
         return described.status();
       program = std::move(*described);
@@ -263,20 +286,27 @@ Status Compile::noteStage(Emit stage) {
 
 Result<std::string> Compile::makeCode() {
   progress.start("compiling: machine code");
-  MachineTarget target = machineTarget(*cpu);
   llvm::LLVMContext llvmContext;
-  Result<std::unique_ptr<llvm::Module>> translated = translateToLlvm(*module, llvmContext, target);
-  if (!translated.ok())
-    return Status{Code::Internal, stages.diagnostics().errors(translated.status().message)};
-  if (Status status = stages.dump("llvm.ll", printLlvm(**translated)); !status.ok())
+  std::vector<LevelCode> code;
+  for (auto [module, level] : llvm::zip_equal(modules, levels)) {
+    Result<std::unique_ptr<llvm::Module>> translated =
+        translateToLlvm(*module, llvmContext, machineTarget(*level));
+    if (!translated.ok())
+      return Status{Code::Internal, stages.diagnostics().errors(translated.status().message)};
+    code.push_back({level->level.str(), std::move(*translated)});
+  }
+  Result<std::unique_ptr<llvm::Module>> joined = joinLevels(std::move(code));
+  if (!joined.ok())
+    return joined.status();
+  if (Status status = stages.dump("llvm.ll", printLlvm(**joined)); !status.ok())
     return status;
-  if (Status status = optimizeLlvm(**translated, target); !status.ok())
+  if (Status status = optimizeLlvm(**joined); !status.ok())
     return status;
-  if (Status status = stages.dump("optimized.ll", printLlvm(**translated)); !status.ok())
+  if (Status status = stages.dump("optimized.ll", printLlvm(**joined)); !status.ok())
     return status;
   if (request.emit == Emit::Llvm)
-    return printLlvm(**translated);
-  return emitObject(**translated, target);
+    return printLlvm(**joined);
+  return emitObject(**joined);
 }
 
 Status Compile::writeOutput(const std::string &bytes) {
@@ -369,7 +399,7 @@ Status Compile::linkInto(const ProgramData &data, const std::string &code,
   link.libc = request.libc;
   link.linker = request.linker;
   link.strip = request.strip;
-  link.triple = machineTarget(*cpu).triple;
+  link.triple = machineTarget(*levels.front()).triple;
   Result<std::string> linkFiles = findLinkFiles(request.program);
   if (!linkFiles.ok())
     return linkFiles.status();

@@ -33,9 +33,9 @@ struct Facts {
 } // namespace
 
 static Result<Facts> gather(const CompileRequest &request) {
-  Result<const CpuTarget *> cpu = findCpuTarget(request.cpu);
-  if (!cpu.ok())
-    return cpu.status();
+  Result<std::vector<const CpuTarget *>> levels = findCpuTargets(request.cpu);
+  if (!levels.ok())
+    return levels.status();
   Result<Checkpoint> checkpoint =
       Checkpoint::open(request.input, {.headersOnly = true, .followLinks = request.followLinks});
   if (!checkpoint.ok())
@@ -47,7 +47,7 @@ static Result<Facts> gather(const CompileRequest &request) {
   Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(*checkpoint, context);
   if (!module.ok())
     return module.status();
-  Result<PipelineOptions> options = choosePipelineOptions(**module, **cpu,
+  Result<PipelineOptions> options = choosePipelineOptions(**module, *levels,
                                                           {.activations = request.activations,
                                                            .quantize = {},
                                                            .reference = false,
@@ -113,7 +113,10 @@ static std::string toText(const Facts &facts) {
   line("files", fmt::format("{}, {}", facts.files.size(), formatBytes(facts.fileBytes)));
   line("memory", fmt::format("{} of weights, {} of keys and values per token",
                              formatBytes(facts.packedBytes), formatBytes(facts.cacheBytes)));
-  line("cpu", fmt::format("{}, activations {}", model.cpuLevel, facts.activations));
+  std::string levels;
+  for (const ManifestCpuLevel &level : model.cpuLevels)
+    levels += level.name + ", ";
+  line("cpu", fmt::format("{}activations {}", levels, facts.activations));
   return text + facts.fusions.text({});
 }
 
@@ -152,7 +155,10 @@ static std::string toJson(const Facts &facts) {
       json.attribute("weights", static_cast<int64_t>(facts.packedBytes));
       json.attribute("cache_per_token", static_cast<int64_t>(facts.cacheBytes));
     });
-    json.attribute("cpu", model.cpuLevel);
+    json.attributeArray("cpu", [&] {
+      for (const ManifestCpuLevel &level : model.cpuLevels)
+        json.value(level.name);
+    });
     json.attribute("activations", facts.activations);
     json.attributeArray("fusions", [&] {
       for (const FusionEntry &entry : facts.fusions.entries)

@@ -70,7 +70,7 @@ static Status addFolder(Hasher &hasher, const fs::path &folder) {
 
 /// The name of the entry for `request`, whose paths are absolute: of this moec, of the options,
 /// and of the state of every file of the model.
-static Result<std::string> entryName(const CompileRequest &request, const CpuTarget &cpu) {
+static Result<std::string> entryName(const CompileRequest &request, std::string_view levels) {
   Hasher hasher;
   Result<std::string> linkFiles = findLinkFiles(request.program);
   if (!linkFiles.ok())
@@ -80,8 +80,8 @@ static Result<std::string> entryName(const CompileRequest &request, const CpuTar
   if (Status status = addFolder(hasher, *linkFiles); !status.ok())
     return status;
   for (std::string_view option :
-       {std::string_view(cpu.level), std::string_view(request.activations),
-        std::string_view(request.quantize), weightsModeName(request.weights)})
+       {levels, std::string_view(request.activations), std::string_view(request.quantize),
+        weightsModeName(request.weights)})
     hasher.addField(option);
   for (const std::string &pass : request.without)
     hasher.addField(pass);
@@ -140,13 +140,13 @@ Status moec::run(CompileRequest request, const std::vector<std::string> &argumen
   if (error || !fs::is_directory(model, error))
     return {Code::Model, fmt::format("'{}' is no model directory", request.input)};
   request.input = model.string();
-  Result<const CpuTarget *> cpu = findCpuTarget(request.cpu);
-  if (!cpu.ok())
-    return cpu.status();
+  Result<std::vector<const CpuTarget *>> levels = findCpuTargets(request.cpu);
+  if (!levels.ok())
+    return levels.status();
   Result<fs::path> cache = cacheFolder();
   if (!cache.ok())
     return cache.status();
-  Result<std::string> name = entryName(request, **cpu);
+  Result<std::string> name = entryName(request, levelNames(*levels));
   if (!name.ok())
     return name.status();
 

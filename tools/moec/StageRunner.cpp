@@ -80,7 +80,8 @@ Status StageRunner::dump(const std::string &name, std::string_view text) {
   return writeText(fmt::format("{}/{}-{}", dumpFolder, ++dumps, name), text);
 }
 
-Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options) {
+Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options,
+                        std::string_view variant) {
   mlir::PassManager passes(&context, mlir::ModuleOp::getOperationName());
   addStage(passes, stage, options);
   passes.enableCrashReproducerGeneration(reproducer);
@@ -92,5 +93,6 @@ Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const Pipelin
     return {log.hasErrors() ? Code::Unsupported : Code::Internal,
             fmt::format("stage {}: {}", name, message)};
   }
-  return dump(name + ".mlir", printModule(module));
+  return dump(fmt::format("{}{}{}.mlir", name, variant.empty() ? "" : "-", variant),
+              printModule(module));
 }

@@ -37,8 +37,10 @@ public:
   /// Makes the folder of the dumps.
   Status prepare();
   /// Runs a stage. What a pass refuses is Code::Unsupported; a
-  /// pass that fails without a word is our own fault. Either leaves a reproducer.
-  Status run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options);
+  /// pass that fails without a word is our own fault. Either leaves a reproducer. `variant` tells
+  /// the dumps of several modules of a stage apart.
+  Status run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options,
+             std::string_view variant = {});
   /// Writes `text` into the dump folder, if there is one, as the next file.
   Status dump(const std::string &name, std::string_view text);
   /// What all stages so far remarked.

@@ -192,3 +192,31 @@ Result<const CpuTarget *> moec::findCpuTarget(StringRef name) {
                                  "), or the name that LLVM has for a CPU, such as znver4, "
                                  "sapphirerapids or neoverse-n1, for the best level of that CPU"};
 }
+
+Result<std::vector<const CpuTarget *>> moec::findCpuTargets(StringRef names) {
+  llvm::SmallVector<StringRef> words;
+  names.split(words, ',');
+  std::vector<const CpuTarget *> found;
+  for (StringRef word : words) {
+    Result<const CpuTarget *> target = findCpuTarget(word);
+    if (!target.ok())
+      return target.status();
+    found.push_back(*target);
+  }
+  for (const CpuTarget *target : found)
+    if (target->arch != found.front()->arch)
+      return Status{Code::Usage, ("a program is for one architecture: level '" +
+                                  found.front()->level + "' is for " + found.front()->arch +
+                                  ", level '" + target->level + "' for " + target->arch)
+                                     .str()};
+  llvm::sort(found); // the table's order
+  found.erase(llvm::unique(found), found.end());
+  return found;
+}
+
+std::string moec::levelNames(llvm::ArrayRef<const CpuTarget *> targets) {
+  std::string names;
+  for (const CpuTarget *target : targets)
+    names += (names.empty() ? "" : ",") + target->level.str();
+  return names;
+}

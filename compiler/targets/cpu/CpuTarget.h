@@ -9,6 +9,9 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 
+#include <string>
+#include <vector>
+
 namespace moec {
 
 /// The instruction that sums products of small integers into i32.
@@ -46,10 +49,17 @@ inline constexpr int64_t kLanes = 16;
 llvm::ArrayRef<CpuTarget> cpuTargets();
 
 /// The level called `name`. "native" stands for the best level of this machine, and what LLVM calls
-/// a CPU (znver4, neoverse-n1) for the best level of that CPU. An unknown name is a usage error that
-/// lists the levels; a machine below the lowest level is a mismatch that names what it lacks, a
-/// named CPU below it is unsupported.
+/// a CPU (znver4, neoverse-n1) for the best level of that CPU. An unknown name is a usage error
+/// that lists the levels; a machine below the lowest level is a mismatch that names what it lacks,
+/// a named CPU below it is unsupported.
 Result<const CpuTarget *> findCpuTarget(llvm::StringRef name);
+
+/// The levels of `names`, separated by commas, each as above: each level once, the least demanding
+/// first. Levels of several architectures, or no name where one should be, are a usage error.
+Result<std::vector<const CpuTarget *>> findCpuTargets(llvm::StringRef names);
+
+/// The names of `targets`, separated by commas.
+std::string levelNames(llvm::ArrayRef<const CpuTarget *> targets);
 
 } // namespace moec
 

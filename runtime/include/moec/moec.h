@@ -53,11 +53,12 @@ typedef struct {
 const char *moec_error_message(void);
 
 /* Opens the model that this library was made from. `options` may be null. On failure `*model` is
- * null: MOEC_USAGE for more context than the model has or for a place of weights that this library
- * does not read, MOEC_MISMATCH where weights are missing,
- * damaged or of another model or the CPU lacks what the code needs, MOEC_CACHE_FULL without memory
- * or threads. Weights are mapped, not read: whoever makes their files shorter while the model is
- * open brings SIGBUS upon the process. Replacing a file by renaming another over it is harmless. */
+ * null: MOEC_USAGE for more context than the model has, for a place of weights that this library
+ * does not read or for a CPU level in the environment's MOEC_CPU that it has no code of,
+ * MOEC_MISMATCH where weights are missing, damaged or of another model or the CPU lacks what the
+ * code needs, MOEC_CACHE_FULL without memory or threads. Weights are mapped, not read: whoever
+ * makes their files shorter while the model is open brings SIGBUS upon the process. Replacing a
+ * file by renaming another over it is harmless. */
 moec_status moec_model_open(const moec_model_options *options, moec_model **model);
 
 /* Closes `model`, whose sequences must be closed. Null is allowed. */

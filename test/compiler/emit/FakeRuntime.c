@@ -8,10 +8,14 @@
 #include <string.h>
 
 __attribute__((visibility("default"))) int moec_test_answer(void) {
-  float logits[1] = {0};
-  moec_step_arguments arguments = {.tokens = 1, .logits = logits};
-  moec_program_step(&arguments, 0, 1);
-  return (int)logits[0];
+  int sum = 0; /* over two CPU levels */
+  for (int level = 0; level < 2; ++level) {
+    float logits[1] = {0};
+    moec_step_arguments arguments = {.tokens = 1, .logits = logits};
+    moec_program_steps[level](&arguments, 0, 1);
+    sum += (int)logits[0];
+  }
+  return sum;
 }
 
 int main(int count, char **words) {

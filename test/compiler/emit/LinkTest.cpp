@@ -1,8 +1,9 @@
-// Programs and libraries made from a tiny step and a fake runtime: they run, and hold what they
+// Programs and libraries made from tiny steps and a fake runtime: they run, and hold what they
 // should.
 
 #include "compiler/emit/Link.h"
 #include "compiler/emit/EmbeddedWeights.h"
+#include "compiler/emit/JoinLevels.h"
 #include "compiler/emit/ObjectCode.h"
 #include "compiler/emit/ProgramData.h"
 #include "compiler/emit/ScratchFile.h"
@@ -23,13 +24,13 @@ using namespace moec;
 
 namespace {
 
-/// A step that writes 42 as the only logit.
+/// A step that writes NUMBER as the only logit.
 constexpr const char *stepText = R"(
   llvm.func @moec_program_step(%arguments: !llvm.ptr, %thread: i64, %threads: i64) {
     %offset = llvm.mlir.constant(OFFSET : i64) : i64
     %field = llvm.getelementptr %arguments[%offset] : (!llvm.ptr, i64) -> !llvm.ptr, i8
     %logits = llvm.load %field : !llvm.ptr -> !llvm.ptr
-    %answer = llvm.mlir.constant(42.0 : f32) : f32
+    %answer = llvm.mlir.constant(NUMBER.0 : f32) : f32
     llvm.store %answer, %logits : f32, !llvm.ptr
     llvm.return
   })";
@@ -70,21 +71,29 @@ protected:
   }
   void TearDown() override { fs::remove_all(folder); }
 
-  std::string makeStep() {
+  /// The object code of two levels.
+  std::string makeSteps() {
     mlir::DialectRegistry registry;
     registerLlvmTranslations(registry);
     mlir::MLIRContext context(registry);
     context.loadDialect<mlir::LLVM::LLVMDialect>();
-    std::string text = stepText;
-    text.replace(text.find("OFFSET"), 6, std::to_string(offsetof(moec_step_arguments, logits)));
-    mlir::OwningOpRef<mlir::ModuleOp> module =
-        mlir::parseSourceString<mlir::ModuleOp>(text, &context);
     llvm::LLVMContext llvmContext;
-    Result<std::unique_ptr<llvm::Module>> translated =
-        translateToLlvm(*module, llvmContext, target);
-    EXPECT_TRUE(translated.ok());
-    EXPECT_TRUE(optimizeLlvm(**translated, target).ok());
-    Result<std::string> object = emitObject(**translated, target);
+    std::vector<LevelCode> levels;
+    for (std::string number : {"40", "2"}) {
+      std::string text = stepText;
+      text.replace(text.find("OFFSET"), 6, std::to_string(offsetof(moec_step_arguments, logits)));
+      text.replace(text.find("NUMBER"), 6, number);
+      mlir::OwningOpRef<mlir::ModuleOp> module =
+          mlir::parseSourceString<mlir::ModuleOp>(text, &context);
+      Result<std::unique_ptr<llvm::Module>> translated =
+          translateToLlvm(*module, llvmContext, target);
+      EXPECT_TRUE(translated.ok());
+      levels.push_back({"level" + number, std::move(*translated)});
+    }
+    Result<std::unique_ptr<llvm::Module>> joined = joinLevels(std::move(levels));
+    EXPECT_TRUE(joined.ok());
+    EXPECT_TRUE(optimizeLlvm(**joined).ok());
+    Result<std::string> object = emitObject(**joined);
     EXPECT_TRUE(object.ok());
     return *object;
   }
@@ -98,7 +107,7 @@ protected:
     Result<std::string> object = makeProgramDataObject(data, target.triple);
     EXPECT_TRUE(object.ok());
     EXPECT_TRUE(writeFile(folder / "data.o", *object).ok());
-    EXPECT_TRUE(writeFile(folder / "step.o", makeStep()).ok());
+    EXPECT_TRUE(writeFile(folder / "step.o", makeSteps()).ok());
     return {.triple = target.triple,
             .linkFiles = folder / "link",
             .objects = {folder / "step.o", folder / "data.o"}};
@@ -116,7 +125,7 @@ protected:
 constexpr const char *expectedOutput = "answer 42\nmanifest {\"format\":1}\ntokenizer 0\n"
                                        "template 0\nweights 0\ncosine 0.540 end\n";
 
-TEST_F(LinkTest, ObjectCodeIsTheSameEachTime) { EXPECT_EQ(makeStep(), makeStep()); }
+TEST_F(LinkTest, ObjectCodeIsTheSameEachTime) { EXPECT_EQ(makeSteps(), makeSteps()); }
 
 TEST_F(LinkTest, StaticExecutableNeedsNothing) {
   LinkOptions options = prepare();

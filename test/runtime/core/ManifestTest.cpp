@@ -24,8 +24,7 @@ Manifest sample() {
   manifest.totalParameters = 1000;
   manifest.activeParameters = 600;
   manifest.moeLayers = {{0, 8, 2}, {1, 8, 3}};
-  manifest.cpuLevel = "avx512bf16";
-  manifest.cpuFeatures = {"avx512f", "avx512_bf16"};
+  manifest.cpuLevels = {{"avx2", {"avx2", "fma"}}, {"avx512bf16", {"avx512f", "avx512_bf16"}}};
   manifest.caches = {{"attention", {0, 1}, 9216, 16}};
   manifest.phases = {{"linear (q_proj)", 4096}, {"attention", 0}};
   manifest.weights = {.mode = WeightsMode::Map,
@@ -70,6 +69,12 @@ TEST(Manifest, NamesTheField) {
             "manifest: 'layers' is \"2\", wanted an integer from 1 to 1048576");
   EXPECT_EQ(errorAfter("\"picked\":3", "\"picked\":9"),
             "manifest: 'moe_layers[1].picked' is 9, wanted an integer from 1 to 8");
+  EXPECT_EQ(errorAfter("\"name\":\"avx512bf16\"", "\"name\":7"),
+            "manifest: 'cpu_levels[1].name' is 7, wanted a string");
+  EXPECT_EQ(errorAfter("{\"features\":[\"avx2\",\"fma\"],\"name\":\"avx2\"},"
+                       "{\"features\":[\"avx512f\",\"avx512_bf16\"],\"name\":\"avx512bf16\"}",
+                       ""),
+            "manifest: 'cpu_levels' is empty, wanted at least one level");
   EXPECT_EQ(errorAfter("\"layer\":1", "\"layer\":0"),
             "manifest: 'moe_layers[1].layer' is 0, wanted an integer from 1 to 1");
   EXPECT_EQ(errorAfter("\"mode\":\"map\"", "\"mode\":\"heap\""),

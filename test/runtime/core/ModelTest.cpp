@@ -201,10 +201,40 @@ TEST(Model, RefusesMoreContextThanThereIs) {
   EXPECT_EQ(Model::open({.context = 65}).status().code, Code::Usage);
 }
 
-TEST(Model, RefusesAnotherLevel) {
-  setenv("MOEC_CPU", "avx9000", 1);
-  EXPECT_EQ(Model::open({}).status().code, Code::Mismatch);
+/// The level that a step runs, of a model opened with `MOEC_CPU=wanted`; or what is wrong.
+std::string levelFor(const char *wanted) {
+  setenv("MOEC_CPU", wanted, 1);
+  Result<std::unique_ptr<Model>> model = Model::open({.threads = 1});
   unsetenv("MOEC_CPU");
+  if (!model.ok())
+    return std::to_string(static_cast<int>(model.status().code)) + ": " + model.status().message;
+  Sequence sequence(**model);
+  std::vector<int32_t> tokens = someTokens(3, 1);
+  Feed feed{.sequence = &sequence, .tokens = tokens};
+  EXPECT_TRUE((*model)->feed({&feed, 1}).ok());
+  std::string level = takeFakeLevel();
+  EXPECT_EQ((*model)->level().name, level);
+  return level;
+}
+
+TEST(Model, RunsTheBestLevelOfThisCpuOrALowerOneThatIsAskedFor) {
+  EXPECT_EQ(levelFor(""), "better");
+  EXPECT_EQ(levelFor("better"), "better");
+  EXPECT_EQ(levelFor("baseline"), "baseline");
+  EXPECT_EQ(levelFor("future"),
+            "5: MOEC_CPU asks for 'future', and this CPU lacks what that needs: "
+            "avx9000, amx_from_the_future");
+  EXPECT_EQ(levelFor("avx2"), "2: MOEC_CPU asks for 'avx2', and this program was compiled for: "
+                              "baseline, better, future");
+}
+
+TEST(Model, RefusesACpuThatHasNoneOfItsLevels) {
+  Manifest manifest;
+  manifest.cpuLevels = {{"low", {"avx9000"}}, {"high", {"avx9000", "avx9001"}}};
+  Status status = chooseCpuLevel(manifest).status();
+  EXPECT_EQ(status.code, Code::Mismatch);
+  EXPECT_EQ(status.message, "this CPU lacks what the program was compiled for: avx9000; compile "
+                            "again with --cpu=native on this machine");
 }
 
 } // namespace

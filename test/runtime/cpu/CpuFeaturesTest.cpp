@@ -35,9 +35,6 @@ TEST(CpuFeatures, AgreeWithTheKernel) {
 }
 
 TEST(CpuFeatures, NamesWhatIsMissing) {
-  Status status = checkCpu({"avx9000", "amx_from_the_future"});
-  EXPECT_EQ(status.code, Code::Mismatch);
-  EXPECT_NE(status.message.find("avx9000, amx_from_the_future"), std::string::npos)
-      << status.message;
-  EXPECT_TRUE(checkCpu({}).ok());
+  EXPECT_EQ(missingCpuFeatures({"avx9000", "amx_from_the_future"}), "avx9000, amx_from_the_future");
+  EXPECT_EQ(missingCpuFeatures({}), "");
 }

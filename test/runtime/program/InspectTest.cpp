@@ -12,7 +12,9 @@ TEST(Inspect, TellsWhatTheManifestSays) {
   ASSERT_EQ(ran.status, 0) << ran.errors;
   for (const char *words :
        {"FakeForCausalLM", "1.20 k in all, 700 active", "layer 1: 5 experts, 2 per token",
-        "baseline", "--activations=f32", "llvm 22.1.8", "window", "map, 0 bytes"})
+        "baseline (none); this CPU has it\n", "better (none); this CPU has it, and it runs\n",
+        "future (avx9000 amx_from_the_future); this CPU lacks it\n", "--activations=f32",
+        "llvm 22.1.8", "window", "map, 0 bytes"})
     EXPECT_NE(ran.output.find(words), std::string::npos) << words;
 }
 
@@ -23,7 +25,9 @@ TEST(Inspect, JsonSaysTheSame) {
   ASSERT_TRUE(json.is_object()) << ran.output;
   EXPECT_EQ(json["parameters"]["active"], 700);
   EXPECT_EQ(json["moe_layers"][1]["experts"], 7);
-  EXPECT_EQ(json["cpu"]["supported"], true);
+  EXPECT_EQ(json["cpu"]["runs"], "better");
+  EXPECT_EQ(json["cpu"]["levels"][0]["name"], "baseline");
+  EXPECT_EQ(json["cpu"]["levels"][2]["supported"], false);
   EXPECT_EQ(json["verified"], true);
   // 64 tokens: 16 blocks that stay, and of the window 10 positions in 3 blocks.
   EXPECT_EQ(json["memory"]["cache_full_context"], (16 + 3) * 32);

@@ -197,6 +197,19 @@ TEST(CpuTargets, ACpuByNameHasItsBestLevel) {
       << old.message;
 }
 
+TEST(CpuTargets, SeveralComeInTheTablesOrderEachOnce) {
+  const Result<std::vector<const CpuTarget *>> found =
+      findCpuTargets("znver4,avx2,sapphirerapids,haswell");
+  ASSERT_TRUE(found.ok()) << found.status().message;
+  EXPECT_EQ(levelNames(*found), "avx2,avx512bf16");
+  const Status mixed = findCpuTargets("avx2,neoverse-n1").status();
+  EXPECT_EQ(mixed.code, Code::Usage);
+  EXPECT_EQ(mixed.message, "a program is for one architecture: level 'avx2' is for x86_64, level "
+                           "'neon' for aarch64");
+  for (const char *names : {"", "avx2,", "avx2,,avx512", "avx2 avx512"})
+    EXPECT_EQ(findCpuTargets(names).status().code, Code::Usage) << names;
+}
+
 TEST(CpuTargets, NativeIsOneThatRunsHere) {
   const Result<const CpuTarget *> native = findCpuTarget("native");
   if (!native.ok())

@@ -1,0 +1,54 @@
+// Links the levels' modules in LLVM IR, all that they define under names of their own.
+
+#include "compiler/emit/JoinLevels.h"
+
+#include "llvm/IR/Constants.h"
+#include "llvm/Linker/Linker.h"
+
+using namespace moec;
+
+/// Makes the arena's size, which the runtime asks for before it knows whether the CPU has any of
+/// the levels, code for all CPUs; drops it where another level's module has defined it.
+static void shareArenaBytes(llvm::Module &module, bool isDefined) {
+  llvm::Function *arena = module.getFunction("moec_program_arena_bytes");
+  if (!arena)
+    return;
+  arena->removeFnAttr("target-cpu");
+  arena->removeFnAttr("target-features");
+  if (isDefined)
+    arena->eraseFromParent();
+}
+
+/// Adds the table of `steps`.
+static void addTable(llvm::Module &module, llvm::ArrayRef<std::string> steps) {
+  llvm::SmallVector<llvm::Constant *> entries;
+  for (const std::string &step : steps)
+    entries.push_back(module.getFunction(step));
+  auto *type =
+      llvm::ArrayType::get(llvm::PointerType::getUnqual(module.getContext()), entries.size());
+  new llvm::GlobalVariable(module, type, /*isConstant=*/true, llvm::GlobalValue::ExternalLinkage,
+                           llvm::ConstantArray::get(type, entries), "moec_program_steps");
+}
+
+Result<std::unique_ptr<llvm::Module>> moec::joinLevels(std::vector<LevelCode> levels) {
+  std::unique_ptr<llvm::Module> joined;
+  std::vector<std::string> steps;
+  for (LevelCode &code : levels) {
+    llvm::Function *step = code.module->getFunction("moec_program_step");
+    if (!step && levels.size() == 1)
+      return std::move(code.module);
+    if (!step)
+      return Status{Code::Internal, "the module of level '" + code.level + "' has no step"};
+    shareArenaBytes(*code.module, /*isDefined=*/joined != nullptr);
+    for (llvm::GlobalObject &object : code.module->global_objects())
+      if (!object.isDeclaration() && object.getName() != "moec_program_arena_bytes")
+        object.setName(object.getName() + "." + code.level);
+    steps.push_back(step->getName().str());
+    if (!joined)
+      joined = std::move(code.module);
+    else if (llvm::Linker::linkModules(*joined, std::move(code.module)))
+      return Status{Code::Internal, "the code of level '" + code.level + "' does not join"};
+  }
+  addTable(*joined, steps);
+  return joined;
+}
