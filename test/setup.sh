@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages="cmake ninja-build g++ clang-22 lld-22 liblld-22-dev llvm-22-dev libmlir-22-dev mlir-22-tools
   libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgtest-dev zlib1g-dev libzstd-dev"
-test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 python3 python3-venv"
+test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 python3 python3-venv qemu-user"
 
 packages=$build_packages
 case "${1-}" in

@@ -1,10 +1,11 @@
-"""Programs for several CPU levels: one pack for all, and the choice at start.
+"""Programs for several CPU levels: one pack for all, the choice at start, and machines that have none of them.
 
 Levels that this machine lacks are compiled and not run.
 """
 
 import json
 import os
+import platform
 import subprocess
 
 from programs import GOLDEN, MOEC, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
@@ -77,6 +78,19 @@ def check_stages(checks, folder):
             "--cpu=avx2,avx512", "--emit=obj", "-o", folder / "none.o")
 
 
+def check_old_cpu(checks, folder):
+    """CPUs older than every level, emulated: a program says what they lack, before any instruction that they lack."""
+    program = compile_model(MODEL, folder / "program", "--cpu=avx2")
+    for cpu, missing in (("Nehalem", "avx, avx2, "), ("SandyBridge", "avx2, ")):
+        old = ["qemu-x86_64", "-cpu", cpu, program]
+        for command in (["hello"], ["bench"], ["eval", "--input", SOURCE, "--output", folder / "out.safetensors"]):
+            refused(checks, f"{cpu}: {command[0]}", 5, ["this CPU lacks what the program was compiled for", missing], *old, *command)
+        told = json.loads(succeed(*old, "inspect", "--json"))["cpu"]
+        checks.that(told["runs"] is None and not any(level["supported"] for level in told["levels"]), f"{cpu}: inspect tells {told}")
+        checks.that(b"lacks it" in succeed(*old, "inspect", "--verify"), f"{cpu}: inspect does not say that it lacks the levels")
+        succeed(*old, "--help")
+
+
 def check_inspect(checks, folder):
     told = json.loads(succeed(MOEC, "inspect", MODEL, "--json", "--cpu=znver4,haswell"))
     found = told["cpu"], told["activations"]
@@ -85,7 +99,10 @@ def check_inspect(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_choice, check_stages, check_inspect):
+    parts = [check_choice, check_stages, check_inspect]
+    if platform.machine() == "x86_64":
+        parts.append(check_old_cpu)
+    for part in parts:
         with work_folder() as folder, checks.about(part.__name__):
             try:
                 part(checks, folder)
