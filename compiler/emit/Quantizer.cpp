@@ -9,7 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <tuple>
+#include <limits>
 #include <utility>
 
 using namespace moec;
@@ -97,19 +97,26 @@ MOEC_WIDE static Fit fitCodes(const float *values, float inverse, float zero, fl
   return {crossSum, squareSum};
 }
 
-/// The scale of signed codes from -8 to 7: that of the largest magnitude, on either side and
-/// stretched a little, with the best fit.
+/// The scale of signed codes from -8 to 7 with the best fit, of those that make the largest
+/// magnitude about -8 or about 8: tried far apart first, then closer around the best.
 static float findSymmetricScale(const float *values) {
   const float most = largestMagnitude(values, kGroup);
   if (!(most > 0) || !std::isfinite(most))
     return most;
   Fit best;
-  for (float end = 6.4f; end < 9.3f; end += 0.25f)
-    for (float sign : {1.0f, -1.0f}) {
-      const Fit fit = fitCodes(values, sign * end / most, 0, -8, 7);
-      if (fit.gain() > best.gain())
-        best = fit;
+  float bestEnd = 0;
+  auto attempt = [&](float end) {
+    const Fit fit = fitCodes(values, end / most, 0, -8, 7);
+    if (fit.gain() > best.gain()) {
+      best = fit;
+      bestEnd = end;
     }
+  };
+  for (float end : {-9.0f, -8.25f, -7.5f, -6.75f, 6.75f, 7.5f, 8.25f, 9.0f})
+    attempt(end);
+  for (float step : {0.375f, 0.1875f})
+    for (float end : {bestEnd - step, bestEnd + step})
+      attempt(end);
   return best.scale();
 }
 
@@ -140,52 +147,108 @@ static std::pair<float, uint8_t> findAsymmetricScale(const float *values) {
   return {best.scale(), static_cast<uint8_t>(bestZero * kZeroSteps)};
 }
 
+/// Codes of floats of 4 bits whose doubled values are in units of 2^(exponent - 128).
+MOEC_WIDE static void encodeFloats(const float *values, uint8_t exponent, uint8_t *codes) {
+  const float inverse = std::ldexp(1.0f, 128 - exponent);
+  for (size_t i = 0; i < kGroup; ++i) {
+    const float v = std::fabs(values[i]) * inverse;
+    // Midway between two values the code that is even.
+    const int code =
+        (v > 0.5f) + (v >= 1.5f) + (v > 2.5f) + (v >= 3.5f) + (v > 5) + (v >= 7) + (v > 10);
+    codes[i] = static_cast<uint8_t>(code + (values[i] < 0 ? 8 : 0));
+  }
+}
+
+/// The exponent that leaves the largest magnitude within the values, or the one below, which cuts
+/// it off, whichever has the lesser error.
+static uint8_t findExponent(const float *values) {
+  const float most = largestMagnitude(values, kGroup);
+  if (!std::isfinite(most))
+    return 255;
+  if (most == 0)
+    return 0;
+  // Magnitudes are up to 12 units.
+  const int above = static_cast<int>(std::ceil(std::log2(most / 12))) + 128;
+  uint8_t best = 0;
+  double least = std::numeric_limits<double>::infinity();
+  for (int exponent : {above, above - 1}) {
+    const auto tried = static_cast<uint8_t>(std::clamp(exponent, 1, 254));
+    std::array<uint8_t, kGroup> codes;
+    encodeFloats(values, tried, codes.data());
+    double error = 0;
+    for (size_t i = 0; i < kGroup; ++i) {
+      const double value =
+          std::ldexp(static_cast<double>(doubledFloat4(codes[i] & 7)), tried - 128);
+      const double difference = std::fabs(static_cast<double>(values[i])) - value;
+      error += difference * difference;
+    }
+    if (error < least) {
+      least = error;
+      best = tried;
+    }
+  }
+  return best;
+}
+
 // Rows and panels -------------------------------------------------------------------------------
+
+/// Codes of a chunk in the words of its format.
+static void packCodes(const QuantTraits &traits, const uint8_t *codes, uint8_t *words) {
+  if (traits.bits == 8) {
+    std::memcpy(words, codes, kGroup);
+    return;
+  }
+  for (size_t word = 0; word < kGroup; word += 8)
+    for (size_t byte = 0; byte < 4; ++byte)
+      words[word / 2 + byte] =
+          static_cast<uint8_t>(codes[word + byte] | codes[word + 4 + byte] << 4);
+}
+
+/// Quantises a group of 8 bits, of `count` values.
+static uint16_t quantizeBytes(const QuantTraits &traits, const float *values, size_t count,
+                              size_t group, uint8_t *words) {
+  const uint16_t half = toHalf(largestMagnitude(values, count) / 127);
+  for (size_t chunk = 0; chunk < group; chunk += kGroup) {
+    std::array<uint8_t, kGroup> codes;
+    codes.fill(static_cast<uint8_t>(traits.zero));
+    if (chunk < count) // as many codes below zero as above
+      encode(values + chunk, std::min(kGroup, count - chunk), fromHalf(half),
+             static_cast<float>(traits.zero), 1, 255, codes.data());
+    packCodes(traits, codes.data(), words + chunk);
+  }
+  return half;
+}
 
 void moec::quantizeRow(QuantFormat format, const float *row, size_t columns,
                        const QuantizedRow &out) {
   const QuantTraits &traits = traitsOf(format);
   const auto group = static_cast<size_t>(quantGroup(format, static_cast<int64_t>(columns)));
-  std::array<float, kGroup> padded;
-  std::array<uint8_t, kGroup> codes;
   for (size_t begin = 0, number = 0; begin < columns; begin += group, ++number) {
-    const size_t end = std::min(begin + group, columns);
-    uint8_t zeroCode = static_cast<uint8_t>(traits.zero);
-    float scale, zero = static_cast<float>(traits.zero);
-    float low = 1, high = 255; // of 8 bits: as many below zero as above
+    const size_t count = std::min(group, columns - begin);
+    uint8_t *words = out.words + begin * static_cast<size_t>(traits.bits) / 8;
+    uint16_t &scale = out.scales[number];
     if (traits.bits == 8) {
-      scale = largestMagnitude(row + begin, end - begin) / 127;
+      scale = quantizeBytes(traits, row + begin, count, group, words);
+      continue;
+    }
+    std::array<float, kGroup> values = {};
+    std::copy_n(row + begin, count, values.begin());
+    std::array<uint8_t, kGroup> codes;
+    if (traits.isFloat) {
+      scale = findExponent(values.data());
+      encodeFloats(values.data(), static_cast<uint8_t>(scale), codes.data());
+    } else if (traits.hasZeros) {
+      const auto [found, steps] = findAsymmetricScale(values.data());
+      scale = toHalf(found);
+      out.zeros[number] = steps;
+      encode(values.data(), kGroup, fromHalf(scale), static_cast<float>(steps) / kZeroSteps, 0, 15,
+             codes.data());
     } else {
-      padded.fill(0);
-      std::copy(row + begin, row + end, padded.begin());
-      low = 0;
-      high = 15;
-      if (traits.hasZeros) {
-        std::tie(scale, out.zeros[number]) = findAsymmetricScale(padded.data());
-        zero = static_cast<float>(out.zeros[number]) / kZeroSteps;
-        zeroCode = static_cast<uint8_t>(roundToInteger(zero));
-      } else {
-        scale = findSymmetricScale(padded.data());
-      }
+      scale = toHalf(findSymmetricScale(values.data()));
+      encode(values.data(), kGroup, fromHalf(scale), static_cast<float>(traits.zero), 0, 15,
+             codes.data());
     }
-    out.scales[number] = toHalf(scale);
-    scale = fromHalf(out.scales[number]);
-    // A chunk at a time: codes into words.
-    for (size_t chunk = 0; chunk < group; chunk += kGroup) {
-      codes.fill(zeroCode);
-      const size_t from = begin + chunk;
-      if (from < end)
-        encode(row + from, std::min(kGroup, end - from), scale, zero, low, high, codes.data());
-      uint8_t *words = out.words + (begin + chunk) * static_cast<size_t>(traits.bits) / 8;
-      if (traits.bits == 8) {
-        std::memcpy(words, codes.data(), kGroup);
-        continue;
-      }
-      for (size_t word = 0; word < kGroup; word += 8)
-        for (size_t byte = 0; byte < 4; ++byte)
-          words[word / 2 + byte] =
-              static_cast<uint8_t>(codes[word + byte] | codes[word + 4 + byte] << 4);
-    }
+    packCodes(traits, codes.data(), words);
   }
 }
 
@@ -194,6 +257,7 @@ void moec::layOutQuantizedPanel(QuantFormat format, size_t columns, const Quanti
   const auto depth = static_cast<int64_t>(columns);
   const auto groups = static_cast<size_t>(quantGroups(format, depth));
   const auto codeBytes = static_cast<size_t>(quantCodeBytes(format, depth));
+  const auto scaleBytes = static_cast<size_t>(quantScaleBytes(format));
   std::array<const uint8_t *, kPanelColumns> pointers;
   for (size_t n = 0; n < width; ++n)
     pointers[n] = rows[n].words;
@@ -201,8 +265,8 @@ void moec::layOutQuantizedPanel(QuantFormat format, size_t columns, const Quanti
   for (size_t group = 0; group < groups; ++group) {
     std::memcpy(out, words + group * codeBytes * width, codeBytes * width);
     out += codeBytes * width;
-    for (size_t n = 0; n < width; ++n, out += 2)
-      std::memcpy(out, &rows[n].scales[group], 2);
+    for (size_t n = 0; n < width; ++n, out += scaleBytes)
+      std::memcpy(out, &rows[n].scales[group], scaleBytes); // the lower byte first
     for (size_t n = 0; traitsOf(format).hasZeros && n < width; ++n)
       *out++ = rows[n].zeros[group];
   }

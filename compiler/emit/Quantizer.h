@@ -13,7 +13,7 @@ namespace moec {
 /// One row of K elements, quantised: what a panel holds of it, with the parts each in a row.
 struct QuantizedRow {
   uint8_t *words;   ///< quantGroups x quantCodeBytes
-  uint16_t *scales; ///< quantGroups, f16 bits
+  uint16_t *scales; ///< quantGroups: f16 bits, or an exponent
   uint8_t *zeros;   ///< quantGroups, where the format has zeros
 };
 

@@ -140,9 +140,25 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
     code =
         kernel.select(isHigh, kernel.shiftRight(code, 4), kernel.bitAnd(code, kernel.integer(15)));
   }
-  const Type f16 = kernel.builder.getF16Type();
   Value scales = kernel.addressBytes(
       record, kernel.mul(width, kernel.integer(quantCodeBytes(format, matrix.columns))));
+  if (traits.isFloat) {
+    // The scale is 2^(b - 128), the magnitude 0 to 3, or 2 or 3 times a power of two.
+    Value magnitude = kernel.bitAnd(code, kernel.integer(7)), two = kernel.integer(2);
+    Value odd = kernel.add(two, kernel.bitAnd(code, kernel.integer(1)));
+    Value power = kernel.max(kernel.sub(kernel.shiftRight(magnitude, 1), kernel.integer(1)),
+                             kernel.integer(0));
+    Value large = arith::ShLIOp::create(kernel.builder, kernel.loc, odd, power);
+    Value isSmall = kernel.compare(arith::CmpIPredicate::slt, magnitude, kernel.integer(4));
+    Value value = kernel.select(isSmall, magnitude, large);
+    Value isNegative = kernel.compare(arith::CmpIPredicate::sge, code, kernel.integer(8));
+    value = kernel.select(isNegative, kernel.sub(kernel.integer(0), value), value);
+    Value bits = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
+                                         kernel.shiftLeft(loadByte(scales, lane), 23));
+    Value scale = kernel.mul(kernel.bitcast(kernel.f32(), bits), kernel.number(kernel.f32(), 0.5));
+    return kernel.mul(toFloat(value), scale);
+  }
+  const Type f16 = kernel.builder.getF16Type();
   Value scale = kernel.widen(kernel.load(f16, kernel.address(scales, f16, lane)));
   Value zero = kernel.number(kernel.f32(), static_cast<double>(traits.zero));
   if (traits.hasZeros) {

@@ -11,7 +11,9 @@
 namespace moec {
 
 /// A weight of N rows and K columns as small integers. Adjacent columns of a row form groups, each
-/// with a scale of its own: element = scale * (code - zero).
+/// with a scale of its own: element = scale * (code - zero). Codes of mxfp4 (OCP Microscaling Formats
+/// 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits of exponent, one of
+/// mantissa.
 ///
 /// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each
 /// as
@@ -19,11 +21,11 @@ namespace moec {
 ///     words   [words][w] u32   the codes of a row. Of 8 bits: byte b of word j is code 4j + b. Of
 ///                              4 bits: the low half of byte b of word j is code 8j + b, the high
 ///                              half code 8j + 4 + b
-///     scales  [w] f16
+///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128)
 ///     zeros   [w] u8           where each group has a zero of its own, in sixteenths of a code
 ///
 /// The last group is filled up with codes of zero.
-enum class QuantFormat : uint8_t { Int8, Int8Channel, Int4, Int4Asymmetric };
+enum class QuantFormat : uint8_t { Int8, Int8Channel, Int4, Int4Asymmetric, Mxfp4 };
 
 struct QuantTraits {
   QuantFormat format;
@@ -32,13 +34,15 @@ struct QuantTraits {
   int64_t group;         ///< columns that share a scale; 0: all of a row
   int64_t zero;          ///< the code that stands for 0, where there are no zeros
   bool hasZeros;
+  bool isFloat; ///< codes are floats of 4 bits, scales powers of two
 };
 
 inline constexpr QuantTraits kQuantFormats[] = {
-    {QuantFormat::Int8, "int8", 8, 32, 128, false},
-    {QuantFormat::Int8Channel, "int8_channel", 8, 0, 128, false},
-    {QuantFormat::Int4, "int4", 4, 32, 8, false},
-    {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true},
+    {QuantFormat::Int8, "int8", 8, 32, 128, false, false},
+    {QuantFormat::Int8Channel, "int8_channel", 8, 0, 128, false, false},
+    {QuantFormat::Int4, "int4", 4, 32, 8, false, false},
+    {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true, false},
+    {QuantFormat::Mxfp4, "mxfp4", 4, 32, 0, false, true},
 };
 
 constexpr const QuantTraits &traitsOf(QuantFormat format) {
@@ -47,6 +51,14 @@ constexpr const QuantTraits &traitsOf(QuantFormat format) {
 
 /// What a group's zero counts in.
 inline constexpr int64_t kZeroSteps = 16;
+
+/// Twice the value of a float of 4 bits without its sign.
+constexpr int64_t doubledFloat4(int64_t code) {
+  return code < 4 ? code : (2 | (code & 1)) << (code / 2 - 1);
+}
+
+/// Bytes of a scale.
+constexpr int64_t quantScaleBytes(QuantFormat format) { return traitsOf(format).isFloat ? 1 : 2; }
 
 /// Columns that kernels take at a time; groups are multiples of it.
 inline constexpr int64_t kQuantChunk = 32;
@@ -65,7 +77,7 @@ constexpr int64_t quantCodeBytes(QuantFormat format, int64_t columns) {
   return quantGroup(format, columns) * traitsOf(format).bits / 8;
 }
 constexpr int64_t quantGroupBytes(QuantFormat format, int64_t columns) {
-  return quantCodeBytes(format, columns) + 2 + traitsOf(format).hasZeros;
+  return quantCodeBytes(format, columns) + quantScaleBytes(format) + traitsOf(format).hasZeros;
 }
 
 /// Bytes that one of the rows takes in a panel; a panel of w rows takes w times as many.

@@ -65,8 +65,8 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->take_last();
   app->add_option("--quantize", request.quantize,
                   "weights that become integers: CLASS:FORMAT,... with the classes experts, "
-                  "attention, dense, head or all, and the formats int8, int8_channel, int4 or "
-                  "int4_asymmetric")
+                  "attention, dense, head or all, and the formats int8, int8_channel, int4, "
+                  "int4_asymmetric or mxfp4")
       ->type_name("LIST")
       ->group("Weights")
       ->take_last();

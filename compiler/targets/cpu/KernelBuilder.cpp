@@ -126,6 +126,25 @@ Value KernelBuilder::bytePairs(Value a, Value b) {
                   lanes(i16(), 2 * kLanes), bitcast(bytes, a), bitcast(bytes, b));
 }
 
+Value KernelBuilder::lookUp(ArrayRef<uint8_t> table, Value indices) {
+  const VectorType bytes = lanes(i8(), 4 * kLanes);
+  SmallVector<int8_t> repeated; // the instructions look up within 16 bytes
+  for (int64_t i = 0; i < 4 * kLanes; ++i)
+    repeated.push_back(static_cast<int8_t>(table[i % 16]));
+  indices = bitcast(bytes, indices);
+  if (target.integerDot != IntegerDot::None)
+    return callWide(
+        *this, "llvm.x86.avx2.pshuf.b", "llvm.x86.avx512.pshuf.b.512", bytes,
+        arith::ConstantOp::create(
+            builder, loc, DenseElementsAttr::get(cast<ShapedType>(bytes), ArrayRef(repeated))),
+        indices);
+  Value result = integer(bytes, 0);
+  for (int64_t i = 0; i < 16; ++i)
+    result = select(compare(arith::CmpIPredicate::eq, indices, integer(bytes, i)),
+                    integer(bytes, static_cast<int8_t>(table[i])), result);
+  return result;
+}
+
 Value KernelBuilder::byteDot(Value sum, Value a, Value b) {
   const VectorType bytes = lanes(i8(), 4 * kLanes);
   return callIntrinsic(*this, "llvm.x86.avx512.vpdpbusd.512", sum.getType(),
@@ -137,6 +156,10 @@ Value KernelBuilder::bitcast(Type type, Value value) {
 }
 
 Value KernelBuilder::bitAnd(Value a, Value b) { return arith::AndIOp::create(builder, loc, a, b); }
+
+Value KernelBuilder::shiftLeft(Value value, int64_t bits) {
+  return arith::ShLIOp::create(builder, loc, value, integer(value.getType(), bits));
+}
 
 Value KernelBuilder::shiftRight(Value value, int64_t bits) {
   return arith::ShRUIOp::create(builder, loc, value, integer(value.getType(), bits));

@@ -64,7 +64,10 @@ public:
   /// where the level has the instruction.
   mlir::Value byteDot(mlir::Value sum, mlir::Value a, mlir::Value b);
   mlir::Value bitcast(mlir::Type type, mlir::Value value);
+  /// Bytes of `table`, of 16, that the bytes of `indices`, 0 to 15 each, name; vectors of 64.
+  mlir::Value lookUp(llvm::ArrayRef<uint8_t> table, mlir::Value indices);
   mlir::Value bitAnd(mlir::Value a, mlir::Value b);
+  mlir::Value shiftLeft(mlir::Value value, int64_t bits);
   mlir::Value shiftRight(mlir::Value value, int64_t bits); ///< Zeros come in.
   mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value a, mlir::Value b); ///< Integers.
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);

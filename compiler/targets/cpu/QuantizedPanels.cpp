@@ -4,6 +4,8 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
+#include <array>
+
 using namespace mlir;
 using namespace moec;
 
@@ -21,7 +23,7 @@ enum class Multiplication {
 static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat format) {
   if (target.integerDot == IntegerDot::Bytes)
     return Multiplication::Bytes;
-  const bool fits = traitsOf(format).bits == 4 && traitsOf(format).group == kQuantChunk;
+  const bool fits = traitsOf(format).bits == 4 && !traitsOf(format).isFloat;
   return target.integerDot == IntegerDot::Words && fits ? Multiplication::BytePairs
                                                         : Multiplication::Words;
 }
@@ -31,6 +33,15 @@ static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat form
 /// fourth ones behind.
 static int64_t preparedChunkBytes(const CpuTarget &target, QuantFormat format) {
   return multiplicationOf(target, format) == Multiplication::Words ? 2 * kQuantChunk : kQuantChunk;
+}
+
+/// The middle of the doubled floats of 4 bits, which are multiplied as what they are above the
+/// least.
+static constexpr int64_t kFloatMiddle = doubledFloat4(7);
+
+/// The code that stands for 0 once a kernel has read it.
+static int64_t zeroOf(const QuantTraits &traits) {
+  return traits.isFloat ? kFloatMiddle : traits.zero;
 }
 
 static int64_t chunksPerGroup(const PanelShape &shape) {
@@ -95,7 +106,8 @@ public:
         codeBytes(kernel.mul(chunks, kernel.mul(wordStride, kernel.integer(wordsPerChunk())))),
         blockBytes(kernel.add(kernel.mul(chunks, kernel.integer(chunkBytes)),
                               kernel.integer(kBlockTailBytes))) {
-    Value tails = kernel.mul(vectors, kernel.integer(kLanes * (2 + traits.hasZeros)));
+    Value tails =
+        kernel.mul(vectors, kernel.integer(kLanes * (quantScaleBytes(format) + traits.hasZeros)));
     groupBytes = kernel.add(codeBytes, tails);
   }
 
@@ -112,7 +124,7 @@ private:
                              SmallVector<Value> sums);
   SmallVector<Value> scaleGroup(ArrayRef<Value> blocks, Value record, Value from, int64_t taken,
                                 ArrayRef<Value> integers, ArrayRef<Value> sums);
-  Value bytesToFloats(Value bytes);
+  Value loadBytes(Value at);
 
   KernelBuilder &kernel;
   const QuantTraits &traits;
@@ -169,6 +181,16 @@ SmallVector<Value> QuantizedProduct::addQuad(ArrayRef<Value> activations, int64_
   return sums;
 }
 
+/// What a kernel reads a float of 4 bits as.
+static std::array<uint8_t, 16> floatTable() {
+  std::array<uint8_t, 16> table;
+  for (int64_t code = 0; code < 8; ++code) {
+    table[code] = static_cast<uint8_t>(kFloatMiddle + doubledFloat4(code));
+    table[code + 8] = static_cast<uint8_t>(kFloatMiddle - doubledFloat4(code));
+  }
+  return table;
+}
+
 /// Adds the products of a chunk; `activations` and `words` are where it begins.
 SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value words,
                                               int64_t taken, SmallVector<Value> sums) {
@@ -183,6 +205,8 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
             code = kernel.shiftRight(code, 4);
           code = kernel.bitAnd(code, kernel.integer(halves, 0x0f0f));
         }
+        if (traits.isFloat)
+          code = kernel.lookUp(floatTable(), code);
         codes.push_back(kernel.bitcast(kernel.lanes(kernel.i32()), code));
       }
       sums = addQuad(activations, word * quadsPerWord() + quad, codes, sums);
@@ -192,10 +216,10 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
   return sums;
 }
 
-Value QuantizedProduct::bytesToFloats(Value bytes) {
-  Value words =
-      arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i32()), bytes);
-  return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.f32()), words);
+/// A byte for each column, as i32.
+Value QuantizedProduct::loadBytes(Value at) {
+  return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i32()),
+                                kernel.load(kernel.lanes(kernel.i8()), at));
 }
 
 /// Adds a group's integer sums, times their scales, to the sums so far.
@@ -210,11 +234,17 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
   SmallVector<Value> scales, zeros;
   for (int64_t v = 0; v < taken; ++v) {
     Value first = kernel.add(column, kernel.integer(v * kLanes));
-    scales.push_back(
-        kernel.widen(kernel.load(kernel.lanes(f16), kernel.address(scalesAt, f16, first))));
+    if (traits.isFloat) // an exponent above that of a unit, in whose place floats have theirs
+      scales.push_back(kernel.mul(
+          kernel.bitcast(floats,
+                         kernel.shiftLeft(loadBytes(kernel.addressBytes(scalesAt, first)), 23)),
+          kernel.number(floats, 0.5)));
+    else
+      scales.push_back(
+          kernel.widen(kernel.load(kernel.lanes(f16), kernel.address(scalesAt, f16, first))));
     if (traits.hasZeros)
-      zeros.push_back(bytesToFloats(
-          kernel.load(kernel.lanes(kernel.i8()), kernel.address(zerosAt, kernel.i8(), first))));
+      zeros.push_back(arith::SIToFPOp::create(kernel.builder, kernel.loc, floats,
+                                              loadBytes(kernel.addressBytes(zerosAt, first))));
   }
   SmallVector<Value> results(sums);
   for (auto [row, block] : llvm::enumerate(blocks)) {
@@ -258,7 +288,7 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
             Value at =
                 kernel.addressBytes(blocks.back(), kernel.sub(blockBytes, kernel.integer(4)));
             start = kernel.mul(kernel.load(kernel.i32(), at),
-                               kernel.integer(kernel.i32(), -traits.zero));
+                               kernel.integer(kernel.i32(), -zeroOf(traits)));
           }
           starts.append(taken, kernel.broadcast(start));
         }

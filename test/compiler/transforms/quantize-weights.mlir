@@ -3,7 +3,7 @@
 // RUN: not moe-opt %s --lm-quantize-weights=formats=router:int4 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not moe-opt %s --lm-quantize-weights=formats=head:int5 2>&1 | FileCheck %s --check-prefix=NEITHER
 // UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head
-// NEITHER: 'head:int5' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int4, int4_asymmetric
+// NEITHER: 'head:int5' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int4, int4_asymmetric, mxfp4
 
 // A table that is the head as well stays as it is, and the head gets a weight of its own. What is named last wins.
 // CHECK-DAG: lm.weight @table_int8 {{.*}} quantized int8

@@ -66,7 +66,11 @@ struct QuantizedProduct {
                                   g * width * quantGroupBytes(format, depth)];
         uint8_t *scales = record + width * quantCodeBytes(format, depth);
         const _Float16 scale = _Float16(std::ldexp(float(pick(1, 1000)), -12));
-        std::memcpy(scales + 2 * (n - first), &scale, 2);
+        const int exponent = int(pick(110, 140));
+        if (traits.isFloat)
+          scales[n - first] = uint8_t(exponent);
+        else
+          std::memcpy(scales + 2 * (n - first), &scale, 2);
         double zero = double(traits.zero);
         if (traits.hasZeros) {
           const int64_t steps = pick(0, 255);
@@ -79,7 +83,10 @@ struct QuantizedProduct {
           const int64_t inWord = k % codesPerWord;
           uint8_t &byte = record[((k / codesPerWord) * width + n - first) * 4 + inWord % 4];
           byte |= traits.bits == 4 && inWord >= 4 ? code << 4 : code;
-          const double weight = (double(code) - zero) * double(scale);
+          const double floats[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+          const double weight = traits.isFloat ? floats[code & 7] * (code & 8 ? -1 : 1) *
+                                                     std::ldexp(1, exponent - 127)
+                                               : (double(code) - zero) * double(scale);
           for (int64_t m = 0; m < rows; ++m) {
             const double term = a[(m * groups + g) * group + k] * weight;
             exact[m * columns + n] += term;
