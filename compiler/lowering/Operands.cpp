@@ -292,23 +292,29 @@ Value moec::cacheHead(KernelBuilder &kernel, const CacheView &cache, Value seque
   return kernel.addressBytes(cache.blocks, offset);
 }
 
-Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
-  if (layout.elementBytes == 4)
-    return kernel.mul(kernel.add(kernel.mul(i, kernel.integer(layout.block)), slot),
-                      kernel.integer(4));
+/// Bytes to element (depth, column) of panels of 16 columns.
+static Value panelOffset(KernelBuilder &kernel, const CacheLayout &layout, int64_t depths,
+                         Value depth, Value column) {
+  Value lanes = kernel.integer(kPanelLanes), size = kernel.integer(layout.elementBytes);
+  Value start = kernel.mul(kernel.div(column, lanes), kernel.integer(kPanelLanes * depths));
+  Value inPanel = kernel.rem(column, lanes);
+  if (layout.elementBytes == 4) {
+    Value element = kernel.add(kernel.mul(depth, lanes), inPanel);
+    return kernel.mul(kernel.add(start, element), size);
+  }
   Value two = kernel.integer(2);
-  Value pair = kernel.add(kernel.mul(kernel.div(i, two), kernel.integer(layout.block)), slot);
-  return kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(i, two)), two);
+  Value pair = kernel.add(kernel.mul(kernel.div(depth, two), lanes), inPanel);
+  Value element = kernel.add(kernel.mul(pair, two), kernel.rem(depth, two));
+  return kernel.mul(kernel.add(start, element), size);
+}
+
+Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
+  return panelOffset(kernel, layout, layout.keyDepth, i, slot);
 }
 
 Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
-  Value width = kernel.integer(layout.valueWidth), start = kernel.integer(layout.keyBytes());
-  if (layout.elementBytes == 4)
-    return kernel.add(start, kernel.mul(kernel.add(kernel.mul(slot, width), i), kernel.integer(4)));
-  Value two = kernel.integer(2);
-  Value pair = kernel.add(kernel.mul(kernel.div(slot, two), width), i);
-  return kernel.add(start,
-                    kernel.mul(kernel.add(kernel.mul(pair, two), kernel.rem(slot, two)), two));
+  return kernel.add(kernel.integer(layout.keyBytes()),
+                    panelOffset(kernel, layout, layout.block, slot, i));
 }
 
 Value moec::fillLanes(KernelBuilder &kernel, Value vector, int64_t lanes, double fill) {

@@ -17,7 +17,7 @@ using namespace mlir;
 using namespace moec;
 
 /// Positions per block of the cache.
-static constexpr int64_t kCacheBlock = 32;
+static constexpr int64_t kCacheBlock = 128;
 
 static RankedTensorType rowsType(MLIRContext *context, int64_t columns) {
   return RankedTensorType::get({ShapedType::kDynamic, columns}, Float32Type::get(context));

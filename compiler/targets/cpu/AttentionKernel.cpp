@@ -1,230 +1,293 @@
-// The attention kernel: both products by register tiles, and between them a step of the online
+// The attention kernel: block by block, both products and between them a step of the online
 // softmax.
 
-#include "compiler/targets/cpu/AttentionKernel.h"
-
+#include "compiler/targets/cpu/AttentionProducts.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
-#include "compiler/targets/cpu/MatmulKernel.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include <cmath>
 #include <limits>
 
 using namespace mlir;
 using namespace moec;
+
+static constexpr double kLowest = -std::numeric_limits<float>::max();
 
 namespace {
 
 /// Where a tile's state lies in the scratch memory; R rows, one per token and head. Bytes.
 struct ScratchLayout {
   explicit ScratchLayout(const AttentionShape &shape) {
-    const int64_t rows = shape.rows * shape.group;
-    auto take = [this](int64_t bytes) {
+    const int64_t rows = roundUpTo(shape.rows * shape.group, kLanes);
+    auto take = [this, rows](int64_t rowBytes) {
       const int64_t at = total;
-      total += roundUpTo(bytes, 64);
+      total += rows * rowBytes; // a multiple of 64
       return at;
     };
-    queries = take(rows * shape.size * bytesOf(shape.element));
-    scores = take(rows * shape.block * 4);
-    weights = take(rows * shape.block * bytesOf(shape.element));
-    sums = take(rows * shape.valueWidth() * 4);
-    peaks = take(rows * 4);
-    totals = take(rows * 4);
-    factors = take(rows * 4);
+    queries = take(shape.keyDepth() * 4);
+    scores = take(shape.block * 4);
+    sums = take(shape.valueWidth() * 4);
+    totals = take(kLanes * 4);
+    largest = take(4);
+    peaks = take(4);
+    factors = take(4);
   }
 
   int64_t total = 0;
-  int64_t queries; ///< [R][d], adjacent
-  int64_t scores;  ///< [R][B] f32
-  int64_t weights; ///< [R][B] e^(score - peak), as the product takes it
+  int64_t queries; ///< [R][keyDepth] of attentionRowElement()
+  int64_t scores;  ///< [R][B] f32, and in their place 2^(score - peak), of attentionRowElement()
   int64_t sums;    ///< [R][D] f32: weighted sums of values
-  int64_t peaks;   ///< [R] f32: largest score so far
-  int64_t totals;  ///< [R] f32: sum of weights
+  int64_t totals;  ///< [R][16] f32: sums of weights, by lane
+  int64_t largest; ///< [R] f32: largest score of the block
+  int64_t peaks;   ///< [R] f32: largest score so far, times the scale
   int64_t factors; ///< [R] f32: what older sums are multiplied by
+};
+
+/// The keys [begin, end) of a block that are looked at; multiples of 16, i64.
+struct KeyRange {
+  Value begin, end;
 };
 
 class Attention {
 public:
   Attention(KernelBuilder &kernel, const AttentionShape &shape, const AttentionTile &tile)
-      : kernel(kernel), shape(shape), tile(tile), layout(shape), group(kernel.integer(shape.group)),
-        heads(kernel.mul(tile.rows, group)) {}
+      : kernel(kernel), shape(shape), tile(tile), layout(shape),
+        rowElement(attentionRowElement(kernel, shape)), group(kernel.integer(shape.group)),
+        heads(kernel.mul(tile.rows, group)),
+        lastPosition(kernel.add(tile.position, kernel.sub(tile.rows, kernel.integer(1)))),
+        // Powers of two rather than of e.
+        scale(shape.scale * M_LOG2E) {}
 
   void emit();
 
 private:
+  /// Which keys of a block a token sees: those from `first` (null: 0) to `last`, i32.
+  struct Seen {
+    Value first, last;
+  };
+
   void begin();
   void addBlock(Value number, Value last);
-  void softmaxRow(Value row, Value last, Value firstKey);
+  KeyRange seenKeys(Value firstPosition);
+  Seen seenBy(Value token, Value firstPosition);
+  Value mask(const Seen &seen, Value firstKey);
+  void forRows(Value firstPosition, Value masked,
+               function_ref<void(Value row, const Seen *seen)> body);
+  void findLargest(Value row, const KeyRange &keys, const Seen *seen);
+  void raisePeaks();
+  void weigh(Value row, const KeyRange &keys, const Seen *seen);
   void finish();
+
   Value at(int64_t part) { return kernel.address(tile.scratch, part); }
   Value entry(int64_t part, Value row) { return kernel.address(at(part), kernel.f32(), row); }
-
-  /// body(token, row) for all tokens and heads.
-  void forRows(function_ref<void(Value token, Value head, Value row)> body) {
-    kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
-      kernel.loop(kernel.integer(0), group, 1, [&](Value head) {
-        body(token, head, kernel.add(kernel.mul(token, group), head));
-      });
-    });
+  Value scoreAt(Value row, Value key) {
+    return entry(layout.scores, kernel.add(kernel.mul(row, kernel.integer(shape.block)), key));
+  }
+  Value totalsAt(Value row) {
+    return entry(layout.totals, kernel.mul(row, kernel.integer(kLanes)));
   }
 
   KernelBuilder &kernel;
   const AttentionShape &shape;
   const AttentionTile &tile;
   const ScratchLayout layout;
-  const Value group, heads;
+  const Type rowElement;
+  const Value group, heads, lastPosition;
+  const double scale;
 };
 
 } // namespace
 
-// Queries go side by side: in their rows they are a power of two apart, which the first cache level
-// does not like.
+// Queries go side by side, as the product takes them: in their rows they are a power of two apart,
+// which the first cache level does not like.
 void Attention::begin() {
-  const int64_t run = shape.group * shape.size;
+  Type floats = kernel.lanes(kernel.f32());
+  const int64_t rowBytes = shape.keyDepth() * bytesOf(rowElement);
   kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
     Value from = kernel.address(tile.queries, shape.element, kernel.mul(token, tile.queryStride));
-    Value to =
-        kernel.address(at(layout.queries), shape.element, kernel.mul(token, kernel.integer(run)));
-    kernel.forColumns(run, [&](Value offset, int64_t lanes) {
-      Value values =
-          kernel.loadLanes(shape.element, kernel.address(from, shape.element, offset), lanes);
-      kernel.storeLanes(values, kernel.address(to, shape.element, offset), lanes);
+    kernel.loop(kernel.integer(0), group, 1, [&](Value head) {
+      Value row = kernel.add(kernel.mul(token, group), head);
+      Value query =
+          kernel.address(from, shape.element, kernel.mul(head, kernel.integer(shape.size)));
+      Value to = kernel.addressBytes(at(layout.queries), kernel.mul(row, kernel.integer(rowBytes)));
+      kernel.forColumns(shape.size, [&](Value column, int64_t lanes) {
+        Value values =
+            kernel.loadLanes(shape.element, kernel.address(query, shape.element, column), lanes);
+        // What pads a pair is one of the lanes that loadLanes clears.
+        kernel.storeLanes(kernel.round(rowElement, kernel.widen(values)),
+                          kernel.address(to, rowElement, column),
+                          std::min(kLanes, lanes + shape.keyDepth() - shape.size));
+      });
     });
   });
-  Value zero = kernel.number(kernel.f32(), 0), zeros = kernel.number(kernel.lanes(kernel.f32()), 0);
-  kernel.loop(kernel.integer(0), heads, 1, [&](Value row) {
-    kernel.store(kernel.number(kernel.f32(), -std::numeric_limits<float>::max()),
-                 entry(layout.peaks, row));
-    kernel.store(zero, entry(layout.totals, row));
+  Value zeros = kernel.number(floats, 0);
+  kernel.loop(kernel.integer(0), heads, kLanes, [&](Value row) {
+    kernel.store(kernel.number(floats, kLowest), entry(layout.largest, row));
+    kernel.store(kernel.number(floats, kLowest), entry(layout.peaks, row));
   });
+  kernel.loop(kernel.integer(0), heads, 1, [&](Value row) { kernel.store(zeros, totalsAt(row)); });
   kernel.loop(kernel.integer(0), kernel.mul(heads, kernel.integer(shape.valueWidth())), kLanes,
               [&](Value offset) { kernel.store(zeros, entry(layout.sums, offset)); });
 }
 
-// One row's scores in a block, of which keys firstKey to `last` (within the block) are seen, become
-// weights.
-void Attention::softmaxRow(Value row, Value last, Value firstKey) {
-  Type floats = kernel.lanes(kernel.f32()), words = kernel.lanes(kernel.i32());
-  auto compare = [&](arith::CmpIPredicate how, Value lanes, Value bound) -> Value {
-    return kernel.compare(how, lanes, kernel.broadcast(bound));
+/// The keys of a block that one of the tile's tokens sees, and what rounds to whole vectors.
+KeyRange Attention::seenKeys(Value firstPosition) {
+  Value lanes = kernel.integer(kLanes), zero = kernel.integer(0);
+  auto wholeVectors = [&](Value keys) { return kernel.mul(kernel.div(keys, lanes), lanes); };
+  Value count = kernel.sub(kernel.add(lastPosition, kernel.integer(kLanes)), firstPosition);
+  KeyRange range{zero, kernel.min(wholeVectors(count), kernel.integer(shape.block))};
+  if (shape.window > 0) {
+    Value oldest = kernel.sub(tile.position, kernel.integer(shape.window - 1));
+    range.begin = wholeVectors(kernel.max(kernel.sub(oldest, firstPosition), zero));
+  }
+  return range;
+}
+
+Attention::Seen Attention::seenBy(Value token, Value firstPosition) {
+  auto inBlock = [&](Value position) -> Value {
+    return arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
+                                   kernel.sub(position, firstPosition));
   };
-  const int64_t vectors = shape.block / kLanes;
-  Value start = kernel.mul(row, kernel.integer(shape.block)), largest;
-  SmallVector<Value> scores, seen;
-  for (int64_t v = 0; v < vectors; ++v) {
-    SmallVector<int32_t> numbers;
-    for (int64_t lane = 0; lane < kLanes; ++lane)
-      numbers.push_back(v * kLanes + lane);
-    Value keys = arith::ConstantOp::create(
-        kernel.builder, kernel.loc,
-        DenseElementsAttr::get(cast<ShapedType>(words), ArrayRef(numbers)));
-    seen.push_back(compare(arith::CmpIPredicate::sle, keys, last));
-    if (firstKey)
-      seen.back() = arith::AndIOp::create(kernel.builder, kernel.loc, seen.back(),
-                                          compare(arith::CmpIPredicate::sge, keys, firstKey));
-    Value from = entry(layout.scores, kernel.add(start, kernel.integer(v * kLanes)));
-    Value score = kernel.mul(kernel.load(floats, from), kernel.number(floats, shape.scale));
-    scores.push_back(
-        kernel.select(seen[v], score, kernel.number(floats, -std::numeric_limits<float>::max())));
-    largest = v == 0 ? scores[v] : kernel.max(largest, scores[v]);
-  }
-  Value before = kernel.load(kernel.f32(), entry(layout.peaks, row));
-  Value peak = kernel.max(before, kernel.maxOfLanes(largest));
-  kernel.store(peak, entry(layout.peaks, row));
-  // e^0 is exactly 1: where the peak stays, so do the older sums.
-  Value factor = emitExp(kernel, kernel.sub(before, peak));
-  kernel.store(factor, entry(layout.factors, row));
-  Value sum, peaks = kernel.broadcast(peak);
-  for (int64_t v = 0; v < vectors; ++v) {
-    Value weight = emitExp(kernel, kernel.sub(scores[v], peaks));
-    weight = kernel.select(seen[v], weight, kernel.number(floats, 0));
-    sum = v == 0 ? weight : kernel.add(sum, weight);
-    kernel.store(kernel.round(shape.element, weight),
-                 kernel.address(at(layout.weights), shape.element,
-                                kernel.add(start, kernel.integer(v * kLanes))));
-  }
-  Value total = kernel.load(kernel.f32(), entry(layout.totals, row));
-  kernel.store(kernel.fma(total, factor, kernel.sumOfLanes(sum)), entry(layout.totals, row));
+  Value position = kernel.add(tile.position, token);
+  Seen seen{{}, inBlock(position)};
+  if (shape.window > 0)
+    seen.first = inBlock(kernel.sub(position, kernel.integer(shape.window - 1)));
+  return seen;
+}
+
+/// Which of the 16 keys from `firstKey` (i64) on are seen.
+Value Attention::mask(const Seen &seen, Value firstKey) {
+  auto words = cast<VectorType>(kernel.lanes(kernel.i32()));
+  auto numbers = llvm::to_vector(llvm::seq<int32_t>(0, kLanes));
+  Value lane = arith::ConstantOp::create(kernel.builder, kernel.loc,
+                                         DenseElementsAttr::get(words, ArrayRef(numbers)));
+  Value first = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), firstKey);
+  Value key = kernel.add(lane, kernel.broadcast(first));
+  Value inside = kernel.compare(arith::CmpIPredicate::sle, key, kernel.broadcast(seen.last));
+  if (!seen.first)
+    return inside;
+  return arith::AndIOp::create(
+      kernel.builder, kernel.loc, inside,
+      kernel.compare(arith::CmpIPredicate::sge, key, kernel.broadcast(seen.first)));
+}
+
+/// body(row, what it sees) for all rows; with null where all rows see all keys.
+void Attention::forRows(Value firstPosition, Value masked,
+                        function_ref<void(Value row, const Seen *seen)> body) {
+  auto choice = scf::IfOp::create(kernel.builder, kernel.loc, masked, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(kernel.builder);
+  kernel.builder.setInsertionPointToStart(choice.thenBlock());
+  kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
+    const Seen seen = seenBy(token, firstPosition);
+    kernel.loop(kernel.integer(0), group, 1,
+                [&](Value head) { body(kernel.add(kernel.mul(token, group), head), &seen); });
+  });
+  kernel.builder.setInsertionPointToStart(choice.elseBlock());
+  kernel.loop(kernel.integer(0), heads, 1, [&](Value row) { body(row, nullptr); });
+}
+
+void Attention::findLargest(Value row, const KeyRange &keys, const Seen *seen) {
+  Type floats = kernel.lanes(kernel.f32());
+  Value lowest = kernel.number(floats, kLowest);
+  Value largest = kernel.loop(keys.begin, keys.end, kLanes, lowest,
+                              [&](Value key, ValueRange now) -> SmallVector<Value> {
+                                Value score = kernel.load(floats, scoreAt(row, key));
+                                if (seen)
+                                  score = kernel.select(mask(*seen, key), score, lowest);
+                                return {kernel.max(now[0], score)};
+                              })[0];
+  kernel.store(kernel.maxOfLanes(largest), entry(layout.largest, row));
+}
+
+// Sixteen rows at a time. 2^0 is exactly 1: where the peak stays, so do the older sums.
+void Attention::raisePeaks() {
+  Type floats = kernel.lanes(kernel.f32());
+  kernel.loop(kernel.integer(0), heads, kLanes, [&](Value row) {
+    Value before = kernel.load(floats, entry(layout.peaks, row));
+    Value largest = kernel.load(floats, entry(layout.largest, row));
+    Value peak = kernel.max(before, kernel.mul(largest, kernel.number(floats, scale)));
+    kernel.store(peak, entry(layout.peaks, row));
+    kernel.store(emitExp2OfMinus(kernel, kernel.sub(before, peak)), entry(layout.factors, row));
+  });
+}
+
+void Attention::weigh(Value row, const KeyRange &keys, const Seen *seen) {
+  Type floats = kernel.lanes(kernel.f32());
+  Value zeros = kernel.number(floats, 0), scales = kernel.number(floats, scale);
+  auto load = [&](int64_t part) {
+    return kernel.broadcast(kernel.load(kernel.f32(), entry(part, row)));
+  };
+  Value minusPeak = kernel.sub(zeros, load(layout.peaks));
+  Value weights = scoreAt(row, kernel.integer(0));
+  Value sum = kernel.loop(
+      keys.begin, keys.end, kLanes, zeros, [&](Value key, ValueRange now) -> SmallVector<Value> {
+        Value score = kernel.load(floats, scoreAt(row, key));
+        Value weight = emitExp2OfMinus(kernel, kernel.fma(score, scales, minusPeak));
+        if (seen)
+          weight = kernel.select(mask(*seen, key), weight, zeros);
+        Value rounded = kernel.round(shape.element, weight);
+        if (rowElement != shape.element)
+          rounded = kernel.widen(rounded);
+        kernel.store(rounded, kernel.address(weights, rowElement, key));
+        return {kernel.add(now[0], weight)};
+      })[0];
+  Value total = kernel.load(floats, totalsAt(row));
+  kernel.store(kernel.fma(total, load(layout.factors), sum), totalsAt(row));
 }
 
 void Attention::addBlock(Value number, Value last) {
-  // Blocks lie anywhere, so the hardware cannot guess the next one.
   const AttentionBlock block = tile.block(number);
   const AttentionBlock next = tile.block(kernel.min(kernel.add(number, kernel.integer(1)), last));
-  Type floats = kernel.lanes(kernel.f32());
-  const ActivationRows queries{.base = at(layout.queries),
-                               .element = shape.element,
-                               .stride = kernel.integer(shape.size),
-                               .count = heads};
-  const PanelShape keys{
-      .element = shape.element, .depth = shape.size, .width = shape.block, .columns = shape.block};
-  emitPanelProduct(
-      kernel, queries, keys, block.keys,
-      [&](Value row, Value column, int64_t, ArrayRef<Value> sums) {
-        Value to = kernel.add(kernel.mul(row, kernel.integer(shape.block)), column);
-        kernel.store(sums[0], entry(layout.scores, to));
-      },
-      next.keys);
-
-  Value firstPosition = kernel.mul(number, kernel.integer(shape.block));
-  kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
-    auto inBlock = [&](Value position) -> Value {
-      Value key = kernel.sub(position, firstPosition);
-      return arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), key);
-    };
-    Value position = kernel.add(tile.position, token), firstKey;
-    if (shape.window > 0)
-      firstKey = inBlock(kernel.sub(position, kernel.integer(shape.window - 1)));
-    Value lastKey = inBlock(position);
-    kernel.loop(kernel.integer(0), group, 1, [&](Value head) {
-      softmaxRow(kernel.add(kernel.mul(token, group), head), lastKey, firstKey);
-    });
-  });
-
-  const ActivationRows weights{.base = at(layout.weights),
-                               .element = shape.element,
-                               .stride = kernel.integer(shape.block),
-                               .count = heads};
-  const PanelShape values{.element = shape.element,
-                          .depth = shape.block,
-                          .width = shape.valueWidth(),
-                          .columns = shape.valueWidth()};
-  emitPanelProduct(
-      kernel, weights, values, block.values,
-      [&](Value row, Value column, int64_t, ArrayRef<Value> sums) {
-        Value to = kernel.add(kernel.mul(row, kernel.integer(shape.valueWidth())), column);
-        Value older = kernel.load(floats, entry(layout.sums, to));
-        Value factor = kernel.broadcast(kernel.load(kernel.f32(), entry(layout.factors, row)));
-        kernel.store(kernel.fma(older, factor, sums[0]), entry(layout.sums, to));
-      },
-      next.values);
+  Value size = kernel.integer(shape.block), firstPosition = kernel.mul(number, size);
+  const KeyRange keys = seenKeys(firstPosition);
+  callAttentionScores(kernel, shape, at(layout.queries), heads, block.keys, at(layout.scores),
+                      keys.begin, keys.end);
+  // Most blocks are seen whole, by all rows.
+  Value masked = kernel.compare(arith::CmpIPredicate::slt, tile.position,
+                                kernel.add(firstPosition, kernel.integer(shape.block - 1)));
+  if (shape.window > 0) {
+    Value oldest = kernel.sub(lastPosition, kernel.integer(shape.window - 1));
+    masked = arith::OrIOp::create(kernel.builder, kernel.loc, masked,
+                                  kernel.compare(arith::CmpIPredicate::slt, firstPosition, oldest));
+  }
+  forRows(firstPosition, masked,
+          [&](Value row, const Seen *seen) { findLargest(row, keys, seen); });
+  raisePeaks();
+  forRows(firstPosition, masked, [&](Value row, const Seen *seen) { weigh(row, keys, seen); });
+  callAttentionSums(kernel, shape, at(layout.scores), heads, block.values, at(layout.factors),
+                    at(layout.sums), keys.begin, keys.end, next.keys);
 }
 
 void Attention::finish() {
-  forRows([&](Value token, Value head, Value row) {
-    Value total = kernel.broadcast(kernel.load(kernel.f32(), entry(layout.totals, row)));
-    Value sums = entry(layout.sums, kernel.mul(row, kernel.integer(shape.valueWidth())));
-    Value start =
-        kernel.add(kernel.mul(token, tile.outStride), kernel.mul(head, kernel.integer(shape.size)));
-    Value out = kernel.address(tile.out, tile.outElement, start);
-    for (int64_t column = 0; column < shape.size; column += kLanes) {
-      Value sum = kernel.load(kernel.lanes(kernel.f32()), kernel.address(sums, column * 4));
-      Value mean = kernel.round(tile.outElement, kernel.div(sum, total));
-      kernel.storeLanes(mean, kernel.address(out, column * bytesOf(tile.outElement)),
-                        std::min(kLanes, shape.size - column));
-    }
+  Type floats = kernel.lanes(kernel.f32());
+  kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
+    kernel.loop(kernel.integer(0), group, 1, [&](Value head) {
+      Value row = kernel.add(kernel.mul(token, group), head);
+      Value total = kernel.broadcast(kernel.sumOfLanes(kernel.load(floats, totalsAt(row))));
+      Value sums = entry(layout.sums, kernel.mul(row, kernel.integer(shape.valueWidth())));
+      Value start = kernel.add(kernel.mul(token, tile.outStride),
+                               kernel.mul(head, kernel.integer(shape.size)));
+      Value out = kernel.address(tile.out, tile.outElement, start);
+      for (int64_t column = 0; column < shape.size; column += kLanes) {
+        Value sum = kernel.load(floats, kernel.address(sums, column * 4));
+        Value mean = kernel.round(tile.outElement, kernel.div(sum, total));
+        kernel.storeLanes(mean, kernel.address(out, column * bytesOf(tile.outElement)),
+                          std::min(kLanes, shape.size - column));
+      }
+    });
   });
 }
 
 void Attention::emit() {
   begin();
-  Value blockRows = kernel.integer(shape.block), first = kernel.integer(0);
+  Value size = kernel.integer(shape.block), first = kernel.integer(0);
   if (shape.window > 0) {
     Value oldest = kernel.sub(tile.position, kernel.integer(shape.window - 1));
-    first = kernel.div(kernel.max(oldest, first), blockRows);
+    first = kernel.div(kernel.max(oldest, first), size);
   }
-  Value lastPosition = kernel.add(tile.position, kernel.sub(tile.rows, kernel.integer(1)));
-  Value last = kernel.div(lastPosition, blockRows);
+  Value last = kernel.div(lastPosition, size);
   kernel.loop(first, kernel.add(last, kernel.integer(1)), 1,
               [&](Value number) { addBlock(number, last); });
   finish();

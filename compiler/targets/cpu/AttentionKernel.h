@@ -10,14 +10,17 @@
 #define MOEC_COMPILER_TARGETS_CPU_ATTENTIONKERNEL_H
 
 #include "compiler/targets/cpu/KernelBuilder.h"
+#include "runtime/core/PackedLayout.h"
 
 namespace moec {
 
 /// What is known when the kernel is made. d is the size of a head, B the tokens of a block.
 ///
-/// A block's keys of one head are [ceil(d/2)][B][2] where elements have 16 bits, else [d][B]. Its
-/// values are [B/2][D][2], else [B][D], where D is d rounded up to a multiple of 16; what pads must
-/// be zero. Slots past the last token may hold anything finite.
+/// A block's keys of one head lie in panels of 16 tokens, [B/16][d][16], or where elements have 16
+/// bits [B/16][ceil(d/2)][16][2]. Its values lie in panels of 16 columns, [D/16][B][16] or
+/// [D/16][B/2][16][2], where D is d rounded up to a multiple of 16. So what is read together is
+/// adjacent, one line after another. What pads must be zero. Slots past the last token may hold
+/// anything finite.
 struct AttentionShape {
   mlir::Type
       element;   ///< of queries, keys, values: f32, or bf16 (softmax weights are rounded to it too)
@@ -28,7 +31,9 @@ struct AttentionShape {
   int64_t window; ///< keys that a token sees, itself included; 0 for all
   double scale;   ///< of scores
 
-  int64_t valueWidth() const { return (size + kLanes - 1) / kLanes * kLanes; }
+  /// d, even where elements have 16 bits.
+  int64_t keyDepth() const { return panelDepth(size, bytesOf(element)); }
+  int64_t valueWidth() const { return roundUpTo(size, kLanes); }
 };
 
 /// Keys and values of the tile's head in one block.

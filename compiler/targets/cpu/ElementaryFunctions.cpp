@@ -62,6 +62,19 @@ Value moec::emitExp(KernelBuilder &kernel, Value x) {
   return kernel.mul(e, powerOfTwo(kernel, kernel.sub(whole, half)));
 }
 
+Value moec::emitExp2OfMinus(KernelBuilder &kernel, Value x) {
+  Type floats = x.getType(), integers = withElement(floats, kernel.i32());
+  x = kernel.max(kernel.number(floats, -126), x); // so that NaN goes on
+  Value n = roundToInteger(kernel, x);
+  // 2^r of |r| <= 1/2, fitted to 1e-7, lies in [0.7, 1.5]: n is added to its exponent.
+  Value e = polynomial(kernel, kernel.sub(x, n),
+                       {1.0, 0.693146978, 0.240222421, 0.0555073374, 0.00967151269, 0.00132647272});
+  Value whole = arith::FPToSIOp::create(kernel.builder, kernel.loc, integers, n);
+  Value exponent =
+      arith::ShLIOp::create(kernel.builder, kernel.loc, whole, kernel.integer(integers, 23));
+  return kernel.bitcast(floats, kernel.add(kernel.bitcast(integers, e), exponent));
+}
+
 static Value onePlusExpOfMinus(KernelBuilder &kernel, Value x) {
   return kernel.add(kernel.number(x.getType(), 1), emitExp(kernel, negate(kernel, x)));
 }

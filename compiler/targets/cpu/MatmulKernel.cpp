@@ -26,9 +26,8 @@ std::string moec::productName(StringRef stem, Type activation, Type weight) {
   return name;
 }
 
-/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number).
-static void emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
-                         function_ref<void(Value first, Value height, Value number)> body) {
+void moec::emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
+                        function_ref<void(Value first, Value height, Value number)> body) {
   // Tiles of nearly equal height: 9 rows as 5 + 4 keep more sums in flight than 8 + 1.
   Value tiles = kernel.div(kernel.add(count, kernel.integer(tallest - 1)), kernel.integer(tallest));
   Value divisor = kernel.max(tiles, kernel.integer(1));
@@ -72,11 +71,9 @@ static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRe
 
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
-                            MatmulEpilogue epilogue, Value asked) {
+                            MatmulEpilogue epilogue) {
   const bool stored = shape.layout == WeightLayout::Rows;
-  assert(!(stored && asked) && "stored panels ask for what follows");
   const bool quantized = quantFormatOf(shape.element).has_value();
-  assert(!(quantized && asked) && "quantised panels ask for nothing");
   const int64_t tallest = quantized ? kernel.target.quantRows
                           : stored  ? kernel.target.storedTileRows
                                     : kernel.target.tileRows;
@@ -97,7 +94,7 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
       else if (stored)
         callStoredProduct(kernel, rows.element, shape, tile);
       else
-        callPanelProduct(kernel, rows.element, shape, tile, asked);
+        callPanelProduct(kernel, rows.element, shape, tile);
     }
     emitEpilogue(kernel, shape, sums, first, height, epilogue);
   });

@@ -50,11 +50,9 @@ using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, mlir::Value colu
 /// Emits the products of `rows` with one or more panels of the same shape (gate and up; query, key
 /// and value), each of whose sums the epilogue gets together. Emission calls the epilogue once per
 /// place in the code, so it must not carry state from one call to the next. The arithmetic is in a
-/// function of the module that all products of the same types share. If `other` is given, the
-/// caches are asked for the packed panel of the same shape there instead of the one that follows.
+/// function of the module that all products of the same types share.
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
-                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
-                      mlir::Value asked = {});
+                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue);
 
 /// Calls body(address of the panel in each matrix, its first column as i64, its shape) for the
 /// panels [begin, end) of matrices of `columns` x `depth`: once in a loop over full panels, once

@@ -26,20 +26,19 @@ public:
         vectors(vectors), stride(kernel.mul(vectors, kernel.integer(kLineBytes))),
         steps(pairs ? kernel.div(depth, kernel.integer(2)) : depth) {}
 
-  /// Where `asked` is a panel, every step asks the caches for the same lines of it; else many rows
-  /// ask for the panel that follows.
-  void emit(Value asked);
+  /// Many rows ask the caches for the panel that follows.
+  void emit();
 
 private:
   /// Where a register tile reads, and what it asks for beside; all but lineStride advance with K.
   struct Sources {
     SmallVector<Value> rows;
-    Value weights, lines, asked;
+    Value weights, lines;
     Value lineStride; // bytes from one of `lines` to the next
   };
 
-  Sources sourcesOf(ArrayRef<Value> rows, Value from, Value asked);
-  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value asked);
+  Sources sourcesOf(ArrayRef<Value> rows, Value from);
+  void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
   SmallVector<Value> run(Value begin, Value end, int64_t unroll, const Sources &start,
                          ArrayRef<Value> sums, bool half = false);
   SmallVector<Value> emitSteps(const Sources &start, Value first, int64_t count,
@@ -157,19 +156,14 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
   for (Value &row : now.rows)
     row = skip(row, rowStride);
   now.weights = skip(start.weights, stride);
-  now.asked = skip(start.asked, stride);
   now.lines = skip(start.lines, start.lineStride);
-  const int64_t taken = sums.size() / start.rows.size();
   for (int64_t s = 0; s < count; ++s) {
     sums = step(now, sums, half);
     if (now.lines)
       kernel.prefetch(now.lines);
-    for (int64_t v = 0; now.asked && v < taken; ++v)
-      kernel.prefetch(kernel.address(now.asked, v * kLineBytes));
     for (Value &row : now.rows)
       row = kernel.address(row, activationStep);
     now.weights = advance(now.weights, stride);
-    now.asked = advance(now.asked, stride);
     now.lines = advance(now.lines, start.lineStride);
   }
   return sums;
@@ -184,12 +178,10 @@ SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, con
 }
 
 /// What the pass over the vectors from `from` (i64) on reads and asks for.
-PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from, Value asked) {
+PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from) {
   Value offset = kernel.mul(from, kernel.integer(kLineBytes));
-  Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}, {}};
-  if (asked) {
-    sources.asked = kernel.addressBytes(asked, offset);
-  } else if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
+  Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}};
+  if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
     // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long enough
     // for the next panel to arrive meanwhile: the first pass of the first tiles asks for a part of
     // it each, a line per step; all others ask again for what is there.
@@ -207,10 +199,10 @@ PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from, 
 }
 
 /// The product of the rows with the `taken` vectors from `from` (i64) on.
-void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Value asked) {
-  const Sources sources = sourcesOf(rows, from, asked);
+void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
+  const Sources sources = sourcesOf(rows, from);
   Sources quiet = sources; // for the few steps left over
-  quiet.lines = quiet.asked = Value();
+  quiet.lines = Value();
   const size_t count = rows.size() * taken;
   const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
   auto place = [&](size_t index) {
@@ -259,32 +251,29 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from, Val
   }
 }
 
-void PanelProduct::emit(Value asked) {
+void PanelProduct::emit() {
   kernel.dispatch(tile.height, 1, kernel.target.tileRows, [&](int64_t height) {
     SmallVector<Value> rows = tile.loadRows(kernel, height);
     const int64_t fitting =
         std::clamp<int64_t>(kernel.target.tileLanes / kLanes / height, 1, kMostVectors);
     Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
     kernel.loop(kernel.integer(0), whole, fitting,
-                [&](Value from) { emitPass(rows, fitting, from, asked); });
+                [&](Value from) { emitPass(rows, fitting, from); });
     if (fitting > 1)
-      kernel.dispatch(rest, 1, fitting - 1,
-                      [&](int64_t taken) { emitPass(rows, taken, whole, asked); });
+      kernel.dispatch(rest, 1, fitting - 1, [&](int64_t taken) { emitPass(rows, taken, whole); });
   });
 }
 
 void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
-                            const TileOperands &tile, Value asked) {
-  std::string name = productName("product", activation, shape.element) + (asked ? "_asking" : "");
+                            const TileOperands &tile) {
+  std::string name = productName("product", activation, shape.element);
   SmallVector<Value> arguments = tile.asArguments();
   arguments.push_back(kernel.integer(shape.depth));
   arguments.push_back(kernel.integer(shape.width / kLanes));
-  if (asked)
-    arguments.push_back(asked);
   kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
     const auto operands = TileOperands::fromArguments(given);
     given = given.drop_front(TileOperands::kCount);
-    Value depth = given[0], vectors = given[1], next = asked ? given[2] : Value();
-    PanelProduct(inside, activation, shape.element, operands, depth, vectors).emit(next);
+    Value depth = given[0], vectors = given[1];
+    PanelProduct(inside, activation, shape.element, operands, depth, vectors).emit();
   });
 }

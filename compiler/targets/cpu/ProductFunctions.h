@@ -27,10 +27,10 @@ struct TileOperands {
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
 
-/// Multiplies with a packed panel. If `asked` is given, the caches are asked for the panel of the
-/// same shape at that address, else for the one that follows in memory, where there are many rows.
+/// Multiplies with a packed panel. Where there are many rows, the caches are asked for the one that
+/// follows in memory.
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
-                      const TileOperands &tile, mlir::Value asked);
+                      const TileOperands &tile);
 
 /// Multiplies with a panel of quantised weights; the rows are such as prepareRows gives.
 void callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape, const TileOperands &tile);
@@ -46,6 +46,11 @@ void prepareRows(KernelBuilder &kernel, const PanelShape &shape, mlir::Value row
 /// Multiplies with a panel as stored, WeightLayout::Rows.
 void callStoredProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                        const TileOperands &tile);
+
+/// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number).
+void emitRowTiles(
+    KernelBuilder &kernel, mlir::Value count, int64_t tallest,
+    llvm::function_ref<void(mlir::Value first, mlir::Value height, mlir::Value number)> body);
 
 } // namespace moec
 

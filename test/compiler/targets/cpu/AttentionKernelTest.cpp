@@ -17,7 +17,7 @@ using mlir::Value;
 
 namespace {
 
-constexpr int64_t kBlock = 32, kTileRows = 8;
+constexpr int64_t kTileRows = 8;
 
 float roundToBf16(float value) {
   uint32_t bits;
@@ -27,18 +27,28 @@ float roundToBf16(float value) {
   return value;
 }
 
+struct Case {
+  bool bf16;
+  int64_t tokens, size, group, window, block;
+};
+constexpr Case cases[] = {{false, 100, 12, 2, 0, 32},   {true, 100, 12, 2, 0, 32},
+                          {false, 300, 64, 4, 0, 128},  {true, 200, 128, 8, 0, 64},
+                          {true, 70, 7, 1, 0, 16},      {false, 100, 16, 1, 5, 32},
+                          {true, 300, 16, 3, 140, 128}, {false, 33, 80, 1, 32, 32}};
+
 /// One sequence: queries of `group` heads and the keys and values of one head, as values and as a
 /// paged cache.
 struct Sequence {
   bool bf16;
-  int64_t tokens, size, group, window, valueWidth, keyDepth;
+  int64_t tokens, size, group, window, block, valueWidth, keyDepth;
   std::vector<float> queries, keys, values; // [token][head][d], [token][d], [token][d]
   std::vector<uint8_t> queryBytes, cache;   // the cache's blocks in a shuffled order
   std::vector<int32_t> table;               // the place of each block
 
-  Sequence(bool bf16, int64_t tokens, int64_t size, int64_t group, int64_t window)
-      : bf16(bf16), tokens(tokens), size(size), group(group), window(window),
-        valueWidth((size + 15) / 16 * 16), keyDepth(bf16 ? (size + 1) / 2 * 2 : size) {
+  explicit Sequence(const Case &c)
+      : bf16(c.bf16), tokens(c.tokens), size(c.size), group(c.group), window(c.window),
+        block(c.block), valueWidth((size + 15) / 16 * 16),
+        keyDepth(bf16 ? (size + 1) / 2 * 2 : size) {
     std::mt19937 random(size * 31 + tokens);
     std::normal_distribution<float> normal;
     auto fill = [&](std::vector<float> &values, int64_t count) {
@@ -52,30 +62,33 @@ struct Sequence {
     queryBytes.resize(queries.size() * bytes());
     for (size_t i = 0; i < queries.size(); ++i)
       put(queryBytes, i, queries[i]);
-    const int64_t blocks = (tokens + kBlock - 1) / kBlock;
+    const int64_t blocks = (tokens + block - 1) / block;
     for (int64_t b = 0; b < blocks; ++b)
       table.push_back((blocks - b) * 2); // backwards, with gaps
     cache.resize((blocks * 2 + 1) * blockBytes());
     for (size_t i = 0; i < cache.size() / bytes(); ++i)
       put(cache, i, 7); // what an earlier owner left
     for (int64_t b = 0; b < blocks; ++b)
-      for (int64_t slot = 0; slot < kBlock; ++slot)
+      for (int64_t slot = 0; slot < block; ++slot)
         for (int64_t i = 0; i < valueWidth; ++i) {
-          const int64_t token = b * kBlock + slot, base = table[b] * blockBytes() / bytes();
+          const int64_t token = b * block + slot, base = table[b] * blockBytes() / bytes();
           const bool exists = token < tokens;
+          // Panels of 16 keys, and of 16 columns of values.
+          const int64_t pair = bf16 ? 2 : 1;
+          auto inPanel = [&](int64_t depth, int64_t column) {
+            return (depth / pair * 16 + column % 16) * pair + depth % pair;
+          };
           if (i < keyDepth && (exists || i >= size))
-            put(cache, base + (bf16 ? (i / 2 * kBlock + slot) * 2 + i % 2 : i * kBlock + slot),
+            put(cache, base + slot / 16 * 16 * keyDepth + inPanel(i, slot),
                 i < size ? keys[token * size + i] : 0);
           if (exists || i >= size)
-            put(cache,
-                base + keyDepth * kBlock +
-                    (bf16 ? (slot / 2 * valueWidth + i) * 2 + slot % 2 : slot * valueWidth + i),
+            put(cache, base + keyDepth * block + i / 16 * 16 * block + inPanel(slot, i),
                 i < size ? values[token * size + i] : 0);
         }
   }
 
   int64_t bytes() const { return bf16 ? 2 : 4; }
-  int64_t blockBytes() const { return (keyDepth + valueWidth) * kBlock * bytes(); }
+  int64_t blockBytes() const { return (keyDepth + valueWidth) * block * bytes(); }
 
   void put(std::vector<uint8_t> &to, int64_t index, float value) const {
     std::memcpy(&to[index * bytes()], reinterpret_cast<const uint8_t *>(&value) + 4 - bytes(),
@@ -115,7 +128,7 @@ KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
     const AttentionShape shape{.element = sequence.bf16 ? kernel.bf16() : kernel.f32(),
                                .size = sequence.size,
                                .group = sequence.group,
-                               .block = kBlock,
+                               .block = sequence.block,
                                .rows = kTileRows,
                                .window = sequence.window,
                                .scale = sequence.scale()};
@@ -126,7 +139,7 @@ KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
       place = mlir::arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), place);
       Value keys = kernel.addressBytes(arguments[1],
                                        kernel.mul(place, kernel.integer(sequence.blockBytes())));
-      return {keys, kernel.address(keys, sequence.keyDepth * kBlock * sequence.bytes())};
+      return {keys, kernel.address(keys, sequence.keyDepth * sequence.block * sequence.bytes())};
     };
     emitAttention(kernel, shape,
                   {.queries = arguments[0],
@@ -164,17 +177,9 @@ protected:
   }
 };
 
-struct Case {
-  bool bf16;
-  int64_t tokens, size, group, window;
-};
-constexpr Case cases[] = {{false, 100, 12, 2, 0}, {true, 100, 12, 2, 0}, {false, 70, 64, 4, 0},
-                          {true, 200, 128, 8, 0}, {true, 70, 7, 1, 0},   {false, 100, 16, 1, 5},
-                          {true, 150, 16, 3, 40}, {false, 33, 80, 1, 32}};
-
 TEST_P(AttentionKernel, EqualsTheSoftmaxOfAllScores) {
   for (const Case &c : cases) {
-    const Sequence sequence(c.bf16, c.tokens, c.size, c.group, c.window);
+    const Sequence sequence(c);
     int64_t scratch = 0;
     const KernelJit kernel = attentionKernel(*GetParam(), sequence, scratch);
     EXPECT_EQ(kernel.undefined(), "");
@@ -189,7 +194,7 @@ TEST_P(AttentionKernel, EqualsTheSoftmaxOfAllScores) {
 
 TEST_P(AttentionKernel, GivesATokenTheSameBitsInEveryTile) {
   for (const Case &c : cases) {
-    const Sequence sequence(c.bf16, c.tokens, c.size, c.group, c.window);
+    const Sequence sequence(c);
     int64_t scratch = 0;
     const KernelJit kernel = attentionKernel(*GetParam(), sequence, scratch);
     const std::vector<float> out = run(kernel, sequence, scratch, 8, 8);

@@ -82,6 +82,19 @@ TEST_P(ElementaryFunctions, ExpOfSpecialValues) {
   EXPECT_TRUE(std::isnan(y[7]));
 }
 
+TEST_P(ElementaryFunctions, Exp2OfMinusIsExactToTwoTenMillionths) {
+  const std::vector<float> x = range(-126, 0, 20000), y = run(x, one<emitExp2OfMinus>);
+  for (size_t i = 0; i < x.size(); ++i)
+    ASSERT_NEAR(y[i] / std::exp2(double(x[i])), 1, 2e-7) << x[i];
+  const std::vector<float> special =
+      run({0, -0.0f, -130, -std::numeric_limits<float>::max(), NAN}, one<emitExp2OfMinus>);
+  EXPECT_EQ(special[0], 1);
+  EXPECT_EQ(special[1], 1);
+  EXPECT_EQ(special[2], std::exp2(-126.0f));
+  EXPECT_EQ(special[3], std::exp2(-126.0f));
+  EXPECT_TRUE(std::isnan(special[4]));
+}
+
 TEST_P(ElementaryFunctions, SigmoidAndSilu) {
   const std::vector<float> x = range(-80, 80, 20000), s = run(x, one<emitSigmoid>),
                            t = run(x, one<emitSilu>);

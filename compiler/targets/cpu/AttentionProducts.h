@@ -1,0 +1,30 @@
+// The two products of attention, functions made once per shape: queries with the keys of a block,
+// and their softmax weights with its values.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_ATTENTIONPRODUCTS_H
+#define MOEC_COMPILER_TARGETS_CPU_ATTENTIONPRODUCTS_H
+
+#include "compiler/targets/cpu/AttentionKernel.h"
+
+namespace moec {
+
+/// What queries and softmax weights are made of where they meet the cache: the same as its elements
+/// where the level multiplies these, else f32 (of values that are rounded to them).
+mlir::Type attentionRowElement(KernelBuilder &kernel, const AttentionShape &shape);
+
+/// scores[row][key] = query row . key, for the keys [begin, end) (i64, multiples of 16) of a block.
+/// Query rows have shape.keyDepth() elements, score rows shape.block f32.
+void callAttentionScores(KernelBuilder &kernel, const AttentionShape &shape, mlir::Value queries,
+                         mlir::Value rows, mlir::Value keys, mlir::Value scores, mlir::Value begin,
+                         mlir::Value end);
+
+/// sums[row] = sums[row] * factors[row] + weights[row] . values, over the tokens [begin, end) (i64,
+/// multiples of 16) of a block. Weight rows are shape.block * 4 bytes apart, those of sums have
+/// shape.valueWidth() f32. `next` is what will be read after the values.
+void callAttentionSums(KernelBuilder &kernel, const AttentionShape &shape, mlir::Value weights,
+                       mlir::Value rows, mlir::Value values, mlir::Value factors, mlir::Value sums,
+                       mlir::Value begin, mlir::Value end, mlir::Value next);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_ATTENTIONPRODUCTS_H
