@@ -23,9 +23,10 @@ void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile 
                        .rows = kQueryTile,
                        .window = layout.window,
                        .scale = op.getScale().convertToDouble()};
-  Value heads = kernel.integer(layout.heads);
-  Value head = kernel.rem(tile.index, heads),
-        entry = kernel.mul(kernel.div(tile.index, heads), kernel.integer(3));
+  // A thread's tiles are those of a few heads, so that each thread has early and late tokens alike.
+  Value count = batchField(kernel, offsetof(moec_step_arguments, query_tiles), kernel.i64());
+  Value head = kernel.div(tile.index, count),
+        entry = kernel.mul(kernel.rem(tile.index, count), kernel.integer(3));
   Value tiles = batchField(kernel, offsetof(moec_step_arguments, tiles), kernel.pointer());
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
   Value first = loadId(kernel, tiles, entry),

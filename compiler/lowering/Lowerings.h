@@ -9,7 +9,7 @@ namespace moec {
 
 /// Most tokens of one query tile, which the runtime makes: attention works on one tile and key head
 /// at a time.
-inline constexpr int64_t kQueryTile = 8;
+inline constexpr int64_t kQueryTile = 16;
 
 /// The tile that a phase works on.
 struct Tile {
