@@ -36,6 +36,8 @@ Status BlockPool::grow() {
                 "use a smaller --context",
                 capacity >> 20, more >> 20, strerror(errno))};
   base = static_cast<uint8_t *>(grown);
+  // A step reads one layer's part of many blocks: with small pages, each begins with page tables.
+  madvise(base, capacity + more, MADV_HUGEPAGE);
   capacity += more;
   return {};
 }

@@ -30,7 +30,7 @@ public:
   uint8_t *data() const { return base; }
   /// Blocks handed out and not taken back.
   int64_t used() const { return next - static_cast<int64_t>(idle.size()); }
-  /// Bytes of address space held; memory is touched block by block.
+  /// Bytes of address space held; memory is touched block by block, in large pages.
   int64_t bytes() const { return capacity; }
 
 private:
