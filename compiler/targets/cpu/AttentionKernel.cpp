@@ -243,7 +243,7 @@ void Attention::addBlock(Value number, Value last) {
   Value size = kernel.integer(shape.block), firstPosition = kernel.mul(number, size);
   const KeyRange keys = seenKeys(firstPosition);
   callAttentionScores(kernel, shape, at(layout.queries), heads, block.keys, at(layout.scores),
-                      keys.begin, keys.end);
+                      keys.begin, keys.end, block.values);
   // Most blocks are seen whole, by all rows.
   Value masked = kernel.compare(arith::CmpIPredicate::slt, tile.position,
                                 kernel.add(firstPosition, kernel.integer(shape.block - 1)));

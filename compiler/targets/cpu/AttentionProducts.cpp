@@ -33,7 +33,7 @@ public:
              Value count, Value panels, int64_t panelLines)
       : kernel(kernel), pairs(bytesOf(shape.element) == 2), dot(multipliesPairs(kernel, shape)),
         lineStep(pairs && !dot ? 8 : 4), rows(rows), stride(stride), count(count), panels(panels),
-        panelBytes(panelLines * kLineBytes), group(shape.group) {}
+        panelBytes(panelLines * kLineBytes) {}
 
   /// Panels that a register tile takes of `panels`: about equally many each time.
   int64_t together(int64_t panels) const {
@@ -44,7 +44,7 @@ public:
   using Done = function_ref<void(Value row, Value panel, Value sum)>;
   /// Calls done(row, panel, sum) for all rows by the `taken` panels from `first` (i64) on. Of these
   /// the lines [begin, end) count, an even number, and where `odd` the one at `end`. The caches are
-  /// asked for the same lines at `next`, or where there is none, of the panels that follow.
+  /// asked for as many lines of the panels at `next`.
   void emit(Value first, int64_t taken, Value begin, Value end, bool odd, Value next, Done done);
 
 private:
@@ -69,7 +69,6 @@ private:
   const int64_t stride;
   const Value count, panels;
   const int64_t panelBytes;
-  const int64_t group; // rows of a token
 };
 
 } // namespace
@@ -141,51 +140,53 @@ SmallVector<Value> PanelTiles::addLines(const Tile &tile, Value line, int64_t li
 
 void PanelTiles::emit(Value first, int64_t taken, Value begin, Value end, bool odd, Value next,
                       Done done) {
-  Value start = kernel.addressBytes(panels, kernel.mul(first, kernel.integer(panelBytes)));
-  if (!next)
-    next = kernel.address(start, taken * panelBytes);
-  // One token's rows wait for memory, which the hardware alone does not read far enough ahead.
-  // Those of many tokens do not.
-  auto emitTiles = [&](arith::CmpIPredicate how, bool asks) {
-    kernel.when(kernel.compare(how, count, kernel.integer(group)), [&] {
-      emitRowTiles(kernel, count, kTallest, [&](Value firstRow, Value height, Value) {
-        kernel.dispatch(height, 1, kTallest, [&](int64_t height) {
-          const Tile tile{firstRow, height, start, taken, asks ? next : Value()};
-          SmallVector<Value> sums(height * taken, kernel.number(kernel.lanes(kernel.f32()), 0));
-          sums = kernel.loop(begin, end, kUnroll, sums, [&](Value line, ValueRange carried) {
-            return addLines(tile, line, kUnroll, SmallVector<Value>(carried));
-          });
-          if (odd)
-            sums = addLines(tile, end, 1, sums);
-          for (auto [i, sum] : llvm::enumerate(sums))
-            done(kernel.add(firstRow, kernel.integer(i / taken)),
-                 kernel.add(first, kernel.integer(i % taken)), sum);
-        });
+  Value offset = kernel.mul(first, kernel.integer(panelBytes));
+  Value start = kernel.addressBytes(panels, offset);
+  next = kernel.addressBytes(next, offset);
+  auto emitTile = [&](Value firstRow, Value height, Value asked) {
+    kernel.dispatch(height, 1, kTallest, [&](int64_t height) {
+      const Tile tile{firstRow, height, start, taken, asked};
+      SmallVector<Value> sums(height * taken, kernel.number(kernel.lanes(kernel.f32()), 0));
+      sums = kernel.loop(begin, end, kUnroll, sums, [&](Value line, ValueRange carried) {
+        return addLines(tile, line, kUnroll, SmallVector<Value>(carried));
       });
+      if (odd)
+        sums = addLines(tile, end, 1, sums);
+      for (auto [i, sum] : llvm::enumerate(sums))
+        done(kernel.add(firstRow, kernel.integer(i / taken)),
+             kernel.add(first, kernel.integer(i % taken)), sum);
     });
   };
-  emitTiles(arith::CmpIPredicate::sle, /*asks=*/true);
-  emitTiles(arith::CmpIPredicate::sgt, /*asks=*/false);
+  // The first rows wait for memory, which the hardware alone does not read far enough ahead; the
+  // others find what those asked for.
+  Value tallest = kernel.integer(kTallest);
+  emitTile(kernel.integer(0), kernel.min(count, tallest), next);
+  Value others = kernel.max(kernel.sub(count, tallest), kernel.integer(0));
+  emitRowTiles(kernel, others, kTallest, [&](Value firstRow, Value height, Value) {
+    emitTile(kernel.add(firstRow, tallest), height, {});
+  });
 }
 
 static std::string functionName(StringRef stem, const AttentionShape &shape, int64_t size) {
   std::string name;
   llvm::raw_string_ostream(name) << stem << '_' << shape.element << '_' << size << 'x'
-                                 << shape.block << 'x' << shape.group;
+                                 << shape.block;
   return name;
 }
 
 void moec::callAttentionScores(KernelBuilder &kernel, const AttentionShape &shape, Value queries,
-                               Value rows, Value keys, Value scores, Value begin, Value end) {
+                               Value rows, Value keys, Value scores, Value begin, Value end,
+                               Value next) {
   kernel.call(
       functionName("attention_scores", shape, shape.size),
-      {queries, rows, keys, scores, begin, end}, [&](KernelBuilder &inside, ValueRange given) {
+      {queries, rows, keys, scores, begin, end, next},
+      [&](KernelBuilder &inside, ValueRange given) {
         const int64_t lines = shape.keyDepth() * bytesOf(shape.element) / 4, odd = lines % kUnroll;
         const int64_t stride = shape.keyDepth() * bytesOf(attentionRowElement(inside, shape));
         PanelTiles tiles(inside, shape, given[0], stride, given[1], given[2], lines);
         Value lanes = inside.integer(kLanes), scores = given[3];
         auto emit = [&](Value first, int64_t taken) {
-          tiles.emit(first, taken, inside.integer(0), inside.integer(lines - odd), odd, {},
+          tiles.emit(first, taken, inside.integer(0), inside.integer(lines - odd), odd, given[6],
                      [&](Value row, Value panel, Value sum) {
                        Value at = inside.add(inside.mul(row, inside.integer(shape.block)),
                                              inside.mul(panel, lanes));
@@ -206,42 +207,37 @@ void moec::callAttentionScores(KernelBuilder &kernel, const AttentionShape &shap
 void moec::callAttentionSums(KernelBuilder &kernel, const AttentionShape &shape, Value weights,
                              Value rows, Value values, Value factors, Value sums, Value begin,
                              Value end, Value next) {
-  kernel.call(
-      functionName("attention_sums", shape, shape.valueWidth()),
-      {weights, rows, values, factors, sums, begin, end, next},
-      [&](KernelBuilder &inside, ValueRange given) {
-        const int64_t perLine = 4 / bytesOf(shape.element);
-        PanelTiles tiles(inside, shape, given[0], shape.block * 4, given[1], given[2],
-                         shape.block / perLine);
-        Value lanes = inside.integer(kLanes), width = inside.integer(shape.valueWidth());
-        Value factors = given[3], sums = given[4], begin = given[5], end = given[6];
-        if (perLine > 1) {
-          begin = inside.div(begin, inside.integer(perLine));
-          end = inside.div(end, inside.integer(perLine));
-        }
-        const int64_t panels = shape.valueWidth() / kLanes, together = tiles.together(panels);
-        Value next = given[7];
-        auto emit = [&](Value first, int64_t taken) {
-          Value isLast =
-              inside.compare(arith::CmpIPredicate::eq, first, inside.integer(panels - taken));
-          Value follows = inside.addressBytes(
-              given[2], inside.mul(inside.add(first, inside.integer(taken)),
-                                   inside.integer(shape.block / perLine * kLineBytes)));
-          tiles.emit(first, taken, begin, end, /*odd=*/false, inside.select(isLast, next, follows),
-                     [&](Value row, Value panel, Value sum) {
-                       Value at = inside.address(
-                           sums, inside.f32(),
-                           inside.add(inside.mul(row, width), inside.mul(panel, lanes)));
-                       Value older = inside.load(inside.lanes(inside.f32()), at);
-                       Value factor = inside.broadcast(
-                           inside.load(inside.f32(), inside.address(factors, inside.f32(), row)));
-                       inside.store(inside.fma(older, factor, sum), at);
-                     });
-        };
-        const int64_t rest = panels % together;
-        inside.loop(inside.integer(0), inside.integer(panels - rest), together,
-                    [&](Value panel) { emit(panel, together); });
-        if (rest > 0)
-          emit(inside.integer(panels - rest), rest);
-      });
+  kernel.call(functionName("attention_sums", shape, shape.valueWidth()),
+              {weights, rows, values, factors, sums, begin, end, next},
+              [&](KernelBuilder &inside, ValueRange given) {
+                const int64_t perLine = 4 / bytesOf(shape.element);
+                PanelTiles tiles(inside, shape, given[0], shape.block * 4, given[1], given[2],
+                                 shape.block / perLine);
+                Value lanes = inside.integer(kLanes), width = inside.integer(shape.valueWidth());
+                Value factors = given[3], sums = given[4], begin = given[5], end = given[6];
+                if (perLine > 1) {
+                  begin = inside.div(begin, inside.integer(perLine));
+                  end = inside.div(end, inside.integer(perLine));
+                }
+                const int64_t panels = shape.valueWidth() / kLanes,
+                              together = tiles.together(panels);
+                Value next = given[7];
+                auto emit = [&](Value first, int64_t taken) {
+                  tiles.emit(first, taken, begin, end, /*odd=*/false, next,
+                             [&](Value row, Value panel, Value sum) {
+                               Value at = inside.address(
+                                   sums, inside.f32(),
+                                   inside.add(inside.mul(row, width), inside.mul(panel, lanes)));
+                               Value older = inside.load(inside.lanes(inside.f32()), at);
+                               Value factor = inside.broadcast(inside.load(
+                                   inside.f32(), inside.address(factors, inside.f32(), row)));
+                               inside.store(inside.fma(older, factor, sum), at);
+                             });
+                };
+                const int64_t rest = panels % together;
+                inside.loop(inside.integer(0), inside.integer(panels - rest), together,
+                            [&](Value panel) { emit(panel, together); });
+                if (rest > 0)
+                  emit(inside.integer(panels - rest), rest);
+              });
 }

@@ -13,14 +13,15 @@ namespace moec {
 mlir::Type attentionRowElement(KernelBuilder &kernel, const AttentionShape &shape);
 
 /// scores[row][key] = query row . key, for the keys [begin, end) (i64, multiples of 16) of a block.
-/// Query rows have shape.keyDepth() elements, score rows shape.block f32.
+/// Query rows have shape.keyDepth() elements, score rows shape.block f32. The caches are asked for
+/// as much at `next`, which is read after the keys.
 void callAttentionScores(KernelBuilder &kernel, const AttentionShape &shape, mlir::Value queries,
                          mlir::Value rows, mlir::Value keys, mlir::Value scores, mlir::Value begin,
-                         mlir::Value end);
+                         mlir::Value end, mlir::Value next);
 
 /// sums[row] = sums[row] * factors[row] + weights[row] . values, over the tokens [begin, end) (i64,
 /// multiples of 16) of a block. Weight rows are shape.block * 4 bytes apart, those of sums have
-/// shape.valueWidth() f32. `next` is what will be read after the values.
+/// shape.valueWidth() f32. `next` as above.
 void callAttentionSums(KernelBuilder &kernel, const AttentionShape &shape, mlir::Value weights,
                        mlir::Value rows, mlir::Value values, mlir::Value factors, mlir::Value sums,
                        mlir::Value begin, mlir::Value end, mlir::Value next);
