@@ -81,8 +81,9 @@ class Llama:
 
     def run(self, model, kind, work, threads):
         command, parse = self.command(self.file(model, kind), work, threads)
-        # One of the two writes the table of its batched benchmark to standard error.
-        text, peak = output_and_peak(*command, stderr=subprocess.STDOUT) if parse is parse_batched else output_and_peak(*command)
+        # One of the two writes the table of its batched benchmark to standard error, and a log where it runs.
+        streams = {"stderr": subprocess.STDOUT} if parse is parse_batched else {}
+        text, peak = output_and_peak(*command, cwd=PEERS, **streams)
         config = bench_model.MODELS[model]
         return Sample(parse(text), peak, bytes_per_token(made(model, kind)["tensors"], config, work))
 
@@ -149,8 +150,8 @@ def convert(model, kind):
 
 
 def parse_bench(text):
-    """Tokens per second of each repetition, of the JSON of llama-bench with one test."""
-    [test] = json.loads(text)
+    """Tokens per second of each repetition, of the JSON of llama-bench with one test; messages may stand before it."""
+    [test] = json.loads(text[max(text.find("[\n"), 0):])
     return test["samples_ts"]
 
 
