@@ -11,9 +11,9 @@
 namespace moec {
 
 /// A weight of N rows and K columns as small integers. Adjacent columns of a row form groups, each
-/// with a scale of its own: element = scale * (code - zero). Codes of mxfp4 (OCP Microscaling Formats
-/// 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits of exponent, one of
-/// mantissa.
+/// with a scale of its own: element = scale * (code - zero). Codes of mxfp4 (OCP Microscaling
+/// Formats 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits of exponent,
+/// one of mantissa.
 ///
 /// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each
 /// as

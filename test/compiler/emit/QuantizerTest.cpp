@@ -54,7 +54,11 @@ struct Panel {
   const uint8_t *scales(int64_t k) const {
     return record(k) + width * quantCodeBytes(format, depth);
   }
-  double scale(int64_t n, int64_t k) const { return halfToDouble(scales(k) + 2 * n); }
+  double scale(int64_t n, int64_t k) const {
+    if (traitsOf(format).isFloat)
+      return scales(k)[n] == 255 ? double(NAN) : std::ldexp(1, scales(k)[n] - 127);
+    return halfToDouble(scales(k) + 2 * n);
+  }
 
   /// What code `code` of row n stands for where element k is, as Quantization.h says.
   double valueOf(int64_t code, int64_t n, int64_t k) const {
