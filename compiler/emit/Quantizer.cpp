@@ -170,16 +170,16 @@ static uint8_t findExponent(const float *values) {
   // Magnitudes are up to 12 units.
   const int above = static_cast<int>(std::ceil(std::log2(most / 12))) + 128;
   uint8_t best = 0;
-  double least = std::numeric_limits<double>::infinity();
+  float least = std::numeric_limits<float>::infinity();
   for (int exponent : {above, above - 1}) {
     const auto tried = static_cast<uint8_t>(std::clamp(exponent, 1, 254));
     std::array<uint8_t, kGroup> codes;
     encodeFloats(values, tried, codes.data());
-    double error = 0;
+    const float unit = std::ldexp(1.0f, tried - 128);
+    float error = 0;
     for (size_t i = 0; i < kGroup; ++i) {
-      const double value =
-          std::ldexp(static_cast<double>(doubledFloat4(codes[i] & 7)), tried - 128);
-      const double difference = std::fabs(static_cast<double>(values[i])) - value;
+      const float difference =
+          std::fabs(values[i]) - static_cast<float>(doubledFloat4(codes[i] & 7)) * unit;
       error += difference * difference;
     }
     if (error < least) {
