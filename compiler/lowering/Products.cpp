@@ -93,43 +93,54 @@ struct ExpertRows {
   Value results; ///< !llvm.ptr to the first of them in the result
 };
 
-static ExpertRows expertRows(KernelBuilder &kernel, Value inputBuffer, Value tileList,
-                             Value sources, const RowBuffer &out, const Tile &tile) {
+/// Emits `body` for the tile's rows; a tile behind the end of the list has none.
+static void forExpertRows(KernelBuilder &kernel, Value inputBuffer, Value tileList, Value sources,
+                          const RowBuffer &out, const Tile &tile,
+                          function_ref<void(const ExpertRows &)> body) {
   RowBuffer input = rowBuffer(kernel, inputBuffer), tiles = rowBuffer(kernel, tileList);
   auto [index, panel] = splitTile(kernel, tile, out.columns);
-  Value entry = tiles.row(kernel, kernel.add(index, kernel.integer(1)));
-  Value expert = loadId(kernel, entry, kernel.integer(0)),
-        first = loadId(kernel, entry, kernel.integer(1));
-  Value count = loadId(kernel, entry, kernel.integer(2));
-  ActivationRows rows{input.base, input.element, input.stride, count, {}};
-  if (sources)
-    rows.indices = kernel.address(rowBuffer(kernel, sources).base, kernel.i32(), first);
-  else
-    rows.base = input.row(kernel, first);
-  return {expert, panel, rows, out.row(kernel, first)};
+  Value listed = loadId(kernel, tiles.base, kernel.integer(0));
+  kernel.when(
+      kernel.compare(arith::CmpIPredicate::slt, index, listed), [&, index = index, panel = panel] {
+        Value entry = tiles.row(kernel, kernel.add(index, kernel.integer(1)));
+        Value expert = loadId(kernel, entry, kernel.integer(0)),
+              first = loadId(kernel, entry, kernel.integer(1));
+        Value count = loadId(kernel, entry, kernel.integer(2));
+        ActivationRows rows{input.base, input.element, input.stride, count, {}};
+        if (sources)
+          rows.indices = kernel.address(rowBuffer(kernel, sources).base, kernel.i32(), first);
+        else
+          rows.base = input.row(kernel, first);
+        body({expert, panel, rows, out.row(kernel, first)});
+      });
 }
 
 void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
-  ExpertRows work = expertRows(kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile);
-  emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
-              [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                storeRow(kernel, sums[0], out.element,
-                         kernel.address(work.results, out.element, kernel.mul(row, out.stride)),
-                         column, lanes);
-              });
+  forExpertRows(
+      kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile, [&](const ExpertRows &work) {
+        emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
+                    [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                      Value to =
+                          kernel.address(work.results, out.element, kernel.mul(row, out.stride));
+                      storeRow(kernel, sums[0], out.element, to, column, lanes);
+                    });
+      });
 }
 
 void moec::lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
-  ExpertRows work = expertRows(kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile);
-  Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
-                       matrixOf(kernel, op.getUp(), work.expert)};
-  emitProduct(kernel, work.rows, matrices, work.panel,
-              [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                Value value = emitGatedActivation(kernel, op.getActivation(), sums[0], sums[1]);
-                storeRow(kernel, value, out.element,
-                         kernel.address(work.results, out.element, kernel.mul(row, out.stride)),
-                         column, lanes);
-              });
+  forExpertRows(
+      kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile, [&](const ExpertRows &work) {
+        Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
+                             matrixOf(kernel, op.getUp(), work.expert)};
+        emitProduct(kernel, work.rows, matrices, work.panel,
+                    [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                      Value value =
+                          emitGatedActivation(kernel, op.getActivation(), sums[0], sums[1]);
+                      Value to =
+                          kernel.address(work.results, out.element, kernel.mul(row, out.stride));
+                      storeRow(kernel, value, out.element, to, column, lanes);
+                    });
+      });
 }

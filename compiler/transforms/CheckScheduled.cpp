@@ -10,9 +10,11 @@ namespace moec {
 using namespace mlir;
 using namespace moec;
 
-/// Whether an op may stand between phases: it says which work there is, and does none.
+/// Whether an op may stand between phases: it says which work there is, and does none. Nor does it
+/// read what a phase has written: a thread may come there when that memory is used for other
+/// things.
 static bool mayStandBetweenPhases(Operation *op) {
-  if (isa_and_nonnull<arith::ArithDialect>(op->getDialect()) || isa<memref::LoadOp>(op))
+  if (isa_and_nonnull<arith::ArithDialect>(op->getDialect()))
     return llvm::all_of(op->getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
   if (isa_and_nonnull<lm::LmDialect>(op->getDialect()))
     return !isComputing(op);

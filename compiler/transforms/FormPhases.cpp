@@ -61,11 +61,11 @@ private:
     auto panelCount = [](Value out) {
       return static_cast<int64_t>(llvm::divideCeil(extentOf(out, 1), kPanelColumns));
     };
-    auto grouped = [&](Value tiles, Value out) -> Cut {
-      Value zero = constant(0);
-      Value count = memref::LoadOp::create(builder, loc, tiles, ValueRange{zero, zero});
-      count = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), count);
-      return {product(count, panelCount(out)), 0, kPanelColumns};
+    // As many as the list has room for. Those behind its end have nothing to do: how many tiles a
+    // phase has must not depend on what an earlier one made.
+    auto grouped = [&](Value list, Value out) -> Cut {
+      Value most = arith::SubIOp::create(builder, loc, extent(list, 0), constant(1));
+      return {product(most, panelCount(out)), 0, kPanelColumns};
     };
     auto byRows = [&](Value out, int64_t height = 1) -> Cut {
       return {pieces(extent(out, 0), height), height, 0};

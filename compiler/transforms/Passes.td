@@ -115,7 +115,7 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
   let summary = "every op on buffers becomes a phase";
   let description = [{
     Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by panels of columns and blocks of rows, expert products by the tiles
-    of their dispatch, attention by query tile and key head, everything else by rows. With `reference`, phases are plain: one tile does everything.
+    that the list of their dispatch has room for, attention by query tile and key head, everything else by rows. With `reference`, phases are plain: one tile does everything.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
   let options = [Option<"reference", "reference", "bool", /*default=*/"false", "plain phases">,
@@ -157,8 +157,9 @@ def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
   let summary = "what the schedule stage must leave behind";
   let description = [{
     No tensors and no allocations; every weight packed. All work is in phases, which hold the computing ops of `lm` and `moe` and nothing else. Between phases
-    there is only what says which work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of buffers, loads of
-    integers (the number of tiles that a dispatch made), the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the batch), and barriers.
+    there is only what says which work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of buffers,
+    the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the batch), and barriers. So all threads find the same phases with the
+    same tiles, whenever they come, without reading memory that a step writes.
   }];
 }
 

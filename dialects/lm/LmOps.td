@@ -483,7 +483,8 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
   let summary = "work that the threads of a step share";
   let description = [{
     Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the
-    ops in its body; a barrier stands between phases where one needs what another wrote. `rows` and `columns` are the extents of a tile of the results,
+    ops in its body; a barrier stands between phases where one needs what another wrote. How many tiles there are follows from the batch's counts, not
+    from what an earlier phase wrote. `rows` and `columns` are the extents of a tile of the results,
     as far as the ops are cut along them; 0: not cut. Where there are several ops, all are row-wise and cut by rows alone. A `plain` phase has one tile
     and is lowered to plain loops, the reference of what kernels do.
 
@@ -502,8 +503,8 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
 }
 
 def Lm_BarrierOp : Lm_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
-  let summary = "wait for all threads";
-  let description = "No thread goes on before all threads of the step have come here.\n\n```mlir\nlm.barrier\n```";
+  let summary = "wait for what the phases before do";
+  let description = "No thread goes on before all tiles of the phases before are done.\n\n```mlir\nlm.barrier\n```";
   let assemblyFormat = "attr-dict";
 }
 

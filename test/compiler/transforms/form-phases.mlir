@@ -13,12 +13,17 @@ func.func @product(%x: memref<300x16xf32>, %w: memref<100x16xf32>, %y: memref<30
   return
 }
 
-// The tiles of an expert product are those that the dispatch counted.
+// An expert product has a tile for each piece that the dispatch's list has room for and each of two panels.
 // CHECK-LABEL: func @experts(
-// CHECK-SAME:    %[[LIST:[^:]*]]: memref<9x3xi32>
-// CHECK:         memref.load %[[LIST]]
-// CHECK:         lm.phase "grouped_matmul"
-func.func @experts(%tiles: memref<9x3xi32>, %x: memref<8x16xf32>, %w: memref<8x20x16xf32>, %y: memref<8x20xf32>) {
-  moe.grouped_matmul ins(%x, %w, %tiles : memref<8x16xf32>, memref<8x20x16xf32>, memref<9x3xi32>) outs(%y : memref<8x20xf32>)
+// CHECK-SAME:    %[[LIST:[^:]*]]: memref<?x3xi32>
+// CHECK-NOT:     memref.load
+// CHECK:         %[[ROOM:.*]] = memref.dim %[[LIST]]
+// CHECK:         %[[ONE:.*]] = arith.constant 1 : index
+// CHECK:         %[[PIECES:.*]] = arith.subi %[[ROOM]], %[[ONE]]
+// CHECK:         %[[PANELS:.*]] = arith.constant 2 : index
+// CHECK:         %[[TILES:.*]] = arith.muli %[[PIECES]], %[[PANELS]]
+// CHECK:         lm.phase "grouped_matmul" tiles(%[[TILES]])
+func.func @experts(%tiles: memref<?x3xi32>, %x: memref<8x16xf32>, %w: memref<8x60x16xf32>, %y: memref<8x60xf32>) {
+  moe.grouped_matmul ins(%x, %w, %tiles : memref<8x16xf32>, memref<8x60x16xf32>, memref<?x3xi32>) outs(%y : memref<8x60xf32>)
   return
 }
