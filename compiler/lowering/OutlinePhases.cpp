@@ -25,10 +25,7 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
     auto step = getOperation().lookupSymbol<func::FuncOp>("step");
     if (!step)
       return;
-    // thread and threads, behind the batch.
-    OpBuilder builder(step);
-    Type i64 = builder.getI64Type();
-    if (failed(step.insertArguments({1, 1}, {i64, i64}, {{}, {}}, {step.getLoc(), step.getLoc()})))
+    if (failed(step.insertArgument(1, IntegerType::get(&getContext(), 64), {}, step.getLoc())))
       return signalPassFailure();
     SmallVector<lm::PhaseOp> phases;
     SmallVector<lm::BarrierOp> barriers;
@@ -43,15 +40,8 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
     });
     if (profile && failed(noteTimes(step, phases, barriers, phasesBefore)))
       return signalPassFailure();
-    for (auto [index, phase] : llvm::enumerate(phases))
-      outline(step, phase, index);
-    if (barriers.empty())
-      return;
-    FailureOr<LLVM::LLVMFuncOp> wait = declareRuntimeFunction(getOperation(), "moec_barrier_wait");
-    if (failed(wait))
+    if (failed(claimTiles(step, phases)) || failed(waitForTiles(barriers, step)))
       return signalPassFailure();
-    for (lm::BarrierOp barrier : barriers)
-      callBarrier(step, barrier, *wait);
   }
 
 private:
@@ -89,8 +79,45 @@ private:
     return LLVM::LoadOp::create(builder, loc, pointer, field);
   }
 
-  void outline(func::FuncOp step, lm::PhaseOp phase, size_t index) {
-    OpBuilder builder(phase);
+  /// Each phase becomes a function, which the step calls for the tiles that it claims until there
+  /// are none.
+  LogicalResult claimTiles(func::FuncOp step, ArrayRef<lm::PhaseOp> phases) {
+    if (phases.empty())
+      return success();
+    FailureOr<LLVM::LLVMFuncOp> claim = declareRuntimeFunction(getOperation(), "moec_tiles_claim");
+    if (failed(claim))
+      return failure();
+    OpBuilder builder = OpBuilder::atBlockBegin(&step.getBody().front());
+    Location loc = step.getLoc();
+    Type i64 = builder.getI64Type();
+    Value team = loadField(step, builder, loc, offsetof(moec_step_arguments, team));
+    Value one = arith::ConstantIntOp::create(builder, loc, 1, 64);
+    Value end =
+        LLVM::AllocaOp::create(builder, loc, LLVM::LLVMPointerType::get(&getContext()), i64, one);
+    for (size_t index = 0; index < phases.size(); ++index) {
+      lm::PhaseOp phase = phases[index];
+      builder.setInsertionPoint(phase);
+      loc = phase->getLoc();
+      Value tiles = arith::IndexCastOp::create(builder, loc, i64, phase.getTiles());
+      auto claims = scf::WhileOp::create(builder, loc, TypeRange{i64, i64}, ValueRange());
+      builder.createBlock(&claims.getBefore());
+      Value first = LLVM::CallOp::create(builder, loc, *claim,
+                                         ValueRange{team, step.getArgument(1), tiles, end})
+                        .getResult();
+      Value last = LLVM::LoadOp::create(builder, loc, i64, end);
+      Value isSome = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, first, last);
+      scf::ConditionOp::create(builder, loc, isSome, ValueRange{first, last});
+      Block *body = builder.createBlock(&claims.getAfter(), {}, {i64, i64}, {loc, loc});
+      outline(step, phase, index, builder, body->getArgument(0), body->getArgument(1));
+      scf::YieldOp::create(builder, loc);
+      phase.erase();
+    }
+    return success();
+  }
+
+  /// The phase as a function of the batch, what it uses and a range of tiles; `builder` calls it.
+  void outline(func::FuncOp step, lm::PhaseOp phase, size_t index, OpBuilder &builder, Value first,
+               Value end) {
     Location loc = phase.getLoc();
     Type indexType = builder.getIndexType();
     cloneConstants(phase);
@@ -98,21 +125,10 @@ private:
     getUsedValuesDefinedAbove(phase.getBody(), used);
     Value batch = step.getArgument(0);
     used.remove(batch);
-
-    // This thread's share of the tiles: [thread * tiles / threads, (thread + 1) * tiles / threads).
-    auto toIndex = [&](Value value) -> Value {
-      return arith::IndexCastOp::create(builder, loc, indexType, value);
-    };
-    Value thread = toIndex(step.getArgument(1)), threads = toIndex(step.getArgument(2));
-    Value one = arith::ConstantIndexOp::create(builder, loc, 1);
-    auto bound = [&](Value part) -> Value {
-      Value product = arith::MulIOp::create(builder, loc, part, phase.getTiles());
-      return arith::DivUIOp::create(builder, loc, product, threads);
-    };
     SmallVector<Value> arguments{batch};
     arguments.append(used.begin(), used.end());
-    arguments.push_back(bound(thread));
-    arguments.push_back(bound(arith::AddIOp::create(builder, loc, thread, one)));
+    for (Value bound : {first, end})
+      arguments.push_back(arith::IndexCastOp::create(builder, loc, indexType, bound));
 
     OpBuilder symbols(step);
     std::string name = "phase_" + std::to_string(index) + "_" + phase.getName().str();
@@ -134,13 +150,12 @@ private:
     for (auto [value, argument] : llvm::zip(arguments, entry->getArguments()))
       value.replaceUsesWithIf(
           argument, [&](OpOperand &use) { return function->isProperAncestor(use.getOwner()); });
-    // Room on the stack is taken once, not per tile.
+    // Room on the stack is taken once per call, not per tile.
     function.walk([&](LLVM::AllocaOp alloca) {
       alloca.getArraySize().getDefiningOp()->moveBefore(entry, entry->begin());
       alloca->moveAfter(alloca.getArraySize().getDefiningOp());
     });
     func::CallOp::create(builder, loc, function, arguments);
-    phase.erase();
   }
 
   /// Constants used inside are made inside.
@@ -156,12 +171,20 @@ private:
       }
   }
 
-  static void callBarrier(func::FuncOp step, lm::BarrierOp barrier, LLVM::LLVMFuncOp wait) {
-    OpBuilder builder(barrier);
-    Value state =
-        loadField(step, builder, barrier.getLoc(), offsetof(moec_step_arguments, barrier));
-    LLVM::CallOp::create(builder, barrier.getLoc(), wait, ValueRange{state, step.getArgument(2)});
-    barrier.erase();
+  LogicalResult waitForTiles(ArrayRef<lm::BarrierOp> barriers, func::FuncOp step) {
+    if (barriers.empty())
+      return success();
+    FailureOr<LLVM::LLVMFuncOp> wait = declareRuntimeFunction(getOperation(), "moec_tiles_wait");
+    if (failed(wait))
+      return failure();
+    for (lm::BarrierOp barrier : barriers) {
+      OpBuilder builder(barrier);
+      Location loc = barrier.getLoc();
+      Value team = loadField(step, builder, loc, offsetof(moec_step_arguments, team));
+      LLVM::CallOp::create(builder, loc, *wait, ValueRange{team, step.getArgument(1)});
+      barrier.erase();
+    }
+    return success();
   }
 };
 

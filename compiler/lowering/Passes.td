@@ -19,11 +19,11 @@ def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
 }
 
 def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {
-  let summary = "each phase becomes a function that threads call with their share of the tiles";
+  let summary = "each phase becomes a function that threads call with the tiles that they claim";
   let description = [{
-    The function `phase_N_NAME` takes the batch, the values its body uses, and the first and the last tile. Room on the stack moves to its start. The step
-    gains the arguments `thread` and `threads`; barriers become calls of the runtime. With `profile` each thread notes the time after each phase and after
-    each barrier.
+    The function `phase_N_NAME` takes the batch, the values its body uses, the first tile and the end. Room on the stack moves to its start. The step, which
+    gains the argument `thread`, claims tiles from the runtime and calls the function until there are none; barriers become calls of the runtime. With
+    `profile` each thread notes the time after each phase and after each barrier.
   }];
   let options = [Option<"profile", "profile", "bool", /*default=*/"false", "note the time that phases and barriers take">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect"];

@@ -28,7 +28,7 @@ public:
   int64_t rows() const { return static_cast<int64_t>(tokenIds.size()); }
   int64_t outputs() const { return static_cast<int64_t>(outputRows.size()); }
 
-  /// The arguments but for weights, results, arena and barrier. Valid until the next change of the
+  /// The arguments but for weights, results, arena and team. Valid until the next change of the
   /// batch, its blocks or the cache.
   moec_step_arguments arguments(KvCache &cache);
 

@@ -168,10 +168,10 @@ Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options) 
 }
 
 namespace {
+/// What each thread has a copy of.
 struct StepCall {
   moec_step_function step;
-  const moec_step_arguments *arguments;
-  int64_t threads;
+  moec_step_arguments arguments;
 };
 } // namespace
 
@@ -218,16 +218,16 @@ Status Model::runStep(bool routing) {
   arguments.arena = arena.data();
   arguments.weights = openWeights->packed();
   arguments.weight_pieces = openWeights->pieces();
-  arguments.barrier = &pool->barrier();
+  arguments.team = &pool->team();
   arguments.profile = noted.get();
 
-  StepCall call{moec_program_steps[levelIndex], &arguments, pool->count()};
-  pool->run(
+  StepCall call{moec_program_steps[levelIndex], arguments};
+  pool->step(
       [](void *context, int64_t thread) {
         const StepCall &call = *static_cast<const StepCall *>(context);
-        call.step(call.arguments, thread, call.threads);
+        call.step(&call.arguments, thread);
       },
-      &call);
+      &call, sizeof call);
 
   int64_t row = 0, output = 0;
   for (const Share &share : shares) {

@@ -82,7 +82,11 @@ public:
   int64_t arenaBytes() const { return arena.size(); }
   Threads &threadPool() { return *pool; }
   /// Of all steps since it was cleared last; null without --profile.
-  Profile *profile() { return noted.get(); }
+  Profile *profile() {
+    if (noted)
+      pool->settle(); // a late thread may be writing to it
+    return noted.get();
+  }
 
   /// Reads all `feeds`, each of another sequence, in as few steps as the options allow. One call at
   /// a time. On failure every sequence is as it was: Code::Usage for a token that the vocabulary
@@ -109,8 +113,8 @@ private:
   size_t levelIndex = 0;
   int64_t positions = 0;
   std::unique_ptr<Weights> openWeights;
-  std::unique_ptr<Threads> pool;
   std::unique_ptr<Profile> noted;
+  std::unique_ptr<Threads> pool; ///< its threads may still go through a step that is over
   KvCache cache;
   Batch batch;
   PageBuffer arena, logits, experts, expertWeights;

@@ -42,14 +42,14 @@ typedef struct {
   float *expert_weights; /* null together with `experts`, same shape */
 
   uint8_t *arena; /* moec_program_arena_bytes() bytes, 64-byte aligned */
-  void *barrier;  /* for moec_barrier_wait */
+  void *team;     /* for moec_tiles_claim and moec_tiles_wait */
   void *profile;  /* for moec_profile_note; null where the manifest lists no phases */
 } moec_step_arguments;
 
-/* Runs one step; called by each of `threads` threads with its own `thread`, with the same
- * arguments; returns when this thread's share is done (the last phase ends in a barrier). */
-typedef void (*moec_step_function)(const moec_step_arguments *arguments, int64_t thread,
-                                   int64_t threads);
+/* Runs one step; called by each thread of the team with its number, with the same arguments; when
+ * one call returns, the step is done. A thread may call it late, even when the step is over: but for
+ * the tiles that it claims, it reads `arguments` and nothing else. */
+typedef void (*moec_step_function)(const moec_step_arguments *arguments, int64_t thread);
 
 /* Emitted by the compiler: the same step for each of the manifest's CPU levels, in their order. All
  * take the same weights, caches and arena. */

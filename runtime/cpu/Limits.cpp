@@ -32,15 +32,19 @@ static double median(std::vector<double> values) {
 /// Seconds that `work(context, thread)` takes on all threads, from a common start to the last end.
 static double timeTogether(Threads &threads, Threads::Work work, void *context) {
   struct Round {
-    Threads *threads;
+    int64_t count;
     Threads::Work work;
     void *context;
+    std::atomic<int64_t> arrived = 0;
+    Progress started = {};
     double start = 0;
-  } round{&threads, work, context};
+  } round{threads.count(), work, context};
   threads.run(
       [](void *argument, int64_t thread) {
         Round &round = *static_cast<Round *>(argument);
-        round.threads->barrier().wait(round.threads->count());
+        if (round.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == round.count)
+          round.started.reach(1);
+        round.started.wait(1);
         if (thread == 0)
           round.start = seconds();
         round.work(round.context, thread);

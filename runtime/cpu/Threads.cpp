@@ -1,9 +1,11 @@
-// The pool: workers wait for a job number to change, work, and meet at a barrier.
+// The pool: workers wait for the next job, copy it and do it.
 
 #include "runtime/cpu/Threads.h"
 
 #include <fmt/format.h>
 
+#include <bit>
+#include <cassert>
 #include <cstring>
 #include <signal.h>
 
@@ -35,36 +37,84 @@ Result<std::unique_ptr<Threads>> Threads::start(int64_t count) {
 Threads::~Threads() { stop(); }
 
 void Threads::stop() {
-  stopping = true;
-  job.fetch_add(1, std::memory_order_seq_cst);
-  wakeSleepers(job, jobSleepers);
+  stepTeam.wake();
+  publish({});
   for (const std::unique_ptr<Worker> &worker : workers)
     pthread_join(worker->handle, nullptr);
   workers.clear();
 }
 
-void *Threads::serve(void *argument) {
-  Worker &worker = *static_cast<Worker *>(argument);
-  Threads &pool = *worker.pool;
-  for (uint32_t seen = 0;;) {
-    waitForChange(pool.job, seen, pool.jobSleepers);
-    ++seen; // one job at a time: all workers have met at `done` before the next number
-    if (pool.stopping)
-      return nullptr;
-    pool.work(pool.context, worker.thread);
-    pool.done.wait(pool.numThreads);
+// A worker that has read a word of a later job sees in `begun` that it did.
+uint64_t Threads::publish(const Job &job) {
+  uint64_t number = jobs.now() + 1;
+  JobWords image = std::bit_cast<JobWords>(job);
+  begun.store(number, std::memory_order_relaxed);
+  for (size_t i = 0; i < image.size(); ++i)
+    words[i].store(image[i], std::memory_order_release);
+  jobs.reach(number);
+  return number;
+}
+
+/// The newest job, as soon as there is one after number `last`.
+uint64_t Threads::take(uint64_t last, Job &job) {
+  for (;;) {
+    jobs.wait(last + 1);
+    uint64_t number = jobs.now();
+    JobWords image;
+    for (size_t i = 0; i < image.size(); ++i)
+      image[i] = words[i].load(std::memory_order_acquire);
+    if (begun.load(std::memory_order_relaxed) != number)
+      continue;
+    job = std::bit_cast<Job>(image);
+    return number;
   }
 }
 
-void Threads::run(Work newWork, void *newContext) {
+void *Threads::serve(void *argument) {
+  Worker &worker = *static_cast<Worker *>(argument);
+  Threads &pool = *worker.pool;
+  Job job;
+  for (uint64_t number = 0;;) {
+    number = pool.take(number, job);
+    if (!job.work)
+      return nullptr;
+    if (job.context) {
+      job.work(job.context, worker.thread);
+      if (pool.running.fetch_sub(1, std::memory_order_acq_rel) == 1)
+        pool.returned.reach(number);
+    } else {
+      pool.stepTeam.join(worker.thread, number, job.tile);
+      job.work(job.copy, worker.thread);
+      pool.stepTeam.leave(worker.thread);
+    }
+  }
+}
+
+void Threads::run(Work work, void *context) {
+  assert(context && "a step has none");
   if (numThreads == 1)
-    return newWork(newContext, 0);
-  work = newWork;
-  context = newContext;
-  job.fetch_add(1, std::memory_order_seq_cst);
-  wakeSleepers(job, jobSleepers);
-  newWork(newContext, 0);
-  done.wait(numThreads);
+    return work(context, 0);
+  running.store(numThreads - 1, std::memory_order_relaxed);
+  uint64_t number = publish({work, context, 0, {}});
+  work(context, 0);
+  returned.wait(number);
+}
+
+void Threads::step(Work work, void *context, size_t bytes) {
+  assert(bytes <= mostContext && "a context that no job has room for");
+  uint64_t number = 0;
+  if (numThreads > 1) {
+    Job job{work, nullptr, tilesBefore, {}};
+    memcpy(job.copy, context, bytes);
+    number = publish(job);
+  }
+  stepTeam.join(0, number, tilesBefore);
+  work(context, 0);
+  tilesBefore = stepTeam.leave(0);
+}
+
+void Threads::settle() {
+  run([](void *, int64_t) {}, this);
 }
 
 } // namespace moec

@@ -1,11 +1,12 @@
-// The threads of a step: a pool that runs one function on all of them at once (SPMD).
+// A pool of threads that runs one function on all of them at once (SPMD).
 
 #ifndef MOEC_RUNTIME_CPU_THREADS_H
 #define MOEC_RUNTIME_CPU_THREADS_H
 
 #include "runtime/core/Result.h"
-#include "runtime/cpu/Barrier.h"
+#include "runtime/cpu/Team.h"
 
+#include <array>
 #include <memory>
 #include <pthread.h>
 #include <string>
@@ -41,11 +42,20 @@ public:
   int64_t count() const { return numThreads; }
 
   /// Calls `work(context, t)` for each t in [0, count), each on its own thread, and returns when
-  /// all have returned. One call at a time.
+  /// all have returned. One call of this or of `step` at a time.
   void run(Work work, void *context);
 
-  /// A barrier for `work` to wait at.
-  Barrier &barrier() { return workBarrier; }
+  /// Calls `work` on the threads, each with a copy of the `bytes` at `context`, at most
+  /// mostContext: all of it is phases that `team` shares out, and it ends in Team::wait. Returns
+  /// when the caller's call has returned. A thread may be late with its call, see Team.
+  void step(Work work, void *context, size_t bytes);
+
+  /// Returns when no thread is in the `work` of a step any more.
+  void settle();
+
+  Team &team() { return stepTeam; }
+
+  static constexpr size_t mostContext = 256;
 
 private:
   struct Worker {
@@ -54,19 +64,32 @@ private:
     pthread_t handle;
   };
 
-  explicit Threads(int64_t count) : numThreads(count) {}
+  /// What the workers are told to do.
+  struct Job {
+    Work work;     ///< null: return
+    void *context; ///< of `run`; null for a step
+    uint64_t tile; ///< the first of a step
+    uint8_t copy[mostContext];
+  };
+  using JobWords = std::array<uint64_t, sizeof(Job) / sizeof(uint64_t)>;
+
+  explicit Threads(int64_t count) : numThreads(count), stepTeam(count) {}
   static void *serve(void *worker);
   void stop();
+  uint64_t publish(const Job &job);
+  uint64_t take(uint64_t last, Job &job);
 
-  alignas(64) std::atomic<uint32_t> job{0};
-  std::atomic<uint32_t> jobSleepers{0};
   int64_t numThreads;
-  Work work = nullptr;
-  void *context = nullptr;
   std::vector<std::unique_ptr<Worker>> workers;
-  bool stopping = false;
-  Barrier done;
-  Barrier workBarrier;
+  Team stepTeam;
+  uint64_t tilesBefore = 0; ///< number of the next step's first tile
+  // The job at hand, which workers copy while the next may be written: `begun` is the number of the
+  // job that was written to `words` last or is being written, `jobs` of that which can be read.
+  std::atomic<uint64_t> begun{0};
+  std::array<std::atomic<uint64_t>, std::tuple_size_v<JobWords>> words = {};
+  Progress jobs;
+  alignas(64) std::atomic<int64_t> running{0}; ///< workers in the `work` of `run`
+  Progress returned;                           ///< number of the last `run` that all are through
 };
 
 } // namespace moec

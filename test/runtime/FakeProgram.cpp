@@ -4,7 +4,7 @@
 #include "test/runtime/FakeProgram.h"
 
 #include "runtime/core/Step.h"
-#include "runtime/cpu/Barrier.h"
+#include "runtime/cpu/Team.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -85,7 +85,7 @@ static uint64_t *slot(const moec_step_arguments &step, int group, int64_t sequen
 }
 
 static void checkStep(const moec_step_arguments &step) {
-  static std::vector<int> covered; // kept, as a step allocates nothing; one thread comes here
+  static std::vector<int> covered; // kept, as a step allocates nothing; one thread at a time
   covered.assign(step.tokens, 0);
   for (int64_t q = 0; q < step.query_tiles; ++q) {
     const int32_t *tile = step.tiles + 3 * q;
@@ -117,60 +117,70 @@ static void checkStep(const moec_step_arguments &step) {
     fault("an arena that is not aligned");
 }
 
+/// One phase: the tiles that `thread` gets.
+static void forTiles(const moec_step_arguments &step, int64_t thread, int64_t tiles,
+                     const auto &tile) {
+  for (int64_t end, first; (first = moec_tiles_claim(step.team, thread, tiles, &end)) < end;)
+    for (; first < end; ++first)
+      tile(first);
+}
+
 extern "C" {
 
 int64_t moec_program_arena_bytes(int64_t tokens, int64_t, int64_t, int64_t) {
   return tokens * static_cast<int64_t>(sizeof(uint64_t));
 }
 
-static void step(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
+static void step(const moec_step_arguments *arguments, int64_t thread) {
   const moec_step_arguments &step = *arguments;
-  if (thread == 0) {
+  forTiles(step, thread, 1, [&](int64_t) {
     checkStep(step);
     ++steps;
-  }
-  moec_barrier_wait(step.barrier, threads);
-  for (int64_t row = thread; row < step.tokens; row += threads)
+  });
+  moec_tiles_wait(step.team, thread);
+  forTiles(step, thread, step.tokens, [&](int64_t row) {
     for (int group = 0; group < 2; ++group)
       *slot(step, group, step.row_sequences[row], step.positions[row]) =
           entry(step.token_ids[row], step.positions[row]);
-  moec_barrier_wait(step.barrier, threads);
-  uint64_t *states = reinterpret_cast<uint64_t *>(step.arena);
-  for (int64_t row = thread; row < step.tokens; row += threads) {
+  });
+  moec_tiles_wait(step.team, thread);
+  forTiles(step, thread, step.tokens, [&](int64_t row) {
     uint64_t all = 0, near = 0;
     int64_t position = step.positions[row], sequence = step.row_sequences[row];
     for (int64_t p = 0; p <= position; ++p)
       all = mix(all, *slot(step, 0, sequence, p));
     for (int64_t p = std::max<int64_t>(position - fakeWindow + 1, 0); p <= position; ++p)
       near = mix(near, *slot(step, 1, sequence, p));
-    states[row] = mix(all, near);
+    uint64_t state = reinterpret_cast<uint64_t *>(step.arena)[row] = mix(all, near);
     for (int64_t layer = 0; step.experts && layer < 2; ++layer)
       for (int64_t k = 0; k < layerPicks[layer]; ++k) {
         int64_t at = (layer * step.tokens + row) * fakeMostPicked + k;
-        step.experts[at] = pick(states[row], layer, k);
-        step.expert_weights[at] = logit(states[row], 100 + k);
+        step.experts[at] = pick(state, layer, k);
+        step.expert_weights[at] = logit(state, 100 + k);
       }
-  }
-  moec_barrier_wait(step.barrier, threads);
-  for (int64_t output = thread; output < step.outputs; output += threads)
+  });
+  moec_tiles_wait(step.team, thread);
+  forTiles(step, thread, step.outputs, [&](int64_t output) {
+    uint64_t state = reinterpret_cast<uint64_t *>(step.arena)[step.output_rows[output]];
     for (int64_t v = 0; v < fakeVocabulary; ++v)
-      step.logits[output * fakeVocabulary + v] = logit(states[step.output_rows[output]], v);
-  moec_barrier_wait(step.barrier, threads);
+      step.logits[output * fakeVocabulary + v] = logit(state, v);
+  });
+  moec_tiles_wait(step.team, thread);
 }
 
-static void baselineStep(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
+static void baselineStep(const moec_step_arguments *arguments, int64_t thread) {
   if (thread == 0)
     level = "baseline";
-  step(arguments, thread, threads);
+  step(arguments, thread);
 }
 
-static void betterStep(const moec_step_arguments *arguments, int64_t thread, int64_t threads) {
+static void betterStep(const moec_step_arguments *arguments, int64_t thread) {
   if (thread == 0)
     level = "better";
-  step(arguments, thread, threads);
+  step(arguments, thread);
 }
 
-static void futureStep(const moec_step_arguments *, int64_t, int64_t) { std::abort(); }
+static void futureStep(const moec_step_arguments *, int64_t) { std::abort(); }
 
 const moec_step_function moec_program_steps[] = {baselineStep, betterStep, futureStep};
 

@@ -16,7 +16,7 @@ namespace {
 /// Levels have inner functions of the same names.
 constexpr const char *levelText = R"(
   llvm.func @phase() attributes {no_inline} { llvm.return }
-  llvm.func @moec_program_step(%arguments: !llvm.ptr, %thread: i64, %threads: i64) {
+  llvm.func @moec_program_step(%arguments: !llvm.ptr, %thread: i64) {
     llvm.call @phase() : () -> ()
     llvm.return
   }

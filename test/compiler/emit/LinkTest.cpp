@@ -26,7 +26,7 @@ namespace {
 
 /// A step that writes NUMBER as the only logit.
 constexpr const char *stepText = R"(
-  llvm.func @moec_program_step(%arguments: !llvm.ptr, %thread: i64, %threads: i64) {
+  llvm.func @moec_program_step(%arguments: !llvm.ptr, %thread: i64) {
     %offset = llvm.mlir.constant(OFFSET : i64) : i64
     %field = llvm.getelementptr %arguments[%offset] : (!llvm.ptr, i64) -> !llvm.ptr, i8
     %logits = llvm.load %field : !llvm.ptr -> !llvm.ptr

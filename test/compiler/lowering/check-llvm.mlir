@@ -1,5 +1,5 @@
 // RUN: moe-opt %s --moec-check-llvm --verify-diagnostics --split-input-file
-llvm.func @moec_barrier_wait(!llvm.ptr, i64)
+llvm.func @moec_tiles_wait(!llvm.ptr, i64)
 // expected-error @below {{declares 'expf', which is not among the functions that compiled code may call}}
 llvm.func @expf(f32) -> f32
 

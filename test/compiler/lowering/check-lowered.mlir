@@ -1,5 +1,5 @@
 // RUN: moe-opt %s --moec-check-lowered --verify-diagnostics --split-input-file
-func.func @moec_program_step(%batch: !llvm.ptr, %thread: i64, %threads: i64) {
+func.func @moec_program_step(%batch: !llvm.ptr, %thread: i64) {
   return
 }
 

@@ -47,12 +47,12 @@
 // The lower stage makes each phase a function, the batch a pointer, and takes the symbols away.
 // LOWERED-NOT:     lm.{{weight|phase|barrier}}
 // LOWERED:         func.func private @phase_{{[0-9]+}}_linear(%{{[^:]+}}: !llvm.ptr
-// LOWERED:         func.func @moec_program_step(%{{[^:]+}}: !llvm.ptr, %{{[^:]+}}: i64, %{{[^:]+}}: i64)
-// LOWERED:           llvm.call @moec_barrier_wait
+// LOWERED:         func.func @moec_program_step(%{{[^:]+}}: !llvm.ptr, %{{[^:]+}}: i64)
+// LOWERED:           llvm.call @moec_tiles_wait
 
 // The emit stage leaves the LLVM dialect alone, with the two functions that a runtime calls.
 // EMITTED-NOT:     {{(func|arith|scf|memref|vector|lm|moe)\.[a-z]}}
-// EMITTED:         llvm.func @moec_barrier_wait(
+// EMITTED:         llvm.func @moec_tiles_wait(
 // EMITTED:         llvm.func @moec_program_arena_bytes(
 // EMITTED:         llvm.func @moec_program_step(
 

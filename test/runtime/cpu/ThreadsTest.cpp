@@ -1,4 +1,4 @@
-// The pool runs every thread once per job, the barrier separates phases, cores are counted right.
+// The pool runs every thread once per job, cores are counted right.
 
 #include "runtime/cpu/Threads.h"
 
@@ -38,30 +38,6 @@ TEST(Threads, EveryThreadWorksOncePerJob) {
         calls);
   for (std::atomic<int> &count : calls)
     EXPECT_EQ(count.load(), 200);
-}
-
-TEST(Threads, BarrierSeparatesPhases) {
-  struct Shared {
-    Threads *pool;
-    int64_t values[3];
-    std::atomic<int> wrong{0};
-  };
-  Result<std::unique_ptr<Threads>> pool = Threads::start(3);
-  ASSERT_TRUE(pool.ok());
-  Shared shared{pool->get(), {}};
-  (*pool)->run(
-      [](void *context, int64_t thread) {
-        Shared &shared = *static_cast<Shared *>(context);
-        for (int64_t phase = 1; phase <= 500; ++phase) {
-          shared.values[thread] = phase;
-          moec_barrier_wait(&shared.pool->barrier(), 3);
-          for (int64_t value : shared.values)
-            shared.wrong += value != phase;
-          moec_barrier_wait(&shared.pool->barrier(), 3);
-        }
-      },
-      &shared);
-  EXPECT_EQ(shared.wrong.load(), 0);
 }
 
 TEST(Threads, SleepersWakeUp) {
