@@ -33,7 +33,7 @@ TEST(MixtralTest, PicksExpertsByARenormalisedSoftmax) {
 
 TEST(MixtralTest, HeadsAreAsWideAsTheConfigSays) {
   std::string text = tinyMixtral().text();
-  EXPECT_NE(text.find("lm.cache @attention layers [0, 1, 2] heads 2 size 24 block 32 : f32"),
+  EXPECT_NE(text.find("lm.cache @attention layers [0, 1, 2] heads 2 size 24 block 128 : f32"),
             text.npos);
   EXPECT_NE(text.find("lm.weight @self_attn.q_proj : !lm.weight<96x64xf32>"), text.npos);
 }
@@ -65,7 +65,7 @@ TEST(MixtralTest, ANullCountOfKeyHeadsMeansOneForEachQueryHead) {
 TEST(MixtralTest, TheSlidingWindowGoesToTheCache) {
   TinyModel model = tinyMixtral();
   model.config["sliding_window"] = 8;
-  EXPECT_NE(model.text().find("block 32 window 8"), std::string::npos);
+  EXPECT_NE(model.text().find("block 128 window 8"), std::string::npos);
   model.config["sliding_window"] = nullptr;
   EXPECT_EQ(model.text().find("window"), std::string::npos);
 }
