@@ -370,33 +370,41 @@ const SafetensorsTensor *SafetensorsHeader::find(std::string_view name) const {
 
 // Writer ----------------------------------------------------------------------------------------
 
-Status moec::writeSafetensors(const std::string &path, std::vector<SafetensorsOutput> tensors) {
-  std::sort(tensors.begin(), tensors.end(),
-            [](const auto &a, const auto &b) { return a.name < b.name; });
-  std::string text = "{";
+std::string moec::safetensorsHeader(std::span<SafetensorsTensor> tensors) {
+  std::string text(8, '\0'); // for the length
+  text += '{';
   uint64_t offset = 0;
-  for (const SafetensorsOutput &tensor : tensors) {
-    if (offset != 0 || text.size() > 1)
+  for (SafetensorsTensor &tensor : tensors) {
+    uint64_t bits = static_cast<uint64_t>(dataTypeBits(tensor.type));
+    for (int64_t size : tensor.shape)
+      bits *= static_cast<uint64_t>(size);
+    tensor.begin = offset;
+    tensor.end = offset += bits / 8;
+    if (&tensor != tensors.data())
       text += ',';
     text += fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
                         json(tensor.name).dump(-1, ' ', false, json::error_handler_t::replace),
                         dataTypeName(tensor.type),
-                        fmt::join(tensor.shape.begin(), tensor.shape.end(), ","), offset,
-                        offset + tensor.data.size());
-    offset += tensor.data.size();
+                        fmt::join(tensor.shape.begin(), tensor.shape.end(), ","), tensor.begin,
+                        tensor.end);
   }
   text += '}';
   text.resize((text.size() + 7) / 8 * 8, ' ');
+  for (int index = 0; index < 8; ++index)
+    text[index] = static_cast<char>((text.size() - 8) >> (8 * index));
+  return text;
+}
 
+Status moec::writeSafetensors(const std::string &path, std::vector<SafetensorsOutput> tensors) {
+  std::sort(tensors.begin(), tensors.end(),
+            [](const auto &a, const auto &b) { return a.name < b.name; });
+  std::vector<SafetensorsTensor> entries;
+  for (const SafetensorsOutput &tensor : tensors)
+    entries.push_back({.name = tensor.name, .type = tensor.type, .shape = tensor.shape});
   Result<AtomicFile> output = AtomicFile::create(path);
   if (!output.ok())
     return output.status();
-  uint8_t length[8];
-  for (int index = 0; index < 8; ++index)
-    length[index] = static_cast<uint8_t>(text.size() >> (8 * index));
-  if (Status status = output->append(std::span<const uint8_t>(length)); !status.ok())
-    return status;
-  if (Status status = output->append(text); !status.ok())
+  if (Status status = output->append(safetensorsHeader(entries)); !status.ok())
     return status;
   for (const SafetensorsOutput &tensor : tensors)
     if (Status status = output->append(tensor.data); !status.ok())

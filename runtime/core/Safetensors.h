@@ -97,6 +97,10 @@ private:
   std::vector<uint32_t> byName; // indices into `entries`, sorted by name
 };
 
+/// What comes before the data of a file of `tensors`, whose data follow one another in this order.
+/// Their `begin` and `end` are set. The data start at a multiple of 8; there is no metadata.
+std::string safetensorsHeader(std::span<SafetensorsTensor> tensors);
+
 /// A tensor to write; `data` must outlive the call.
 struct SafetensorsOutput {
   std::string name;
@@ -105,8 +109,8 @@ struct SafetensorsOutput {
   std::span<const uint8_t> data;
 };
 
-/// Writes `tensors` sorted by name, without metadata, data starting at a multiple of 8; the file
-/// appears under `path` when it is whole. Equal tensors give equal bytes.
+/// Writes `tensors` sorted by name; the file appears under `path` when it is whole. Equal tensors
+/// give equal bytes.
 Status writeSafetensors(const std::string &path, std::vector<SafetensorsOutput> tensors);
 
 } // namespace moec
