@@ -141,6 +141,23 @@ static void addEval(Flags &flags, EvalOptions &options) {
   addOpen(flags, options.open);
 }
 
+static void addPerplexity(Flags &flags, PerplexityOptions &options) {
+  flags.option("--text", "FILE", takePath(options.text), "the text to score, in UTF-8");
+  flags.required();
+  flags.option("--window", "N", takeInteger(options.window, 1, most),
+               "cut it into sequences of N tokens, and score the second half of each (default: "
+               "512, or the context if that is shorter; with --against as there)");
+  flags.option("--save", "FILE", takePath(options.save),
+               "write the logits of what is scored, for --against: 2 bytes for each entry of the "
+               "vocabulary, at each token");
+  flags.option("--against", "FILE", takePath(options.against),
+               "what another program of this tokenizer saved for this text: print the divergence "
+               "from it");
+  flags.flag("--json", options.json, "print one JSON object");
+  addContext(flags, options.open);
+  addOpen(flags, options.open);
+}
+
 static void addAll(Flags &flags, CommandLine &line) {
   switch (line.command) {
   case Command::Help:
@@ -164,6 +181,9 @@ static void addAll(Flags &flags, CommandLine &line) {
     break;
   case Command::Eval:
     addEval(flags, line.eval);
+    break;
+  case Command::Perplexity:
+    addPerplexity(flags, line.perplexity);
     break;
   case Command::Bench:
     addBench(flags, line.bench);
@@ -189,6 +209,7 @@ constexpr Named commands[] = {
     {"generate", Command::Generate, "answers a prompt"},
     {"chat", Command::Chat, "talks, turn by turn"},
     {"eval", Command::Eval, "writes the logits of given tokens"},
+    {"perplexity", Command::Perplexity, "scores a text, and compares programs by their scores"},
     {"bench", Command::Bench, "measures speed, beside what this machine can do"},
     {"inspect", Command::Inspect, "tells what this program is made of"},
 };
@@ -217,8 +238,8 @@ Result<CommandLine> parseCommandLine(const std::string &program,
     line.help = flags.text(name, named->about);
     if (line.command == Command::Generate)
       line.help +=
-          "\nOther commands: chat, eval, bench, inspect; each has --help. What follows -- is "
-          "the prompt.\n";
+          "\nOther commands: chat, eval, perplexity, bench, inspect; each has --help. What follows "
+          "-- is the prompt.\n";
     line.command = Command::Help;
   }
   if (line.command == Command::Generate && line.generate.text && !line.generate.file.empty())

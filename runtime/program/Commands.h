@@ -18,6 +18,9 @@ Status runChat(const ChatOptions &options);
 /// Writes logits, and on request routing and greedy tokens, of the sequences of a safetensors file.
 Status runEval(const EvalOptions &options);
 
+/// Scores a text: perplexity, and divergence from what another program said of it.
+Status runPerplexity(const PerplexityOptions &options);
+
 /// Times prompts and generation, beside what this machine can do.
 Status runBench(const BenchOptions &options);
 

@@ -36,6 +36,8 @@ static Status runCommand(const CommandLine &line) {
     return runChat(line.chat);
   case Command::Eval:
     return runEval(line.eval);
+  case Command::Perplexity:
+    return runPerplexity(line.perplexity);
   case Command::Bench:
     return runBench(line.bench);
   case Command::Inspect:

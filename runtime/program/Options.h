@@ -61,6 +61,14 @@ struct EvalOptions {
   bool batch = false;
 };
 
+struct PerplexityOptions {
+  OpenOptions open;
+  std::string text;
+  std::string save, against; ///< files of logits
+  int64_t window = 0;        ///< tokens; 0: the default
+  bool json = false;
+};
+
 struct BenchOptions {
   OpenOptions open;
   std::vector<int64_t> prompts;   ///< prompt lengths to time
@@ -78,7 +86,7 @@ struct InspectOptions {
   bool licenses = false;
 };
 
-enum class Command { Help, Generate, Chat, Eval, Bench, Inspect };
+enum class Command { Help, Generate, Chat, Eval, Perplexity, Bench, Inspect };
 
 /// A command line, taken apart.
 struct CommandLine {
@@ -87,6 +95,7 @@ struct CommandLine {
   GenerateOptions generate;
   ChatOptions chat;
   EvalOptions eval;
+  PerplexityOptions perplexity;
   BenchOptions bench;
   InspectOptions inspect;
 };

@@ -37,6 +37,9 @@ public:
   Result<std::vector<int32_t>> encode(std::string_view text,
                                       AddSpecial special = AddSpecial::PostProcessor) const;
 
+  /// What encode() puts in front of a text because tokenizer.json says so.
+  std::vector<int32_t> prefix() const { return {tables.prefix().begin(), tables.prefix().end()}; }
+
   /// The text of `ids`; ids without a text give nothing. `skipSpecial` leaves out control tokens.
   std::string decode(std::span<const int32_t> ids, bool skipSpecial = false) const;
 

@@ -101,6 +101,20 @@ TEST(CommandLine, ValuesMayFollowAnEqualsSign) {
   EXPECT_NE(refused({"bench", "-p", "1,,2"}).find("--prompt"), std::string::npos);
 }
 
+TEST(CommandLine, PerplexityNeedsAText) {
+  PerplexityOptions options =
+      parsed({"perplexity", "--text", "t", "--window", "64", "--against", "a", "--json"})
+          .perplexity;
+  EXPECT_EQ(options.text, "t");
+  EXPECT_EQ(options.window, 64);
+  EXPECT_EQ(options.against, "a");
+  EXPECT_EQ(options.save, "");
+  EXPECT_TRUE(options.json);
+  EXPECT_NE(refused({"perplexity"}).find("--text"), std::string::npos);
+  EXPECT_NE(refused({"perplexity", "--text", "t", "--window", "0"}).find("--window"),
+            std::string::npos);
+}
+
 TEST(CommandLine, BenchTakesLists) {
   BenchOptions bench =
       parsed({"bench", "-p", "512,128", "-n", "64", "-d", "0,9", "-b", "1,8", "-r", "1"}).bench;
