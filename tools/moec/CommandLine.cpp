@@ -46,7 +46,23 @@ static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
       ->take_last();
 }
 
-/// What decides how the model is computed; compile and run share it.
+static constexpr const char *kQuantize =
+    "weights that become integers: CLASS:FORMAT,... with the classes experts, attention, dense, "
+    "head or all, and the formats int8, int8_channel, int4, int4_asymmetric or mxfp4";
+
+/// In what form weights are kept; compile and run share it.
+static void addWeightOptions(CLI::App *app, CompileRequest &request) {
+  app->add_option("--quantize", request.quantize, kQuantize)
+      ->type_name("LIST")
+      ->group("Weights")
+      ->take_last();
+  addChoice(app, "--weights", request.weights, weightNames,
+            "where they live: a file beside the program in the target's layout (pack), inside the "
+            "program (embed), or the model's own files (map)")
+      ->group("Weights");
+}
+
+/// What else decides how the model is computed; quality takes it too.
 static void addModelOptions(CLI::App *app, CompileRequest &request) {
   app->add_option(
          "--cpu", request.cpu,
@@ -63,19 +79,8 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->check(CLI::IsMember({"f32", "bf16"}).description(""))
       ->group("Target")
       ->take_last();
-  app->add_option("--quantize", request.quantize,
-                  "weights that become integers: CLASS:FORMAT,... with the classes experts, "
-                  "attention, dense, head or all, and the formats int8, int8_channel, int4, "
-                  "int4_asymmetric or mxfp4")
-      ->type_name("LIST")
-      ->group("Weights")
-      ->take_last();
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
-  addChoice(app, "--weights", request.weights, weightNames,
-            "where they live: a file beside the program in the target's layout (pack), inside the "
-            "program (embed), or the model's own files (map)")
-      ->group("Weights");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
       ->check(CLI::Range(1u, 1024u).description(""))
       ->group("Weights")
@@ -100,6 +105,7 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
       ->type_name("FILE")
       ->take_last();
   addChoice(app, "--emit", request.emit, emitNames, "where to stop")->take_last();
+  addWeightOptions(app, request);
   addModelOptions(app, request);
   app->add_option("--context", request.context, "most positions of a sequence")
       ->type_name("N")
@@ -134,6 +140,30 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
       ->group("Looking inside");
   app->add_flag("-q,--quiet", request.quiet, "nothing on stderr but errors")
       ->group("Looking inside");
+}
+
+static void addQualityOptions(CLI::App *app, CommandLine &line, CompileRequest &request) {
+  app->add_option("directory", request.input, "the model")->required();
+  app->add_option("--text", line.quality.text, "what to score, in UTF-8")
+      ->required()
+      ->type_name("FILE")
+      ->take_last();
+  app->add_option("--quantize", line.quality.formats, std::string(kQuantize) + "; may be repeated")
+      ->required()
+      ->allow_extra_args(false) // the next word is the directory
+      ->type_name("LIST");
+  app->add_option("--window", line.quality.window,
+                  "as in the perplexity command of programs: score the second half of sequences "
+                  "of N tokens; by default 512, or the context if that is shorter")
+      ->check(CLI::Range(int64_t(5), int64_t(1) << 30).description(""))
+      ->type_name("N")
+      ->take_last();
+  app->add_flag("--json", line.quality.json, "for a program to read");
+  addModelOptions(app, request);
+  app->footer(
+      "Programs are kept in the cache of moec run. While the command runs, the logits of the "
+      "program that is not quantised lie in $TMPDIR or /tmp: two bytes for each entry of the "
+      "vocabulary at each scored token.");
 }
 
 /// How many of `words` belong to `app`: up to its one positional word, which is included.
@@ -201,6 +231,7 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   run->add_option("directory", runRequest.input,
                   "the model; whatever follows it goes to the program")
       ->required();
+  addWeightOptions(run, runRequest);
   addModelOptions(run, runRequest);
   run->footer("Options of moec run come before the directory. Programs are kept below "
               "$XDG_CACHE_HOME/moec, or ~/.cache/moec, one for each state of a model's files and "
@@ -214,13 +245,17 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   inspect->add_option("--cpu", inspectRequest.cpu, "as in moec compile")
       ->type_name("LEVEL|NAME,...");
 
+  CLI::App *quality = app.add_subcommand("quality", "compare formats of weights by a text");
+  CompileRequest qualityRequest;
+  addQualityOptions(quality, line, qualityRequest);
+
   std::vector<std::string> own(words + 1, words + count);
   bool isCommand = !own.empty() && llvm::any_of(app.get_subcommands({}), [&](CLI::App *command) {
     return command->get_name() == own[0];
   });
   if (!own.empty() && !isCommand && own[0].find('-') != 0)
     return Status{Code::Usage,
-                  fmt::format("'{}' is none of moec's commands: compile, run, inspect; "
+                  fmt::format("'{}' is none of moec's commands: compile, run, inspect, quality; "
                               "see moec --help",
                               own[0])};
   std::string help = isCommand ? "moec " + own[0] : "moec";
@@ -254,6 +289,9 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
     if (Status status = checkModel(*run, runRequest); !status.ok())
       return status;
     line.request = std::move(runRequest);
+  } else if (quality->parsed()) {
+    line.command = Command::Quality;
+    line.request = std::move(qualityRequest);
   } else {
     line.command = Command::Inspect;
     line.request = std::move(inspectRequest);

@@ -4,6 +4,7 @@
 #define MOEC_TOOLS_MOEC_COMMANDLINE_H
 
 #include "tools/moec/Compile.h"
+#include "tools/moec/Quality.h"
 
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ enum class Command {
   None, ///< everything is said already: help, or the version
   Compile,
   Run,
+  Quality,
   Inspect,
 };
 
@@ -22,6 +24,7 @@ struct CommandLine {
   CompileRequest request;
   bool json = false;                  ///< inspect
   std::vector<std::string> arguments; ///< run: for the program
+  QualityRequest quality;             ///< but for the model, which is `request`
 };
 
 /// Parses; prints help and versions to stdout where they are asked for. Wrong words are a usage

@@ -1,174 +1,39 @@
-// The cache of `moec run`: one folder per key, one lock per folder.
+// A program of the cache takes the place of moec.
 
 #include "tools/moec/Run.h"
 
-#include "compiler/targets/cpu/CpuTarget.h"
-#include "runtime/core/AtomicFile.h"
-#include "runtime/core/Digest.h"
 #include "runtime/core/File.h"
+#include "tools/moec/Cache.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <fcntl.h>
+#include <cstring>
 #include <filesystem>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace moec;
 namespace fs = std::filesystem;
 
-/// The folder of all entries, by the XDG base directory rules: a relative path is as good as none.
-static Result<fs::path> cacheFolder() {
-  const char *cache = std::getenv("XDG_CACHE_HOME");
-  if (cache && fs::path(cache).is_absolute())
-    return fs::path(cache) / "moec";
-  const char *home = std::getenv("HOME");
-  if (home && fs::path(home).is_absolute())
-    return fs::path(home) / ".cache" / "moec";
-  return Status{Code::Usage, "no folder for the cache: set XDG_CACHE_HOME or HOME to an absolute "
-                             "path, or use moec compile"};
-}
-
-/// Adds what tells one state of a file from another without reading it.
-static Status addFile(Hasher &hasher, const std::string &name, const fs::path &path) {
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0)
-    return {Code::Model, fmt::format("cannot read '{}': {}", path.string(), strerror(errno))};
-  hasher.addField(name);
-  for (uint64_t number :
-       {static_cast<uint64_t>(info.st_size), static_cast<uint64_t>(info.st_mtim.tv_sec),
-        static_cast<uint64_t>(info.st_mtim.tv_nsec), static_cast<uint64_t>(info.st_ctim.tv_sec),
-        static_cast<uint64_t>(info.st_ctim.tv_nsec), static_cast<uint64_t>(info.st_ino),
-        static_cast<uint64_t>(info.st_dev)})
-    hasher.add(number);
-  return {};
-}
-
-/// Adds every file below `folder`; links count as what they lead to, dead ones as nothing.
-static Status addFolder(Hasher &hasher, const fs::path &folder) {
+Status moec::run(const CompileRequest &request, const std::vector<std::string> &arguments) {
+  Result<std::string> program = cachedProgram(request);
+  if (!program.ok())
+    return program.status();
   std::error_code error;
-  std::vector<fs::path> files;
-  for (fs::recursive_directory_iterator entry(folder, error), end; entry != end && !error;
-       entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->is_regular_file(ignored))
-      files.push_back(entry->path());
-  }
-  if (error)
-    return {Code::Model,
-            fmt::format("cannot read the directory '{}': {}", folder.string(), error.message())};
-  std::sort(files.begin(), files.end());
-  for (const fs::path &file : files)
-    if (Status status = addFile(hasher, file.string(), file); !status.ok())
-      return status;
-  return {};
-}
-
-/// The name of the entry for `request`, whose paths are absolute: of this moec, of the options,
-/// and of the state of every file of the model.
-static Result<std::string> entryName(const CompileRequest &request, std::string_view levels) {
-  Hasher hasher;
-  Result<std::string> linkFiles = findLinkFiles(request.program);
-  if (!linkFiles.ok())
-    return linkFiles.status();
-  if (Status status = addFile(hasher, request.program, request.program); !status.ok())
-    return status;
-  if (Status status = addFolder(hasher, *linkFiles); !status.ok())
-    return status;
-  for (std::string_view option :
-       {levels, std::string_view(request.activations), std::string_view(request.quantize),
-        weightsModeName(request.weights)})
-    hasher.addField(option);
-  for (const std::string &pass : request.without)
-    hasher.addField(pass);
-  for (uint64_t number : {static_cast<uint64_t>(request.context), uint64_t(request.reference),
-                          uint64_t(request.followLinks), uint64_t(request.libc)})
-    hasher.add(number);
-  if (Status status = addFolder(hasher, request.input); !status.ok())
-    return status;
-  return digestText(hasher.finish()).substr(0, 32);
-}
-
-static constexpr const char *kCacheHint =
-    "; set XDG_CACHE_HOME to another folder, or use moec compile";
-
-/// Whether `program` is there, with the weights that it needs beside it.
-static bool isComplete(const fs::path &program, WeightsMode weights) {
-  std::error_code error;
-  return fs::exists(program, error) &&
-         (weights != WeightsMode::Pack || fs::exists(program.string() + ".weights", error));
-}
-
-/// Makes `program`, in a folder of its own, unless another process did so while this one waited.
-static Status makeEntry(CompileRequest request, const fs::path &program) {
-  auto fail = [&](int number, const fs::path &path, const char *what) {
-    Status status = outputFailure(number, path.string(), what);
-    status.message += kCacheHint;
-    return status;
-  };
-  std::error_code error;
-  fs::path entry = program.parent_path();
-  fs::create_directories(entry, error);
-  if (error)
-    return fail(error.value(), entry, "cannot be made");
-  fs::path lockPath = entry / "lock";
-  int lock = ::open(lockPath.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock < 0)
-    return fail(errno, lockPath, "cannot be opened");
-  while (::flock(lock, LOCK_EX) != 0)
-    if (errno != EINTR) {
-      Status status = fail(errno, lockPath, "cannot be locked");
-      ::close(lock);
-      return status;
-    }
-  Status status;
-  if (!isComplete(program, request.weights)) {
-    request.output = program.string();
-    status = compile(request);
-  }
-  ::close(lock);
-  return status;
-}
-
-Status moec::run(CompileRequest request, const std::vector<std::string> &arguments) {
-  std::error_code error;
-  fs::path model = fs::canonical(request.input, error);
-  if (error || !fs::is_directory(model, error))
-    return {Code::Model, fmt::format("'{}' is no model directory", request.input)};
-  request.input = model.string();
-  Result<std::vector<const CpuTarget *>> levels = findCpuTargets(request.cpu);
-  if (!levels.ok())
-    return levels.status();
-  Result<fs::path> cache = cacheFolder();
-  if (!cache.ok())
-    return cache.status();
-  Result<std::string> name = entryName(request, levelNames(*levels));
-  if (!name.ok())
-    return name.status();
-
-  // The program gets its name when it is whole, weights included: where it is, it can be run, also
-  // from a cache that nobody may write.
-  fs::path program = *cache / *name / "program";
-  if (!isComplete(program, request.weights))
-    if (Status status = makeEntry(request, program); !status.ok())
-      return status;
-
-  std::string shown = "moec run " + model.filename().string(); // the program's name in messages
+  // The program's name in messages.
+  std::string shown = "moec run " + fs::canonical(request.input, error).filename().string();
   std::vector<char *> words = {shown.data()};
   for (const std::string &argument : arguments)
     words.push_back(const_cast<char *>(argument.c_str()));
   words.push_back(nullptr);
-  ::execv(program.c_str(), words.data());
+  ::execv(program->c_str(), words.data());
   if (errno == ENOEXEC) { // damaged: made anew
-    fs::remove(program, error);
-    if (Status status = makeEntry(std::move(request), program); !status.ok())
-      return status;
-    ::execv(program.c_str(), words.data());
+    fs::remove(*program, error);
+    program = cachedProgram(request);
+    if (!program.ok())
+      return program.status();
+    ::execv(program->c_str(), words.data());
   }
   return {codeOfError(errno, Code::Usage),
-          fmt::format("cannot start '{}': {}{}", program.string(), strerror(errno), kCacheHint)};
+          fmt::format("cannot start '{}': {}{}", *program, strerror(errno), kCacheHint)};
 }

@@ -9,7 +9,7 @@ namespace moec {
 
 /// Compiles `request.input`, a model directory, unless the cache holds the very same; then
 /// replaces this process by the program with `arguments`. Returns only on failure.
-Status run(CompileRequest request, const std::vector<std::string> &arguments);
+Status run(const CompileRequest &request, const std::vector<std::string> &arguments);
 
 } // namespace moec
 

@@ -4,6 +4,7 @@
 #include "runtime/core/File.h"
 #include "tools/moec/CommandLine.h"
 #include "tools/moec/Inspect.h"
+#include "tools/moec/Quality.h"
 #include "tools/moec/Run.h"
 #include "tools/moec/TextOutput.h"
 
@@ -77,7 +78,11 @@ int main(int count, char **words) {
     status = compile(line->request);
     break;
   case Command::Run:
-    status = run(std::move(line->request), line->arguments);
+    status = run(line->request, line->arguments);
+    break;
+  case Command::Quality:
+    line->quality.model = line->request;
+    status = quality(line->quality);
     break;
   case Command::Inspect:
     status = inspect(line->request, line->json);
