@@ -47,8 +47,8 @@ typedef struct {
 } moec_step_arguments;
 
 /* Runs one step; called by each thread of the team with its number, with the same arguments; when
- * one call returns, the step is done. A thread may call it late, even when the step is over: but for
- * the tiles that it claims, it reads `arguments` and nothing else. */
+ * one call returns, the step is done. A thread may call it late, even when the step is over: but
+ * for the tiles that it claims, it reads `arguments` and nothing else. */
 typedef void (*moec_step_function)(const moec_step_arguments *arguments, int64_t thread);
 
 /* Emitted by the compiler: the same step for each of the manifest's CPU levels, in their order. All
