@@ -24,8 +24,9 @@ static constexpr float kToInteger = 12582912.0f;
 
 static inline float roundToInteger(float value) { return (value + kToInteger) - kToInteger; }
 
+/// The nearest value within [low, high]; `low` of a NaN.
 static inline float clamp(float value, float low, float high) {
-  return std::min(std::max(value, low), high);
+  return std::min(high, std::max(low, value));
 }
 
 /// Of finite values; NaN or infinite where one of them is.
