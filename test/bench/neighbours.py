@@ -8,29 +8,14 @@ percentage is that of the same program and round with a thread per CPU and no ne
 """
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
-from measure import FOLDER, machine, output_of, spread
+from measure import FOLDER, machine, neighbours, output_of, spread
 from speed import prepare
 
 CPUS = len(os.sched_getaffinity(0))
-
-
-@contextlib.contextmanager
-def neighbours(count):
-    """So many processes that compute and never sleep."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def decode(program, threads, tokens):

@@ -6,9 +6,8 @@ Levels that this machine lacks are compiled and not run.
 import json
 import os
 import platform
-import subprocess
 
-from programs import GOLDEN, MOEC, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
+from programs import GOLDEN, MOEC, Checks, compile_model, evaluate, run, succeed
 
 MODEL = GOLDEN / "qwen3_moe_bf16"
 SOURCE = MODEL / "golden.safetensors"
@@ -102,10 +101,5 @@ if __name__ == "__main__":
     parts = [check_choice, check_stages, check_inspect]
     if platform.machine() == "x86_64":
         parts.append(check_old_cpu)
-    for part in parts:
-        with work_folder() as folder, checks.about(part.__name__):
-            try:
-                part(checks, folder)
-            except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-                raise Failed(f"{type(error).__name__}: {error}") from error
+    checks.run_parts(*parts)
     checks.finish()

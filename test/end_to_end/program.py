@@ -5,10 +5,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 
-from programs import GOLDEN, MOEC, TEST, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
+from programs import GOLDEN, MOEC, TEST, Checks, compile_model, evaluate, run, succeed
 
 MODEL = GOLDEN / "qwen3_moe"
 SOURCE = MODEL / "golden.safetensors"
@@ -227,11 +226,6 @@ def check_stages(checks, folder):
 
 if __name__ == "__main__":
     checks = Checks()
-    for part in (check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect, check_profile,
-                 check_text, check_run, check_stages):
-        with work_folder() as folder, checks.about(part.__name__):
-            try:
-                part(checks, folder)
-            except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-                raise Failed(f"{type(error).__name__}: {error}") from error
+    checks.run_parts(check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect,
+                     check_profile, check_text, check_run, check_stages)
     checks.finish()

@@ -41,6 +41,15 @@ class Checks:
         except Failed as failure:
             self.that(False, f"{words}: {failure}")
 
+    def run_parts(self, *parts):
+        """Runs part(checks, folder) for each, in a folder of its own."""
+        for part in parts:
+            with work_folder() as folder, self.about(part.__name__):
+                try:
+                    part(self, folder)
+                except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+                    raise Failed(f"{type(error).__name__}: {error}") from error
+
     def finish(self):
         print(f"{self.passed} checks right, {self.failed} wrong")
         sys.exit(1 if self.failed or not self.passed else 0)
