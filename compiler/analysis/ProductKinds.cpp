@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace moec;
@@ -31,4 +32,12 @@ std::optional<WeightClass> moec::weightClassOf(Operation *product) {
       linear.getInput().getDefiningOp<moe::GatedActivationOp>())
     return WeightClass::Dense;
   return WeightClass::Attention;
+}
+
+OpOperand *moec::productInput(Operation *op) {
+  return llvm::TypeSwitch<Operation *, OpOperand *>(op)
+      .Case<lm::LinearOp, moe::GroupedMatmulOp, moe::GroupedGluOp>(
+          [](auto product) { return &product.getInputMutable(); })
+      .Case([](moe::ExpertFfnOp layer) { return &layer.getTokensMutable(); })
+      .Default(nullptr);
 }

@@ -34,6 +34,9 @@ enum class WeightClass {
 /// are: routers and gates, which are small and decide much, and what is no product.
 std::optional<WeightClass> weightClassOf(mlir::Operation *product);
 
+/// The rows that a product multiplies with weights; null for what is no product.
+mlir::OpOperand *productInput(mlir::Operation *op);
+
 } // namespace moec
 
 #endif // MOEC_COMPILER_ANALYSIS_PRODUCTKINDS_H

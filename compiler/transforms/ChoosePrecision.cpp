@@ -39,20 +39,13 @@ struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> 
 private:
   /// The operand of a product that is to be rounded, if `op` is one.
   OpOperand *operandOfProduct(Operation *op) {
-    if (auto linear = dyn_cast<lm::LinearOp>(op))
-      return isRouter(linear) ? nullptr : &linear.getInputMutable();
-    if (auto layer = dyn_cast<moe::ExpertFfnOp>(op)) {
-      if (isa<FloatType>(layer.getInner()))
-        layer.setInner(element);
-      return &layer.getTokensMutable();
-    }
-    if (auto product = dyn_cast<moe::GroupedMatmulOp>(op))
-      return &product.getInputMutable();
-    if (auto product = dyn_cast<moe::GroupedGluOp>(op))
-      return &product.getInputMutable();
+    if (auto linear = dyn_cast<lm::LinearOp>(op); linear && isRouter(linear))
+      return nullptr;
+    if (auto layer = dyn_cast<moe::ExpertFfnOp>(op); layer && isa<FloatType>(layer.getInner()))
+      layer.setInner(element);
     if (auto attention = dyn_cast<lm::AttentionOp>(op))
       return &attention.getQueriesMutable();
-    return nullptr;
+    return productInput(op);
   }
 
   /// `value` with elements of the chosen type: from its producer where that can round its result.

@@ -52,16 +52,6 @@ private:
     return {&layer.getGateMutable(), &layer.getUpMutable(), &layer.getDownMutable()};
   }
 
-  static OpOperand &inputOf(Operation *op) {
-    if (auto linear = dyn_cast<lm::LinearOp>(op))
-      return linear.getInputMutable();
-    if (auto product = dyn_cast<moe::GroupedMatmulOp>(op))
-      return product.getInputMutable();
-    if (auto product = dyn_cast<moe::GroupedGluOp>(op))
-      return product.getInputMutable();
-    return cast<moe::ExpertFfnOp>(op).getTokensMutable();
-  }
-
   /// Gives the weight at an operand the format. Where others read it as it is stored (a table of
   /// embeddings that is the head as well), the product gets a weight of its own.
   void quantizeWeight(OpOperand &operand, QuantFormat format) {
@@ -102,7 +92,7 @@ private:
   }
 
   void quantizeInput(Operation *op, QuantFormat format) {
-    OpOperand &input = inputOf(op);
+    OpOperand &input = *productInput(op);
     const int64_t columns = extentOf(input.get(), 1), block = quantGroup(format, columns);
     Value &quantized = blocks[{input.get(), block}];
     if (!quantized)

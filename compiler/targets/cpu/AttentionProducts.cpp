@@ -79,14 +79,7 @@ Value PanelTiles::columns(Value line, bool second) {
     return kernel.load(kernel.lanes(kernel.bf16(), 2 * kLanes), line);
   if (!pairs)
     return kernel.load(kernel.lanes(kernel.f32()), line);
-  Type words = kernel.lanes(kernel.i32());
-  Value both = kernel.load(words, line), upper;
-  if (second)
-    upper = arith::AndIOp::create(kernel.builder, kernel.loc, both,
-                                  kernel.integer(words, int32_t(0xffff0000)));
-  else
-    upper = arith::ShLIOp::create(kernel.builder, kernel.loc, both, kernel.integer(words, 16));
-  return kernel.bitcast(kernel.lanes(kernel.f32()), upper);
+  return kernel.widenHalf(kernel.load(kernel.lanes(kernel.i32()), line), second);
 }
 
 Value PanelTiles::broadcastRow(Value from, bool second) {

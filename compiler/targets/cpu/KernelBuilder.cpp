@@ -260,6 +260,12 @@ Value KernelBuilder::widen(Value value) {
   return arith::ExtFOp::create(builder, loc, withElement(value.getType(), f32()), value);
 }
 
+Value KernelBuilder::widenHalf(Value words, bool second) {
+  Value bits =
+      second ? bitAnd(words, integer(words.getType(), int32_t(0xffff0000))) : shiftLeft(words, 16);
+  return bitcast(withElement(words.getType(), f32()), bits);
+}
+
 Value KernelBuilder::round(Type element, Value value) {
   if (element == f32())
     return value;

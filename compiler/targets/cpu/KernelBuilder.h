@@ -95,6 +95,8 @@ public:
   mlir::Value shuffle(mlir::Value a, mlir::Value b, llvm::ArrayRef<int64_t> lanes);
   /// f32 from bf16 or f16, scalars or vectors; f32 is returned as it is.
   mlir::Value widen(mlir::Value value);
+  /// The first or the `second` of the two bf16 in each lane of i32 words, as f32.
+  mlir::Value widenHalf(mlir::Value words, bool second);
   /// f32 to `element`: itself, or bf16 or f16 rounded to nearest even. (Where the level has a bf16
   /// instruction, it takes f32 denormals for zero; others round them.)
   mlir::Value round(mlir::Type element, mlir::Value value);

@@ -20,6 +20,20 @@ SmallVector<Value> TileOperands::loadRows(KernelBuilder &kernel, int64_t count) 
   return loaded;
 }
 
+void moec::emitRegisterTiles(
+    KernelBuilder &kernel, const TileOperands &tile, Value vectors, int64_t tallest, int64_t lanes,
+    function_ref<void(ArrayRef<Value> rows, int64_t taken, Value from)> pass) {
+  constexpr int64_t kMostVectors = kPanelColumns / kLanes; // of a weight's full panel
+  kernel.dispatch(tile.height, 1, tallest, [&](int64_t height) {
+    SmallVector<Value> rows = tile.loadRows(kernel, height);
+    const int64_t fitting = std::clamp<int64_t>(lanes / kLanes / height, 1, kMostVectors);
+    Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
+    kernel.loop(kernel.integer(0), whole, fitting, [&](Value from) { pass(rows, fitting, from); });
+    if (fitting > 1)
+      kernel.dispatch(rest, 1, fitting - 1, [&](int64_t taken) { pass(rows, taken, whole); });
+  });
+}
+
 std::string moec::productName(StringRef stem, Type activation, Type weight) {
   std::string name;
   llvm::raw_string_ostream(name) << stem << '_' << activation << '_' << weight;

@@ -10,9 +10,6 @@ using namespace moec;
 
 static constexpr int64_t kLineBytes = 64;
 
-/// Vectors of a panel that a register tile takes at most: those of a weight's full panel.
-static constexpr int64_t kMostVectors = kPanelColumns / kLanes;
-
 namespace {
 
 /// The body of a product function: register tiles of some rows by some vectors of columns, over all
@@ -45,7 +42,6 @@ private:
                                SmallVector<Value> sums, bool half = false);
   SmallVector<Value> step(const Sources &sources, SmallVector<Value> sums, bool half);
   Value widenOne(Value weights, bool second);
-  Value upperHalf(Value words, bool second);
   Value activationPair(Value from, bool single);
   Value activationLanes(Value from, bool second, bool single);
 
@@ -64,24 +60,13 @@ private:
 
 // One of the two values in each lane's pair of 16-bit weights, as f32.
 Value PanelProduct::widenOne(Value weights, bool second) {
-  VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
   if (element == kernel.bf16())
-    return kernel.bitcast(floats, upperHalf(weights, second));
+    return kernel.widenHalf(weights, second);
   if (second)
-    weights =
-        arith::ShRUIOp::create(kernel.builder, kernel.loc, weights, kernel.integer(words, 16));
+    weights = kernel.shiftRight(weights, 16);
   Value low =
       arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i16()), weights);
   return kernel.widen(kernel.bitcast(kernel.lanes(element), low));
-}
-
-// The bits of the f32 that one of the two bf16 in each lane is.
-Value PanelProduct::upperHalf(Value words, bool second) {
-  Type type = words.getType();
-  if (second)
-    return arith::AndIOp::create(kernel.builder, kernel.loc, words,
-                                 kernel.integer(type, int32_t(0xffff0000)));
-  return arith::ShLIOp::create(kernel.builder, kernel.loc, words, kernel.integer(type, 16));
 }
 
 // Two bf16 activations in every lane of an i32 vector; with `single` the second is not to be read
@@ -97,8 +82,7 @@ Value PanelProduct::activationPair(Value from, bool single) {
 Value PanelProduct::activationLanes(Value from, bool second, bool single) {
   if (activation == kernel.f32())
     return kernel.broadcast(kernel.load(kernel.f32(), kernel.address(from, second ? 4 : 0)));
-  return kernel.bitcast(kernel.lanes(kernel.f32()),
-                        upperHalf(activationPair(from, single), second));
+  return kernel.widenHalf(activationPair(from, single), second);
 }
 
 /// The sums after one more step, [row][vector]; `half` where K ends within it.
@@ -252,16 +236,9 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
 }
 
 void PanelProduct::emit() {
-  kernel.dispatch(tile.height, 1, kernel.target.tileRows, [&](int64_t height) {
-    SmallVector<Value> rows = tile.loadRows(kernel, height);
-    const int64_t fitting =
-        std::clamp<int64_t>(kernel.target.tileLanes / kLanes / height, 1, kMostVectors);
-    Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
-    kernel.loop(kernel.integer(0), whole, fitting,
-                [&](Value from) { emitPass(rows, fitting, from); });
-    if (fitting > 1)
-      kernel.dispatch(rest, 1, fitting - 1, [&](int64_t taken) { emitPass(rows, taken, whole); });
-  });
+  emitRegisterTiles(
+      kernel, tile, vectors, kernel.target.tileRows, kernel.target.tileLanes,
+      [&](ArrayRef<Value> rows, int64_t taken, Value from) { emitPass(rows, taken, from); });
 }
 
 void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,

@@ -24,6 +24,14 @@ struct TileOperands {
   llvm::SmallVector<mlir::Value> loadRows(KernelBuilder &kernel, int64_t count) const;
 };
 
+/// Cuts a product function's rows and the `vectors` (i64) of 16 columns of its panel into register
+/// tiles of at most `tallest` rows and about `lanes` sums: pass(rows, vectors taken, the first).
+void emitRegisterTiles(
+    KernelBuilder &kernel, const TileOperands &tile, mlir::Value vectors, int64_t tallest,
+    int64_t lanes,
+    llvm::function_ref<void(llvm::ArrayRef<mlir::Value> rows, int64_t taken, mlir::Value from)>
+        pass);
+
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
 

@@ -10,7 +10,6 @@ using namespace mlir;
 using namespace moec;
 
 static constexpr int64_t kWordBytes = 4;
-static constexpr int64_t kMostVectors = kPanelColumns / kLanes;
 
 /// How a level multiplies integers of a format.
 enum class Multiplication {
@@ -81,8 +80,7 @@ void moec::prepareRows(KernelBuilder &kernel, const PanelShape &shape, Value row
         auto upper = [&](Value value) -> Value {
           return arith::ShRSIOp::create(kernel.builder, kernel.loc, value, eight);
         };
-        Value raised = arith::ShLIOp::create(kernel.builder, kernel.loc, pairs, eight);
-        kernel.store(upper(raised), out);
+        kernel.store(upper(kernel.shiftLeft(pairs, 8)), out);
         kernel.store(upper(pairs), kernel.address(out, kQuantChunk));
       });
       kernel.store(kernel.load(tail, kernel.address(source, chunks * kQuantChunk)),
@@ -320,16 +318,9 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
 }
 
 void QuantizedProduct::emit() {
-  kernel.dispatch(tile.height, 1, kernel.target.quantRows, [&](int64_t height) {
-    SmallVector<Value> rows = tile.loadRows(kernel, height);
-    const int64_t fitting =
-        std::clamp<int64_t>(kernel.target.quantLanes / kLanes / height, 1, kMostVectors);
-    Value rest = kernel.rem(vectors, kernel.integer(fitting)), whole = kernel.sub(vectors, rest);
-    kernel.loop(kernel.integer(0), whole, fitting,
-                [&](Value from) { emitPass(rows, fitting, from); });
-    if (fitting > 1)
-      kernel.dispatch(rest, 1, fitting - 1, [&](int64_t taken) { emitPass(rows, taken, whole); });
-  });
+  emitRegisterTiles(
+      kernel, tile, vectors, kernel.target.quantRows, kernel.target.quantLanes,
+      [&](ArrayRef<Value> rows, int64_t taken, Value from) { emitPass(rows, taken, from); });
 }
 
 void moec::callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape,
