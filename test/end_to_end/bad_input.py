@@ -263,7 +263,9 @@ def check_outputs(checks, folder):
     refused(checks, "headers only, but a program", USAGE, ["--headers-only"], MOEC, "compile", model, "-o", folder / "program",
             "--headers-only")
     for option, *others in (("--strip", "--emit=obj"), ("--link=static", "--emit=shared"), ("--linker=lld", "--emit=llvm"),
-                            ("--threads=2", "--emit=lowered"), ("--threads=2", "--weights=map"), ("--reference", "--emit=optimized"), ("--threads=0",)):
+                            ("--threads=2", "--emit=lowered"), ("--threads=2", "--weights=map"), ("--reference", "--emit=optimized"), ("--threads=0",),
+                            ("--quantize=all:int4", "--emit=import"), ("--quantize=all:int4", "--weights=map"), ("--quantize=all:int5",),
+                            ("--quantize=router:int4",)):
         refused(checks, f"{option} {others}", USAGE, [option.split("=")[0]], MOEC, "compile", model, "-o", folder / "out", option, *others)
     module = folder / "module.mlir"
     module.write_bytes(succeed(MOEC, "compile", model, "--emit=scheduled"))
@@ -271,7 +273,9 @@ def check_outputs(checks, folder):
     mapped.write_bytes(succeed(MOEC, "compile", model, "--emit=scheduled", "--weights=map"))
     refused(checks, "--weights=pack of a mapped module", USAGE, ["--weights"], MOEC, "compile", mapped, "--emit=lowered", "--weights=pack")
     refused(checks, "moec run --threads", USAGE, ["--threads"], MOEC, "run", "--threads", "2", model, "hello")
-    for option in ("--reference", "--weights=map", "--context=8", "--follow-links", "--headers-only"):
+    refused(checks, "moec run --quantize of mapped weights", USAGE, ["--quantize", "--weights=pack"], MOEC, "run", "--quantize=all:int4", model,
+            "hello")
+    for option in ("--reference", "--weights=map", "--context=8", "--follow-links", "--headers-only", "--quantize=all:int4"):
         refused(checks, f"{option} of a module", USAGE, [option.split("=")[0]], MOEC, "compile", module, "--emit=lowered", option)
     own = folder / "own"
     shutil.copytree(model, own)

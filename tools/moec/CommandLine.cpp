@@ -184,6 +184,10 @@ static Status checkModel(const CLI::App &app, CompileRequest &request) {
   request.weightsGiven = app.count("--weights") > 0;
   if (app.count("--threads") && request.weights == WeightsMode::Map)
     return {Code::Usage, "--threads is for packing weights, and --weights=map packs none"};
+  if (!request.quantize.empty() && request.weights == WeightsMode::Map)
+    return {Code::Usage,
+            "--quantize makes packed weights, and these stay in the model's own files: "
+            "say --weights=pack"};
   return {};
 }
 

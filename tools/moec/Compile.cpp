@@ -212,10 +212,10 @@ Status Compile::runStages() {
   std::string start = stageOf(*modules.front());
   bool reached = start.empty();
   bool fuses = reached && request.emit >= Emit::Optimized;
-  if (!fuses && (request.report || request.strict || !request.without.empty()))
-    return {Code::Usage,
-            "--report, --strict and --without-pass are about the optimize stage, which "
-            "is not run here"};
+  if (!fuses &&
+      (request.report || request.strict || !request.without.empty() || !request.quantize.empty()))
+    return {Code::Usage, "--report, --strict, --without-pass and --quantize are about the optimize "
+                         "stage, which is not run here"};
   bool schedules = (reached || start == "optimized") && request.emit >= Emit::Scheduled;
   if (request.profile && (start == "lowered" || start == "llvm" || request.emit < Emit::Lowered))
     return {Code::Usage, "--profile is about the lower stage, which is not run here"};
