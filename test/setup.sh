@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Installs what building moec needs (with --tests also what its tests need); quiet when nothing is missing.
+# Installs what building moec needs; quiet when nothing is missing.
 #
-#   test/setup.sh [--tests]
+#   test/setup.sh [--aarch64 | --tests]
+#
+# With --aarch64, also what programs for AArch64 need on x86-64; with --tests, also that and what the tests need.
 #
 # Packages come from apt where this user may install (root, or sudo without a password); otherwise the script
 # prints what is missing and stops with status 1. The tests' Python lives in build/python and touches no other.
@@ -10,15 +12,19 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages="cmake ninja-build g++ clang-22 lld-22 liblld-22-dev llvm-22-dev libmlir-22-dev mlir-22-tools
   libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgtest-dev zlib1g-dev libzstd-dev"
+aarch64_packages=
+[ "$(uname -m)" = aarch64 ] || aarch64_packages="libstdc++-12-dev-arm64-cross"
 test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 python3 python3-venv qemu-user"
 
-packages=$build_packages
+packages=$build_packages aarch64=
 case "${1-}" in
   "") ;;
-  --tests) packages="$packages $test_packages" ;;
-  *) echo "usage: test/setup.sh [--tests]" >&2; exit 2 ;;
+  --aarch64) packages="$packages $aarch64_packages" aarch64=$aarch64_packages ;;
+  --tests) packages="$packages $aarch64_packages $test_packages" aarch64=$aarch64_packages ;;
+  *) echo "usage: test/setup.sh [--aarch64 | --tests]" >&2; exit 2 ;;
 esac
 
+log=$PWD/build/setup.log
 say() { echo "setup: $*" >&2; }
 
 # Runs a long command: its output is shown on a terminal, else kept and shown only if it fails.
@@ -26,8 +32,8 @@ run_long() {
   if [ -t 2 ]; then
     "$@" >&2
   else
-    mkdir -p build
-    "$@" >build/setup.log 2>&1 || { tail -n 30 build/setup.log >&2; return 1; }
+    mkdir -p "$(dirname "$log")"
+    "$@" >"$log" 2>&1 || { tail -n 30 "$log" >&2; return 1; }
   fi
 }
 
@@ -76,6 +82,24 @@ if [ -n "$missing" ]; then
       say "they are in Debian 12 and its security archive; see that /etc/apt/sources.list has both"
       exit 1
     fi
+  fi
+fi
+
+# Libraries that Debian has for AArch64 machines only: unpacked, as installing them would take that architecture into dpkg.
+if [ -n "$aarch64" ]; then
+  libraries=build/aarch64-libraries
+  if [ ! -f "$libraries/usr/lib/aarch64-linux-gnu/libutf8proc.a" ]; then
+    say "fetching PCRE2 and utf8proc for AArch64"
+    rm -rf "$libraries"
+    mkdir -p "$libraries/apt/lists/partial"
+    (
+      cd "$libraries/apt"
+      arm64=(-q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State=$PWD" -o "Dir::Cache=$PWD"
+        -o Dir::State::status=/dev/null -o Debug::NoLocking=1 -o APT::Sandbox::User=)
+      run_long apt-get "${arm64[@]}" update && run_long apt-get "${arm64[@]}" download libpcre2-dev libutf8proc-dev
+    ) || { say "apt could not fetch libpcre2-dev and libutf8proc-dev for arm64"; exit 1; }
+    for archive in "$libraries"/apt/*.deb; do dpkg-deb -x "$archive" "$libraries"; done
+    rm -rf "$libraries/apt"
   fi
 fi
 

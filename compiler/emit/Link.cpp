@@ -133,11 +133,12 @@ static Status runLld(const std::vector<std::string> &arguments) {
   return result.retCode == 0 ? Status{} : linkFailure("lld", messages);
 }
 
-static Status runDriver(const std::vector<std::string> &arguments) {
-  llvm::ErrorOr<std::string> program = llvm::sys::findProgramByName("cc");
+static Status runDriver(llvm::StringRef architecture, const std::vector<std::string> &arguments) {
+  std::string name = isOwn(architecture) ? "cc" : (architecture + "-linux-gnu-gcc").str();
+  llvm::ErrorOr<std::string> program = llvm::sys::findProgramByName(name);
   if (!program)
-    return {Code::Usage, "--linker=cc: there is no 'cc' on the path; install a C compiler or use "
-                         "--linker=lld"};
+    return {Code::Usage, "--linker=cc: there is no '" + name +
+                             "' on the path; install a C compiler or use --linker=lld"};
   Result<ScratchFile> log = ScratchFile::create(".log");
   if (!log.ok())
     return log.status();
@@ -229,7 +230,7 @@ Status moec::link(const LinkOptions &request, const std::string &output) {
   } else {
     std::vector<std::string> line = driverArguments(options, *archives, flags);
     line.insert(line.end(), {"-o", output});
-    status = runDriver(line);
+    status = runDriver(llvm::Triple(options.triple).getArchName(), line);
   }
   if (!status.ok() || options.artifact != Artifact::StaticLibrary)
     return status;

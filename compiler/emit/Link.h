@@ -5,6 +5,8 @@
 
 #include "runtime/core/Result.h"
 
+#include "llvm/ADT/StringRef.h"
+
 #include <string>
 #include <vector>
 
@@ -22,7 +24,7 @@ enum class LibcLink { Static, Dynamic };
 
 enum class Linker {
   Lld,            ///< inside this process
-  SystemCompiler, ///< `cc`
+  SystemCompiler, ///< `cc`, or the cross compiler of another architecture
 };
 
 struct LinkOptions {
@@ -37,9 +39,9 @@ struct LinkOptions {
   std::vector<std::string> objects;
 };
 
-/// The folder `lib/moec` that belongs to the executable `program`, which lies in `bin` beside
-/// `lib`.
-Result<std::string> findLinkFiles(const std::string &program);
+/// The folder `lib/moec/ARCHITECTURE` that belongs to the executable `program`, which lies in `bin`
+/// beside `lib`.
+Result<std::string> findLinkFiles(const std::string &program, llvm::StringRef architecture);
 
 /// Links into the file `output`, which it replaces. With the same inputs the bytes are the same,
 /// wherever these lie.

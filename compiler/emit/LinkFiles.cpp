@@ -5,6 +5,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
 
 #include <algorithm>
@@ -13,13 +14,23 @@ using namespace moec;
 namespace fs = llvm::sys::fs;
 namespace path = llvm::sys::path;
 
-Result<std::string> moec::findLinkFiles(const std::string &program) {
+bool moec::isOwn(llvm::StringRef architecture) {
+  return llvm::Triple(llvm::sys::getProcessTriple()).getArchName() == architecture;
+}
+
+Result<std::string> moec::findLinkFiles(const std::string &program, llvm::StringRef architecture) {
   llvm::SmallString<256> folder(path::parent_path(path::parent_path(program)));
-  path::append(folder, "lib", "moec");
-  if (!fs::is_directory(folder))
-    return Status{Code::Internal, "no folder '" + folder.str().str() +
-                                      "' with the runtime's archives; build or install moec again"};
-  return folder.str().str();
+  path::append(folder, "lib", "moec", architecture);
+  if (fs::exists(folder + "/libMoecCore.a"))
+    return folder.str().str();
+  if (isOwn(architecture))
+    return Status{Code::Internal, "the runtime's archives are not in '" + folder.str().str() +
+                                      "'; build or install moec again"};
+  return Status{Code::Usage,
+                ("no runtime to link " + architecture + " programs from in '" + folder +
+                 "'; in moec's sources say test/setup.sh --aarch64 && test/build.sh aarch64, or "
+                 "stop before linking with --emit=obj")
+                    .str()};
 }
 
 Result<std::vector<std::string>> moec::listArchives(const std::string &linkFiles) {
@@ -48,12 +59,20 @@ Result<std::vector<std::string>> moec::exportedNames(const std::string &linkFile
   return names;
 }
 
+static std::string debianName(llvm::StringRef architecture) {
+  return architecture == "x86_64"    ? "amd64"
+         : architecture == "aarch64" ? "arm64"
+                                     : architecture.str();
+}
+
 Result<LibcFiles> moec::findLibc(const std::string &tripleText, LibcLink libc) {
   llvm::Triple triple(tripleText);
   std::string arch = triple.getArchName().str();
   bool x86 = triple.getArch() == llvm::Triple::x86_64;
-  const std::string folders[] = {"/usr/lib/" + arch + "-linux-gnu", "/usr/lib64", "/usr/lib",
-                                 "/usr/" + arch + "-linux-gnu/lib"};
+  std::vector<std::string> folders = {"/usr/lib/" + arch + "-linux-gnu",
+                                      "/usr/" + arch + "-linux-gnu/lib"};
+  if (isOwn(arch))
+    folders.insert(folders.end(), {"/usr/lib64", "/usr/lib"});
   std::string looked;
   for (const std::string &folder : folders) {
     // /usr/lib may hold another machine's files where /usr/lib64 is the place for ours.
@@ -64,6 +83,8 @@ Result<LibcFiles> moec::findLibc(const std::string &tripleText, LibcLink libc) {
   }
   return Status{Code::Usage, std::string("libc's development files are missing: no crt1.o") +
                                  (libc == LibcLink::Static ? " with libc.a" : "") + " in " +
-                                 looked + "; install libc6-dev (or glibc-static), or stop before " +
-                                 "linking with --emit=obj"};
+                                 looked + "; install " +
+                                 (isOwn(arch) ? "libc6-dev (or glibc-static)"
+                                              : "libc6-dev-" + debianName(arch) + "-cross") +
+                                 ", or stop before linking with --emit=obj"};
 }

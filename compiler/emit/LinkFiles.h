@@ -7,6 +7,9 @@
 
 namespace moec {
 
+/// Whether programs for `architecture`, as in a triple, are for machines like this one.
+bool isOwn(llvm::StringRef architecture);
+
 /// What a link line needs to know of the system's libc.
 struct LibcFiles {
   std::string folder;        ///< holds crt1.o and libc.a

@@ -70,17 +70,19 @@ static Status addFolder(Hasher &hasher, const fs::path &folder) {
 
 /// The name of the entry for `request`, whose paths are absolute: of this moec, of the options,
 /// and of the state of every file of the model.
-static Result<std::string> entryName(const CompileRequest &request, std::string_view levels) {
+static Result<std::string> entryName(const CompileRequest &request,
+                                     llvm::ArrayRef<const CpuTarget *> levels) {
   Hasher hasher;
-  Result<std::string> linkFiles = findLinkFiles(request.program);
+  Result<std::string> linkFiles = findLinkFiles(request.program, levels.front()->arch);
   if (!linkFiles.ok())
     return linkFiles.status();
   if (Status status = addFile(hasher, request.program, request.program); !status.ok())
     return status;
   if (Status status = addFolder(hasher, *linkFiles); !status.ok())
     return status;
+  const std::string names = levelNames(levels);
   for (std::string_view option :
-       {levels, std::string_view(request.activations), std::string_view(request.quantize),
+       {std::string_view(names), std::string_view(request.activations), std::string_view(request.quantize),
         weightsModeName(request.weights)})
     hasher.addField(option);
   for (const std::string &pass : request.without)
@@ -143,7 +145,7 @@ Result<std::string> moec::cachedProgram(CompileRequest request) {
   Result<fs::path> cache = cacheFolder();
   if (!cache.ok())
     return cache.status();
-  Result<std::string> name = entryName(request, levelNames(*levels));
+  Result<std::string> name = entryName(request, *levels);
   if (!name.ok())
     return name.status();
   // The program gets its name when it is whole, weights included: where it is, it can be run, also

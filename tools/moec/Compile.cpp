@@ -110,6 +110,7 @@ private:
   StageRunner stages;
   std::vector<const CpuTarget *> levels;
   PipelineOptions options;
+  std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
   std::optional<Checkpoint> checkpoint; ///< none where the input is a module
   /// One, and from the lower stage on one for each level.
@@ -129,6 +130,12 @@ Status Compile::prepare() {
     return {Code::Usage,
             fmt::format("--emit=lowered: a lowered module is for one CPU level, and --cpu names {}",
                         levelNames(levels))};
+  if (request.emit >= Emit::Static) {
+    Result<std::string> folder = findLinkFiles(request.program, levels.front()->arch);
+    if (!folder.ok())
+      return folder.status();
+    linkFiles = std::move(*folder);
+  }
   // The whole compile may take a while; an output that cannot be written is known at once.
   if (request.emit > Emit::Llvm) {
     Result<AtomicFile> created = AtomicFile::create(request.output);
@@ -400,10 +407,7 @@ Status Compile::linkInto(const ProgramData &data, const std::string &code,
   link.linker = request.linker;
   link.strip = request.strip;
   link.triple = machineTarget(*levels.front()).triple;
-  Result<std::string> linkFiles = findLinkFiles(request.program);
-  if (!linkFiles.ok())
-    return linkFiles.status();
-  link.linkFiles = *linkFiles;
+  link.linkFiles = linkFiles;
 
   Result<std::string> dataObject = makeProgramDataObject(data, link.triple);
   if (!dataObject.ok())

@@ -160,11 +160,12 @@ std::vector<float> run(const KernelJit &kernel, const Sequence &sequence, int64_
   const int64_t row = sequence.group * sequence.size;
   std::vector<float> out(sequence.tokens * row);
   std::vector<uint8_t> scratch(scratchBytes + 64);
-  uint8_t *aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
+  const auto aligned = std::span(scratch).subspan(
+      (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64, scratchBytes);
   for (int64_t begin = 0, end = first; begin < sequence.tokens; begin = end, end += tileRows) {
     end = std::min(end, sequence.tokens);
-    kernel(sequence.queryBytes.data() + begin * row * sequence.bytes(), sequence.cache.data(),
-           sequence.table.data(), out.data() + begin * row, aligned, end - begin, begin);
+    kernel(std::span(sequence.queryBytes).subspan(begin * row * sequence.bytes()), sequence.cache,
+           sequence.table, std::span(out).subspan(begin * row), aligned, end - begin, begin);
   }
   return out;
 }
@@ -173,7 +174,7 @@ class AttentionKernel : public testing::TestWithParam<const CpuTarget *> {
 protected:
   void SetUp() override {
     if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "this CPU is below level " << GetParam()->level.str();
+      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
   }
 };
 

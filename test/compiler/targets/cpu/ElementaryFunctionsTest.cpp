@@ -20,7 +20,7 @@ class ElementaryFunctions : public testing::TestWithParam<const CpuTarget *> {
 protected:
   void SetUp() override {
     if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "this CPU is below level " << GetParam()->level.str();
+      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
   }
 
   /// The first (or second) result of `emit` for each input; both vector and scalar code, which must
@@ -38,7 +38,7 @@ protected:
         });
       });
       EXPECT_EQ(kernel.undefined(), "") << "calls a library";
-      kernel(inputs.data(), vector ? outputs.data() : scalars.data(), int64_t(inputs.size()));
+      kernel(inputs, vector ? outputs : scalars, inputs.size());
     }
     outputs.resize(count);
     for (int64_t i = 0; i < count; ++i)

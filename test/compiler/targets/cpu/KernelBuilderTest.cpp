@@ -19,7 +19,7 @@ class Kernels : public testing::TestWithParam<const CpuTarget *> {
 protected:
   void SetUp() override {
     if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "this CPU is below level " << GetParam()->level.str();
+      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
   }
 
   /// `inputs` rounded to bf16 (or f16) and widened again, as vectors and as scalars, which must
@@ -42,7 +42,7 @@ protected:
       });
       std::vector<float> &result = results[lanes == 1];
       result.resize(inputs.size());
-      kernel(inputs.data(), result.data(), int64_t(inputs.size()));
+      kernel(inputs, result, inputs.size());
     }
     EXPECT_EQ(0, std::memcmp(results[0].data(), results[1].data(), inputs.size() * 4))
         << "vector and scalar differ";
@@ -100,7 +100,7 @@ TEST_P(Kernels, TouchOnlyTheLanesThatExist) {
       std::fill_n(wanted.begin(), count * bytes, 1);
       std::fill_n(wanted.begin() + 16 * bytes, 16 * bytes, 0);
       std::fill_n(wanted.begin() + 16 * bytes, count * bytes, 1);
-      kernel(from.data(), to.data());
+      kernel(from, to);
       EXPECT_EQ(to, wanted) << count << (bf16 ? " bf16" : " f32");
     }
 }
@@ -113,7 +113,7 @@ TEST_P(Kernels, FoldLanes) {
   });
   std::vector<float> from(16), to(2);
   std::iota(from.begin(), from.end(), -20.0f);
-  kernel(from.data(), to.data());
+  kernel(from, to);
   EXPECT_EQ(to, (std::vector<float>{-200, -5}));
 }
 
@@ -124,7 +124,7 @@ TEST_P(Kernels, DispatchRunsTheCaseOrNothing) {
   });
   for (int64_t value = 0; value < 7; ++value) {
     int64_t stored = -1;
-    kernel(&stored, value);
+    kernel(std::span(&stored, 1), value);
     EXPECT_EQ(stored, value >= 2 && value <= 4 ? value : -1);
   }
 }
@@ -141,7 +141,7 @@ TEST_P(Kernels, CallsOfOneNameShareAFunction) {
     }
   });
   std::vector<int64_t> stored(2);
-  kernel(stored.data(), int64_t(21));
+  kernel(stored, 21);
   EXPECT_EQ(stored, (std::vector<int64_t>{42, 42}));
   EXPECT_EQ(bodies, 1);
 }
@@ -153,7 +153,7 @@ TEST_P(Kernels, ScratchIsTakenOnceAndAligned) {
     });
   });
   std::vector<uintptr_t> places(2);
-  kernel(places.data());
+  kernel(places);
   EXPECT_EQ(places[0], places[1]);
   EXPECT_EQ(places[0] % 64, 0u);
 }

@@ -1,6 +1,8 @@
-// Lowers a kernel with upstream passes and loads it by ORC.
+// Lowers a kernel with upstream passes, and loads it by ORC or links it into an emulated program.
 
 #include "test/compiler/targets/cpu/KernelJit.h"
+
+#include "compiler/emit/ObjectCode.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -11,17 +13,19 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
-#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/Passes.h"
 
-#include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/Module.h"
-#include "llvm/Passes/PassBuilder.h"
-#include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/Signals.h"
+#include "llvm/Support/raw_ostream.h"
 #include "llvm/TargetParser/Host.h"
+
+#include <cstring>
 
 using namespace mlir;
 using namespace moec;
@@ -31,11 +35,23 @@ using namespace moec;
   std::abort();
 }
 
-bool moec::runsHere(const CpuTarget &target) {
+static bool runsNatively(const CpuTarget &target) {
   const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
   return llvm::Triple(llvm::sys::getProcessTriple()).getArchName() == target.arch &&
          llvm::all_of(target.needed,
                       [&](llvm::StringRef feature) { return features.lookup(feature); });
+}
+
+/// The emulator for the target's architecture, of a CPU that has all levels; "" if there is none,
+/// or no libc to link a program for it with.
+static std::string findEmulator(const CpuTarget &target) {
+  if (target.arch != "aarch64" || !llvm::sys::fs::exists("/usr/aarch64-linux-gnu/lib/libc.a"))
+    return "";
+  return llvm::sys::findProgramByName("qemu-aarch64").get();
+}
+
+bool moec::runsHere(const CpuTarget &target) {
+  return runsNatively(target) || !findEmulator(target).empty();
 }
 
 static OwningOpRef<ModuleOp> makeModule(MLIRContext &context, const CpuTarget &target,
@@ -70,31 +86,47 @@ static void lower(ModuleOp module) {
     die("MLIR passes failed");
 }
 
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = tuning.SLPVectorization = false;
-  llvm::PassBuilder builder(&machine, tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+/// A file that goes away with the test process.
+static std::string temporaryFile(llvm::StringRef suffix) {
+  llvm::SmallString<128> path;
+  if (std::error_code error = llvm::sys::fs::createTemporaryFile("kernel", suffix, path))
+    die(error.message());
+  llvm::sys::RemoveFileOnSignal(path);
+  return path.str().str();
+}
+
+static void writeFile(const std::string &path, llvm::StringRef bytes) {
+  std::error_code error;
+  llvm::raw_fd_ostream stream(path, error);
+  stream << bytes;
+  stream.close();
+  if (error || stream.has_error())
+    die("cannot write " + path);
+}
+
+static void runCommand(llvm::ArrayRef<llvm::StringRef> words) {
+  std::string error;
+  if (llvm::sys::ExecuteAndWait(words[0], words, std::nullopt, {}, 0, 0, &error) != 0)
+    die(llvm::join(words, " ") + " failed " + error);
+}
+
+/// Links `object` with KernelRunner.c into a program of another architecture.
+static std::string linkProgram(const CpuTarget &target, llvm::StringRef object) {
+  const std::string code = temporaryFile("o"), program = temporaryFile("exe");
+  writeFile(code, object);
+  const std::string arch = ("--target=" + target.arch + "-linux-gnu").str();
+  runCommand({MOEC_C_COMPILER, arch, "-O1", "-static", "-fuse-ld=lld", MOEC_KERNEL_RUNNER, code,
+              "-o", program});
+  llvm::sys::fs::remove(code);
+  return program;
 }
 
 KernelJit::KernelJit(const CpuTarget &target, llvm::StringRef signature,
                      function_ref<void(KernelBuilder &, ValueRange)> body) {
-  llvm::InitializeNativeTarget();
-  llvm::InitializeNativeTargetAsmPrinter();
   DialectRegistry registry;
   registry.insert<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect, LLVM::LLVMDialect,
                   scf::SCFDialect, vector::VectorDialect>();
-  registerBuiltinDialectTranslation(registry);
-  registerLLVMDialectTranslation(registry);
+  registerLlvmTranslations(registry);
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
   OwningOpRef<ModuleOp> module = makeModule(context, target, signature, body);
@@ -102,36 +134,62 @@ KernelJit::KernelJit(const CpuTarget &target, llvm::StringRef signature,
     module->dump();
   lower(*module);
 
-  auto llvmContext = std::make_unique<llvm::LLVMContext>();
-  std::unique_ptr<llvm::Module> code = translateModuleToLLVMIR(*module, *llvmContext);
-  if (!code)
-    die("no LLVM IR");
-  llvm::orc::JITTargetMachineBuilder machine{llvm::Triple(llvm::sys::getProcessTriple())};
-  machine.setCPU(target.processor.str());
-  SmallVector<llvm::StringRef> features;
-  target.features.split(features, ',', -1, /*KeepEmpty=*/false);
-  for (llvm::StringRef feature : features)
-    machine.getFeatures().AddFeature(feature.drop_front(), feature.front() == '+');
-  machine.setCodeGenOptLevel(llvm::CodeGenOptLevel::Aggressive);
-  std::unique_ptr<llvm::TargetMachine> made = llvm::cantFail(machine.createTargetMachine());
-  code->setDataLayout(made->createDataLayout());
-  code->setTargetTriple(made->getTargetTriple());
-  for (llvm::Function &function : *code) {
-    function.addFnAttr("target-cpu", target.processor);
-    if (!target.features.empty())
-      function.addFnAttr("target-features", target.features);
-  }
-  optimize(*code, *made);
+  llvm::LLVMContext llvmContext;
+  Result<std::unique_ptr<llvm::Module>> code = translateToLlvm(
+      *module, llvmContext,
+      {(target.arch + "-unknown-linux-gnu").str(), target.processor.str(), target.features.str()});
+  if (!code.ok())
+    die(code.status().message);
+  if (Status status = optimizeLlvm(**code); !status.ok())
+    die(status.message);
   if (std::getenv("MOEC_PRINT_KERNEL_LLVM"))
-    code->print(llvm::errs(), nullptr);
-  for (llvm::Function &function : *code)
+    (*code)->print(llvm::errs(), nullptr);
+  for (llvm::Function &function : **code)
     if (function.isDeclaration() && !function.isIntrinsic())
       undefinedNames += function.getName().str() + "\n";
-
-  jit = llvm::cantFail(llvm::orc::LLJITBuilder().setJITTargetMachineBuilder(machine).create());
-  llvm::cantFail(
-      jit->addIRModule(llvm::orc::ThreadSafeModule(std::move(code), std::move(llvmContext))));
+  Result<std::string> object = emitObject(**code);
+  if (!object.ok())
+    die(object.status().message);
+  if (!runsNatively(target)) {
+    emulator = findEmulator(target);
+    program = linkProgram(target, *object);
+    return;
+  }
+  jit = llvm::cantFail(llvm::orc::LLJITBuilder().create());
+  llvm::cantFail(jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(*object)));
   address = llvm::cantFail(jit->lookup("kernel")).toPtr<void *>();
 }
 
-KernelJit::~KernelJit() = default;
+/// The file that KernelRunner.c reads and writes: for each argument whether it is memory, the
+/// number or how many bytes, and these.
+void KernelJit::emulate(std::span<const KernelArgument> arguments) const {
+  std::string text;
+  auto append = [&](int64_t number) {
+    text.append(reinterpret_cast<const char *>(&number), sizeof(number));
+  };
+  append(arguments.size());
+  for (const KernelArgument &argument : arguments) {
+    append(argument.isMemory);
+    append(argument.isMemory ? argument.bytes : argument.value);
+    if (argument.isMemory)
+      text.append(reinterpret_cast<const char *>(argument.value), argument.bytes);
+  }
+  const std::string file = temporaryFile("arguments");
+  writeFile(file, text);
+  runCommand({emulator, "-cpu", "max", program, file});
+  auto after = llvm::cantFail(llvm::errorOrToExpected(llvm::MemoryBuffer::getFile(file)));
+  llvm::sys::fs::remove(file);
+  const char *at = after->getBufferStart() + sizeof(int64_t);
+  for (const KernelArgument &argument : arguments) {
+    at += 2 * sizeof(int64_t);
+    char *memory = reinterpret_cast<char *>(argument.value);
+    if (std::memcmp(memory, at, argument.bytes) != 0) // what is only read may be constant
+      std::memcpy(memory, at, argument.bytes);
+    at += argument.bytes;
+  }
+}
+
+KernelJit::~KernelJit() {
+  if (!program.empty())
+    llvm::sys::fs::remove(program);
+}

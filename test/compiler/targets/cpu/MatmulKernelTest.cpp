@@ -1,4 +1,4 @@
-// The product kernels against sums in double precision, for every level that this machine runs.
+// The product kernels against sums in double precision, for every level that runs here.
 
 #include "compiler/targets/cpu/MatmulKernel.h"
 #include "test/compiler/targets/cpu/KernelJit.h"
@@ -121,9 +121,10 @@ KernelJit productKernel(const CpuTarget &target, const Product &product, WeightL
 std::vector<float> runProduct(const KernelJit &kernel, const Product &product, WeightLayout layout,
                               int64_t firstRow, int64_t rows) {
   std::vector<float> sums(rows * product.columns + 16, 77);
-  kernel(product.activations.data() + firstRow * product.depth * sizeOf(product.activation), rows,
-         layout == WeightLayout::Panels ? product.panels.data() : product.stored.data(),
-         sums.data(), int64_t(0), panelCount(product.columns));
+  kernel(
+      std::span(product.activations).subspan(firstRow * product.depth * sizeOf(product.activation)),
+      rows, layout == WeightLayout::Panels ? product.panels : product.stored, sums, 0,
+      panelCount(product.columns));
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
   sums.resize(rows * product.columns);
@@ -134,7 +135,7 @@ class MatmulKernel : public testing::TestWithParam<std::tuple<const CpuTarget *,
 protected:
   void SetUp() override {
     if (!runsHere(target))
-      GTEST_SKIP() << "this CPU is below level " << target.level.str();
+      GTEST_SKIP() << "nothing here runs level " << target.level.str();
   }
 
   const CpuTarget &target = *std::get<0>(GetParam());
@@ -201,8 +202,7 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
                  std::vector<float> &second) {
     first.assign(rows * 48, 0);
     second.assign(rows * 48, 0);
-    kernel(gathered)(up.activations.data(), indices, rows, weights.data(), others.data(),
-                     first.data(), second.data());
+    kernel(gathered)(up.activations, indices, rows, weights, others, first, second);
   };
   std::vector<float> first, second, gatheredFirst, gatheredSecond;
   run(false, 9, first, second);

@@ -1,0 +1,52 @@
+# What moec needs beside libc to link a program, gathered in a folder for each architecture: then a machine that runs moec
+# needs no compiler. The folder dynamic/ is for what goes with a shared libc only.
+if(MOEC_LINK_FILES)
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+  file(CREATE_LINK ${MOEC_LINK_FILES} ${PROJECT_BINARY_DIR}/lib/moec SYMBOLIC)
+  add_custom_target(moec-link-files)
+  return()
+endif()
+set(folder ${MOEC_GATHER_INTO}/${CMAKE_SYSTEM_PROCESSOR})
+set(gathered)
+function(moec_gather_file source name)
+  add_custom_command(OUTPUT ${folder}/${name}
+    COMMAND ${CMAKE_COMMAND} -E copy ${source} ${folder}/${name}
+    DEPENDS ${source} VERBATIM)
+  set(gathered ${gathered} ${folder}/${name} PARENT_SCOPE)
+endfunction()
+
+foreach(library MoecCore MoecText MoecProgram MoecApi)
+  if(TARGET ${library})
+    moec_gather_file($<TARGET_FILE:${library}> lib${library}.a)
+  endif()
+endforeach()
+moec_gather_file($<TARGET_FILE:MoecUnwind> dynamic/libMoecUnwind.a)
+
+foreach(name libpcre2-8.a libutf8proc.a)
+  find_library(found_${name} ${name} REQUIRED)
+  moec_gather_file(${found_${name}} ${name})
+endforeach()
+set(compiler ${CMAKE_CXX_COMPILER})
+if(CMAKE_CROSSCOMPILING)
+  list(APPEND compiler --target=${CMAKE_CXX_COMPILER_TARGET})
+endif()
+foreach(name libstdc++.a libgcc.a libgcc_eh.a crtbegin.o crtbeginS.o crtbeginT.o crtend.o crtendS.o)
+  execute_process(COMMAND ${compiler} -print-file-name=${name}
+                  OUTPUT_VARIABLE path OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(NOT IS_ABSOLUTE "${path}")
+    message(FATAL_ERROR "the C++ compiler has no ${name}; install its development files (g++)")
+  endif()
+  moec_gather_file(${path} ${name})
+endforeach()
+
+# The names that a library exports are those that moec.h declares.
+set(header ${PROJECT_SOURCE_DIR}/runtime/include/moec/moec.h)
+set(exports)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+file(STRINGS ${header} lines REGEX "^[a-z].*[ *]moec_[a-z0-9_]+\\(")
+foreach(line IN LISTS lines)
+  string(REGEX REPLACE ".*[ *](moec_[a-z0-9_]+)\\(.*" "\\1" name "${line}")
+  string(APPEND exports "${name}\n")
+endforeach()
+file(CONFIGURE OUTPUT ${folder}/exports.txt CONTENT "${exports}")
+add_custom_target(moec-link-files ALL DEPENDS ${gathered})
