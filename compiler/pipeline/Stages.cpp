@@ -180,7 +180,7 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
     bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
       return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
     });
-    options.activations = areBf16 && levels.back()->hasBf16Dot ? "bf16" : "f32";
+    options.activations = areBf16 && levels.back()->hasBf16Dot() ? "bf16" : "f32";
   }
   if (options.activations != "f32" && options.activations != "bf16")
     return Status{Code::Usage,

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from comparison import check_form, compare_outputs
 from programs import ALL, GOLDEN, MOEC, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
 
-LEVELS = ["neon"]
+LEVELS = ["neon", "neonbf16"]
 # (case, activations, further options of compile)
 FORMS = [("mixtral", "f32", []), ("mixtral_bf16", "bf16", []), ("qwen3_moe", "bf16", []),
          ("qwen2_moe", "f32", []), ("olmoe", "bf16", ["--weights=map"])]

@@ -16,7 +16,7 @@ static constexpr int64_t kLineBytes = 64, kUnroll = 2;
 static constexpr int64_t kTallest = 4;
 
 static bool multipliesPairs(KernelBuilder &kernel, const AttentionShape &shape) {
-  return shape.element == kernel.bf16() && kernel.target.hasBf16Dot;
+  return shape.element == kernel.bf16() && kernel.target.hasBf16Dot();
 }
 
 Type moec::attentionRowElement(KernelBuilder &kernel, const AttentionShape &shape) {

@@ -21,6 +21,12 @@ enum class IntegerDot {
   Bytes, ///< four unsigned by signed i8
 };
 
+/// An instruction that multiplies small elements and sums them in wider lanes.
+struct DotInstruction {
+  llvm::StringRef intrinsic; ///< LLVM's: (sums, elements, elements) to sums
+  int64_t lanes = 0;         ///< of the sums
+};
+
 /// What kernel builders and code generation need to know of a CPU. A level is a set of
 /// instructions; all CPUs of a level compute the same bits.
 struct CpuTarget {
@@ -37,8 +43,10 @@ struct CpuTarget {
   int64_t storedTileColumns; ///< Weight rows of it; divides 16.
   int64_t quantRows;         ///< Rows of the tallest register tile with quantised weights.
   int64_t quantLanes;        ///< i32 sums of such a tile.
-  bool hasBf16Dot;           ///< Sums two bf16 products a lane in one instruction.
+  DotInstruction bf16Dot;    ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
+
+  bool hasBf16Dot() const { return !bf16Dot.intrinsic.empty(); }
 };
 
 /// f32 values in every vector that the kernels build; LLVM splits them where registers are

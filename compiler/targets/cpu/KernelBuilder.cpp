@@ -78,8 +78,29 @@ static Value callIntrinsic(KernelBuilder &kernel, StringRef name, Type result,
       .getResult(0);
 }
 
+/// The lanes [first, first + count) of `vector`.
+static Value someLanes(KernelBuilder &kernel, Value vector, int64_t first, int64_t count) {
+  if (cast<VectorType>(vector.getType()).getNumElements() == count)
+    return vector;
+  return kernel.shuffle(vector, vector, llvm::to_vector(llvm::seq(first, first + count)));
+}
+
 Value KernelBuilder::bf16Dot(Value sum, Value a, Value b) {
-  return callIntrinsic(*this, "llvm.x86.avx512bf16.dpbf16ps.512", sum.getType(), {sum, a, b});
+  const int64_t lanes = target.bf16Dot.lanes;
+  SmallVector<Value> parts;
+  for (int64_t first = 0; first < kLanes; first += lanes) {
+    Value given[] = {someLanes(*this, sum, first, lanes), someLanes(*this, a, 2 * first, 2 * lanes),
+                     someLanes(*this, b, 2 * first, 2 * lanes)};
+    parts.push_back(callIntrinsic(*this, target.bf16Dot.intrinsic, given[0].getType(), given));
+  }
+  for (int64_t joined = lanes; parts.size() > 1; joined *= 2) {
+    SmallVector<Value> wider;
+    for (size_t i = 0; i < parts.size(); i += 2)
+      wider.push_back(
+          shuffle(parts[i], parts[i + 1], llvm::to_vector(llvm::seq<int64_t>(0, 2 * joined))));
+    parts = wider;
+  }
+  return parts.front();
 }
 
 static SmallVector<int64_t> numbers(int64_t first, int64_t count, int64_t step = 1) {
@@ -270,7 +291,7 @@ Value KernelBuilder::round(Type element, Value value) {
   if (element == f32())
     return value;
   Type type = withElement(value.getType(), element);
-  if (element != bf16() || target.hasBf16Dot)
+  if (element != bf16() || target.hasBf16Dot())
     return arith::TruncFOp::create(builder, loc, type, value);
   // Without the instruction LLVM would call a library: half of the last place, less a bit where the
   // result is even, carries into the upper half.

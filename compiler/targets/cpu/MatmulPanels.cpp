@@ -104,7 +104,7 @@ SmallVector<Value> PanelProduct::step(const Sources &sources, SmallVector<Value>
   };
   SmallVector<Value> operands(taken);
   if (pairs && activation == kernel.bf16() && element == kernel.bf16() &&
-      kernel.target.hasBf16Dot) {
+      kernel.target.hasBf16Dot()) {
     VectorType type = kernel.lanes(kernel.bf16(), 2 * kLanes);
     for (int64_t v = 0; v < taken; ++v)
       operands[v] = weights(type, v);

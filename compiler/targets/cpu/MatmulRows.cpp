@@ -16,7 +16,7 @@ public:
   StoredTile(KernelBuilder &kernel, const PanelShape &shape, Type activation)
       : kernel(kernel), shape(shape), activation(activation),
         dot(activation == kernel.bf16() && shape.element == kernel.bf16() &&
-            kernel.target.hasBf16Dot),
+            kernel.target.hasBf16Dot()),
         stepDepth(dot ? 2 * kLanes : kLanes) {}
 
   /// Sums of the tile, [row][column], still to be folded over their lanes.

@@ -184,7 +184,8 @@ TEST(CpuTargets, ACpuByNameHasItsBestLevel) {
         std::pair("skylake-avx512", "avx512"), std::pair("znver4", "avx512bf16"),
         std::pair("x86-64-v3", "avx2"), std::pair("x86-64-v4", "avx512"),
         std::pair("sapphirerapids", "avx512bf16"), std::pair("neoverse-n1", "neon"),
-        std::pair("apple-m1", "neon")}) {
+        std::pair("apple-m1", "neon"), std::pair("neoverse-v2", "neonbf16"),
+        std::pair("apple-m2", "neonbf16")}) {
     const Result<const CpuTarget *> found = findCpuTarget(name);
     ASSERT_TRUE(found.ok()) << found.status().message;
     EXPECT_EQ((*found)->level, level) << name;
