@@ -128,8 +128,8 @@ KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product
 std::vector<float> run(const KernelJit &kernel, const QuantizedProduct &product, int64_t firstRow,
                        int64_t rows) {
   std::vector<float> sums(rows * product.columns + 16, 77);
-  kernel(std::span(product.activations).subspan(firstRow * product.rowBytes()), rows, product.panels,
-         sums);
+  kernel(std::span(product.activations).subspan(firstRow * product.rowBytes()), rows,
+         product.panels, sums);
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
   sums.resize(rows * product.columns);
