@@ -5,13 +5,12 @@ With MOEC_TEST_ALL=1, every golden case.
 """
 
 import shutil
-import subprocess
 import sys
 
 from safetensors.numpy import load_file
 
 from comparison import check_form, compare_outputs
-from programs import ALL, GOLDEN, MOEC, Checks, Failed, compile_model, evaluate, run, succeed, work_folder
+from programs import ALL, GOLDEN, MOEC, Checks, compile_model, evaluate, run, succeed
 
 LEVELS = ["neon", "neonbf16"]
 # (case, activations, further options of compile)
@@ -66,6 +65,8 @@ def check_commands(checks, folder):
     checks.that(b"neon (asimd); this CPU has it, and it runs" in told, f"inspect: {told.decode()}")
     library = compile_model(GOLDEN / "qwen3_moe", folder / "libmodel.so", "--cpu=neon", "--emit=shared")
     checks.that("AArch64" in succeed("readelf", "-hW", library).decode(), "--emit=shared: no library for AArch64")
+    done = run(MOEC, "compile", GOLDEN / "qwen3_moe", "-o", folder / "embedded", "--cpu=neon", "--weights=embed")
+    checks.that(done.returncode == 4 and b"--weights=pack" in done.stderr, f"--weights=embed: status {done.returncode}: {done.stderr.decode()}")
 
 
 def check_missing_runtime(checks, folder):
@@ -85,10 +86,5 @@ if __name__ == "__main__":
         print("skipped: no qemu-aarch64, or no runtime for AArch64 beside moec")
         sys.exit(77)
     checks = Checks()
-    for part in (check_golden, check_commands, check_missing_runtime):
-        with work_folder() as folder, checks.about(part.__name__):
-            try:
-                part(checks, folder)
-            except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-                raise Failed(f"{type(error).__name__}: {error}") from error
+    checks.run_parts(check_golden, check_commands, check_missing_runtime)
     checks.finish()

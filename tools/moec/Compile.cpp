@@ -136,6 +136,12 @@ Status Compile::prepare() {
       return folder.status();
     linkFiles = std::move(*folder);
   }
+  // Linkers put other data behind that section where addresses do not come in two sizes.
+  if (request.emit >= Emit::Static && request.weights == WeightsMode::Embed &&
+      levels.front()->arch != "x86_64")
+    return {Code::Unsupported, fmt::format("--weights=embed is for x86_64, and the program for {}; "
+                                           "say --weights=pack",
+                                           levels.front()->arch.str())};
   // The whole compile may take a while; an output that cannot be written is known at once.
   if (request.emit > Emit::Llvm) {
     Result<AtomicFile> created = AtomicFile::create(request.output);
