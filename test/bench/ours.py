@@ -24,7 +24,7 @@ class Moec:
             return json.loads(told.read_text())
         command = [MOEC, "compile", "--quiet", *self.options[kind], FOLDER / model]
         # Headers alone tell whether the options are known.
-        tried = subprocess.run([*command, "--headers-only", "--emit=import", "-o", "/dev/null"], capture_output=True, text=True)
+        tried = subprocess.run([*command, "--headers-only", "--emit=optimized", "-o", "/dev/null"], capture_output=True, text=True)
         if tried.returncode in (2, 4):
             raise Refused(tried.stderr.strip().splitlines()[0])
         seconds, work, peak = timed(*command, "-o", program)
