@@ -46,7 +46,7 @@ public:
 private:
   void compress(const uint8_t *data, size_t blocks);
 
-  HashCode code;
+  [[maybe_unused]] HashCode code;
   std::array<uint32_t, 8> state;
   std::array<uint8_t, 64> pending;
   uint64_t total = 0;
