@@ -17,6 +17,7 @@ void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile 
                 op.getLayer());
   const CacheLayout &layout = cache.layout;
   AttentionShape shape{.element = layout.element,
+                       .queries = queries.element,
                        .size = layout.size,
                        .group = queries.columns / layout.size / layout.heads,
                        .block = layout.block,

@@ -150,7 +150,9 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   if (!levels.ok())
     return levels.status();
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
-  manifest.options = {{"activations", options.activations}, {"cpu", levelNames(*levels)}};
+  manifest.options = {{"activations", options.activations},
+                      {"cpu", levelNames(*levels)},
+                      {"kv_cache", options.cache}};
   if (options.profile)
     manifest.options.emplace_back("profile", "true");
   if (!options.quantize.empty())

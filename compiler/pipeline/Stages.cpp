@@ -50,7 +50,8 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
   if (runs(options, "lm-fuse-residual"))
     passes.addNestedPass<func::FuncOp>(createFuseResidual());
   passes.addPass(createQuantizeWeights({.formats = options.quantize}));
-  passes.addPass(createChoosePrecision({.activations = options.activations}));
+  passes.addPass(
+      createChoosePrecision({.activations = options.activations, .cache = options.cache}));
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createCheckOptimized());
@@ -119,6 +120,7 @@ void moec::addStage(OpPassManager &passes, const Stage &stage, const PipelineOpt
       level = (*cpu)->level.str();
   passes.addPass(createMarkStage({.stage = stage.name.str(),
                                   .activations = options.activations,
+                                  .cache = options.cache,
                                   .cpu = level,
                                   .mapped = options.mapped}));
 }
@@ -139,12 +141,15 @@ static Status adoptChoices(ModuleOp module, const PipelineRequest &request,
   auto choices = module->getAttrOfType<DictionaryAttr>("moec.choices");
   if (!choices)
     return {};
-  if (auto activations = choices.getAs<StringAttr>("activations")) {
-    if (!options.activations.empty() && options.activations != activations)
-      return {Code::Usage, fmt::format("--activations={}, but the module was made with {}",
-                                       options.activations, activations.str())};
-    options.activations = activations.str();
-  }
+  for (auto [name, flag, option] :
+       {std::tuple("activations", "--activations", &options.activations),
+        std::tuple("cache", "--kv-cache", &options.cache)})
+    if (auto chosen = choices.getAs<StringAttr>(name)) {
+      if (!option->empty() && *option != chosen)
+        return {Code::Usage,
+                fmt::format("{}={}, but the module was made with {}", flag, *option, chosen.str())};
+      *option = chosen.str();
+    }
   if (auto cpu = choices.getAs<StringAttr>("cpu"); cpu && !cpu.empty() && options.cpu != cpu)
     return {Code::Usage,
             fmt::format("the module was made for the CPU level {}, not {}: say --cpu={}", cpu.str(),
@@ -169,6 +174,7 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
       return Status{Code::Usage, "--quantize: " + formats.status().message};
   PipelineOptions options{.cpu = levelNames(levels),
                           .activations = request.activations,
+                          .cache = request.cache,
                           .quantize = request.quantize,
                           .mapped = request.mapped.value_or(false),
                           .reference = request.reference,
@@ -176,15 +182,17 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
                           .without = request.without};
   if (Status status = adoptChoices(module, request, options); !status.ok())
     return status;
-  if (options.activations.empty()) {
-    bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
-      return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
-    });
+  const bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
+    return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
+  });
+  if (options.cache.empty())
+    options.cache = !options.activations.empty() ? options.activations : areBf16 ? "bf16" : "f32";
+  if (options.activations.empty())
     options.activations = areBf16 && levels.back()->hasBf16Dot() ? "bf16" : "f32";
-  }
-  if (options.activations != "f32" && options.activations != "bf16")
-    return Status{Code::Usage,
-                  fmt::format("--activations={} is neither f32 nor bf16", options.activations)};
+  for (auto [flag, choice] :
+       {std::pair("--activations", options.activations), std::pair("--kv-cache", options.cache)})
+    if (choice != "f32" && choice != "bf16")
+      return Status{Code::Usage, fmt::format("{}={} is neither f32 nor bf16", flag, choice)};
   return options;
 }
 
@@ -209,6 +217,7 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("CPU level"), llvm::cl::init("native")};
   Option<std::string> activations{*this, "activations", llvm::cl::desc("f32 or bf16"),
                                   llvm::cl::init("f32")};
+  Option<std::string> cache{*this, "cache", llvm::cl::desc("f32 or bf16"), llvm::cl::init("f32")};
   Option<std::string> quantize{*this, "quantize", llvm::cl::desc("CLASS:FORMAT,...")};
   Option<bool> mapped{*this, "mapped", llvm::cl::desc("weights stay in the checkpoint's files")};
   Option<bool> reference{*this, "reference", llvm::cl::desc("plain loops in place of kernels")};
@@ -218,6 +227,7 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
   PipelineOptions get() const {
     return {.cpu = cpu,
             .activations = activations,
+            .cache = cache,
             .quantize = quantize,
             .mapped = mapped,
             .reference = reference,

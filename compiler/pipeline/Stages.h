@@ -21,17 +21,19 @@ struct PipelineOptions {
   /// Levels, by name, separated by commas; the lower stage takes one.
   std::string cpu = "native";
   std::string activations =
-      "f32";              ///< f32 or bf16: the type that operands of products are rounded to
-  std::string quantize;   ///< formats of weights, as lm-quantize-weights takes them
-  bool mapped = false;    ///< weights stay in the checkpoint's files
-  bool reference = false; ///< plain loops in place of kernels
-  bool profile = false;   ///< the step notes the time that its phases take
+      "f32";                 ///< f32 or bf16: the type that operands of products are rounded to
+  std::string cache = "f32"; ///< f32 or bf16: the type of cached keys and values
+  std::string quantize;      ///< formats of weights, as lm-quantize-weights takes them
+  bool mapped = false;       ///< weights stay in the checkpoint's files
+  bool reference = false;    ///< plain loops in place of kernels
+  bool profile = false;      ///< the step notes the time that its phases take
   std::vector<std::string> without; ///< optional passes to leave out, by name
 };
 
 /// What a user may leave open.
 struct PipelineRequest {
   std::string activations; ///< empty: by the model's weights and the target
+  std::string cache;       ///< empty: as the activations asked for, else by the model's weights
   std::string quantize;
   bool reference = false;
   std::optional<bool> mapped;
@@ -40,9 +42,9 @@ struct PipelineRequest {
 };
 
 /// Completes `request` for a module. One that earlier stages were run on keeps what was chosen for
-/// them. Else activations are bf16 where the matrices are stored so and the best of the levels
-/// multiplies bf16, else f32. Code::Usage for an unknown type, a pass that cannot be left out, or
-/// what contradicts earlier stages.
+/// them. Else, where the matrices are stored as bf16, so is the cache, and activations are bf16 if
+/// the best of the levels multiplies that; all else is f32. Code::Usage for an unknown type, a pass
+/// that cannot be left out, or what contradicts earlier stages.
 Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module,
                                               llvm::ArrayRef<const CpuTarget *> levels,
                                               const PipelineRequest &request);

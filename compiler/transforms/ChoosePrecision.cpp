@@ -17,15 +17,17 @@ struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> 
   using ChoosePrecisionBase::ChoosePrecisionBase;
 
   void runOnOperation() override {
+    for (StringRef choice : {StringRef(activations), StringRef(cache)})
+      if (choice != "f32" && choice != "bf16") {
+        getOperation().emitError() << "'" << choice << "' is neither f32 nor bf16";
+        return signalPassFailure();
+      }
+    element = BFloat16Type::get(&getContext());
+    roundsQueries = activations == "bf16" && cache == "bf16";
+    if (cache == "bf16")
+      getOperation().walk([&](lm::CacheOp op) { op.setElement(element); });
     if (activations == "f32")
       return;
-    if (activations != "bf16") {
-      getOperation().emitError() << "activations are to be '" << activations.getValue()
-                                 << "', which is neither f32 nor bf16";
-      return signalPassFailure();
-    }
-    element = BFloat16Type::get(&getContext());
-    getOperation().walk([&](lm::CacheOp cache) { cache.setElement(element); });
     SmallVector<OpOperand *> operands;
     getOperation().walk([&](Operation *op) {
       OpOperand *operand = operandOfProduct(op);
@@ -44,7 +46,7 @@ private:
     if (auto layer = dyn_cast<moe::ExpertFfnOp>(op); layer && isa<FloatType>(layer.getInner()))
       layer.setInner(element);
     if (auto attention = dyn_cast<lm::AttentionOp>(op))
-      return &attention.getQueriesMutable();
+      return roundsQueries ? &attention.getQueriesMutable() : nullptr;
     return productInput(op);
   }
 
@@ -79,6 +81,7 @@ private:
   }
 
   FloatType element;
+  bool roundsQueries = false; ///< both operands of attention's products are bf16
   llvm::DenseMap<Value, Value> rounded;
 };
 

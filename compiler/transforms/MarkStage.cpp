@@ -20,6 +20,7 @@ struct MarkStage final : moec::impl::MarkStageBase<MarkStage> {
         "moec.choices",
         builder.getDictionaryAttr(
             {builder.getNamedAttr("activations", builder.getStringAttr(activations)),
+             builder.getNamedAttr("cache", builder.getStringAttr(cache)),
              builder.getNamedAttr("cpu", builder.getStringAttr(cpu)),
              builder.getNamedAttr("mapped", builder.getBoolAttr(mapped))}));
   }

@@ -78,11 +78,12 @@ def ChoosePrecision : Pass<"lm-choose-precision", "::mlir::ModuleOp"> {
   let summary = "give the operands of products their element type";
   let description = [{
     With `activations` other than f32, the inputs of `lm.linear`, `moe.grouped_matmul`, `moe.grouped_glu` and `moe.expert_ffn`, the queries of `lm.attention`
-    and the caches take that type. Ops that can round their result do so; otherwise an `lm.round` is put between. Routers keep f32, and what is quantised
+    take that type, and with `cache` the caches do; queries of a cache of f32 stay f32. Ops that can round their result do so; otherwise an `lm.round` is put between. Routers keep f32, and what is quantised
     stays so.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">];
+  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">,
+                 Option<"cache", "cache", "std::string", /*default=*/"\"f32\"", "what keys and values are rounded to: f32 or bf16">];
 }
 
 def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
@@ -170,6 +171,7 @@ def MarkStage : Pass<"moec-mark-stage", "::mlir::ModuleOp"> {
   let description = "Sets the module's attributes `moec.stage` and `moec.choices`, by which `moec compile X.mlir` goes on.";
   let options = [Option<"stage", "stage", "std::string", /*default=*/"", "the stage's name">,
                  Option<"activations", "activations", "std::string", /*default=*/"", "f32 or bf16">,
+                 Option<"cache", "cache", "std::string", /*default=*/"", "f32 or bf16">,
                  Option<"cpu", "cpu", "std::string", /*default=*/"", "CPU level; empty while none is chosen">,
                  Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files">];
 }

@@ -197,9 +197,9 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (!cache)
     return failure();
   Type element = cast<ShapedType>(getQueries().getType()).getElementType();
-  if (element != cache.getElement())
-    return emitOpError() << "has queries of " << element << ", but the cache holds "
-                         << cache.getElement();
+  if (!element.isF32() && element != cache.getElement())
+    return emitOpError() << "has queries of " << element
+                         << ", neither f32 nor what the cache holds, " << cache.getElement();
   int64_t width = extentOf(getQueries(), 1);
   if (width % static_cast<int64_t>(cache.getHeads() * cache.getSize()) != 0)
     return emitOpError() << "columns of the queries are " << width

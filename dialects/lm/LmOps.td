@@ -365,8 +365,9 @@ def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [DeclareOpInterfaceMethods
   let description = [{
     Row t of `out`, head j: the softmax, over the positions p that row t sees, of `scale * (query_j . key_p)` weighs the values. A row sees the
     positions of its sequence up to its own, of which a cache with a window keeps the latest. Query head j reads the key head
-    `j / (query heads / key heads)`. `queries` and `out` are T x heads*size. The probabilities are rounded to the cache's element type for their product with
-    the values; the softmax is taken block by block of the cache in ascending order.
+    `j / (query heads / key heads)`. `queries` and `out` are T x heads*size; `queries` are f32 or of the cache's element type. The
+    probabilities are rounded to the cache's element type for their product with the values; the softmax is taken block by block of the
+    cache in ascending order.
 
     ```mlir
     %o = lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>

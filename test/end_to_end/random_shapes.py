@@ -94,8 +94,10 @@ def check_seed(checks, family, seed, passes):
     activations = ["f32", "bf16"][seed % 2]
     kind = s.pick("F32", "F16", "BF16")
     options = [f"--activations={activations}", f"--weights={s.pick('pack', 'pack', 'embed', 'map')}", f"--cpu={s.pick('native', 'native', 'avx2')}"]
+    cache = s.pick(activations, "f32", "bf16")
+    options.append(f"--kv-cache={cache}")
     # Where the last bit of an activation decides its integer, results are as far apart as where it decides a bf16.
-    exactness = activations
+    exactness = "bf16" if "bf16" in (activations, cache) else "f32"
     if seed in FORMATS:
         options = [option for option in options if option != "--weights=map"] + [f"--quantize={FORMATS[seed]}"]
         exactness = "bf16"

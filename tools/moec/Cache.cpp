@@ -83,7 +83,8 @@ static Result<std::string> entryName(const CompileRequest &request,
   const std::string names = levelNames(levels);
   for (std::string_view option :
        {std::string_view(names), std::string_view(request.activations),
-        std::string_view(request.quantize), weightsModeName(request.weights)})
+        std::string_view(request.cache), std::string_view(request.quantize),
+        weightsModeName(request.weights)})
     hasher.addField(option);
   for (const std::string &pass : request.without)
     hasher.addField(pass);

@@ -79,6 +79,13 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->check(CLI::IsMember({"f32", "bf16"}).description(""))
       ->group("Target")
       ->take_last();
+  app->add_option("--kv-cache", request.cache,
+                  "what keys and values are rounded to where they are kept; by default as "
+                  "--activations says, else the type of the weights")
+      ->type_name("f32|bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}).description(""))
+      ->group("Target")
+      ->take_last();
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")

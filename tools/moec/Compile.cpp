@@ -210,6 +210,7 @@ Status Compile::runStages() {
   Result<PipelineOptions> chosen =
       choosePipelineOptions(*modules.front(), levels,
                             {.activations = request.activations,
+                             .cache = request.cache,
                              .quantize = request.quantize,
                              .reference = request.reference,
                              .mapped = request.weightsGiven || checkpoint

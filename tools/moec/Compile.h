@@ -25,6 +25,7 @@ struct CompileRequest {
 
   std::string cpu = "native";
   std::string activations; ///< empty: chosen by weight type and target
+  std::string cache;       ///< likewise; the type of keys and values
   std::string quantize;    ///< CLASS:FORMAT,...
   int64_t context = 0;     ///< 0: the model's own
   bool reference = false;

@@ -22,7 +22,7 @@ namespace {
 /// What is printed, in either form.
 struct Facts {
   Manifest model; ///< what a program would say of itself
-  std::string activations;
+  std::string activations, cache;
   std::vector<CheckpointFile> files;
   uint64_t fileBytes = 0;
   uint64_t packedBytes = 0;
@@ -49,6 +49,7 @@ static Result<Facts> gather(const CompileRequest &request) {
     return module.status();
   Result<PipelineOptions> options = choosePipelineOptions(**module, *levels,
                                                           {.activations = request.activations,
+                                                           .cache = request.cache,
                                                            .quantize = {},
                                                            .reference = false,
                                                            .mapped = {},
@@ -59,6 +60,7 @@ static Result<Facts> gather(const CompileRequest &request) {
 
   Facts facts;
   facts.activations = options->activations;
+  facts.cache = options->cache;
   facts.files.assign(checkpoint->files().begin(), checkpoint->files().end());
   for (const CheckpointFile &file : facts.files)
     facts.fileBytes += file.bytes;
@@ -116,7 +118,7 @@ static std::string toText(const Facts &facts) {
   std::string levels;
   for (const ManifestCpuLevel &level : model.cpuLevels)
     levels += level.name + ", ";
-  line("cpu", fmt::format("{}activations {}", levels, facts.activations));
+  line("cpu", fmt::format("{}activations {}, cache {}", levels, facts.activations, facts.cache));
   return text + facts.fusions.text({});
 }
 
@@ -160,6 +162,7 @@ static std::string toJson(const Facts &facts) {
         json.value(level.name);
     });
     json.attribute("activations", facts.activations);
+    json.attribute("kv_cache", facts.cache);
     json.attributeArray("fusions", [&] {
       for (const FusionEntry &entry : facts.fusions.entries)
         json.object([&] {

@@ -106,15 +106,15 @@ void Attention::begin() {
   Type floats = kernel.lanes(kernel.f32());
   const int64_t rowBytes = shape.keyDepth() * bytesOf(rowElement);
   kernel.loop(kernel.integer(0), tile.rows, 1, [&](Value token) {
-    Value from = kernel.address(tile.queries, shape.element, kernel.mul(token, tile.queryStride));
+    Value from = kernel.address(tile.queries, shape.queries, kernel.mul(token, tile.queryStride));
     kernel.loop(kernel.integer(0), group, 1, [&](Value head) {
       Value row = kernel.add(kernel.mul(token, group), head);
       Value query =
-          kernel.address(from, shape.element, kernel.mul(head, kernel.integer(shape.size)));
+          kernel.address(from, shape.queries, kernel.mul(head, kernel.integer(shape.size)));
       Value to = kernel.addressBytes(at(layout.queries), kernel.mul(row, kernel.integer(rowBytes)));
       kernel.forColumns(shape.size, [&](Value column, int64_t lanes) {
         Value values =
-            kernel.loadLanes(shape.element, kernel.address(query, shape.element, column), lanes);
+            kernel.loadLanes(shape.queries, kernel.address(query, shape.queries, column), lanes);
         // What pads a pair is one of the lanes that loadLanes clears.
         kernel.storeLanes(kernel.round(rowElement, kernel.widen(values)),
                           kernel.address(to, rowElement, column),

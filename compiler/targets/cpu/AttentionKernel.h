@@ -22,14 +22,14 @@ namespace moec {
 /// adjacent, one line after another. What pads must be zero. Slots past the last token may hold
 /// anything finite.
 struct AttentionShape {
-  mlir::Type
-      element;   ///< of queries, keys, values: f32, or bf16 (softmax weights are rounded to it too)
-  int64_t size;  ///< d
-  int64_t group; ///< query heads that share a key head
-  int64_t block; ///< B, a multiple of 16
-  int64_t rows;  ///< tokens of a tile at most
-  int64_t window; ///< keys that a token sees, itself included; 0 for all
-  double scale;   ///< of scores
+  mlir::Type element; ///< of keys and values, f32 or bf16; softmax weights are rounded to it too
+  mlir::Type queries; ///< their element: f32, or that of keys
+  int64_t size;       ///< d
+  int64_t group;      ///< query heads that share a key head
+  int64_t block;      ///< B, a multiple of 16
+  int64_t rows;       ///< tokens of a tile at most
+  int64_t window;     ///< keys that a token sees, itself included; 0 for all
+  double scale;       ///< of scores
 
   /// d, even where elements have 16 bits.
   int64_t keyDepth() const { return panelDepth(size, bytesOf(element)); }

@@ -16,7 +16,8 @@ static constexpr int64_t kLineBytes = 64, kUnroll = 2;
 static constexpr int64_t kTallest = 4;
 
 static bool multipliesPairs(KernelBuilder &kernel, const AttentionShape &shape) {
-  return shape.element == kernel.bf16() && kernel.target.hasBf16Dot();
+  return shape.element == kernel.bf16() && shape.queries == kernel.bf16() &&
+         kernel.target.hasBf16Dot();
 }
 
 Type moec::attentionRowElement(KernelBuilder &kernel, const AttentionShape &shape) {
@@ -162,8 +163,8 @@ void PanelTiles::emit(Value first, int64_t taken, Value begin, Value end, bool o
 
 static std::string functionName(StringRef stem, const AttentionShape &shape, int64_t size) {
   std::string name;
-  llvm::raw_string_ostream(name) << stem << '_' << shape.element << '_' << size << 'x'
-                                 << shape.block;
+  llvm::raw_string_ostream(name) << stem << '_' << shape.queries << '_' << shape.element << '_'
+                                 << size << 'x' << shape.block;
   return name;
 }
 

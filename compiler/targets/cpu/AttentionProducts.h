@@ -8,8 +8,8 @@
 
 namespace moec {
 
-/// What queries and softmax weights are made of where they meet the cache: the same as its elements
-/// where the level multiplies these, else f32 (of values that are rounded to them).
+/// What queries and softmax weights are made of where they meet the cache: bf16 where both are and
+/// the level multiplies that, else f32.
 mlir::Type attentionRowElement(KernelBuilder &kernel, const AttentionShape &shape);
 
 /// scores[row][key] = query row . key, for the keys [begin, end) (i64, multiples of 16) of a block.

@@ -1,10 +1,22 @@
-// RUN: moe-opt %s --lm-choose-precision=activations=bf16 --cse --canonicalize | FileCheck %s
+// RUN: moe-opt %s --lm-choose-precision="activations=bf16 cache=bf16" --cse --canonicalize | FileCheck %s
+// RUN: moe-opt %s --lm-choose-precision=activations=bf16 | FileCheck %s --check-prefix=F32-CACHE
+// RUN: moe-opt %s --lm-choose-precision=cache=bf16 | FileCheck %s --check-prefix=F32-QUERIES
 // RUN: not moe-opt %s --lm-choose-precision=activations=f8 2>&1 | FileCheck %s --check-prefix=UNKNOWN
-// UNKNOWN: activations are to be 'f8', which is neither f32 nor bf16
+// UNKNOWN: 'f8' is neither f32 nor bf16
 
-// The cache holds what is multiplied.
-// CHECK: lm.cache @attention {{.*}} : bf16
+// Queries are rounded where keys and values are.
+// CHECK:        lm.cache @attention {{.*}} : bf16
+// CHECK:        lm.attention {{.*}} ins(%{{.*}} : tensor<4x16xbf16>)
+// F32-CACHE:         lm.cache @attention {{.*}} : f32
+// F32-CACHE:         lm.attention {{.*}} ins(%{{.*}} : tensor<4x16xf32>)
+// F32-QUERIES: lm.cache @attention {{.*}} : bf16
+// F32-QUERIES: lm.attention {{.*}} ins(%{{.*}} : tensor<4x16xf32>)
 lm.cache @attention layers [0] heads 2 size 8 block 32 : f32
+func.func @attend(%layer: index, %batch: !lm.batch, %q: tensor<4x16xf32>) -> tensor<4x16xf32> {
+  %i = tensor.empty() : tensor<4x16xf32>
+  %o = lm.attention @attention[%layer] of %batch scale 1.0 ins(%q : tensor<4x16xf32>) outs(%i : tensor<4x16xf32>) -> tensor<4x16xf32>
+  return %o : tensor<4x16xf32>
+}
 
 // The norm rounds its result for the product; the router keeps the f32 one.
 // CHECK-LABEL: func @norm(

@@ -51,10 +51,10 @@ lm.cache @attention layers [0] heads 2 size 12 block 32 : f64
 
 // -----
 
-lm.cache @attention layers [0] heads 2 size 12 block 32 : bf16
-func.func @attention_element(%layer: index, %batch: !lm.batch, %q: memref<?x24xf32>, %out: memref<?x24xf32>) {
-  // expected-error @below {{has queries of 'f32', but the cache holds 'bf16'}}
-  lm.attention @attention[%layer] of %batch scale 1.0 ins(%q : memref<?x24xf32>) outs(%out : memref<?x24xf32>)
+lm.cache @attention layers [0] heads 2 size 12 block 32 : f32
+func.func @attention_element(%layer: index, %batch: !lm.batch, %q: memref<?x24xbf16>, %out: memref<?x24xf32>) {
+  // expected-error @below {{has queries of 'bf16', neither f32 nor what the cache holds, 'f32'}}
+  lm.attention @attention[%layer] of %batch scale 1.0 ins(%q : memref<?x24xbf16>) outs(%out : memref<?x24xf32>)
   return
 }
 
