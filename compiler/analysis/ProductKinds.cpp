@@ -18,10 +18,12 @@ template <typename... Ops> static bool isUsedBy(Value value) {
   });
 }
 
-std::optional<WeightClass> moec::weightClassOf(Operation *product) {
-  if (isa<moe::ExpertFfnOp, moe::GroupedGluOp, moe::GroupedMatmulOp>(product))
+std::optional<WeightClass> moec::weightClassOf(Operation *op) {
+  if (isa<moe::ExpertFfnOp, moe::GroupedGluOp, moe::GroupedMatmulOp>(op))
     return WeightClass::Experts;
-  auto linear = dyn_cast<lm::LinearOp>(product);
+  if (isa<lm::EmbeddingOp>(op))
+    return WeightClass::Embedding;
+  auto linear = dyn_cast<lm::LinearOp>(op);
   if (!linear || linear->getNumResults() == 0 || isRouter(linear) ||
       extentOf(linear.getOut(), 1) == 1)
     return std::nullopt;

@@ -22,17 +22,18 @@ inline bool mayJoinOthers(lm::LinearOp linear) {
   return !linear.getAccumulate() && !isRouter(linear);
 }
 
-/// What users call the weights of a product when they choose a format for them.
+/// What users call weights when they choose a format for them.
 enum class WeightClass {
   Experts,
   Attention,
   Dense, ///< of layers without experts, and shared experts that are no experts of their layer
   Head,
+  Embedding, ///< a table whose rows are read, not multiplied
 };
 
-/// The class of the weights that `product` multiplies with; none where they always stay as they
-/// are: routers and gates, which are small and decide much, and what is no product.
-std::optional<WeightClass> weightClassOf(mlir::Operation *product);
+/// The class of the weights that `op` reads; none where they always stay as they are: routers and
+/// gates, which are small and decide much, norms and biases.
+std::optional<WeightClass> weightClassOf(mlir::Operation *op);
 
 /// The rows that a product multiplies with weights; null for what is no product.
 mlir::OpOperand *productInput(mlir::Operation *op);

@@ -64,7 +64,7 @@ private:
     lm::Layout layout = lm::Layout::Rows;
     if (weight.getType().getShape().size() == 1)
       element = Float32Type::get(&getContext());
-    else if (isMultiplied) {
+    else if (isMultiplied || weight.getQuantized()) {
       layout = lm::Layout::Panels;
       if (weight.getQuantized())
         element = lm::QuantizedType::get(&getContext(), *weight.getQuantized());

@@ -65,10 +65,9 @@ def FuseResidual : Pass<"lm-fuse-residual"> {
 def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
   let summary = "choose the weights that become integers, and quantise what they are multiplied with";
   let description = [{
-    `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without experts, and shared experts that were not folded), `head`, or
-    `all`. The weights of such products get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A weight that is also read
-    otherwise, such as an embedding that is the head too, stays, and the product gets one of its own. Routers, gates, embeddings, norms and biases keep
-    their type.
+    `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without experts, and shared experts that were not folded), `head`,
+    `embedding`, or `all`. Such weights get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A table of embeddings that
+    is the head as well counts as head. Routers, gates, norms and biases keep their type.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
   let options = [Option<"formats", "formats", "std::string", /*default=*/"\"\"", "CLASS:FORMAT,...">];

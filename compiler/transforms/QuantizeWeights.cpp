@@ -25,23 +25,36 @@ struct QuantizeWeights final : moec::impl::QuantizeWeightsBase<QuantizeWeights> 
       getOperation().emitError() << parsed.status().message;
       return signalPassFailure();
     }
-    SmallVector<std::pair<Operation *, QuantFormat>> products;
+    SmallVector<std::pair<Operation *, QuantFormat>> readers;
     getOperation().walk([&](Operation *op) {
-      if (std::optional<WeightClass> weights = weightClassOf(op))
+      if (std::optional<WeightClass> weights = classOf(op))
         if (auto format = parsed->find(*weights); format != parsed->end())
-          products.emplace_back(op, format->second);
+          readers.emplace_back(op, format->second);
     });
-    for (auto [op, format] : products) {
+    for (auto [op, format] : readers) {
       for (OpOperand *weight : weightsOf(op))
-        if (WeightLoads::loadOf(weight->get()))
-          quantizeWeight(*weight, format);
-      quantizeInput(op, format);
+        if (WeightLoads::loadOf(weight->get()) && failed(quantizeWeight(*weight, format)))
+          return signalPassFailure();
+      if (OpOperand *input = productInput(op))
+        quantizeInput(op, *input, format);
     }
   }
 
 private:
-  /// The weights that are multiplied; not biases.
+  /// A table of embeddings that is the head as well counts as that, and is held once.
+  std::optional<WeightClass> classOf(Operation *op) {
+    auto embedding = dyn_cast<lm::EmbeddingOp>(op);
+    if (embedding && WeightLoads::loadOf(embedding.getTable()))
+      for (OpOperand *use : usesOf(symbolAt(embedding.getTableMutable())))
+        if (!isa<lm::EmbeddingOp>(use->getOwner()))
+          return weightClassOf(use->getOwner());
+    return weightClassOf(op);
+  }
+
+  /// The weights that may become integers; not biases.
   static SmallVector<OpOperand *> weightsOf(Operation *op) {
+    if (auto embedding = dyn_cast<lm::EmbeddingOp>(op))
+      return {&embedding.getTableMutable()};
     if (auto linear = dyn_cast<lm::LinearOp>(op))
       return {&linear.getWeightMutable()};
     if (auto product = dyn_cast<moe::GroupedMatmulOp>(op))
@@ -52,28 +65,9 @@ private:
     return {&layer.getGateMutable(), &layer.getUpMutable(), &layer.getDownMutable()};
   }
 
-  /// Gives the weight at an operand the format. Where others read it as it is stored (a table of
-  /// embeddings that is the head as well), the product gets a weight of its own.
-  void quantizeWeight(OpOperand &operand, QuantFormat format) {
-    lm::LoadWeightOp load = WeightLoads::loadOf(operand.get());
-    auto symbol = getOperation().lookupSymbol<lm::WeightOp>(load.getWeight());
-    const auto wanted = static_cast<lm::QuantFormat>(format);
-    if (symbol.getQuantized() == wanted)
-      return;
-    if (llvm::all_of(usesOf(symbol), [&](OpOperand *use) { return isProductsWeight(*use); })) {
-      symbol.setQuantized(wanted);
-      return;
-    }
-    std::string name = (symbol.getSymName() + "_" + traitsOf(format).name).str();
-    auto own = getOperation().lookupSymbol<lm::WeightOp>(name);
-    if (!own) {
-      OpBuilder builder(symbol);
-      own = cast<lm::WeightOp>(builder.clone(*symbol));
-      own.setSymName(name);
-      own.setQuantized(wanted);
-    }
-    OpBuilder builder(load);
-    operand.set(WeightLoads::loadLike(load, own, builder));
+  lm::WeightOp symbolAt(OpOperand &operand) {
+    return getOperation().lookupSymbol<lm::WeightOp>(
+        WeightLoads::loadOf(operand.get()).getWeight());
   }
 
   SmallVector<OpOperand *> usesOf(lm::WeightOp symbol) {
@@ -86,13 +80,19 @@ private:
     return uses;
   }
 
-  /// Whether the operand is a weight that some product multiplies with.
-  static bool isProductsWeight(OpOperand &use) {
-    return weightClassOf(use.getOwner()) && llvm::is_contained(weightsOf(use.getOwner()), &use);
+  /// Gives the weight at an operand the format, which all who read it must take.
+  LogicalResult quantizeWeight(OpOperand &operand, QuantFormat format) {
+    lm::WeightOp symbol = symbolAt(operand);
+    for (OpOperand *use : usesOf(symbol))
+      if (!weightClassOf(use->getOwner()) || !llvm::is_contained(weightsOf(use->getOwner()), use))
+        return use->getOwner()->emitOpError()
+               << "reads @" << symbol.getSymName() << " as it is stored, which is to become "
+               << traitsOf(format).name;
+    symbol.setQuantized(static_cast<lm::QuantFormat>(format));
+    return success();
   }
 
-  void quantizeInput(Operation *op, QuantFormat format) {
-    OpOperand &input = *productInput(op);
+  void quantizeInput(Operation *op, OpOperand &input, QuantFormat format) {
     const int64_t columns = extentOf(input.get(), 1), block = quantGroup(format, columns);
     Value &quantized = blocks[{input.get(), block}];
     if (!quantized)

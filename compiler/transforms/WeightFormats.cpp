@@ -15,6 +15,7 @@ static constexpr std::pair<StringRef, WeightClass> kClasses[] = {
     {"attention", WeightClass::Attention},
     {"dense", WeightClass::Dense},
     {"head", WeightClass::Head},
+    {"embedding", WeightClass::Embedding},
 };
 
 static std::string classNames() {

@@ -2,21 +2,23 @@
 // RUN: moe-opt %s --lm-quantize-weights=formats=all:int4,experts:int8 | FileCheck %s --check-prefix=ALL
 // RUN: not moe-opt %s --lm-quantize-weights=formats=router:int4 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not moe-opt %s --lm-quantize-weights=formats=head:int5 2>&1 | FileCheck %s --check-prefix=NEITHER
-// UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head
+// UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head, embedding
 // NEITHER: 'head:int5' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int4, int4_asymmetric, mxfp4
 
-// A table that is the head as well stays as it is, and the head gets a weight of its own. What is named last wins.
-// CHECK-DAG: lm.weight @table_int8 {{.*}} quantized int8
-// CHECK-DAG: lm.weight @table : {{.*}} stored = bf16>]{{ *$}}
+// A table that is the head as well is held once, as the head is to be. What is named last wins.
+// CHECK-DAG: lm.weight @table : {{.*}} quantized int8
+// CHECK-DAG: lm.weight @kinds : {{.*}} stored = bf16>]{{ *$}}
 // CHECK-DAG: lm.weight @norm : {{.*}} stored = bf16>]{{ *$}}
 // CHECK-DAG: lm.weight @router : {{.*}} stored = bf16>]{{ *$}}
 // CHECK-DAG: lm.weight @mlp : {{.*}} stored = bf16>]{{ *$}}
 // CHECK-DAG: lm.weight @q {{.*}} quantized int8_channel
 // CHECK-DAG: lm.weight @experts {{.*}} quantized int4
-// ALL-DAG:   lm.weight @table_int4 {{.*}} quantized int4
+// ALL-DAG:   lm.weight @table : {{.*}} quantized int4
+// ALL-DAG:   lm.weight @kinds : {{.*}} quantized int4
 // ALL-DAG:   lm.weight @mlp {{.*}} quantized int4
 // ALL-DAG:   lm.weight @experts {{.*}} quantized int8
 lm.weight @table : !lm.weight<50x40xbf16> layers [] from [#lm.piece<pattern = "t", rows = 50, stored = bf16>]
+lm.weight @kinds : !lm.weight<2x40xbf16> layers [] from [#lm.piece<pattern = "k", rows = 2, stored = bf16>]
 lm.weight @norm : !lm.weight<40xbf16> layers [] from [#lm.piece<pattern = "n", rows = 40, stored = bf16>]
 lm.weight @router : !lm.weight<8x40xbf16> layers [] from [#lm.piece<pattern = "r", rows = 8, stored = bf16>]
 lm.weight @mlp : !lm.weight<40x40xbf16> layers [] from [#lm.piece<pattern = "m", rows = 40, stored = bf16>]
@@ -24,14 +26,15 @@ lm.weight @q : !lm.weight<40x40xbf16> layers [] from [#lm.piece<pattern = "q", r
 lm.weight @experts : !lm.weight<8x40x40xbf16> layers [] from [#lm.piece<pattern = "e.{e}", rows = 40, stored = bf16>]
 func.func @step(%batch: !lm.batch, %ids: tensor<?xi32>, %i: tensor<?x40xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %c: memref<?x50xf32>, %l: tensor<?x50xf32>) {
   // CHECK-DAG:  %[[TABLE:.*]] = lm.load_weight @table :
-  // CHECK-DAG:  %[[HEAD:.*]] = lm.load_weight @table_int8 :
   // CHECK:      lm.embedding ins(%{{.*}}, %[[TABLE]] :
   %t = lm.load_weight @table : !lm.weight<50x40xbf16>
+  %k = lm.load_weight @kinds : !lm.weight<2x40xbf16>
   %n = lm.load_weight @norm : !lm.weight<40xbf16>
   %r = lm.load_weight @router : !lm.weight<8x40xbf16>
   %mw = lm.load_weight @mlp : !lm.weight<40x40xbf16>
   %qw = lm.load_weight @q : !lm.weight<40x40xbf16>
   %ew = lm.load_weight @experts : !lm.weight<8x40x40xbf16>
+  %o = lm.embedding ins(%ids, %k : tensor<?xi32>, !lm.weight<2x40xbf16>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
   %h = lm.embedding ins(%ids, %t : tensor<?xi32>, !lm.weight<50x40xbf16>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
   // One quantisation serves all products with groups of its size, and the gate takes what it was made of.
   // CHECK:      %[[X:.*]] = lm.rms_norm
@@ -46,7 +49,7 @@ func.func @step(%batch: !lm.batch, %ids: tensor<?xi32>, %i: tensor<?x40xf32>, %e
   %m = lm.linear ins(%q, %mw : tensor<?x40xf32>, !lm.weight<40x40xbf16>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
   %a = moe.gated_activation silu ins(%m, %m : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
   %y = moe.expert_ffn silu accumulate inner f32 ins(%x, %pe, %pw : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>) experts(%ew, %ew, %ew : !lm.weight<8x40x40xbf16>, !lm.weight<8x40x40xbf16>, !lm.weight<8x40x40xbf16>) outs(%a : tensor<?x40xf32>) -> tensor<?x40xf32>
-  // CHECK:      lm.linear ins(%{{.*}}, %[[HEAD]] : tensor<?x80xi8>
+  // CHECK:      lm.linear ins(%{{.*}}, %[[TABLE]] : tensor<?x80xi8>
   %z = lm.linear ins(%y, %t : tensor<?x40xf32>, !lm.weight<50x40xbf16>) outs(%l : tensor<?x50xf32>) -> tensor<?x50xf32>
   bufferization.materialize_in_destination %z in restrict writable %c : (tensor<?x50xf32>, memref<?x50xf32>) -> ()
   return
