@@ -98,23 +98,24 @@ MOEC_WIDE static Fit fitCodes(const float *values, float inverse, float zero, fl
   return {crossSum, squareSum};
 }
 
-/// The scale of signed codes from -8 to 7 with the best fit, of those that make the largest
-/// magnitude about -8 or about 8: tried far apart first, then closer around the best.
-static float findSymmetricScale(const float *values) {
+/// The scale of signed codes from -half to half - 1 with the best fit, of those that make the
+/// largest magnitude about -half or about half: tried far apart first, then closer around the best.
+static float findSymmetricScale(const float *values, float half) {
   const float most = largestMagnitude(values, kGroup);
   if (!(most > 0) || !std::isfinite(most))
     return most;
   Fit best;
   float bestEnd = 0;
   auto attempt = [&](float end) {
-    const Fit fit = fitCodes(values, end / most, 0, -8, 7);
+    const Fit fit = fitCodes(values, end / most, 0, -half, half - 1);
     if (fit.gain() > best.gain()) {
       best = fit;
       bestEnd = end;
     }
   };
-  for (float end : {-9.0f, -8.25f, -7.5f, -6.75f, 6.75f, 7.5f, 8.25f, 9.0f})
-    attempt(end);
+  for (float beyond : {1.0f, 0.25f, -0.5f, -1.25f})
+    for (float sign : {-1.0f, 1.0f})
+      attempt(sign * (half + beyond));
   for (float step : {0.375f, 0.1875f})
     for (float end : {bestEnd - step, bestEnd + step})
       attempt(end);
@@ -199,10 +200,16 @@ static void packCodes(const QuantTraits &traits, const uint8_t *codes, uint8_t *
     std::memcpy(words, codes, kGroup);
     return;
   }
-  for (size_t word = 0; word < kGroup; word += 8)
-    for (size_t byte = 0; byte < 4; ++byte)
-      words[word / 2 + byte] =
-          static_cast<uint8_t>(codes[word + byte] | codes[word + 4 + byte] << 4);
+  const auto above = static_cast<size_t>(traits.bits) - 4;
+  std::fill_n(words, kGroup * (4 + above) / 8, uint8_t(0));
+  uint8_t *high = words + kGroup / 2;
+  for (size_t quad = 0; quad < kGroup / 4; ++quad)
+    for (size_t byte = 0; byte < 4; ++byte) {
+      const unsigned code = codes[4 * quad + byte], bit = static_cast<unsigned>(quad * above);
+      words[quad / 2 * 4 + byte] |= static_cast<uint8_t>((code & 15) << (quad % 2 * 4));
+      if (above > 0)
+        high[bit / 8 * 4 + byte] |= static_cast<uint8_t>(code >> 4 << bit % 8);
+    }
 }
 
 /// Quantises a group of 8 bits, of `count` values.
@@ -245,9 +252,9 @@ void moec::quantizeRow(QuantFormat format, const float *row, size_t columns,
       encode(values.data(), kGroup, fromHalf(scale), static_cast<float>(steps) / kZeroSteps, 0, 15,
              codes.data());
     } else {
-      scale = toHalf(findSymmetricScale(values.data()));
-      encode(values.data(), kGroup, fromHalf(scale), static_cast<float>(traits.zero), 0, 15,
-             codes.data());
+      const auto half = static_cast<float>(traits.zero);
+      scale = toHalf(findSymmetricScale(values.data(), half));
+      encode(values.data(), kGroup, fromHalf(scale), half, 0, 2 * half - 1, codes.data());
     }
     packCodes(traits, codes.data(), words);
   }

@@ -113,7 +113,7 @@ static PanelRow panelRow(KernelBuilder &kernel, const Matrix &matrix, Value row)
 static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format,
                               Value row, Value column) {
   const QuantTraits &traits = traitsOf(format);
-  const int64_t size = quantGroup(format, matrix.columns), codesPerWord = 32 / traits.bits;
+  const int64_t size = quantGroup(format, matrix.columns);
   auto [panel, width, lane] = panelRow(kernel, matrix, row);
   Value group = kernel.div(column, kernel.integer(size)),
         inGroup = kernel.rem(column, kernel.integer(size));
@@ -122,11 +122,6 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
       kernel.mul(group,
                  kernel.mul(width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
   Value record = kernel.addressBytes(matrix.base, start);
-  Value word =
-      kernel.add(kernel.mul(kernel.div(inGroup, kernel.integer(codesPerWord)), width), lane);
-  Value inWord = kernel.rem(inGroup, kernel.integer(codesPerWord));
-  Value byte =
-      kernel.add(kernel.mul(word, kernel.integer(4)), kernel.rem(inWord, kernel.integer(4)));
   auto loadByte = [&](Value base, Value offset) -> Value {
     return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(),
                                   kernel.load(kernel.i8(), kernel.addressBytes(base, offset)));
@@ -134,11 +129,31 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
   auto toFloat = [&](Value integer) -> Value {
     return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
   };
-  Value code = loadByte(record, byte);
-  if (traits.bits == 4) {
-    Value isHigh = kernel.compare(arith::CmpIPredicate::sge, inWord, kernel.integer(4));
-    code =
-        kernel.select(isHigh, kernel.shiftRight(code, 4), kernel.bitAnd(code, kernel.integer(15)));
+  // The bits from `bit` on of what the row has of code `inGroup` in its word `word`.
+  auto loadField = [&](Value word, Value bit, int64_t bits) -> Value {
+    Value place = kernel.add(kernel.mul(word, width), lane);
+    Value byte =
+        kernel.add(kernel.mul(place, kernel.integer(4)), kernel.rem(inGroup, kernel.integer(4)));
+    Value shifted = arith::ShRUIOp::create(kernel.builder, kernel.loc, loadByte(record, byte), bit);
+    return kernel.bitAnd(shifted, kernel.integer((1 << bits) - 1));
+  };
+  Value code;
+  if (traits.bits == 8) {
+    code = loadField(kernel.div(inGroup, kernel.integer(4)), kernel.integer(0), 8);
+  } else {
+    const int64_t above = traits.bits - 4;
+    Value firstWord = kernel.mul(kernel.div(inGroup, kernel.integer(kQuantChunk)),
+                                 kernel.integer(quantChunkWords(format)));
+    Value quad = kernel.div(kernel.rem(inGroup, kernel.integer(kQuantChunk)), kernel.integer(4));
+    Value half = kernel.mul(kernel.rem(quad, kernel.integer(2)), kernel.integer(4));
+    code = loadField(kernel.add(firstWord, kernel.div(quad, kernel.integer(2))), half, 4);
+    if (above > 0) {
+      Value bit = kernel.mul(quad, kernel.integer(above));
+      Value word =
+          kernel.add(kernel.add(firstWord, kernel.integer(4)), kernel.div(bit, kernel.integer(8)));
+      Value rest = loadField(word, kernel.rem(bit, kernel.integer(8)), above);
+      code = kernel.add(code, kernel.shiftLeft(rest, 4));
+    }
   }
   Value scales = kernel.addressBytes(
       record, kernel.mul(width, kernel.integer(quantCodeBytes(format, matrix.columns))));

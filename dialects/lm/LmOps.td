@@ -38,8 +38,8 @@ def Lm_LayoutParameter : EnumParameter<Lm_Layout>;
 
 def Lm_QuantFormat : I32EnumAttr<"QuantFormat", "how the integers of a quantised weight are made and stored", [
     I32EnumAttrCase<"Int8", 0, "int8">, I32EnumAttrCase<"Int8Channel", 1, "int8_channel">,
-    I32EnumAttrCase<"Int4", 2, "int4">, I32EnumAttrCase<"Int4Asymmetric", 3, "int4_asymmetric">,
-    I32EnumAttrCase<"Mxfp4", 4, "mxfp4">]> {
+    I32EnumAttrCase<"Int6", 2, "int6">, I32EnumAttrCase<"Int5", 3, "int5">, I32EnumAttrCase<"Int4", 4, "int4">,
+    I32EnumAttrCase<"Int4Asymmetric", 5, "int4_asymmetric">, I32EnumAttrCase<"Mxfp4", 6, "mxfp4">]> {
   let cppNamespace = "::moec::lm";
   let genSpecializedAttr = 0;
 }

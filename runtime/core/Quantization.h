@@ -19,13 +19,16 @@ namespace moec {
 /// as
 ///
 ///     words   [words][w] u32   the codes of a row. Of 8 bits: byte b of word j is code 4j + b. Of
-///                              4 bits: the low half of byte b of word j is code 8j + b, the high
-///                              half code 8j + 4 + b
+///                              4 + f bits, chunk by chunk of 32: four words with the low four
+///                              bits, those of code 8j + b in the low half of byte b of word j,
+///                              of code 8j + 4 + b in the high half; then f words with the
+///                              rest, of code 4q + b in the f bits of byte b of word q * f / 8
+///                              from q * f % 8 on
 ///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128)
 ///     zeros   [w] u8           where each group has a zero of its own, in sixteenths of a code
 ///
 /// The last group is filled up with codes of zero.
-enum class QuantFormat : uint8_t { Int8, Int8Channel, Int4, Int4Asymmetric, Mxfp4 };
+enum class QuantFormat : uint8_t { Int8, Int8Channel, Int6, Int5, Int4, Int4Asymmetric, Mxfp4 };
 
 struct QuantTraits {
   QuantFormat format;
@@ -40,6 +43,8 @@ struct QuantTraits {
 inline constexpr QuantTraits kQuantFormats[] = {
     {QuantFormat::Int8, "int8", 8, 32, 128, false, false},
     {QuantFormat::Int8Channel, "int8_channel", 8, 0, 128, false, false},
+    {QuantFormat::Int6, "int6", 6, 32, 32, false, false},
+    {QuantFormat::Int5, "int5", 5, 32, 16, false, false},
     {QuantFormat::Int4, "int4", 4, 32, 8, false, false},
     {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true, false},
     {QuantFormat::Mxfp4, "mxfp4", 4, 32, 0, false, true},
@@ -62,6 +67,11 @@ constexpr int64_t quantScaleBytes(QuantFormat format) { return traitsOf(format).
 
 /// Columns that kernels take at a time; groups are multiples of it.
 inline constexpr int64_t kQuantChunk = 32;
+
+/// Words of a row's codes in a chunk.
+constexpr int64_t quantChunkWords(QuantFormat format) {
+  return kQuantChunk * traitsOf(format).bits / 32;
+}
 
 /// Columns of a group of a weight of K columns.
 constexpr int64_t quantGroup(QuantFormat format, int64_t columns) {

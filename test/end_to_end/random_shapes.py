@@ -19,7 +19,7 @@ from programs import ALL, OPTIONAL_PASSES, Checks, compile_model, evaluate, work
 SHORT = {"mixtral": ([2, 9], OPTIONAL_PASSES[:2]), "qwen3_moe": ([5], []), "qwen2_moe": ([2, 8], []), "olmoe": ([3], OPTIONAL_PASSES[2:])}
 # seed -> formats of weights; others keep their type
 FORMATS = {8: "all:int8", 9: "all:int4", 10: "experts:int4_asymmetric,attention:int8_channel", 11: "all:int4_asymmetric,head:int8",
-           12: "all:mxfp4,attention:int8"}
+           12: "all:mxfp4,attention:int8", 13: "all:int5,head:int6"}
 WAYS = [["--chunk", "1", "--threads", "3"], ["--chunk", "7", "--batch"], ["--chunk", "33", "--threads", "1"], ["--batch", "--threads", "2"]]
 
 
@@ -126,7 +126,7 @@ def check_seed(checks, family, seed, passes):
 if __name__ == "__main__":
     checks = Checks()
     for family in sys.argv[1:] or FAMILIES:
-        seeds, passes = (range(13), OPTIONAL_PASSES) if ALL else SHORT[family]
+        seeds, passes = (range(14), OPTIONAL_PASSES) if ALL else SHORT[family]
         for seed in seeds:
             check_seed(checks, family, seed, passes)
     checks.finish()

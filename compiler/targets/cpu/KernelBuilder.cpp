@@ -178,6 +178,8 @@ Value KernelBuilder::bitcast(Type type, Value value) {
 
 Value KernelBuilder::bitAnd(Value a, Value b) { return arith::AndIOp::create(builder, loc, a, b); }
 
+Value KernelBuilder::bitOr(Value a, Value b) { return arith::OrIOp::create(builder, loc, a, b); }
+
 Value KernelBuilder::shiftLeft(Value value, int64_t bits) {
   return arith::ShLIOp::create(builder, loc, value, integer(value.getType(), bits));
 }

@@ -67,6 +67,7 @@ public:
   /// Bytes of `table`, of 16, that the bytes of `indices`, 0 to 15 each, name; vectors of 64.
   mlir::Value lookUp(llvm::ArrayRef<uint8_t> table, mlir::Value indices);
   mlir::Value bitAnd(mlir::Value a, mlir::Value b);
+  mlir::Value bitOr(mlir::Value a, mlir::Value b);
   mlir::Value shiftLeft(mlir::Value value, int64_t bits);
   mlir::Value shiftRight(mlir::Value value, int64_t bits); ///< Zeros come in.
   mlir::Value compare(mlir::arith::CmpIPredicate how, mlir::Value a, mlir::Value b); ///< Integers.

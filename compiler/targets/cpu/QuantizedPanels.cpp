@@ -14,17 +14,26 @@ static constexpr int64_t kWordBytes = 4;
 /// How a level multiplies integers of a format.
 enum class Multiplication {
   Bytes,     ///< four bytes of a lane, into i32
-  BytePairs, ///< two bytes of a lane, into i16: the sums of a chunk of 4 bits fit, 32 * 15 * 127 /
-             ///< 2
+  BytePairs, ///< two bytes of a lane, into i16, and some of these sums into i32
   Words,     ///< two i16 of a lane, into i32
 };
+
+/// The middle of the doubled floats of 4 bits, which are multiplied as what they are above the
+/// least.
+static constexpr int64_t kFloatMiddle = doubledFloat4(7);
+
+/// How many sums of two bytes' products are sure to fit an i16; 0 where none is.
+static int64_t fittingPairs(const QuantTraits &traits) {
+  const int64_t most = traits.isFloat ? 2 * kFloatMiddle : (1 << traits.bits) - 1;
+  return 0x7fff / (2 * most * 127);
+}
 
 static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat format) {
   if (target.integerDot == IntegerDot::Bytes)
     return Multiplication::Bytes;
-  const bool fits = traitsOf(format).bits == 4 && !traitsOf(format).isFloat;
-  return target.integerDot == IntegerDot::Words && fits ? Multiplication::BytePairs
-                                                        : Multiplication::Words;
+  return target.integerDot == IntegerDot::Words && fittingPairs(traitsOf(format)) > 0
+             ? Multiplication::BytePairs
+             : Multiplication::Words;
 }
 
 /// Activations of a chunk as the multiplication takes them. Bytes as they are: four in a word. Else
@@ -33,10 +42,6 @@ static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat form
 static int64_t preparedChunkBytes(const CpuTarget &target, QuantFormat format) {
   return multiplicationOf(target, format) == Multiplication::Words ? 2 * kQuantChunk : kQuantChunk;
 }
-
-/// The middle of the doubled floats of 4 bits, which are multiplied as what they are above the
-/// least.
-static constexpr int64_t kFloatMiddle = doubledFloat4(7);
 
 /// The code that stands for 0 once a kernel has read it.
 static int64_t zeroOf(const QuantTraits &traits) {
@@ -101,7 +106,8 @@ public:
         vectors(vectors), multiplication(multiplicationOf(kernel.target, format)),
         chunkBytes(preparedChunkBytes(kernel.target, format)),
         wordStride(kernel.mul(vectors, kernel.integer(kLanes * kWordBytes))),
-        codeBytes(kernel.mul(chunks, kernel.mul(wordStride, kernel.integer(wordsPerChunk())))),
+        chunkStride(kernel.mul(wordStride, kernel.integer(quantChunkWords(format)))),
+        codeBytes(kernel.mul(chunks, chunkStride)),
         blockBytes(kernel.add(kernel.mul(chunks, kernel.integer(chunkBytes)),
                               kernel.integer(kBlockTailBytes))) {
     Value tails =
@@ -112,12 +118,17 @@ public:
   void emit();
 
 private:
-  int64_t wordsPerChunk() const { return kQuantChunk * traits.bits / 32; }
-  int64_t quadsPerWord() const { return 8 / traits.bits; }
+  /// Words of a chunk that hold codes, or the low four bits of them; and the quads of each.
+  int64_t lowWords() const { return traits.bits == 8 ? 8 : 4; }
+  int64_t quadsPerWord() const { return traits.bits == 8 ? 1 : 2; }
+  /// Of codes whose low four bits lie apart, the bits above.
+  int64_t bitsAbove() const { return traits.bits - 4; }
+  bool hasHighWords() const { return traits.bits == 5 || traits.bits == 6; }
 
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
   SmallVector<Value> addChunk(ArrayRef<Value> activations, Value words, int64_t taken,
                               SmallVector<Value> sums);
+  SmallVector<Value> loadQuad(int64_t quad, Value words, Value highWords, int64_t taken);
   SmallVector<Value> addQuad(ArrayRef<Value> activations, int64_t quad, ArrayRef<Value> codes,
                              SmallVector<Value> sums);
   SmallVector<Value> scaleGroup(ArrayRef<Value> blocks, Value record, Value from, int64_t taken,
@@ -132,10 +143,11 @@ private:
   const Value vectors; // of the panel
   const Multiplication multiplication;
   const int64_t chunkBytes;
-  const Value wordStride; // bytes of the panel's words of one number
-  const Value codeBytes;  // of a group in the panel
-  const Value blockBytes; // of a row's activations for a group
-  Value groupBytes;       // of a group in the panel
+  const Value wordStride;  // bytes of the panel's words of one number
+  const Value chunkStride; // of all its words of a chunk
+  const Value codeBytes;   // of a group in the panel
+  const Value blockBytes;  // of a row's activations for a group
+  Value groupBytes;        // of a group in the panel
 };
 
 } // namespace
@@ -189,27 +201,61 @@ static std::array<uint8_t, 16> floatTable() {
   return table;
 }
 
+/// The codes of four columns of K, a byte each; `words` and `highWords` are where those words of
+/// the chunk are that have them, or their low four bits and the rest.
+SmallVector<Value> QuantizedProduct::loadQuad(int64_t quad, Value words, Value highWords,
+                                              int64_t taken) {
+  const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
+  SmallVector<Value> codes;
+  for (int64_t v = 0; v < taken; ++v) {
+    auto load = [&](Value from) {
+      return kernel.load(halves, kernel.address(from, v * kLanes * kWordBytes), 1);
+    };
+    Value code = load(words);
+    if (traits.bits < 8) {
+      if (quad % 2 == 1)
+        code = kernel.shiftRight(code, 4);
+      code = kernel.bitAnd(code, kernel.integer(halves, 0x0f0f));
+    }
+    if (hasHighWords()) {
+      const int64_t bit = quad * bitsAbove() % 8, mask = ((1 << bitsAbove()) - 1) << 4;
+      Value high = load(highWords);
+      high = bit < 4 ? kernel.shiftLeft(high, 4 - bit) : kernel.shiftRight(high, bit - 4);
+      code = kernel.bitOr(code, kernel.bitAnd(high, kernel.integer(halves, mask << 8 | mask)));
+    }
+    if (traits.isFloat)
+      code = kernel.lookUp(floatTable(), code);
+    codes.push_back(kernel.bitcast(kernel.lanes(kernel.i32()), code));
+  }
+  return codes;
+}
+
 /// Adds the products of a chunk; `activations` and `words` are where it begins.
 SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value words,
                                               int64_t taken, SmallVector<Value> sums) {
-  const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
-  for (int64_t word = 0; word < wordsPerChunk(); ++word) {
-    for (int64_t quad = 0; quad < quadsPerWord(); ++quad) {
-      SmallVector<Value> codes;
-      for (int64_t v = 0; v < taken; ++v) {
-        Value code = kernel.load(halves, kernel.address(words, v * kLanes * kWordBytes), 1);
-        if (traits.bits == 4) {
-          if (quad > 0)
-            code = kernel.shiftRight(code, 4);
-          code = kernel.bitAnd(code, kernel.integer(halves, 0x0f0f));
-        }
-        if (traits.isFloat)
-          code = kernel.lookUp(floatTable(), code);
-        codes.push_back(kernel.bitcast(kernel.lanes(kernel.i32()), code));
-      }
-      sums = addQuad(activations, word * quadsPerWord() + quad, codes, sums);
+  const bool inPairs = multiplication == Multiplication::BytePairs;
+  const VectorType pairs = kernel.lanes(kernel.i16(), 2 * kLanes);
+  const SmallVector<Value> none(sums.size(), kernel.integer(pairs, 0));
+  const int64_t quads = lowWords() * quadsPerWord();
+  SmallVector<Value> inWords = none;
+  Value highWords = kernel.addressBytes(words, kernel.mul(wordStride, kernel.integer(lowWords())));
+  for (int64_t quad = 0; quad < quads; ++quad) {
+    if (quad > 0 && quad % quadsPerWord() == 0)
+      words = kernel.addressBytes(words, wordStride);
+    if (hasHighWords() && quad > 0 && quad * bitsAbove() % 8 == 0)
+      highWords = kernel.addressBytes(highWords, wordStride);
+    const SmallVector<Value> codes = loadQuad(quad, words, highWords, taken);
+    if (!inPairs) {
+      sums = addQuad(activations, quad, codes, sums);
+      continue;
     }
-    words = kernel.addressBytes(words, wordStride);
+    inWords = addQuad(activations, quad, codes, inWords);
+    const int64_t fitting = std::min(fittingPairs(traits), quads);
+    if ((quad + 1) % fitting == 0 || quad + 1 == quads) {
+      for (auto [sum, more] : llvm::zip(sums, inWords))
+        sum = kernel.wordDot(sum, more, kernel.integer(pairs, 1));
+      inWords = none;
+    }
   }
   return sums;
 }
@@ -290,24 +336,16 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
           }
           starts.append(taken, kernel.broadcast(start));
         }
-        const bool inPairs = multiplication == Multiplication::BytePairs;
-        const VectorType pairs = kernel.lanes(kernel.i16(), 2 * kLanes);
         SmallVector<Value> integers =
-            inPairs ? SmallVector<Value>(count, kernel.integer(pairs, 0)) : starts;
-        integers =
-            kernel.loop(kernel.integer(0), chunks, 1, integers, [&](Value chunk, ValueRange now) {
+            kernel.loop(kernel.integer(0), chunks, 1, starts, [&](Value chunk, ValueRange now) {
               Value ahead = kernel.mul(chunk, kernel.integer(chunkBytes));
               SmallVector<Value> activations;
               for (Value block : blocks)
                 activations.push_back(kernel.addressBytes(block, ahead));
-              Value words = kernel.addressBytes(
-                  kernel.addressBytes(record, offset),
-                  kernel.mul(chunk, kernel.mul(wordStride, kernel.integer(wordsPerChunk()))));
+              Value words = kernel.addressBytes(kernel.addressBytes(record, offset),
+                                                kernel.mul(chunk, chunkStride));
               return addChunk(activations, words, taken, SmallVector<Value>(now));
             });
-        if (inPairs)
-          for (auto [sum, start] : llvm::zip(integers, starts))
-            sum = kernel.wordDot(start, sum, kernel.integer(pairs, 1));
         return scaleGroup(blocks, record, from, taken, integers, SmallVector<Value>(carried));
       });
   for (auto [index, sum] : llvm::enumerate(sums)) {

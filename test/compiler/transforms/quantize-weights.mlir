@@ -1,9 +1,9 @@
 // RUN: moe-opt %s --lm-quantize-weights=formats=experts:int4,attention:int8_channel,head:int8 --cse --canonicalize | FileCheck %s
 // RUN: moe-opt %s --lm-quantize-weights=formats=all:int4,experts:int8 | FileCheck %s --check-prefix=ALL
 // RUN: not moe-opt %s --lm-quantize-weights=formats=router:int4 2>&1 | FileCheck %s --check-prefix=UNKNOWN
-// RUN: not moe-opt %s --lm-quantize-weights=formats=head:int5 2>&1 | FileCheck %s --check-prefix=NEITHER
+// RUN: not moe-opt %s --lm-quantize-weights=formats=head:int3 2>&1 | FileCheck %s --check-prefix=NEITHER
 // UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head, embedding
-// NEITHER: 'head:int5' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int4, int4_asymmetric, mxfp4
+// NEITHER: 'head:int3' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int6, int5, int4, int4_asymmetric, mxfp4
 
 // A table that is the head as well is held once, as the head is to be. What is named last wins.
 // CHECK-DAG: lm.weight @table : {{.*}} quantized int8

@@ -57,7 +57,6 @@ struct QuantizedProduct {
         std::memcpy(block + group, &scale, 4);
         std::memcpy(block + group + 4, &sum, 4);
       }
-    const int64_t codesPerWord = 32 / traits.bits;
     for (int64_t n = 0; n < columns; ++n) {
       const int64_t first = n / 48 * 48,
                     width = std::min<int64_t>(48, (columns - first + 15) / 16 * 16);
@@ -80,9 +79,17 @@ struct QuantizedProduct {
         for (int64_t k = 0; k < group; ++k) {
           const int64_t most = (1 << traits.bits) - 1,
                         code = pick(0, 3) == 0 ? most : pick(0, most);
-          const int64_t inWord = k % codesPerWord;
-          uint8_t &byte = record[((k / codesPerWord) * width + n - first) * 4 + inWord % 4];
-          byte |= traits.bits == 4 && inWord >= 4 ? code << 4 : code;
+          auto byteOf = [&](int64_t word) -> uint8_t & {
+            return record[(word * width + n - first) * 4 + k % 4];
+          };
+          if (traits.bits == 8) {
+            byteOf(k / 4) = uint8_t(code);
+          } else { // groups of 32
+            const int64_t above = traits.bits - 4, bit = k / 4 * above;
+            byteOf(k / 8) |= (code & 15) << (k % 8 < 4 ? 0 : 4);
+            if (above > 0)
+              byteOf(4 + bit / 8) |= code >> 4 << bit % 8;
+          }
           const double floats[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
           const double weight = traits.isFloat ? floats[code & 7] * (code & 8 ? -1 : 1) *
                                                      std::ldexp(1, exponent - 127)
