@@ -12,6 +12,7 @@ tokens, so that with the line's end each window is an entry, such as the model h
 import argparse
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -61,8 +62,9 @@ def theirs(options, parameters, tokens):
     link = FOLDER / model
     if not link.exists():
         link.symlink_to(MODEL)
-    base = PEERS / f"{model}.logits"
-    command = [program.bin("llama-perplexity"), "-f", options.text, "-c", WINDOW, "--kl-divergence-base", base, "-m"]
+    base, text_file = PEERS / f"{model}.logits", PEERS / "text.txt"
+    text_file.write_text(pathlib.Path(options.text).read_text() + "\n")  # it drops the last line's end
+    command = [program.bin("llama-perplexity"), "-f", text_file, "-c", WINDOW, "--kl-divergence-base", base, "-m"]
 
     def score(kind, *more):
         made = convert(model, kind)

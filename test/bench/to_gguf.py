@@ -20,7 +20,7 @@ import numpy as np
 def tensors_of(directory):
     """{name: array} of the checkpoint; bf16 numbers are seen as int16."""
     found = {}
-    for path in sorted(directory.glob("*.safetensors")):
+    for path in sorted(directory.glob("model*.safetensors")):
         with open(path, "rb") as file:
             bytes_ = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         start = 8 + int.from_bytes(bytes_[:8], "little")
