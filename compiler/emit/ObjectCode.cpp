@@ -85,11 +85,13 @@ Status moec::optimizeLlvm(llvm::Module &module) {
   if (!machine.ok())
     return machine.status();
 
-  // Kernels come as vectors and unrolled: LLVM's vectorisers find nothing, in much time.
+  // Kernels come as vectors and unrolled as far as they should be: LLVM's vectorisers find nothing,
+  // in much time.
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = false;
   tuning.LoopInterleaving = false;
   tuning.SLPVectorization = false;
+  tuning.LoopUnrolling = false;
   llvm::PassBuilder builder(machine->get(), tuning);
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;

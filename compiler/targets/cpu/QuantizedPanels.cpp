@@ -121,16 +121,25 @@ private:
   /// Words of a chunk that hold codes, or the low four bits of them; and the quads of each.
   int64_t lowWords() const { return traits.bits == 8 ? 8 : 4; }
   int64_t quadsPerWord() const { return traits.bits == 8 ? 1 : 2; }
-  /// Of codes whose low four bits lie apart, the bits above.
-  int64_t bitsAbove() const { return traits.bits - 4; }
-  bool hasHighWords() const { return traits.bits == 5 || traits.bits == 6; }
+  /// Whether a chunk's sums are of pairs, in i16, until its end.
+  bool sumsPairs() const {
+    return multiplication == Multiplication::BytePairs && fittingPairs(traits) >= kQuantChunk / 4;
+  }
+
+  /// Codes that are multiplied at once, a vector for each of the columns' vectors; the activations
+  /// that they meet are `offset` bytes behind those of the word.
+  struct Part {
+    SmallVector<Value> codes;
+    int64_t offset;
+  };
 
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
-  SmallVector<Value> addChunk(ArrayRef<Value> activations, Value words, int64_t taken,
+  SmallVector<Value> addChunk(ArrayRef<Value> activations, Value chunk, int64_t taken,
                               SmallVector<Value> sums);
-  SmallVector<Value> loadQuad(int64_t quad, Value words, Value highWords, int64_t taken);
-  SmallVector<Value> addQuad(ArrayRef<Value> activations, int64_t quad, ArrayRef<Value> codes,
+  SmallVector<Part> loadWord(Value chunk, Value word, int64_t taken);
+  SmallVector<Value> addWord(ArrayRef<Value> activations, ArrayRef<Part> parts,
                              SmallVector<Value> sums);
+  Value addPairs(Value sum, Value pairs);
   SmallVector<Value> scaleGroup(ArrayRef<Value> blocks, Value record, Value from, int64_t taken,
                                 ArrayRef<Value> integers, ArrayRef<Value> sums);
   Value loadBytes(Value at);
@@ -152,45 +161,6 @@ private:
 
 } // namespace
 
-/// Adds the products of four columns of K; each of `codes` holds theirs in its lanes.
-SmallVector<Value> QuantizedProduct::addQuad(ArrayRef<Value> activations, int64_t quad,
-                                             ArrayRef<Value> codes, SmallVector<Value> sums) {
-  const int64_t taken = codes.size();
-  auto forSums = [&](int64_t offset, ArrayRef<Value> operands,
-                     function_ref<Value(Value sum, Value a, Value b)> accumulate) {
-    for (auto [row, base] : llvm::enumerate(activations)) {
-      Value four = kernel.broadcast(
-          kernel.load(kernel.i32(), kernel.address(base, offset + quad * kWordBytes)));
-      for (int64_t v = 0; v < taken; ++v) {
-        Value &sum = sums[row * taken + v];
-        sum = accumulate(sum, operands[v], four);
-      }
-    }
-  };
-  if (multiplication == Multiplication::Bytes) {
-    forSums(0, codes, [&](Value sum, Value a, Value b) { return kernel.byteDot(sum, a, b); });
-    return sums;
-  }
-  if (multiplication == Multiplication::BytePairs) {
-    forSums(0, codes,
-            [&](Value sum, Value a, Value b) { return kernel.add(sum, kernel.bytePairs(a, b)); });
-    return sums;
-  }
-  // The first and third code of each lane as i16, then the second and fourth.
-  const VectorType words = kernel.lanes(kernel.i16(), 2 * kLanes);
-  for (bool second : {false, true}) {
-    SmallVector<Value> operands;
-    for (Value code : codes) {
-      Value pairs = kernel.bitcast(words, code);
-      operands.push_back(second ? kernel.shiftRight(pairs, 8)
-                                : kernel.bitAnd(pairs, kernel.integer(words, 0xff)));
-    }
-    forSums(second ? kQuantChunk : 0, operands,
-            [&](Value sum, Value a, Value b) { return kernel.wordDot(sum, a, b); });
-  }
-  return sums;
-}
-
 /// What a kernel reads a float of 4 bits as.
 static std::array<uint8_t, 16> floatTable() {
   std::array<uint8_t, 16> table;
@@ -201,63 +171,112 @@ static std::array<uint8_t, 16> floatTable() {
   return table;
 }
 
-/// The codes of four columns of K, a byte each; `words` and `highWords` are where those words of
-/// the chunk are that have them, or their low four bits and the rest.
-SmallVector<Value> QuantizedProduct::loadQuad(int64_t quad, Value words, Value highWords,
-                                              int64_t taken) {
+/// The parts of word `word` (i64) of a chunk, which begins at `chunk`.
+SmallVector<QuantizedProduct::Part> QuantizedProduct::loadWord(Value chunk, Value word,
+                                                               int64_t taken) {
   const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
-  SmallVector<Value> codes;
+  const int64_t above = traits.bits == 8 ? 0 : traits.bits - 4, mask = ((1 << above) - 1) << 4;
+  auto load = [&](Value number, int64_t v) {
+    Value at = kernel.addressBytes(chunk, kernel.mul(number, wordStride));
+    return kernel.load(halves, kernel.address(at, v * kLanes * kWordBytes), 1);
+  };
+  SmallVector<Value> lows, highs;
   for (int64_t v = 0; v < taken; ++v) {
-    auto load = [&](Value from) {
-      return kernel.load(halves, kernel.address(from, v * kLanes * kWordBytes), 1);
-    };
-    Value code = load(words);
-    if (traits.bits < 8) {
-      if (quad % 2 == 1)
-        code = kernel.shiftRight(code, 4);
-      code = kernel.bitAnd(code, kernel.integer(halves, 0x0f0f));
-    }
-    if (hasHighWords()) {
-      const int64_t bit = quad * bitsAbove() % 8, mask = ((1 << bitsAbove()) - 1) << 4;
-      Value high = load(highWords);
-      high = bit < 4 ? kernel.shiftLeft(high, 4 - bit) : kernel.shiftRight(high, bit - 4);
-      code = kernel.bitOr(code, kernel.bitAnd(high, kernel.integer(halves, mask << 8 | mask)));
-    }
-    if (traits.isFloat)
-      code = kernel.lookUp(floatTable(), code);
-    codes.push_back(kernel.bitcast(kernel.lanes(kernel.i32()), code));
+    lows.push_back(load(word, v));
+    if (above == 0)
+      continue;
+    Value bit = kernel.mul(word, kernel.integer(quadsPerWord() * above));
+    Value number = kernel.add(kernel.div(bit, kernel.integer(8)), kernel.integer(lowWords()));
+    Value shift = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i16(),
+                                          kernel.rem(bit, kernel.integer(8)));
+    highs.push_back(arith::ShRUIOp::create(kernel.builder, kernel.loc, load(number, v),
+                                           kernel.broadcast(shift, 2 * kLanes)));
   }
-  return codes;
+  SmallVector<Part> parts;
+  for (int64_t quad = 0; quad < quadsPerWord(); ++quad) {
+    SmallVector<Value> codes(lows);
+    for (auto [v, code] : llvm::enumerate(codes)) {
+      if (traits.bits < 8)
+        code = kernel.bitAnd(quad == 1 ? kernel.shiftRight(code, 4) : code,
+                             kernel.integer(halves, 0x0f0f));
+      if (above > 0) {
+        Value rest = kernel.shiftLeft(highs[v], 4 - quad * above);
+        code = kernel.bitOr(code, kernel.bitAnd(rest, kernel.integer(halves, mask << 8 | mask)));
+      }
+      if (traits.isFloat)
+        code = kernel.bitcast(halves, kernel.lookUp(floatTable(), code));
+    }
+    if (multiplication == Multiplication::Words) {
+      // The first and third code of each lane as i16, then the second and fourth.
+      Part first{{}, quad * kWordBytes}, second{{}, kQuantChunk + quad * kWordBytes};
+      for (Value code : codes) {
+        first.codes.push_back(kernel.bitAnd(code, kernel.integer(halves, 0xff)));
+        second.codes.push_back(kernel.shiftRight(code, 8));
+      }
+      parts.append({std::move(first), std::move(second)});
+    } else {
+      for (Value &code : codes)
+        code = kernel.bitcast(kernel.lanes(kernel.i32()), code);
+      parts.push_back({std::move(codes), quad * kWordBytes});
+    }
+  }
+  return parts;
 }
 
-/// Adds the products of a chunk; `activations` and `words` are where it begins.
-SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value words,
-                                              int64_t taken, SmallVector<Value> sums) {
-  const bool inPairs = multiplication == Multiplication::BytePairs;
-  const VectorType pairs = kernel.lanes(kernel.i16(), 2 * kLanes);
-  const SmallVector<Value> none(sums.size(), kernel.integer(pairs, 0));
-  const int64_t quads = lowWords() * quadsPerWord();
-  SmallVector<Value> inWords = none;
-  Value highWords = kernel.addressBytes(words, kernel.mul(wordStride, kernel.integer(lowWords())));
-  for (int64_t quad = 0; quad < quads; ++quad) {
-    if (quad > 0 && quad % quadsPerWord() == 0)
-      words = kernel.addressBytes(words, wordStride);
-    if (hasHighWords() && quad > 0 && quad * bitsAbove() % 8 == 0)
-      highWords = kernel.addressBytes(highWords, wordStride);
-    const SmallVector<Value> codes = loadQuad(quad, words, highWords, taken);
-    if (!inPairs) {
-      sums = addQuad(activations, quad, codes, sums);
-      continue;
-    }
-    inWords = addQuad(activations, quad, codes, inWords);
-    const int64_t fitting = std::min(fittingPairs(traits), quads);
-    if ((quad + 1) % fitting == 0 || quad + 1 == quads) {
-      for (auto [sum, more] : llvm::zip(sums, inWords))
-        sum = kernel.wordDot(sum, more, kernel.integer(pairs, 1));
-      inWords = none;
+/// Adds the products of a word: all of one sum before the next, so that few values wait.
+SmallVector<Value> QuantizedProduct::addWord(ArrayRef<Value> activations, ArrayRef<Part> parts,
+                                             SmallVector<Value> sums) {
+  const size_t taken = parts.front().codes.size();
+  for (auto [row, base] : llvm::enumerate(activations)) {
+    SmallVector<Value> fours;
+    for (const Part &part : parts)
+      fours.push_back(
+          kernel.broadcast(kernel.load(kernel.i32(), kernel.address(base, part.offset))));
+    for (size_t v = 0; v < taken; ++v) {
+      Value &sum = sums[row * taken + v];
+      Value pairs = sumsPairs() ? sum : Value();
+      for (auto [part, four] : llvm::zip(parts, fours)) {
+        Value code = part.codes[v];
+        if (multiplication == Multiplication::Bytes) {
+          sum = kernel.byteDot(sum, code, four);
+        } else if (multiplication == Multiplication::Words) {
+          sum = kernel.wordDot(sum, code, four);
+        } else {
+          Value more = kernel.bytePairs(code, four);
+          pairs = pairs ? kernel.add(pairs, more) : more;
+        }
+      }
+      if (pairs)
+        sum = sumsPairs() ? pairs : addPairs(sum, pairs);
     }
   }
   return sums;
+}
+
+/// Sums in i32 with those of pairs in i16 added.
+Value QuantizedProduct::addPairs(Value sum, Value pairs) {
+  return kernel.wordDot(sum, pairs, kernel.integer(pairs.getType(), 1));
+}
+
+/// Adds the products of a chunk; `activations` and `chunk` are where it begins. A loop over words,
+/// since LLVM would cut a longer block in two, each for half of every vector.
+SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value chunk,
+                                              int64_t taken, SmallVector<Value> sums) {
+  const SmallVector<Value> none(sums.size(),
+                                kernel.integer(kernel.lanes(kernel.i16(), 2 * kLanes), 0));
+  SmallVector<Value> results =
+      kernel.loop(kernel.integer(0), kernel.integer(lowWords()), 1, sumsPairs() ? none : sums,
+                  [&](Value word, ValueRange now) {
+                    SmallVector<Value> starts;
+                    for (Value row : activations)
+                      starts.push_back(kernel.addressBytes(
+                          row, kernel.mul(word, kernel.integer(quadsPerWord() * kWordBytes))));
+                    return addWord(starts, loadWord(chunk, word, taken), SmallVector<Value>(now));
+                  });
+  if (sumsPairs())
+    for (auto [sum, pairs] : llvm::zip(sums, results))
+      pairs = addPairs(sum, pairs);
+  return results;
 }
 
 /// A byte for each column, as i32.
