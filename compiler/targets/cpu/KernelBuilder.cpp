@@ -147,6 +147,12 @@ Value KernelBuilder::bytePairs(Value a, Value b) {
                   lanes(i16(), 2 * kLanes), bitcast(bytes, a), bitcast(bytes, b));
 }
 
+Value KernelBuilder::takeSigns(Value a, Value b) {
+  const VectorType bytes = lanes(i8(), 4 * kLanes);
+  return callWide(*this, "llvm.x86.avx2.psign.b", /*avx512=*/"", bytes, bitcast(bytes, a),
+                  bitcast(bytes, b));
+}
+
 Value KernelBuilder::lookUp(ArrayRef<uint8_t> table, Value indices) {
   const VectorType bytes = lanes(i8(), 4 * kLanes);
   SmallVector<int8_t> repeated; // the instructions look up within 16 bytes

@@ -13,9 +13,10 @@ static constexpr int64_t kWordBytes = 4;
 
 /// How a level multiplies integers of a format.
 enum class Multiplication {
-  Bytes,     ///< four bytes of a lane, into i32
-  BytePairs, ///< two bytes of a lane, into i16, and some of these sums into i32
-  Words,     ///< two i16 of a lane, into i32
+  Bytes,      ///< four bytes of a lane, into i32
+  BytePairs,  ///< two bytes of a lane, into i16, and some of these sums into i32
+  Magnitudes, ///< the same of codes without their signs, which the activations take in
+  Words,      ///< two i16 of a lane, into i32
 };
 
 /// The middle of the doubled floats of 4 bits, which are multiplied as what they are above the
@@ -31,8 +32,10 @@ static int64_t fittingPairs(const QuantTraits &traits) {
 static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat format) {
   if (target.integerDot == IntegerDot::Bytes)
     return Multiplication::Bytes;
-  return target.integerDot == IntegerDot::Words && fittingPairs(traitsOf(format)) > 0
-             ? Multiplication::BytePairs
+  if (target.integerDot == IntegerDot::Words && fittingPairs(traitsOf(format)) > 0)
+    return Multiplication::BytePairs;
+  return target.integerDot == IntegerDot::Words && target.vectorBytes == 32
+             ? Multiplication::Magnitudes
              : Multiplication::Words;
 }
 
@@ -44,7 +47,9 @@ static int64_t preparedChunkBytes(const CpuTarget &target, QuantFormat format) {
 }
 
 /// The code that stands for 0 once a kernel has read it.
-static int64_t zeroOf(const QuantTraits &traits) {
+static int64_t zeroOf(const QuantTraits &traits, Multiplication multiplication) {
+  if (multiplication == Multiplication::Magnitudes)
+    return 0;
   return traits.isFloat ? kFloatMiddle : traits.zero;
 }
 
@@ -131,6 +136,7 @@ private:
   struct Part {
     SmallVector<Value> codes;
     int64_t offset;
+    SmallVector<Value> magnitudes = {}; ///< of signed codes
   };
 
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
@@ -214,6 +220,16 @@ SmallVector<QuantizedProduct::Part> QuantizedProduct::loadWord(Value chunk, Valu
         second.codes.push_back(kernel.shiftRight(code, 8));
       }
       parts.append({std::move(first), std::move(second)});
+    } else if (multiplication == Multiplication::Magnitudes) {
+      const VectorType bytes = kernel.lanes(kernel.i8(), 4 * kLanes);
+      Part part{{}, quad * kWordBytes};
+      for (Value code : codes) {
+        // Less 128, which is the same as with 128 more, and the type's least.
+        Value number = kernel.add(kernel.bitcast(bytes, code), kernel.integer(bytes, -128));
+        part.codes.push_back(number);
+        part.magnitudes.push_back(kernel.max(number, kernel.sub(kernel.integer(bytes, 0), number)));
+      }
+      parts.push_back(std::move(part));
     } else {
       for (Value &code : codes)
         code = kernel.bitcast(kernel.lanes(kernel.i32()), code);
@@ -241,6 +257,8 @@ SmallVector<Value> QuantizedProduct::addWord(ArrayRef<Value> activations, ArrayR
           sum = kernel.byteDot(sum, code, four);
         } else if (multiplication == Multiplication::Words) {
           sum = kernel.wordDot(sum, code, four);
+        } else if (multiplication == Multiplication::Magnitudes) {
+          pairs = kernel.bytePairs(part.magnitudes[v], kernel.takeSigns(four, code));
         } else {
           Value more = kernel.bytePairs(code, four);
           pairs = pairs ? kernel.add(pairs, more) : more;
@@ -351,7 +369,7 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
             Value at =
                 kernel.addressBytes(blocks.back(), kernel.sub(blockBytes, kernel.integer(4)));
             start = kernel.mul(kernel.load(kernel.i32(), at),
-                               kernel.integer(kernel.i32(), -zeroOf(traits)));
+                               kernel.integer(kernel.i32(), -zeroOf(traits, multiplication)));
           }
           starts.append(taken, kernel.broadcast(start));
         }
