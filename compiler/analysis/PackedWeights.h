@@ -12,6 +12,7 @@ namespace moec {
 
 /// The dialect lists the formats as the runtime does.
 inline QuantFormat quantFormat(lm::QuantFormat format) { return static_cast<QuantFormat>(format); }
+static_assert(lm::getMaxEnumValForQuantFormat() == std::size(kQuantFormats) - 1);
 
 /// The format of quantised elements; none for others.
 inline std::optional<QuantFormat> quantFormatOf(mlir::Type element) {

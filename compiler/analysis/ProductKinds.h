@@ -1,4 +1,4 @@
-// What passes and the report ask of a product.
+// What passes and the report ask of products, and of others that read weights.
 
 #ifndef MOEC_COMPILER_ANALYSIS_PRODUCTKINDS_H
 #define MOEC_COMPILER_ANALYSIS_PRODUCTKINDS_H
@@ -31,8 +31,8 @@ enum class WeightClass {
   Embedding, ///< a table whose rows are read, not multiplied
 };
 
-/// The class of the weights that `op` reads; none where they always stay as they are: routers and
-/// gates, which are small and decide much, norms and biases.
+/// The class of the weights that `op` reads; none for routers and gates, which are small and decide
+/// much, and for other ops. Norms and biases always stay as they are.
 std::optional<WeightClass> weightClassOf(mlir::Operation *op);
 
 /// The rows that a product multiplies with weights; null for what is no product.

@@ -200,9 +200,9 @@ static void packCodes(const QuantTraits &traits, const uint8_t *codes, uint8_t *
     std::memcpy(words, codes, kGroup);
     return;
   }
-  const auto above = static_cast<size_t>(traits.bits) - 4;
-  std::fill_n(words, kGroup * (4 + above) / 8, uint8_t(0));
-  uint8_t *high = words + kGroup / 2;
+  const auto above = static_cast<size_t>(quantBitsAbove(traits.format));
+  std::fill_n(words, 4 * quantChunkWords(traits.format), uint8_t(0));
+  uint8_t *high = words + 4 * quantLowWords(traits.format);
   for (size_t quad = 0; quad < kGroup / 4; ++quad)
     for (size_t byte = 0; byte < 4; ++byte) {
       const unsigned code = codes[4 * quad + byte], bit = static_cast<unsigned>(quad * above);

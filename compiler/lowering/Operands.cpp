@@ -109,78 +109,89 @@ static PanelRow panelRow(KernelBuilder &kernel, const Matrix &matrix, Value row)
   return {panel, width, kernel.rem(row, panelWidth)};
 }
 
+static Value loadByte(KernelBuilder &kernel, Value base, Value offset) {
+  return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(),
+                                kernel.load(kernel.i8(), kernel.addressBytes(base, offset)));
+}
+
+static Value toFloat(KernelBuilder &kernel, Value integer) {
+  return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
+}
+
+/// Code `inGroup` (i64) of a row, of a group that begins at `record`.
+static Value quantizedCode(KernelBuilder &kernel, QuantFormat format, const PanelRow &row,
+                           Value record, Value inGroup) {
+  // `bits` bits, from `bit` on, of that byte of the row's word `word` which has a part of the code.
+  auto loadField = [&](Value word, Value bit, int64_t bits) -> Value {
+    Value place = kernel.add(kernel.mul(word, row.width), row.lane);
+    Value byte =
+        kernel.add(kernel.mul(place, kernel.integer(4)), kernel.rem(inGroup, kernel.integer(4)));
+    Value shifted =
+        arith::ShRUIOp::create(kernel.builder, kernel.loc, loadByte(kernel, record, byte), bit);
+    return kernel.bitAnd(shifted, kernel.integer((1 << bits) - 1));
+  };
+  Value chunk = kernel.div(inGroup, kernel.integer(kQuantChunk));
+  Value quad = kernel.div(kernel.rem(inGroup, kernel.integer(kQuantChunk)), kernel.integer(4));
+  Value quadsPerWord = kernel.integer(quantQuadsPerWord(format));
+  Value words = kernel.mul(chunk, kernel.integer(quantChunkWords(format)));
+  Value code = loadField(kernel.add(words, kernel.div(quad, quadsPerWord)),
+                         kernel.mul(kernel.rem(quad, quadsPerWord), kernel.integer(4)),
+                         traitsOf(format).bits == 8 ? 8 : 4);
+  const int64_t above = quantBitsAbove(format);
+  if (above == 0)
+    return code;
+  Value bit = kernel.mul(quad, kernel.integer(above)), eight = kernel.integer(8);
+  Value highWords = kernel.add(words, kernel.integer(quantLowWords(format)));
+  Value rest =
+      loadField(kernel.add(highWords, kernel.div(bit, eight)), kernel.rem(bit, eight), above);
+  return kernel.add(code, kernel.shiftLeft(rest, 4));
+}
+
+/// What a code of mxfp4 stands for with the exponent `b` (i64) of its group.
+static Value floatElement(KernelBuilder &kernel, Value code, Value b) {
+  // The scale is 2^(b - 128), the magnitude 0 to 3, or 2 or 3 times a power of two.
+  Value magnitude = kernel.bitAnd(code, kernel.integer(7)), two = kernel.integer(2);
+  Value odd = kernel.add(two, kernel.bitAnd(code, kernel.integer(1)));
+  Value power =
+      kernel.max(kernel.sub(kernel.shiftRight(magnitude, 1), kernel.integer(1)), kernel.integer(0));
+  Value large = arith::ShLIOp::create(kernel.builder, kernel.loc, odd, power);
+  Value isSmall = kernel.compare(arith::CmpIPredicate::slt, magnitude, kernel.integer(4));
+  Value value = kernel.select(isSmall, magnitude, large);
+  Value isNegative = kernel.compare(arith::CmpIPredicate::sge, code, kernel.integer(8));
+  value = kernel.select(isNegative, kernel.sub(kernel.integer(0), value), value);
+  Value bits =
+      arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), kernel.shiftLeft(b, 23));
+  Value scale = kernel.mul(kernel.bitcast(kernel.f32(), bits), kernel.number(kernel.f32(), 0.5));
+  return kernel.mul(toFloat(kernel, value), scale);
+}
+
 /// One element of a quantised matrix as f32.
 static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format,
                               Value row, Value column) {
   const QuantTraits &traits = traitsOf(format);
-  const int64_t size = quantGroup(format, matrix.columns);
-  auto [panel, width, lane] = panelRow(kernel, matrix, row);
-  Value group = kernel.div(column, kernel.integer(size)),
-        inGroup = kernel.rem(column, kernel.integer(size));
+  Value size = kernel.integer(quantGroup(format, matrix.columns));
+  const PanelRow place = panelRow(kernel, matrix, row);
   Value start = kernel.add(
-      kernel.mul(panel, kernel.integer(panelBytes(matrix.element, kPanelColumns, matrix.columns))),
-      kernel.mul(group,
-                 kernel.mul(width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
+      kernel.mul(place.panel,
+                 kernel.integer(panelBytes(matrix.element, kPanelColumns, matrix.columns))),
+      kernel.mul(kernel.div(column, size),
+                 kernel.mul(place.width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
   Value record = kernel.addressBytes(matrix.base, start);
-  auto loadByte = [&](Value base, Value offset) -> Value {
-    return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(),
-                                  kernel.load(kernel.i8(), kernel.addressBytes(base, offset)));
-  };
-  auto toFloat = [&](Value integer) -> Value {
-    return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
-  };
-  // The bits from `bit` on of what the row has of code `inGroup` in its word `word`.
-  auto loadField = [&](Value word, Value bit, int64_t bits) -> Value {
-    Value place = kernel.add(kernel.mul(word, width), lane);
-    Value byte =
-        kernel.add(kernel.mul(place, kernel.integer(4)), kernel.rem(inGroup, kernel.integer(4)));
-    Value shifted = arith::ShRUIOp::create(kernel.builder, kernel.loc, loadByte(record, byte), bit);
-    return kernel.bitAnd(shifted, kernel.integer((1 << bits) - 1));
-  };
-  Value code;
-  if (traits.bits == 8) {
-    code = loadField(kernel.div(inGroup, kernel.integer(4)), kernel.integer(0), 8);
-  } else {
-    const int64_t above = traits.bits - 4;
-    Value firstWord = kernel.mul(kernel.div(inGroup, kernel.integer(kQuantChunk)),
-                                 kernel.integer(quantChunkWords(format)));
-    Value quad = kernel.div(kernel.rem(inGroup, kernel.integer(kQuantChunk)), kernel.integer(4));
-    Value half = kernel.mul(kernel.rem(quad, kernel.integer(2)), kernel.integer(4));
-    code = loadField(kernel.add(firstWord, kernel.div(quad, kernel.integer(2))), half, 4);
-    if (above > 0) {
-      Value bit = kernel.mul(quad, kernel.integer(above));
-      Value word =
-          kernel.add(kernel.add(firstWord, kernel.integer(4)), kernel.div(bit, kernel.integer(8)));
-      Value rest = loadField(word, kernel.rem(bit, kernel.integer(8)), above);
-      code = kernel.add(code, kernel.shiftLeft(rest, 4));
-    }
-  }
+  Value code = quantizedCode(kernel, format, place, record, kernel.rem(column, size));
   Value scales = kernel.addressBytes(
-      record, kernel.mul(width, kernel.integer(quantCodeBytes(format, matrix.columns))));
-  if (traits.isFloat) {
-    // The scale is 2^(b - 128), the magnitude 0 to 3, or 2 or 3 times a power of two.
-    Value magnitude = kernel.bitAnd(code, kernel.integer(7)), two = kernel.integer(2);
-    Value odd = kernel.add(two, kernel.bitAnd(code, kernel.integer(1)));
-    Value power = kernel.max(kernel.sub(kernel.shiftRight(magnitude, 1), kernel.integer(1)),
-                             kernel.integer(0));
-    Value large = arith::ShLIOp::create(kernel.builder, kernel.loc, odd, power);
-    Value isSmall = kernel.compare(arith::CmpIPredicate::slt, magnitude, kernel.integer(4));
-    Value value = kernel.select(isSmall, magnitude, large);
-    Value isNegative = kernel.compare(arith::CmpIPredicate::sge, code, kernel.integer(8));
-    value = kernel.select(isNegative, kernel.sub(kernel.integer(0), value), value);
-    Value bits = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
-                                         kernel.shiftLeft(loadByte(scales, lane), 23));
-    Value scale = kernel.mul(kernel.bitcast(kernel.f32(), bits), kernel.number(kernel.f32(), 0.5));
-    return kernel.mul(toFloat(value), scale);
-  }
+      record, kernel.mul(place.width, kernel.integer(quantCodeBytes(format, matrix.columns))));
+  if (traits.isFloat)
+    return floatElement(kernel, code, loadByte(kernel, scales, place.lane));
   const Type f16 = kernel.builder.getF16Type();
-  Value scale = kernel.widen(kernel.load(f16, kernel.address(scales, f16, lane)));
+  Value scale = kernel.widen(kernel.load(f16, kernel.address(scales, f16, place.lane)));
   Value zero = kernel.number(kernel.f32(), static_cast<double>(traits.zero));
   if (traits.hasZeros) {
-    Value steps = loadByte(scales, kernel.add(kernel.mul(width, kernel.integer(2)), lane));
-    zero = kernel.div(toFloat(steps), kernel.number(kernel.f32(), static_cast<double>(kZeroSteps)));
+    Value steps = loadByte(kernel, scales,
+                           kernel.add(kernel.mul(place.width, kernel.integer(2)), place.lane));
+    zero = kernel.div(toFloat(kernel, steps),
+                      kernel.number(kernel.f32(), static_cast<double>(kZeroSteps)));
   }
-  return kernel.mul(kernel.sub(toFloat(code), zero), scale);
+  return kernel.mul(kernel.sub(toFloat(kernel, code), zero), scale);
 }
 
 /// Bytes from the start of a matrix to an element.

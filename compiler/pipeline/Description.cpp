@@ -121,10 +121,10 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
         auto weight = module.lookupSymbol<lm::WeightOp>(load.getWeight());
         weights.push_back(weight.getSourceNames());
         auto [rows, columns] = matrixShape(weight);
-        if (isa<lm::EmbeddingOp>(op))
-          rows = 1;
         lm::PackedAttr packed = weight.getPackedAttr();
         int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
+        if (isa<lm::EmbeddingOp>(op)) // one row
+          matrix /= packed.getLayout() == lm::Layout::Panels ? panelColumns(rows) : rows;
         // Those folded in are picked by every token.
         int64_t experts = weight.getNumExperts();
         bytes += matrix * (experts ? picked + experts - routed : 1);

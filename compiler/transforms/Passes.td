@@ -67,7 +67,8 @@ def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
   let description = [{
     `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without experts, and shared experts that were not folded), `head`,
     `embedding`, or `all`. Such weights get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A table of embeddings that
-    is the head as well counts as head. Routers, gates, norms and biases keep their type.
+    is the head as well counts as head. Routers, gates, norms and biases keep their type. It is an error that one op takes a weight as integers and another
+    as something else.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
   let options = [Option<"formats", "formats", "std::string", /*default=*/"\"\"", "CLASS:FORMAT,...">];
@@ -95,8 +96,8 @@ def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
 def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "choose how the program holds each weight";
   let description = [{
-    Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows, matrices that are multiplied as panels (rows where they are
-    mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16;
+    Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows, matrices that are multiplied or quantised as panels (rows where
+    they are mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16;
     those that are to be quantised have the elements of their format.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];

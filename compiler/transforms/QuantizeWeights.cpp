@@ -31,13 +31,13 @@ struct QuantizeWeights final : moec::impl::QuantizeWeightsBase<QuantizeWeights> 
         if (auto format = parsed->find(*weights); format != parsed->end())
           readers.emplace_back(op, format->second);
     });
-    for (auto [op, format] : readers) {
+    for (auto [op, format] : readers)
       for (OpOperand *weight : weightsOf(op))
-        if (WeightLoads::loadOf(weight->get()) && failed(quantizeWeight(*weight, format)))
+        if (WeightLoads::loadOf(weight->get()) && failed(quantizeWeight(*weight, format, *parsed)))
           return signalPassFailure();
+    for (auto [op, format] : readers) // last, since classes show in what makes an input
       if (OpOperand *input = productInput(op))
         quantizeInput(op, *input, format);
-    }
   }
 
 private:
@@ -80,14 +80,21 @@ private:
     return uses;
   }
 
-  /// Gives the weight at an operand the format, which all who read it must take.
-  LogicalResult quantizeWeight(OpOperand &operand, QuantFormat format) {
+  /// Gives the weight at an operand the format, which all who read it must be to take.
+  LogicalResult quantizeWeight(OpOperand &operand, QuantFormat format,
+                               const WeightFormats &formats) {
     lm::WeightOp symbol = symbolAt(operand);
-    for (OpOperand *use : usesOf(symbol))
-      if (!weightClassOf(use->getOwner()) || !llvm::is_contained(weightsOf(use->getOwner()), use))
-        return use->getOwner()->emitOpError()
-               << "reads @" << symbol.getSymName() << " as it is stored, which is to become "
-               << traitsOf(format).name;
+    for (OpOperand *use : usesOf(symbol)) {
+      Operation *reader = use->getOwner();
+      std::optional<WeightClass> weights = classOf(reader);
+      const bool mayTake = weights && llvm::is_contained(weightsOf(reader), use);
+      auto chosen = mayTake ? formats.find(*weights) : formats.end();
+      if (chosen == formats.end() || chosen->second != format)
+        return reader->emitOpError()
+               << "reads @" << symbol.getSymName() << " as "
+               << (chosen == formats.end() ? "it is stored" : traitsOf(chosen->second).name)
+               << ", which is to become " << traitsOf(format).name;
+    }
     symbol.setQuantized(static_cast<lm::QuantFormat>(format));
     return success();
   }

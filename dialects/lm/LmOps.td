@@ -243,7 +243,7 @@ class Lm_DestinationOp<string mnemonic, int destinations, list<Trait> traits = [
 def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1, [RowWiseOpInterface]> {
   let summary = "the embedding of each token";
   let description = [{
-    Row t of `out` (T x H) is row `ids[t]` of `table` (V x H).
+    Row t of `out` (T x H) is row `ids[t]` of `table` (V x H), of a quantised one what its codes stand for, rounded once to the element type of `out`.
 
     ```mlir
     %h = lm.embedding ins(%ids, %w : tensor<?xi32>, !lm.weight<341x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>

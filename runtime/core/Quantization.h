@@ -73,6 +73,16 @@ constexpr int64_t quantChunkWords(QuantFormat format) {
   return kQuantChunk * traitsOf(format).bits / 32;
 }
 
+/// Those of them with the codes, or with their low four bits; and the quads of columns in each.
+constexpr int64_t quantLowWords(QuantFormat format) { return traitsOf(format).bits == 8 ? 8 : 4; }
+constexpr int64_t quantQuadsPerWord(QuantFormat format) {
+  return kQuantChunk / 4 / quantLowWords(format);
+}
+/// Bits of a code that lie apart from its low four.
+constexpr int64_t quantBitsAbove(QuantFormat format) {
+  return traitsOf(format).bits == 8 ? 0 : traitsOf(format).bits - 4;
+}
+
 /// Columns of a group of a weight of K columns.
 constexpr int64_t quantGroup(QuantFormat format, int64_t columns) {
   const int64_t group = traitsOf(format).group;

@@ -64,7 +64,7 @@ def theirs(options, parameters, tokens):
     if not link.exists():
         link.symlink_to(MODEL)
     base, text_file = PEERS / f"{model}.logits", PEERS / "text.txt"
-    text_file.write_text(pathlib.Path(options.text).read_text() + "\n")  # it drops the last line's end
+    text_file.write_text(pathlib.Path(options.text).read_text() + "\n")  # llama-perplexity drops the last line's end
     command = [program.bin("llama-perplexity"), "-f", text_file, "-c", WINDOW, "--kl-divergence-base", base, "-m"]
 
     def score(kind, *more):

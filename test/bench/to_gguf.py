@@ -18,7 +18,7 @@ import numpy as np
 
 
 def tensors_of(directory):
-    """{name: array} of the checkpoint; bf16 numbers are seen as int16."""
+    """{name: array} of the checkpoint, whose files begin with "model"; bf16 numbers are seen as int16."""
     found = {}
     for path in sorted(directory.glob("model*.safetensors")):
         with open(path, "rb") as file:

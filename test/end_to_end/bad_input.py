@@ -264,7 +264,7 @@ def check_outputs(checks, folder):
             "--headers-only")
     for option, *others in (("--strip", "--emit=obj"), ("--link=static", "--emit=shared"), ("--linker=lld", "--emit=llvm"),
                             ("--threads=2", "--emit=lowered"), ("--threads=2", "--weights=map"), ("--reference", "--emit=optimized"), ("--threads=0",),
-                            ("--quantize=all:int4", "--emit=import"), ("--quantize=all:int4", "--weights=map"), ("--quantize=all:int5",),
+                            ("--quantize=all:int4", "--emit=import"), ("--quantize=all:int4", "--weights=map"), ("--quantize=all:int3",),
                             ("--quantize=router:int4",)):
         refused(checks, f"{option} {others}", USAGE, [option.split("=")[0]], MOEC, "compile", model, "-o", folder / "out", option, *others)
     module = folder / "module.mlir"

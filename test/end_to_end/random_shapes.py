@@ -16,7 +16,7 @@ from comparison import compare_outputs
 from programs import ALL, OPTIONAL_PASSES, Checks, compile_model, evaluate, work_folder
 
 # family -> seeds, passes to leave out; those that take least to compile leave out most.
-SHORT = {"mixtral": ([2, 9], OPTIONAL_PASSES[:2]), "qwen3_moe": ([5], []), "qwen2_moe": ([2, 8], []), "olmoe": ([3], OPTIONAL_PASSES[2:])}
+SHORT = {"mixtral": ([2, 9], OPTIONAL_PASSES[:2]), "qwen3_moe": ([5, 13], []), "qwen2_moe": ([2, 8], []), "olmoe": ([3], OPTIONAL_PASSES[2:])}
 # seed -> formats of weights; others keep their type
 FORMATS = {8: "all:int8", 9: "all:int4", 10: "experts:int4_asymmetric,attention:int8_channel", 11: "all:int4_asymmetric,head:int8",
            12: "all:mxfp4,attention:int8", 13: "all:int5,head:int6"}

@@ -48,9 +48,8 @@ static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
 
 static constexpr const char *kQuantize =
     "weights that become integers: CLASS:FORMAT,... with the classes experts, attention, dense, "
-    "head, embedding or all, and the formats int8, int8_channel, int6, int5, int4, int4_asymmetric "
-    "or "
-    "mxfp4";
+    "head (and the embedding, where that is the same), embedding or all, and the formats int8, "
+    "int8_channel, int6, int5, int4, int4_asymmetric or mxfp4";
 
 /// In what form weights are kept; compile and run share it.
 static void addWeightOptions(CLI::App *app, CompileRequest &request) {

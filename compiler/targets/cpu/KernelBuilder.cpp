@@ -148,6 +148,7 @@ Value KernelBuilder::bytePairs(Value a, Value b) {
 }
 
 Value KernelBuilder::takeSigns(Value a, Value b) {
+  assert(target.vectorBytes == 32 && "no instruction of 512 bits does that");
   const VectorType bytes = lanes(i8(), 4 * kLanes);
   return callWide(*this, "llvm.x86.avx2.psign.b", /*avx512=*/"", bytes, bitcast(bytes, a),
                   bitcast(bytes, b));

@@ -60,8 +60,8 @@ public:
   /// In each lane of i16 the sum of the products of two bytes, those of `a` without a sign; it has
   /// to fit. Only for levels with IntegerDot::Words.
   mlir::Value bytePairs(mlir::Value a, mlir::Value b);
-  /// The bytes of `a` with the signs of those of `b` taken in, 0 where these are 0. Only for levels
-  /// with IntegerDot::Words and registers of 32 bytes.
+  /// The bytes of `a` with the signs of those of `b` taken in, 0 where these are 0; -128 stays.
+  /// Only for levels with IntegerDot::Words and registers of 32 bytes.
   mlir::Value takeSigns(mlir::Value a, mlir::Value b);
   /// sum + the products of the four bytes in each lane of i32, those of `a` without a sign; only
   /// where the level has the instruction.

@@ -23,7 +23,8 @@ enum class Multiplication {
 /// least.
 static constexpr int64_t kFloatMiddle = doubledFloat4(7);
 
-/// How many sums of two bytes' products are sure to fit an i16; 0 where none is.
+/// How many sums of two products of bytes are sure to fit an i16 together, of activations from -127
+/// to 127, as lm.quantize gives them.
 static int64_t fittingPairs(const QuantTraits &traits) {
   const int64_t most = traits.isFloat ? 2 * kFloatMiddle : (1 << traits.bits) - 1;
   return 0x7fff / (2 * most * 127);
@@ -32,7 +33,8 @@ static int64_t fittingPairs(const QuantTraits &traits) {
 static Multiplication multiplicationOf(const CpuTarget &target, QuantFormat format) {
   if (target.integerDot == IntegerDot::Bytes)
     return Multiplication::Bytes;
-  if (target.integerDot == IntegerDot::Words && fittingPairs(traitsOf(format)) > 0)
+  if (target.integerDot == IntegerDot::Words &&
+      fittingPairs(traitsOf(format)) >= quantQuadsPerWord(format))
     return Multiplication::BytePairs;
   return target.integerDot == IntegerDot::Words && target.vectorBytes == 32
              ? Multiplication::Magnitudes
@@ -107,8 +109,8 @@ class QuantizedProduct {
 public:
   QuantizedProduct(KernelBuilder &kernel, QuantFormat format, const TileOperands &tile,
                    Value groups, Value chunks, Value vectors)
-      : kernel(kernel), traits(traitsOf(format)), tile(tile), groups(groups), chunks(chunks),
-        vectors(vectors), multiplication(multiplicationOf(kernel.target, format)),
+      : kernel(kernel), format(format), traits(traitsOf(format)), tile(tile), groups(groups),
+        chunks(chunks), vectors(vectors), multiplication(multiplicationOf(kernel.target, format)),
         chunkBytes(preparedChunkBytes(kernel.target, format)),
         wordStride(kernel.mul(vectors, kernel.integer(kLanes * kWordBytes))),
         chunkStride(kernel.mul(wordStride, kernel.integer(quantChunkWords(format)))),
@@ -123,26 +125,24 @@ public:
   void emit();
 
 private:
-  /// Words of a chunk that hold codes, or the low four bits of them; and the quads of each.
-  int64_t lowWords() const { return traits.bits == 8 ? 8 : 4; }
-  int64_t quadsPerWord() const { return traits.bits == 8 ? 1 : 2; }
   /// Whether a chunk's sums are of pairs, in i16, until its end.
   bool sumsPairs() const {
     return multiplication == Multiplication::BytePairs && fittingPairs(traits) >= kQuantChunk / 4;
   }
 
-  /// Codes that are multiplied at once, a vector for each of the columns' vectors; the activations
-  /// that they meet are `offset` bytes behind those of the word.
+  /// What is multiplied at once: codes, or what stands for them, a vector for each of the columns'
+  /// vectors; the activations that they meet are `offset` bytes behind those of the word.
   struct Part {
-    SmallVector<Value> codes;
     int64_t offset;
-    SmallVector<Value> magnitudes = {}; ///< of signed codes
+    SmallVector<Value> factors;
+    SmallVector<Value> signs; ///< for the activations to take in; empty unless Magnitudes
   };
 
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
   SmallVector<Value> addChunk(ArrayRef<Value> activations, Value chunk, int64_t taken,
                               SmallVector<Value> sums);
-  SmallVector<Part> loadWord(Value chunk, Value word, int64_t taken);
+  SmallVector<SmallVector<Value>> loadCodes(Value chunk, Value word, int64_t taken);
+  SmallVector<Part> partsOf(ArrayRef<Value> codes, int64_t quad);
   SmallVector<Value> addWord(ArrayRef<Value> activations, ArrayRef<Part> parts,
                              SmallVector<Value> sums);
   Value addPairs(Value sum, Value pairs);
@@ -151,6 +151,7 @@ private:
   Value loadBytes(Value at);
 
   KernelBuilder &kernel;
+  const QuantFormat format;
   const QuantTraits &traits;
   const TileOperands &tile;
   const Value groups;
@@ -177,72 +178,79 @@ static std::array<uint8_t, 16> floatTable() {
   return table;
 }
 
-/// The parts of word `word` (i64) of a chunk, which begins at `chunk`.
-SmallVector<QuantizedProduct::Part> QuantizedProduct::loadWord(Value chunk, Value word,
-                                                               int64_t taken) {
+/// The codes of word `word` (i64) of a chunk, which begins at `chunk`: of each quad a vector of
+/// bytes, seen as i16, for each of the columns' vectors.
+SmallVector<SmallVector<Value>> QuantizedProduct::loadCodes(Value chunk, Value word,
+                                                            int64_t taken) {
   const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
-  const int64_t above = traits.bits == 8 ? 0 : traits.bits - 4, mask = ((1 << above) - 1) << 4;
+  const int64_t above = quantBitsAbove(format), mask = ((1 << above) - 1) << 4;
   auto load = [&](Value number, int64_t v) {
     Value at = kernel.addressBytes(chunk, kernel.mul(number, wordStride));
     return kernel.load(halves, kernel.address(at, v * kLanes * kWordBytes), 1);
   };
-  SmallVector<Value> lows, highs;
+  SmallVector<SmallVector<Value>> quads(quantQuadsPerWord(format));
   for (int64_t v = 0; v < taken; ++v) {
-    lows.push_back(load(word, v));
-    if (above == 0)
-      continue;
-    Value bit = kernel.mul(word, kernel.integer(quadsPerWord() * above));
-    Value number = kernel.add(kernel.div(bit, kernel.integer(8)), kernel.integer(lowWords()));
-    Value shift = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i16(),
-                                          kernel.rem(bit, kernel.integer(8)));
-    highs.push_back(arith::ShRUIOp::create(kernel.builder, kernel.loc, load(number, v),
-                                           kernel.broadcast(shift, 2 * kLanes)));
-  }
-  SmallVector<Part> parts;
-  for (int64_t quad = 0; quad < quadsPerWord(); ++quad) {
-    SmallVector<Value> codes(lows);
-    for (auto [v, code] : llvm::enumerate(codes)) {
+    Value low = load(word, v), high;
+    if (above > 0) {
+      Value bit = kernel.mul(word, kernel.integer(quantQuadsPerWord(format) * above));
+      Value number =
+          kernel.add(kernel.div(bit, kernel.integer(8)), kernel.integer(quantLowWords(format)));
+      Value shift = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i16(),
+                                            kernel.rem(bit, kernel.integer(8)));
+      high = arith::ShRUIOp::create(kernel.builder, kernel.loc, load(number, v),
+                                    kernel.broadcast(shift, 2 * kLanes));
+    }
+    for (auto [quad, codes] : llvm::enumerate(quads)) {
+      Value code = low;
       if (traits.bits < 8)
         code = kernel.bitAnd(quad == 1 ? kernel.shiftRight(code, 4) : code,
                              kernel.integer(halves, 0x0f0f));
       if (above > 0) {
-        Value rest = kernel.shiftLeft(highs[v], 4 - quad * above);
+        Value rest = kernel.shiftLeft(high, 4 - static_cast<int64_t>(quad) * above);
         code = kernel.bitOr(code, kernel.bitAnd(rest, kernel.integer(halves, mask << 8 | mask)));
       }
       if (traits.isFloat)
         code = kernel.bitcast(halves, kernel.lookUp(floatTable(), code));
-    }
-    if (multiplication == Multiplication::Words) {
-      // The first and third code of each lane as i16, then the second and fourth.
-      Part first{{}, quad * kWordBytes}, second{{}, kQuantChunk + quad * kWordBytes};
-      for (Value code : codes) {
-        first.codes.push_back(kernel.bitAnd(code, kernel.integer(halves, 0xff)));
-        second.codes.push_back(kernel.shiftRight(code, 8));
-      }
-      parts.append({std::move(first), std::move(second)});
-    } else if (multiplication == Multiplication::Magnitudes) {
-      const VectorType bytes = kernel.lanes(kernel.i8(), 4 * kLanes);
-      Part part{{}, quad * kWordBytes};
-      for (Value code : codes) {
-        // Less 128, which is the same as with 128 more, and the type's least.
-        Value number = kernel.add(kernel.bitcast(bytes, code), kernel.integer(bytes, -128));
-        part.codes.push_back(number);
-        part.magnitudes.push_back(kernel.max(number, kernel.sub(kernel.integer(bytes, 0), number)));
-      }
-      parts.push_back(std::move(part));
-    } else {
-      for (Value &code : codes)
-        code = kernel.bitcast(kernel.lanes(kernel.i32()), code);
-      parts.push_back({std::move(codes), quad * kWordBytes});
+      codes.push_back(code);
     }
   }
-  return parts;
+  return quads;
+}
+
+/// The parts of quad `quad` of a word.
+SmallVector<QuantizedProduct::Part> QuantizedProduct::partsOf(ArrayRef<Value> codes, int64_t quad) {
+  const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes),
+                   bytes = kernel.lanes(kernel.i8(), 4 * kLanes);
+  Part part{quad * kWordBytes, {}, {}}, second{part.offset + kQuantChunk, {}, {}};
+  for (Value code : codes)
+    switch (multiplication) {
+    case Multiplication::Bytes:
+    case Multiplication::BytePairs:
+      part.factors.push_back(code);
+      break;
+    case Multiplication::Magnitudes: {
+      // The code less its zero, 128: of bytes the same as with -128 added. The magnitude of -128
+      // reads as 128.
+      Value number = kernel.add(kernel.bitcast(bytes, code), kernel.integer(bytes, -128));
+      part.factors.push_back(kernel.max(number, kernel.sub(kernel.integer(bytes, 0), number)));
+      part.signs.push_back(number);
+      break;
+    }
+    case Multiplication::Words:
+      // The first and third code of each lane as i16, then the second and fourth.
+      part.factors.push_back(kernel.bitAnd(code, kernel.integer(halves, 0xff)));
+      second.factors.push_back(kernel.shiftRight(code, 8));
+      break;
+    }
+  if (second.factors.empty())
+    return {part};
+  return {part, second};
 }
 
 /// Adds the products of a word: all of one sum before the next, so that few values wait.
 SmallVector<Value> QuantizedProduct::addWord(ArrayRef<Value> activations, ArrayRef<Part> parts,
                                              SmallVector<Value> sums) {
-  const size_t taken = parts.front().codes.size();
+  const size_t taken = parts.front().factors.size();
   for (auto [row, base] : llvm::enumerate(activations)) {
     SmallVector<Value> fours;
     for (const Part &part : parts)
@@ -252,15 +260,13 @@ SmallVector<Value> QuantizedProduct::addWord(ArrayRef<Value> activations, ArrayR
       Value &sum = sums[row * taken + v];
       Value pairs = sumsPairs() ? sum : Value();
       for (auto [part, four] : llvm::zip(parts, fours)) {
-        Value code = part.codes[v];
         if (multiplication == Multiplication::Bytes) {
-          sum = kernel.byteDot(sum, code, four);
+          sum = kernel.byteDot(sum, part.factors[v], four);
         } else if (multiplication == Multiplication::Words) {
-          sum = kernel.wordDot(sum, code, four);
-        } else if (multiplication == Multiplication::Magnitudes) {
-          pairs = kernel.bytePairs(part.magnitudes[v], kernel.takeSigns(four, code));
+          sum = kernel.wordDot(sum, part.factors[v], four);
         } else {
-          Value more = kernel.bytePairs(code, four);
+          Value factor = part.signs.empty() ? four : kernel.takeSigns(four, part.signs[v]);
+          Value more = kernel.bytePairs(part.factors[v], factor);
           pairs = pairs ? kernel.add(pairs, more) : more;
         }
       }
@@ -283,13 +289,17 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
   const SmallVector<Value> none(sums.size(),
                                 kernel.integer(kernel.lanes(kernel.i16(), 2 * kLanes), 0));
   SmallVector<Value> results =
-      kernel.loop(kernel.integer(0), kernel.integer(lowWords()), 1, sumsPairs() ? none : sums,
-                  [&](Value word, ValueRange now) {
+      kernel.loop(kernel.integer(0), kernel.integer(quantLowWords(format)), 1,
+                  sumsPairs() ? none : sums, [&](Value word, ValueRange now) {
+                    Value ahead =
+                        kernel.mul(word, kernel.integer(quantQuadsPerWord(format) * kWordBytes));
                     SmallVector<Value> starts;
                     for (Value row : activations)
-                      starts.push_back(kernel.addressBytes(
-                          row, kernel.mul(word, kernel.integer(quadsPerWord() * kWordBytes))));
-                    return addWord(starts, loadWord(chunk, word, taken), SmallVector<Value>(now));
+                      starts.push_back(kernel.addressBytes(row, ahead));
+                    SmallVector<Part> parts;
+                    for (auto [quad, codes] : llvm::enumerate(loadCodes(chunk, word, taken)))
+                      llvm::append_range(parts, partsOf(codes, static_cast<int64_t>(quad)));
+                    return addWord(starts, parts, SmallVector<Value>(now));
                   });
   if (sumsPairs())
     for (auto [sum, pairs] : llvm::zip(sums, results))

@@ -120,8 +120,8 @@ TEST_P(Quantizer, GivesTheNearestOfTheValuesThatAGroupHas) {
     }
 }
 
-/// The squared error of the plain choice: the largest magnitude gets the last code, of 8 bits 127
-/// and of 4 bits -8, say; of floats the power of two that gives it one of the last two.
+/// The squared error of the plain choice: the largest magnitude gets the last code, of 8 bits 127,
+/// of fewer minus half their number; of floats the power of two that gives it one of the last two.
 double plainError(const QuantTraits &traits, const float *values, int64_t count) {
   double most = 0, error = 0;
   for (int64_t k = 0; k < count; ++k)

@@ -1,5 +1,6 @@
 // RUN: moe-opt %s --lm-quantize-weights=formats=experts:int4,attention:int8_channel,head:int8 --cse --canonicalize | FileCheck %s
 // RUN: moe-opt %s --lm-quantize-weights=formats=all:int4,experts:int8 | FileCheck %s --check-prefix=ALL
+// RUN: moe-opt %s --lm-quantize-weights=formats=embedding:int6 | FileCheck %s --check-prefix=TABLES
 // RUN: not moe-opt %s --lm-quantize-weights=formats=router:int4 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not moe-opt %s --lm-quantize-weights=formats=head:int3 2>&1 | FileCheck %s --check-prefix=NEITHER
 // UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head, embedding
@@ -13,6 +14,8 @@
 // CHECK-DAG: lm.weight @mlp : {{.*}} stored = bf16>]{{ *$}}
 // CHECK-DAG: lm.weight @q {{.*}} quantized int8_channel
 // CHECK-DAG: lm.weight @experts {{.*}} quantized int4
+// TABLES-DAG: lm.weight @table : {{.*}} stored = bf16>]{{ *$}}
+// TABLES-DAG: lm.weight @kinds : {{.*}} quantized int6
 // ALL-DAG:   lm.weight @table : {{.*}} quantized int4
 // ALL-DAG:   lm.weight @kinds : {{.*}} quantized int4
 // ALL-DAG:   lm.weight @mlp {{.*}} quantized int4

@@ -177,6 +177,14 @@ TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
   }
 }
 
+TEST(QuantFormats, AreThoseOfTheDialect) {
+  for (size_t i = 0; i < std::size(kQuantFormats); ++i) {
+    EXPECT_EQ(size_t(kQuantFormats[i].format), i);
+    EXPECT_EQ(lm::stringifyQuantFormat(static_cast<lm::QuantFormat>(i)).str(),
+              kQuantFormats[i].name);
+  }
+}
+
 /// The lowest level as if it had no instruction for integers, so that what stands for one is run.
 const CpuTarget &levelWithoutDot() {
   static const CpuTarget level = [] {
