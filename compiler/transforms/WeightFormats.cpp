@@ -11,10 +11,8 @@ using namespace moec;
 using llvm::StringRef;
 
 static constexpr std::pair<StringRef, WeightClass> kClasses[] = {
-    {"experts", WeightClass::Experts},
-    {"attention", WeightClass::Attention},
-    {"dense", WeightClass::Dense},
-    {"head", WeightClass::Head},
+    {"experts", WeightClass::Experts},     {"attention", WeightClass::Attention},
+    {"dense", WeightClass::Dense},         {"head", WeightClass::Head},
     {"embedding", WeightClass::Embedding},
 };
 
