@@ -11,7 +11,6 @@ tokens, so that with the line's end each window is an entry, such as the model h
 
 import argparse
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -64,7 +63,7 @@ def theirs(options, parameters, tokens):
     if not link.exists():
         link.symlink_to(MODEL)
     base, text_file = PEERS / f"{model}.logits", PEERS / "text.txt"
-    text_file.write_text(pathlib.Path(options.text).read_text() + "\n")  # llama-perplexity drops the last line's end
+    text_file.write_text(options.text.read_text() + "\n")  # llama-perplexity drops the last line's end
     command = [program.bin("llama-perplexity"), "-f", text_file, "-c", WINDOW, "--kl-divergence-base", base, "-m"]
 
     def score(kind, *more):
@@ -118,7 +117,7 @@ def main():
     parser.add_argument("--theirs", nargs="+", default=THEIRS, metavar="TYPE")
     parser.add_argument("--skip-peers", action="store_true", help="ours only")
     options = parser.parse_args()
-    options.text = os.path.abspath(options.text)
+    options.text = pathlib.Path(options.text).resolve()
     FOLDER.mkdir(parents=True, exist_ok=True)
     print("| format | bytes | bits a weight | perplexity | KL divergence to bf16 | 99 % within | same top |\n|---|---:|---:|---:|---:|---:|---:|")
     parameters = 0

@@ -73,20 +73,19 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->type_name("LEVEL|NAME,...")
       ->group("Target")
       ->take_last();
-  app->add_option("--activations", request.activations,
-                  "what both operands of a product are rounded to; sums are always f32; by default "
-                  "the type of the weights, where the level has instructions for it")
-      ->type_name("f32|bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}).description(""))
-      ->group("Target")
-      ->take_last();
-  app->add_option("--kv-cache", request.cache,
-                  "what keys and values are rounded to where they are kept; by default as "
-                  "--activations says, else the type of the weights")
-      ->type_name("f32|bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}).description(""))
-      ->group("Target")
-      ->take_last();
+  auto addPrecision = [&](const std::string &name, std::string &value, const std::string &help) {
+    app->add_option(name, value, help)
+        ->type_name("f32|bf16")
+        ->check(CLI::IsMember({"f32", "bf16"}).description(""))
+        ->group("Target")
+        ->take_last();
+  };
+  addPrecision("--activations", request.activations,
+               "what both operands of a product are rounded to; sums are always f32; by default "
+               "the type of the weights, where the level has instructions for it");
+  addPrecision("--kv-cache", request.cache,
+               "what keys and values are rounded to where they are kept; by default as "
+               "--activations says, else the type of the weights");
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
