@@ -269,16 +269,15 @@ void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> 
                                uint64_t width, uint8_t *to) {
   const auto columns = static_cast<size_t>(weight.columns);
   const auto groups = static_cast<size_t>(quantGroups(*weight.quantized, weight.columns));
-  const auto codeBytes =
-      groups * static_cast<size_t>(quantCodeBytes(*weight.quantized, weight.columns));
+  const auto codeBytes = static_cast<size_t>(quantRowCodeBytes(*weight.quantized, weight.columns));
   widened.resize(columns);
+  const auto scaleBytes = groups * static_cast<size_t>(quantScaleBytes(*weight.quantized));
   // The rows' codes, twice: as they come, and as the panel has them; then scales, then zeros.
   uint8_t *codes = staging.data(), *words = codes + width * codeBytes;
-  auto *scales = reinterpret_cast<uint16_t *>(words + width * codeBytes);
-  auto *zeros = reinterpret_cast<uint8_t *>(scales + width * groups);
+  uint8_t *scales = words + width * codeBytes, *zeros = scales + width * scaleBytes;
   QuantizedRow quantized[kPanelColumns];
   for (uint64_t n = 0; n < width; ++n) {
-    quantized[n] = {codes + n * codeBytes, scales + n * groups, zeros + n * groups};
+    quantized[n] = {codes + n * codeBytes, scales + n * scaleBytes, zeros + n * groups};
     if (n < panel.size())
       convertElements(panel[n].data, panel[n].stored, reinterpret_cast<uint8_t *>(widened.data()),
                       PackedElement::F32, columns);

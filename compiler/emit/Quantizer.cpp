@@ -14,13 +14,17 @@
 
 using namespace moec;
 
-/// A group's values while its scale is chosen; those of int8_channel are as long as a row, and take
-/// the largest magnitude without a search.
+/// A group's values while its scale is chosen by a search; those of 8 bits may be more, and take
+/// the largest magnitude.
 static constexpr size_t kGroup = kQuantChunk;
 
 /// 1.5 * 2^23: added and taken away again, it leaves the nearest integer, ties to even, of
 /// magnitudes below 2^22.
 static constexpr float kToInteger = 12582912.0f;
+
+/// Of floats of 8 bits, the code of the largest, 448, and the least that is not subnormal, 2^-6, as
+/// bits of f32.
+static constexpr uint32_t kMostFloat8 = 0x7e, kLeastNormal8 = 121u << 23;
 
 static inline float roundToInteger(float value) { return (value + kToInteger) - kToInteger; }
 
@@ -192,6 +196,22 @@ static uint8_t findExponent(const float *values) {
   return best;
 }
 
+/// The nearest floats of 8 bits to value / scale, ties to even, of magnitudes up to 448.
+MOEC_WIDE static void encodeFloats8(const float *values, size_t count, float scale,
+                                    uint8_t *codes) {
+  const float inverse = scale != 0 && std::isfinite(scale) ? 1 / scale : 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto bits = std::bit_cast<uint32_t>(values[i] * inverse), rest = bits & 0x7fffffff;
+    // All but three bits of the mantissa are rounded off, a carry walks into the exponent, whose
+    // bias is 7 in place of 127. Below 2^-6 codes count in steps of 2^-9.
+    const uint32_t normal = ((rest + 0x7ffff + (rest >> 20 & 1)) >> 20) - (120 << 3);
+    const auto small = static_cast<uint32_t>(static_cast<int32_t>(
+        roundToInteger(std::bit_cast<float>(rest < kLeastNormal8 ? rest : kLeastNormal8) * 512)));
+    const uint32_t code = rest < kLeastNormal8 ? small : std::min(normal, kMostFloat8);
+    codes[i] = static_cast<uint8_t>((bits >> 24 & 0x80) | code);
+  }
+}
+
 // Rows and panels -------------------------------------------------------------------------------
 
 /// Codes of a chunk in the words of its format.
@@ -212,7 +232,15 @@ static void packCodes(const QuantTraits &traits, const uint8_t *codes, uint8_t *
     }
 }
 
-/// Quantises a group of 8 bits, of `count` values.
+/// Quantises a group of floats of 8 bits, of `count` values; codes of zero make the words whole.
+static float quantizeFloats8(const float *values, size_t count, uint8_t *words) {
+  const float scale = largestMagnitude(values, count) / 448;
+  encodeFloats8(values, count, scale, words);
+  std::fill_n(words + count, -count % 4, uint8_t(0));
+  return scale;
+}
+
+/// Quantises a group of integers of 8 bits, of `count` values.
 static uint16_t quantizeBytes(const QuantTraits &traits, const float *values, size_t count,
                               size_t group, uint8_t *words) {
   const uint16_t half = toHalf(largestMagnitude(values, count) / 127);
@@ -234,29 +262,52 @@ void moec::quantizeRow(QuantFormat format, const float *row, size_t columns,
   for (size_t begin = 0, number = 0; begin < columns; begin += group, ++number) {
     const size_t count = std::min(group, columns - begin);
     uint8_t *words = out.words + begin * static_cast<size_t>(traits.bits) / 8;
-    uint16_t &scale = out.scales[number];
+    auto setScale = [&](auto scale) {
+      static_assert(std::endian::native == std::endian::little);
+      std::memcpy(out.scales + number * static_cast<size_t>(quantScaleBytes(format)), &scale,
+                  sizeof scale);
+    };
+    if (traits.codes == QuantCodes::Floats8) {
+      setScale(quantizeFloats8(row + begin, count, words));
+      continue;
+    }
     if (traits.bits == 8) {
-      scale = quantizeBytes(traits, row + begin, count, group, words);
+      setScale(quantizeBytes(traits, row + begin, count, group, words));
       continue;
     }
     std::array<float, kGroup> values = {};
     std::copy_n(row + begin, count, values.begin());
     std::array<uint8_t, kGroup> codes;
-    if (traits.isFloat) {
-      scale = findExponent(values.data());
-      encodeFloats(values.data(), static_cast<uint8_t>(scale), codes.data());
+    if (traits.codes == QuantCodes::Floats4) {
+      const uint8_t exponent = findExponent(values.data());
+      setScale(exponent);
+      encodeFloats(values.data(), exponent, codes.data());
     } else if (traits.hasZeros) {
       const auto [found, steps] = findAsymmetricScale(values.data());
-      scale = toHalf(found);
+      const uint16_t scale = toHalf(found);
+      setScale(scale);
       out.zeros[number] = steps;
       encode(values.data(), kGroup, fromHalf(scale), static_cast<float>(steps) / kZeroSteps, 0, 15,
              codes.data());
     } else {
       const auto half = static_cast<float>(traits.zero);
-      scale = toHalf(findSymmetricScale(values.data(), half));
+      const uint16_t scale = toHalf(findSymmetricScale(values.data(), half));
+      setScale(scale);
       encode(values.data(), kGroup, fromHalf(scale), half, 0, 2 * half - 1, codes.data());
     }
     packCodes(traits, codes.data(), words);
+  }
+}
+
+/// Makes of each line of `width` words one of their low halves, and then one of their high ones.
+static void splitWords(uint8_t *words, size_t width, size_t lines) {
+  std::array<uint16_t, 2 * kPanelColumns> line;
+  const size_t bytes = 4 * width;
+  for (size_t number = 0; number < lines; ++number, words += bytes) {
+    std::memcpy(line.data(), words, bytes);
+    for (size_t half = 0; half < 2; ++half)
+      for (size_t n = 0; n < width; ++n)
+        std::memcpy(words + 2 * (half * width + n), &line[2 * n + half], 2);
   }
 }
 
@@ -265,16 +316,19 @@ void moec::layOutQuantizedPanel(QuantFormat format, size_t columns, const Quanti
   const auto depth = static_cast<int64_t>(columns);
   const auto groups = static_cast<size_t>(quantGroups(format, depth));
   const auto codeBytes = static_cast<size_t>(quantCodeBytes(format, depth));
+  const auto rowCodeBytes = static_cast<size_t>(quantRowCodeBytes(format, depth));
   const auto scaleBytes = static_cast<size_t>(quantScaleBytes(format));
   std::array<const uint8_t *, kPanelColumns> pointers;
   for (size_t n = 0; n < width; ++n)
     pointers[n] = rows[n].words;
-  transposeWords(pointers.data(), width, groups * codeBytes / 4, words);
+  transposeWords(pointers.data(), width, rowCodeBytes / 4, words);
+  if (traitsOf(format).codes == QuantCodes::Floats8)
+    splitWords(words, width, rowCodeBytes / 4);
   for (size_t group = 0; group < groups; ++group) {
-    std::memcpy(out, words + group * codeBytes * width, codeBytes * width);
-    out += codeBytes * width;
+    const size_t begin = group * codeBytes, bytes = std::min(codeBytes, rowCodeBytes - begin);
+    out = std::copy_n(words + begin * width, bytes * width, out);
     for (size_t n = 0; n < width; ++n, out += scaleBytes)
-      std::memcpy(out, &rows[n].scales[group], scaleBytes); // the lower byte first
+      std::memcpy(out, rows[n].scales + group * scaleBytes, scaleBytes);
     for (size_t n = 0; traitsOf(format).hasZeros && n < width; ++n)
       *out++ = rows[n].zeros[group];
   }

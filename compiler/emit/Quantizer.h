@@ -1,4 +1,4 @@
-// Makes integers of weights: the formats of runtime/core/Quantization.h.
+// Makes small integers and floats of weights: the formats of runtime/core/Quantization.h.
 
 #ifndef MOEC_COMPILER_EMIT_QUANTIZER_H
 #define MOEC_COMPILER_EMIT_QUANTIZER_H
@@ -12,9 +12,9 @@ namespace moec {
 
 /// One row of K elements, quantised: what a panel holds of it, with the parts each in a row.
 struct QuantizedRow {
-  uint8_t *words;   ///< quantGroups x quantCodeBytes
-  uint16_t *scales; ///< quantGroups: f16 bits, or an exponent
-  uint8_t *zeros;   ///< quantGroups, where the format has zeros
+  uint8_t *words;  ///< quantRowCodeBytes
+  uint8_t *scales; ///< quantGroups x quantScaleBytes
+  uint8_t *zeros;  ///< quantGroups, where the format has zeros
 };
 
 /// Quantises `columns` elements. Of each group, scale and zero are those that leave the least sum

@@ -51,7 +51,8 @@ private:
     op.erase();
   }
 
-  /// A product's input is quantised where its weight is, and in blocks of the weight's groups.
+  /// A product's input is quantised where its weight is of integers, and in blocks of the weight's
+  /// groups.
   static LogicalResult checkQuantized(Operation &op, Value input, Value weight) {
     auto load = weight.getDefiningOp<lm::LoadWeightOp>();
     Type element = getElementTypeOrSelf(weight);
@@ -62,8 +63,8 @@ private:
     const std::optional<QuantFormat> format = quantFormatOf(element);
     const int64_t depth = cast<ShapedType>(weight.getType()).getShape().back();
     const bool isQuantized = getElementTypeOrSelf(input).isInteger(8);
-    if (isQuantized == format.has_value() &&
-        (!format || extentOf(input, 1) == quantizedColumns(depth, quantGroup(*format, depth))))
+    if (isQuantized == (format && quantMultipliesIntegers(*format)) &&
+        (!isQuantized || extentOf(input, 1) == quantizedColumns(depth, quantGroup(*format, depth))))
       return success();
     return op.emitOpError() << "multiplies rows of " << extentOf(input, 1) << " "
                             << getElementTypeOrSelf(input) << " with a weight of " << element;

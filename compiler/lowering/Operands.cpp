@@ -118,7 +118,7 @@ static Value toFloat(KernelBuilder &kernel, Value integer) {
   return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
 }
 
-/// Code `inGroup` (i64) of a row, of a group that begins at `record`.
+/// Code `inGroup` (i64) of a row, of a group that begins at `record`; not of fp8.
 static Value quantizedCode(KernelBuilder &kernel, QuantFormat format, const PanelRow &row,
                            Value record, Value inGroup) {
   // `bits` bits, from `bit` on, of that byte of the row's word `word` which has a part of the code.
@@ -165,6 +165,28 @@ static Value floatElement(KernelBuilder &kernel, Value code, Value b) {
   return kernel.mul(toFloat(kernel, value), scale);
 }
 
+/// A float of 8 bits, number `inGroup` (i64) of a row of a group that begins at `record`.
+static Value float8Element(KernelBuilder &kernel, const PanelRow &row, Value record,
+                           Value inGroup) {
+  Value two = kernel.integer(2);
+  Value word = kernel.add(kernel.mul(kernel.div(inGroup, two), row.width), row.lane);
+  Value code =
+      loadByte(kernel, record, kernel.add(kernel.mul(word, two), kernel.rem(inGroup, two)));
+  // The value is ±2^(exponent - 10) times 8 and the mantissa, but ±2^-9 times the mantissa where
+  // the exponent is 0.
+  Value exponent = kernel.bitAnd(kernel.shiftRight(code, 3), kernel.integer(15)),
+        mantissa = kernel.bitAnd(code, kernel.integer(7)), one = kernel.integer(1);
+  Value isSmall = kernel.compare(arith::CmpIPredicate::eq, exponent, kernel.integer(0));
+  Value eighths = kernel.select(isSmall, mantissa, kernel.add(mantissa, kernel.integer(8)));
+  Value power = kernel.add(kernel.max(exponent, one), kernel.integer(127 - 10));
+  Value unit =
+      kernel.bitcast(kernel.f32(), arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
+                                                           kernel.shiftLeft(power, 23)));
+  Value isNegative = kernel.compare(arith::CmpIPredicate::sge, code, kernel.integer(128));
+  eighths = kernel.select(isNegative, kernel.sub(kernel.integer(0), eighths), eighths);
+  return kernel.mul(toFloat(kernel, eighths), unit);
+}
+
 /// One element of a quantised matrix as f32.
 static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format,
                               Value row, Value column) {
@@ -177,10 +199,16 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
       kernel.mul(kernel.div(column, size),
                  kernel.mul(place.width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
   Value record = kernel.addressBytes(matrix.base, start);
-  Value code = quantizedCode(kernel, format, place, record, kernel.rem(column, size));
-  Value scales = kernel.addressBytes(
-      record, kernel.mul(place.width, kernel.integer(quantCodeBytes(format, matrix.columns))));
-  if (traits.isFloat)
+  Value inGroup = kernel.rem(column, size),
+        codeBytes = kernel.integer(quantCodeBytes(format, matrix.columns));
+  Value rest = kernel.sub(kernel.integer(quantRowCodeBytes(format, matrix.columns)),
+                          kernel.mul(kernel.div(column, size), codeBytes));
+  Value scales = kernel.addressBytes(record, kernel.mul(place.width, kernel.min(codeBytes, rest)));
+  if (traits.codes == QuantCodes::Floats8)
+    return kernel.mul(float8Element(kernel, place, record, inGroup),
+                      kernel.load(kernel.f32(), kernel.address(scales, kernel.f32(), place.lane)));
+  Value code = quantizedCode(kernel, format, place, record, inGroup);
+  if (traits.codes == QuantCodes::Floats4)
     return floatElement(kernel, code, loadByte(kernel, scales, place.lane));
   const Type f16 = kernel.builder.getF16Type();
   Value scale = kernel.widen(kernel.load(f16, kernel.address(scales, f16, place.lane)));

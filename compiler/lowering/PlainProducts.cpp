@@ -9,10 +9,9 @@ using namespace moec;
 /// Element `i` of a row of activations as f32, quantised for `matrix` where that is.
 static Value activation(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
                         Value i) {
-  std::optional<QuantFormat> format = quantFormatOf(matrix.element);
-  if (!format)
+  if (!element.isInteger())
     return kernel.widen(kernel.load(element, kernel.address(row, element, i)));
-  const int64_t size = quantGroup(*format, matrix.columns);
+  const int64_t size = quantGroup(*quantFormatOf(matrix.element), matrix.columns);
   Value block = kernel.addressBytes(
       row, kernel.mul(kernel.div(i, kernel.integer(size)), kernel.integer(size + kBlockTailBytes)));
   Value integer =
@@ -22,7 +21,7 @@ static Value activation(KernelBuilder &kernel, Type element, Value row, const Ma
 }
 
 /// The product of a row of activations and a row of the weight, rounded to the row's type if that
-/// is narrower.
+/// is narrower; quantised weights are not rounded, their codes fit.
 static Value dot(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
                  Value column) {
   Value zero = kernel.number(kernel.f32(), 0);
@@ -30,7 +29,8 @@ static Value dot(KernelBuilder &kernel, Type element, Value row, const Matrix &m
                      [&](Value i, ValueRange sum) -> SmallVector<Value> {
                        Value x = activation(kernel, element, row, matrix, i);
                        Value w = matrixElement(kernel, matrix, column, i);
-                       if (element.isBF16() && matrix.element != element)
+                       if (element.isBF16() &&
+                           !isa<BFloat16Type, lm::QuantizedType>(matrix.element))
                          w = kernel.widen(kernel.round(element, w));
                        return {kernel.fma(x, w, sum[0])};
                      })[0];

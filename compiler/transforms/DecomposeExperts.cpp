@@ -25,8 +25,7 @@ struct DecomposeExperts final : moec::impl::DecomposeExpertsBase<DecomposeExpert
   }
 
 private:
-  /// How many activations share a scale in a product with `weight`; fails where it is not
-  /// quantised.
+  /// How many activations share a scale in a product with `weight`; fails where they stay floats.
   static FailureOr<int64_t> blockFor(Value weight) {
     auto load = weight.getDefiningOp<lm::LoadWeightOp>();
     auto symbol =
@@ -34,7 +33,10 @@ private:
              : lm::WeightOp();
     if (!symbol || !symbol.getQuantized())
       return failure();
-    return quantGroup(quantFormat(*symbol.getQuantized()), extentOf(weight, 2));
+    const QuantFormat format = quantFormat(*symbol.getQuantized());
+    if (!quantMultipliesIntegers(format))
+      return failure();
+    return quantGroup(format, extentOf(weight, 2));
   }
 
   LogicalResult decompose(moe::ExpertFfnOp layer) {
@@ -76,7 +78,8 @@ private:
     if (quantizes) {
       FailureOr<int64_t> block = blockFor(layer.getDown());
       if (failed(block))
-        return layer.emitOpError("quantizes its inner result, but its down weight has no format");
+        return layer.emitOpError(
+            "quantizes its inner result, but its down weight has no format of integers");
       Value blocks = empty({numRows, index(quantizedColumns(extentOf(layer.getUp(), 1), *block))},
                            builder.getI8Type());
       inner = lm::QuantizeOp::create(builder, loc, blocks.getType(), *block, inner, blocks)

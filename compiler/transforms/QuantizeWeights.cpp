@@ -36,7 +36,7 @@ struct QuantizeWeights final : moec::impl::QuantizeWeightsBase<QuantizeWeights> 
         if (WeightLoads::loadOf(weight->get()) && failed(quantizeWeight(*weight, format, *parsed)))
           return signalPassFailure();
     for (auto [op, format] : readers) // last, since classes show in what makes an input
-      if (OpOperand *input = productInput(op))
+      if (OpOperand *input = productInput(op); input && quantMultipliesIntegers(format))
         quantizeInput(op, *input, format);
   }
 
@@ -51,7 +51,7 @@ private:
     return weightClassOf(op);
   }
 
-  /// The weights that may become integers; not biases.
+  /// The weights that may be quantised; not biases.
   static SmallVector<OpOperand *> weightsOf(Operation *op) {
     if (auto embedding = dyn_cast<lm::EmbeddingOp>(op))
       return {&embedding.getTableMutable()};

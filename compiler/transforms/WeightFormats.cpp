@@ -16,14 +16,14 @@ static constexpr std::pair<StringRef, WeightClass> kClasses[] = {
     {"embedding", WeightClass::Embedding},
 };
 
-static std::string classNames() {
+std::string moec::weightClassNames() {
   std::string names = "all";
   for (auto [name, meant] : kClasses)
     names += ", " + name.str();
   return names;
 }
 
-static std::string formatNames() {
+std::string moec::weightFormatNames() {
   std::string names;
   for (const QuantTraits &traits : kQuantFormats)
     names += (names.empty() ? "" : ", ") + std::string(traits.name);
@@ -43,11 +43,11 @@ Result<WeightFormats> moec::parseWeightFormats(StringRef text) {
     if (!known)
       return Status{Code::Usage, fmt::format("'{}' names no class of weights; it is CLASS:FORMAT, "
                                              "and the classes are {}",
-                                             choice.str(), classNames())};
+                                             choice.str(), weightClassNames())};
     if (format == std::end(kQuantFormats))
       return Status{Code::Usage, fmt::format("'{}' names no format; it is CLASS:FORMAT, and the "
                                              "formats are {}",
-                                             choice.str(), formatNames())};
+                                             choice.str(), weightFormatNames())};
     for (auto [className, meant] : kClasses)
       if (name == "all" || name == className)
         formats[meant] = format->format;

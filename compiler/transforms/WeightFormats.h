@@ -19,6 +19,10 @@ using WeightFormats = std::map<WeightClass, QuantFormat>;
 /// lists the classes or the formats.
 Result<WeightFormats> parseWeightFormats(llvm::StringRef text);
 
+/// Their names, in a row: "experts, attention, ...".
+std::string weightClassNames();
+std::string weightFormatNames();
+
 } // namespace moec
 
 #endif // MOEC_COMPILER_TRANSFORMS_WEIGHTFORMATS_H

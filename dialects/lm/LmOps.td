@@ -36,10 +36,11 @@ def Lm_Layout : I32EnumAttr<"Layout", "how a packed matrix lies in memory", [
 }
 def Lm_LayoutParameter : EnumParameter<Lm_Layout>;
 
-def Lm_QuantFormat : I32EnumAttr<"QuantFormat", "how the integers of a quantised weight are made and stored", [
+def Lm_QuantFormat : I32EnumAttr<"QuantFormat", "how the codes of a quantised weight are made and stored", [
     I32EnumAttrCase<"Int8", 0, "int8">, I32EnumAttrCase<"Int8Channel", 1, "int8_channel">,
     I32EnumAttrCase<"Int6", 2, "int6">, I32EnumAttrCase<"Int5", 3, "int5">, I32EnumAttrCase<"Int4", 4, "int4">,
-    I32EnumAttrCase<"Int4Asymmetric", 5, "int4_asymmetric">, I32EnumAttrCase<"Mxfp4", 6, "mxfp4">]> {
+    I32EnumAttrCase<"Int4Asymmetric", 5, "int4_asymmetric">, I32EnumAttrCase<"Mxfp4", 6, "mxfp4">,
+    I32EnumAttrCase<"Fp8", 7, "fp8">]> {
   let cppNamespace = "::moec::lm";
   let genSpecializedAttr = 0;
 }
@@ -49,7 +50,7 @@ def Lm_QuantFormatParameter : EnumParameter<Lm_QuantFormat>;
 def Lm_QuantizedType : TypeDef<Lm_Dialect, "Quantized"> {
   let mnemonic = "quantized";
   let summary = "the elements of a quantised weight";
-  let description = "Integers with a scale for each group of them, see `runtime/core/Quantization.h`.";
+  let description = "Small integers or floats with a scale for each group of them, see `runtime/core/Quantization.h`.";
   let parameters = (ins Lm_QuantFormatParameter:$format);
   let assemblyFormat = "`<` $format `>`";
 }

@@ -10,10 +10,12 @@
 
 namespace moec {
 
-/// A weight of N rows and K columns as small integers. Adjacent columns of a row form groups, each
-/// with a scale of its own: element = scale * (code - zero). Codes of mxfp4 (OCP Microscaling
-/// Formats 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits of exponent,
-/// one of mantissa.
+/// A weight of N rows and K columns as small integers or floats. Adjacent columns of a row form
+/// groups, each with a scale of its own: element = scale * (code - zero). Codes of mxfp4 (OCP
+/// Microscaling Formats 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits
+/// of exponent, one of mantissa. Those of fp8 are floats of 8 bits, e4m3 (OCP 8-bit Floating Point
+/// Specification 1.0): sign, four bits of exponent, three of mantissa, no infinities; where a
+/// checkpoint has a scale for each square of 128 x 128, it is that of 128 groups.
 ///
 /// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each
 /// as
@@ -23,12 +25,30 @@ namespace moec {
 ///                              bits, those of code 8j + b in the low half of byte b of word j,
 ///                              of code 8j + 4 + b in the high half; then f words with the
 ///                              rest, of code 4q + b in the f bits of byte b of word q * f / 8
-///                              from q * f % 8 on
-///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128)
+///                              from q * f % 8 on.
+///                              Of fp8, [group / 2][w] u16 in their place: byte b of word j is
+///                              code 2j + b
+///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128); of fp8 [w] f32
 ///     zeros   [w] u8           where each group has a zero of its own, in sixteenths of a code
 ///
-/// The last group is filled up with codes of zero.
-enum class QuantFormat : uint8_t { Int8, Int8Channel, Int6, Int5, Int4, Int4Asymmetric, Mxfp4 };
+/// The last group is filled up with codes of zero; of fp8 only to a multiple of four.
+enum class QuantFormat : uint8_t {
+  Int8,
+  Int8Channel,
+  Int6,
+  Int5,
+  Int4,
+  Int4Asymmetric,
+  Mxfp4,
+  Fp8,
+};
+
+/// What codes are.
+enum class QuantCodes : uint8_t {
+  Integers,
+  Floats4, ///< multiplied as the integers that they are twice
+  Floats8, ///< multiplied as floats, by activations that stay floats
+};
 
 struct QuantTraits {
   QuantFormat format;
@@ -37,17 +57,18 @@ struct QuantTraits {
   int64_t group;         ///< columns that share a scale; 0: all of a row
   int64_t zero;          ///< the code that stands for 0, where there are no zeros
   bool hasZeros;
-  bool isFloat; ///< codes are floats of 4 bits, scales powers of two
+  QuantCodes codes;
 };
 
 inline constexpr QuantTraits kQuantFormats[] = {
-    {QuantFormat::Int8, "int8", 8, 32, 128, false, false},
-    {QuantFormat::Int8Channel, "int8_channel", 8, 0, 128, false, false},
-    {QuantFormat::Int6, "int6", 6, 32, 32, false, false},
-    {QuantFormat::Int5, "int5", 5, 32, 16, false, false},
-    {QuantFormat::Int4, "int4", 4, 32, 8, false, false},
-    {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true, false},
-    {QuantFormat::Mxfp4, "mxfp4", 4, 32, 0, false, true},
+    {QuantFormat::Int8, "int8", 8, 32, 128, false, QuantCodes::Integers},
+    {QuantFormat::Int8Channel, "int8_channel", 8, 0, 128, false, QuantCodes::Integers},
+    {QuantFormat::Int6, "int6", 6, 32, 32, false, QuantCodes::Integers},
+    {QuantFormat::Int5, "int5", 5, 32, 16, false, QuantCodes::Integers},
+    {QuantFormat::Int4, "int4", 4, 32, 8, false, QuantCodes::Integers},
+    {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true, QuantCodes::Integers},
+    {QuantFormat::Mxfp4, "mxfp4", 4, 32, 0, false, QuantCodes::Floats4},
+    {QuantFormat::Fp8, "fp8", 8, 128, 0, false, QuantCodes::Floats8},
 };
 
 constexpr const QuantTraits &traitsOf(QuantFormat format) {
@@ -62,8 +83,23 @@ constexpr int64_t doubledFloat4(int64_t code) {
   return code < 4 ? code : (2 | (code & 1)) << (code / 2 - 1);
 }
 
+/// Whether the activations of products become integers too.
+constexpr bool quantMultipliesIntegers(QuantFormat format) {
+  return traitsOf(format).codes != QuantCodes::Floats8;
+}
+
 /// Bytes of a scale.
-constexpr int64_t quantScaleBytes(QuantFormat format) { return traitsOf(format).isFloat ? 1 : 2; }
+constexpr int64_t quantScaleBytes(QuantFormat format) {
+  switch (traitsOf(format).codes) {
+  case QuantCodes::Integers:
+    return 2;
+  case QuantCodes::Floats4:
+    return 1;
+  case QuantCodes::Floats8:
+    return 4;
+  }
+  return 0;
+}
 
 /// Columns that kernels take at a time; groups are multiples of it.
 inline constexpr int64_t kQuantChunk = 32;
@@ -92,7 +128,8 @@ constexpr int64_t quantGroups(QuantFormat format, int64_t columns) {
   return (columns + quantGroup(format, columns) - 1) / quantGroup(format, columns);
 }
 
-/// Bytes of the codes of one row's group, and of all that a row has in a group.
+/// Bytes of the codes of one row's group, and of all that a row has in a group; less in the last
+/// group of fp8.
 constexpr int64_t quantCodeBytes(QuantFormat format, int64_t columns) {
   return quantGroup(format, columns) * traitsOf(format).bits / 8;
 }
@@ -100,9 +137,17 @@ constexpr int64_t quantGroupBytes(QuantFormat format, int64_t columns) {
   return quantCodeBytes(format, columns) + quantScaleBytes(format) + traitsOf(format).hasZeros;
 }
 
+/// Bytes of all codes of a row.
+constexpr int64_t quantRowCodeBytes(QuantFormat format, int64_t columns) {
+  return traitsOf(format).codes == QuantCodes::Floats8
+             ? roundUpTo(columns, 4)
+             : quantGroups(format, columns) * quantCodeBytes(format, columns);
+}
+
 /// Bytes that one of the rows takes in a panel; a panel of w rows takes w times as many.
 constexpr int64_t quantDepthBytes(QuantFormat format, int64_t columns) {
-  return quantGroups(format, columns) * quantGroupBytes(format, columns);
+  return quantRowCodeBytes(format, columns) +
+         quantGroups(format, columns) * (quantScaleBytes(format) + traitsOf(format).hasZeros);
 }
 
 /// Bytes of a weight of rows x columns.

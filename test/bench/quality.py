@@ -26,7 +26,7 @@ TEXT = TEST / "bench/dictionary-held-out.txt"
 WINDOW = 32
 OURS = ["all:int8", "all:int8_channel", "all:int6", "all:int5", "all:int5,attention:int8,head:int8", "all:int5,attention:int6,head:int8",
         "all:int4", "all:int4,attention:int5,head:int8", "all:int4,attention:int8,head:int8", "all:int4_asymmetric,attention:int8,head:int8",
-        "all:mxfp4,attention:int5,head:int8"]
+        "all:mxfp4,attention:int5,head:int8", "all:fp8"]
 THEIRS = ["Q8_0", "Q4_0", "Q4_K_M"]
 
 

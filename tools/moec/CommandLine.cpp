@@ -1,6 +1,7 @@
 // All options of moec, by way of CLI11, whose exceptions end here.
 
 #include "tools/moec/CommandLine.h"
+#include "compiler/transforms/WeightFormats.h"
 #include "tools/moec/TextOutput.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -46,14 +47,16 @@ static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
       ->take_last();
 }
 
-static constexpr const char *kQuantize =
-    "weights that become integers: CLASS:FORMAT,... with the classes experts, attention, dense, "
-    "head (and the embedding, where that is the same), embedding or all, and the formats int8, "
-    "int8_channel, int6, int5, int4, int4_asymmetric or mxfp4";
+static std::string aboutQuantize() {
+  return "weights that become small integers or floats: CLASS:FORMAT,... with the classes " +
+         weightClassNames() +
+         " (head: the embedding too, where that is the same), and the formats " +
+         weightFormatNames();
+}
 
 /// In what form weights are kept; compile and run share it.
 static void addWeightOptions(CLI::App *app, CompileRequest &request) {
-  app->add_option("--quantize", request.quantize, kQuantize)
+  app->add_option("--quantize", request.quantize, aboutQuantize())
       ->type_name("LIST")
       ->group("Weights")
       ->take_last();
@@ -155,7 +158,7 @@ static void addQualityOptions(CLI::App *app, CommandLine &line, CompileRequest &
       ->required()
       ->type_name("FILE")
       ->take_last();
-  app->add_option("--quantize", line.quality.formats, std::string(kQuantize) + "; may be repeated")
+  app->add_option("--quantize", line.quality.formats, aboutQuantize() + "; may be repeated")
       ->required()
       ->allow_extra_args(false) // the next word is the directory
       ->type_name("LIST");

@@ -87,24 +87,27 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
                             MatmulEpilogue epilogue) {
   const bool stored = shape.layout == WeightLayout::Rows;
-  const bool quantized = quantFormatOf(shape.element).has_value();
-  const int64_t tallest = quantized ? kernel.target.quantRows
-                          : stored  ? kernel.target.storedTileRows
-                                    : kernel.target.tileRows;
+  const std::optional<QuantFormat> format = quantFormatOf(shape.element);
+  const bool integers = format && quantMultipliesIntegers(*format);
+  const int64_t tallest = integers ? kernel.target.quantRows
+                          : stored ? kernel.target.storedTileRows
+                                   : kernel.target.tileRows;
   Value addresses = kernel.scratch(tallest * kPointerBytes);
   Value room =
-      quantized ? kernel.scratch(tallest * preparedRowBytes(kernel.target, shape)) : Value();
+      integers ? kernel.scratch(tallest * preparedRowBytes(kernel.target, shape)) : Value();
   SmallVector<Value> sums;
   for (size_t i = 0; i < panels.size(); ++i)
     sums.push_back(kernel.scratch(tallest * shape.width * 4));
   emitRowTiles(kernel, rows.count, tallest, [&](Value first, Value height, Value number) {
     storeRowAddresses(kernel, rows, first, height, addresses);
-    if (quantized)
+    if (integers)
       prepareRows(kernel, shape, addresses, height, room);
     for (auto [panel, result] : llvm::zip(panels, sums)) {
       const TileOperands tile{addresses, height, number, panel, result};
-      if (quantized)
+      if (integers)
         callQuantizedProduct(kernel, shape, tile);
+      else if (format)
+        callFloat8Product(kernel, rows.element, shape, tile);
       else if (stored)
         callStoredProduct(kernel, rows.element, shape, tile);
       else

@@ -1,14 +1,13 @@
 // The product function of the packed layout: lanes along N, no horizontal sums, weights streamed
 // once per row tile.
 
+#include "compiler/targets/cpu/PanelStep.h"
 #include "compiler/targets/cpu/ProductFunctions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 using namespace moec;
-
-static constexpr int64_t kLineBytes = 64;
 
 namespace {
 
@@ -18,10 +17,9 @@ class PanelProduct {
 public:
   PanelProduct(KernelBuilder &kernel, Type activation, Type element, const TileOperands &tile,
                Value depth, Value vectors)
-      : kernel(kernel), activation(activation), element(element), pairs(bytesOf(element) == 2),
-        activationStep(bytesOf(activation) * (pairs ? 2 : 1)), tile(tile), depth(depth),
-        vectors(vectors), stride(kernel.mul(vectors, kernel.integer(kLineBytes))),
-        steps(pairs ? kernel.div(depth, kernel.integer(2)) : depth) {}
+      : kernel(kernel), step(kernel, activation, element), tile(tile), depth(depth),
+        vectors(vectors), stride(kernel.mul(vectors, kernel.integer(step.lineBytes))),
+        steps(kernel.div(depth, kernel.integer(step.depth))) {}
 
   /// Many rows ask the caches for the panel that follows.
   void emit();
@@ -40,96 +38,22 @@ private:
                          ArrayRef<Value> sums, bool half = false);
   SmallVector<Value> emitSteps(const Sources &start, Value first, int64_t count,
                                SmallVector<Value> sums, bool half = false);
-  SmallVector<Value> step(const Sources &sources, SmallVector<Value> sums, bool half);
-  Value widenOne(Value weights, bool second);
-  Value activationPair(Value from, bool single);
-  Value activationLanes(Value from, bool second, bool single);
 
   KernelBuilder &kernel;
-  const Type activation, element;
-  const bool pairs;             // a step takes two of K
-  const int64_t activationStep; // bytes of a row's activations in a step
+  const PanelStep step;
   const TileOperands &tile;
   const Value depth;   // K
   const Value vectors; // of the panel
-  const Value stride;  // bytes of the panel in a step: a line per vector
+  const Value stride;  // bytes of the panel in a step
   const Value steps;   // whole ones
 };
 
 } // namespace
 
-// One of the two values in each lane's pair of 16-bit weights, as f32.
-Value PanelProduct::widenOne(Value weights, bool second) {
-  if (element == kernel.bf16())
-    return kernel.widenHalf(weights, second);
-  if (second)
-    weights = kernel.shiftRight(weights, 16);
-  Value low =
-      arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i16()), weights);
-  return kernel.widen(kernel.bitcast(kernel.lanes(element), low));
-}
-
-// Two bf16 activations in every lane of an i32 vector; with `single` the second is not to be read
-// and taken as zero.
-Value PanelProduct::activationPair(Value from, bool single) {
-  if (!single)
-    return kernel.broadcast(kernel.load(kernel.i32(), from));
-  Value last = kernel.load(kernel.i16(), from);
-  return kernel.broadcast(arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i32(), last));
-}
-
-// One of the activations of a step as f32, in every lane.
-Value PanelProduct::activationLanes(Value from, bool second, bool single) {
-  if (activation == kernel.f32())
-    return kernel.broadcast(kernel.load(kernel.f32(), kernel.address(from, second ? 4 : 0)));
-  return kernel.widenHalf(activationPair(from, single), second);
-}
-
-/// The sums after one more step, [row][vector]; `half` where K ends within it.
-SmallVector<Value> PanelProduct::step(const Sources &sources, SmallVector<Value> sums, bool half) {
-  const int64_t taken = sums.size() / sources.rows.size();
-  const bool single = !pairs || half;
-  auto weights = [&](Type type, int64_t vector) {
-    return kernel.load(type, kernel.address(sources.weights, vector * kLineBytes));
-  };
-  auto multiply = [&](function_ref<Value(Value from)> activations, ArrayRef<Value> operands,
-                      function_ref<Value(Value sum, Value a, Value b)> accumulate) {
-    for (auto [row, base] : llvm::enumerate(sources.rows)) {
-      Value values = activations(base);
-      for (int64_t v = 0; v < taken; ++v) {
-        Value &sum = sums[row * taken + v];
-        sum = accumulate(sum, values, operands[v]);
-      }
-    }
-  };
-  SmallVector<Value> operands(taken);
-  if (pairs && activation == kernel.bf16() && element == kernel.bf16() &&
-      kernel.target.hasBf16Dot()) {
-    VectorType type = kernel.lanes(kernel.bf16(), 2 * kLanes);
-    for (int64_t v = 0; v < taken; ++v)
-      operands[v] = weights(type, v);
-    multiply([&](Value from) { return kernel.bitcast(type, activationPair(from, single)); },
-             operands, [&](Value sum, Value a, Value b) { return kernel.bf16Dot(sum, a, b); });
-    return sums;
-  }
-  // All rows by the first of each pair, then all by the second: the weights of both, widened, would
-  // take more registers than there are.
-  for (bool second : {false, true}) {
-    if (second && single)
-      break;
-    for (int64_t v = 0; v < taken; ++v)
-      operands[v] = pairs ? widenOne(weights(kernel.lanes(kernel.i32()), v), second)
-                          : weights(kernel.lanes(kernel.f32()), v);
-    multiply([&](Value from) { return activationLanes(from, second, single); }, operands,
-             [&](Value sum, Value a, Value b) { return kernel.fma(a, b, sum); });
-  }
-  return sums;
-}
-
 /// The sums after `count` steps from the `first`th (i64) on.
 SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, int64_t count,
                                            SmallVector<Value> sums, bool half) {
-  Value rowStride = kernel.integer(activationStep);
+  Value rowStride = kernel.integer(step.activationBytes);
   auto advance = [&](Value base, Value bytes) {
     return base ? kernel.addressBytes(base, bytes) : Value();
   };
@@ -142,11 +66,11 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
   now.weights = skip(start.weights, stride);
   now.lines = skip(start.lines, start.lineStride);
   for (int64_t s = 0; s < count; ++s) {
-    sums = step(now, sums, half);
+    sums = step.emit(now.rows, now.weights, std::move(sums), half);
     if (now.lines)
       kernel.prefetch(now.lines);
     for (Value &row : now.rows)
-      row = kernel.address(row, activationStep);
+      row = kernel.address(row, step.activationBytes);
     now.weights = advance(now.weights, stride);
     now.lines = advance(now.lines, start.lineStride);
   }
@@ -163,7 +87,7 @@ SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, con
 
 /// What the pass over the vectors from `from` (i64) on reads and asks for.
 PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from) {
-  Value offset = kernel.mul(from, kernel.integer(kLineBytes));
+  Value offset = kernel.mul(from, kernel.integer(step.lineBytes));
   Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}};
   if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
     // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long enough
@@ -171,13 +95,14 @@ PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from) 
     // it each, a line per step; all others ask again for what is there.
     Value last = kernel.sub(vectors, kernel.integer(1));
     Value allSteps =
-        pairs ? kernel.div(kernel.add(depth, kernel.integer(1)), kernel.integer(2)) : depth;
+        kernel.div(kernel.add(depth, kernel.integer(step.depth - 1)), kernel.integer(step.depth));
     Value part = kernel.mul(kernel.add(vectors, kernel.min(tile.number, last)), allSteps);
-    sources.lines = kernel.addressBytes(tile.panel, kernel.mul(part, kernel.integer(kLineBytes)));
+    sources.lines =
+        kernel.addressBytes(tile.panel, kernel.mul(part, kernel.integer(step.lineBytes)));
     Value first = arith::AndIOp::create(
         kernel.builder, kernel.loc, kernel.compare(arith::CmpIPredicate::slt, tile.number, vectors),
         kernel.compare(arith::CmpIPredicate::eq, from, kernel.integer(0)));
-    sources.lineStride = kernel.select(first, kernel.integer(kLineBytes), kernel.integer(0));
+    sources.lineStride = kernel.select(first, kernel.integer(step.lineBytes), kernel.integer(0));
   }
   return sources;
 }
@@ -225,7 +150,7 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
   if (high.empty())
     high = run(middle, highEnd, unroll, sources, zeros);
   high = run(highEnd, steps, 1, quiet, high);
-  if (pairs) {
+  if (step.depth == 2) {
     Value odd = kernel.add(steps, kernel.rem(depth, kernel.integer(2)));
     high = run(steps, odd, 1, quiet, high, /*half=*/true);
   }

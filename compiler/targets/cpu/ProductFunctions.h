@@ -40,7 +40,12 @@ std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type 
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile);
 
-/// Multiplies with a panel of quantised weights; the rows are such as prepareRows gives.
+/// Multiplies with a panel of fp8.
+void callFloat8Product(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+                       const TileOperands &tile);
+
+/// Multiplies with a panel of quantised weights of integers; the rows are such as prepareRows
+/// gives.
 void callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape, const TileOperands &tile);
 
 /// Bytes of a row of activations as the product with a quantised panel reads it.

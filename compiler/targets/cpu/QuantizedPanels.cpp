@@ -1,4 +1,5 @@
-// The product function of quantised weights: integer sums within a group, then its scales.
+// The product function of weights quantised to integers: integer sums within a group, then its
+// scales.
 
 #include "compiler/targets/cpu/ProductFunctions.h"
 
@@ -26,7 +27,8 @@ static constexpr int64_t kFloatMiddle = doubledFloat4(7);
 /// How many sums of two products of bytes are sure to fit an i16 together, of activations from -127
 /// to 127, as lm.quantize gives them.
 static int64_t fittingPairs(const QuantTraits &traits) {
-  const int64_t most = traits.isFloat ? 2 * kFloatMiddle : (1 << traits.bits) - 1;
+  const int64_t most =
+      traits.codes == QuantCodes::Floats4 ? 2 * kFloatMiddle : (1 << traits.bits) - 1;
   return 0x7fff / (2 * most * 127);
 }
 
@@ -52,7 +54,7 @@ static int64_t preparedChunkBytes(const CpuTarget &target, QuantFormat format) {
 static int64_t zeroOf(const QuantTraits &traits, Multiplication multiplication) {
   if (multiplication == Multiplication::Magnitudes)
     return 0;
-  return traits.isFloat ? kFloatMiddle : traits.zero;
+  return traits.codes == QuantCodes::Floats4 ? kFloatMiddle : traits.zero;
 }
 
 static int64_t chunksPerGroup(const PanelShape &shape) {
@@ -209,7 +211,7 @@ SmallVector<SmallVector<Value>> QuantizedProduct::loadCodes(Value chunk, Value w
         Value rest = kernel.shiftLeft(high, 4 - static_cast<int64_t>(quad) * above);
         code = kernel.bitOr(code, kernel.bitAnd(rest, kernel.integer(halves, mask << 8 | mask)));
       }
-      if (traits.isFloat)
+      if (traits.codes == QuantCodes::Floats4)
         code = kernel.bitcast(halves, kernel.lookUp(floatTable(), code));
       codes.push_back(code);
     }
@@ -325,7 +327,7 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
   SmallVector<Value> scales, zeros;
   for (int64_t v = 0; v < taken; ++v) {
     Value first = kernel.add(column, kernel.integer(v * kLanes));
-    if (traits.isFloat) // an exponent above that of a unit, in whose place floats have theirs
+    if (traits.codes == QuantCodes::Floats4) // an exponent, as floats have theirs, above a unit's
       scales.push_back(kernel.mul(
           kernel.bitcast(floats,
                          kernel.shiftLeft(loadBytes(kernel.addressBytes(scalesAt, first)), 23)),

@@ -93,20 +93,22 @@ TEST(Packer, QuantisesRowsOfEveryType) {
   for (const PackedWeight &weight : plan.weights) {
     const QuantFormat format = *weight.quantized;
     const auto groups = size_t(quantGroups(format, weight.columns));
-    const size_t codes = groups * size_t(quantCodeBytes(format, weight.columns));
+    const auto codes = size_t(quantRowCodeBytes(format, weight.columns));
+    const auto scaleBytes = size_t(quantScaleBytes(format));
     std::vector<uint8_t> wanted;
     for (int64_t expert : {0, 1})
       for (int64_t first = 0; first < weight.rows; first += 48) {
         const auto width = size_t(std::min<int64_t>(48, (weight.rows - first + 15) / 16 * 16));
         std::vector<uint8_t> words(width * codes), room(width * codes), zeros(width * groups);
-        std::vector<uint16_t> scales(width * groups);
+        std::vector<uint8_t> scales(width * groups * scaleBytes);
         std::vector<QuantizedRow> quantized;
         for (size_t n = 0; n < width; ++n) {
           std::vector<float> row(size_t(weight.columns));
           for (int64_t k = 0; first + int64_t(n) < weight.rows && k < weight.columns; ++k)
             row[size_t(k)] =
                 float(sourceElement(model.values, weight, 0, expert, first + int64_t(n), k));
-          quantized.push_back({&words[n * codes], &scales[n * groups], &zeros[n * groups]});
+          quantized.push_back(
+              {&words[n * codes], &scales[n * groups * scaleBytes], &zeros[n * groups]});
           quantizeRow(format, row.data(), row.size(), quantized.back());
         }
         const size_t before = wanted.size();

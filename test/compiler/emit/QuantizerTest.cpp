@@ -19,10 +19,19 @@ void PrintTo(const QuantTraits &traits, std::ostream *out) { *out << traits.name
 
 namespace {
 
-double halfToDouble(const uint8_t *at) {
-  _Float16 half;
-  std::memcpy(&half, at, 2);
-  return double(half);
+template <typename Float> double loadDouble(const uint8_t *at) {
+  Float value;
+  std::memcpy(&value, at, sizeof value);
+  return double(value);
+}
+
+/// A float of 8 bits by its definition; 127 and 255, which are NaNs there, as the number that they
+/// would be.
+double float8(int64_t code) {
+  const int64_t exponent = code >> 3 & 15, mantissa = code & 7;
+  const double magnitude = exponent == 0 ? std::ldexp(double(mantissa), -9)
+                                         : std::ldexp(double(8 + mantissa), int(exponent) - 10);
+  return code & 128 ? -magnitude : magnitude;
 }
 
 /// A panel of `width` quantised rows.
@@ -35,13 +44,15 @@ struct Panel {
       : format(format), width(int64_t(rows.size())), depth(int64_t(rows[0].size())),
         bytes(size_t(width * quantDepthBytes(format, depth))) {
     const auto groups = size_t(quantGroups(format, depth));
-    const size_t codes = groups * size_t(quantCodeBytes(format, depth));
+    const auto codes = size_t(quantRowCodeBytes(format, depth));
     std::vector<uint8_t> words(size_t(width) * codes), laidOut(words.size()),
         zeros(size_t(width) * groups);
-    std::vector<uint16_t> scales(size_t(width) * groups);
+    const auto scaleBytes = size_t(quantScaleBytes(format));
+    std::vector<uint8_t> scales(size_t(width) * groups * scaleBytes);
     std::vector<QuantizedRow> quantized;
     for (size_t n = 0; n < rows.size(); ++n) {
-      quantized.push_back({&words[n * codes], &scales[n * groups], &zeros[n * groups]});
+      quantized.push_back(
+          {&words[n * codes], &scales[n * groups * scaleBytes], &zeros[n * groups]});
       quantizeRow(format, rows[n].data(), rows[n].size(), quantized.back());
     }
     layOutQuantizedPanel(format, rows[0].size(), quantized.data(), rows.size(), laidOut.data(),
@@ -52,19 +63,30 @@ struct Panel {
     return &bytes[size_t(k / quantGroup(format, depth) * width * quantGroupBytes(format, depth))];
   }
   const uint8_t *scales(int64_t k) const {
+    const int64_t group = quantGroup(format, depth), begin = k / group * group;
+    if (traitsOf(format).codes == QuantCodes::Floats8) // the last group may be shorter
+      return record(k) + width * std::min(group, (depth - begin + 3) / 4 * 4);
     return record(k) + width * quantCodeBytes(format, depth);
   }
   double scale(int64_t n, int64_t k) const {
-    if (traitsOf(format).isFloat)
+    switch (traitsOf(format).codes) {
+    case QuantCodes::Integers:
+      return loadDouble<_Float16>(scales(k) + 2 * n);
+    case QuantCodes::Floats4:
       return scales(k)[n] == 255 ? double(NAN) : std::ldexp(1, scales(k)[n] - 127);
-    return halfToDouble(scales(k) + 2 * n);
+    case QuantCodes::Floats8:
+      return loadDouble<float>(scales(k) + 4 * n);
+    }
+    return 0;
   }
 
   /// What code `code` of row n stands for where element k is, as Quantization.h says.
   double valueOf(int64_t code, int64_t n, int64_t k) const {
     const QuantTraits &traits = traitsOf(format);
     const double floats[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
-    if (traits.isFloat)
+    if (traits.codes == QuantCodes::Floats8)
+      return scale(n, k) * float8(code);
+    if (traits.codes == QuantCodes::Floats4)
       return scale(n, k) * floats[code & 7] * (code & 8 ? -1 : 1);
     const double zero = traits.hasZeros ? scales(k)[2 * width + n] / 16.0 : double(traits.zero);
     return scale(n, k) * (double(code) - zero);
@@ -73,6 +95,8 @@ struct Panel {
   /// Element k of row n.
   double element(int64_t n, int64_t k) const {
     const int64_t inGroup = k % quantGroup(format, depth);
+    if (traitsOf(format).codes == QuantCodes::Floats8)
+      return valueOf(record(k)[(inGroup / 2 * width + n) * 2 + inGroup % 2], n, k);
     if (traitsOf(format).bits == 8)
       return valueOf(record(k)[(inGroup / 4 * width + n) * 4 + inGroup % 4], n, k);
     auto byteOf = [&](int64_t word) { return record(k)[(word * width + n) * 4 + inGroup % 4]; };
@@ -115,20 +139,30 @@ TEST_P(Quantizer, GivesTheNearestOfTheValuesThatAGroupHas) {
       const double value = double(rows[size_t(n)][size_t(k)]);
       double nearest = INFINITY; // of 8 bits as many codes are below zero as above
       for (int64_t code = GetParam().bits == 8 ? 1 : 0; code < 1 << GetParam().bits; ++code)
-        nearest = std::min(nearest, std::abs(panel.valueOf(code, n, k) - value));
+        if (GetParam().codes != QuantCodes::Floats8 || (code & 127) != 127)
+          nearest = std::min(nearest, std::abs(panel.valueOf(code, n, k) - value));
       EXPECT_LE(std::abs(panel.element(n, k) - value), nearest * 1.0001 + 1e-9) << n << " " << k;
     }
 }
 
 /// The squared error of the plain choice: the largest magnitude gets the last code, of 8 bits 127,
-/// of fewer minus half their number; of floats the power of two that gives it one of the last two.
+/// of fewer minus half their number; of floats of 4 bits the power of two that gives it one of the
+/// last two, of those of 8 the last.
 double plainError(const QuantTraits &traits, const float *values, int64_t count) {
   double most = 0, error = 0;
   for (int64_t k = 0; k < count; ++k)
     most = std::abs(double(values[k])) > std::abs(most) ? double(values[k]) : most;
   for (int64_t k = 0; k < count; ++k) {
     const double value = double(values[k]);
-    if (!traits.isFloat) {
+    double nearest = INFINITY;
+    if (traits.codes == QuantCodes::Floats8) {
+      for (int64_t code = 0; code < 127; ++code)
+        nearest =
+            std::min(nearest, std::abs(float8(code) * std::abs(most) / 448 - std::abs(value)));
+      error += nearest * nearest;
+      continue;
+    }
+    if (traits.codes == QuantCodes::Integers) {
       const double half = std::exp2(traits.bits - 1);
       const double scale = traits.bits == 8 ? std::abs(most) / 127 : most / -half;
       const double code = std::min(std::round(value / scale), half - 1);
@@ -136,7 +170,6 @@ double plainError(const QuantTraits &traits, const float *values, int64_t count)
       continue;
     }
     const double scale = std::exp2(std::floor(std::log2(std::abs(most))) - 2);
-    double nearest = INFINITY;
     for (double magnitude : {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0})
       nearest = std::min(nearest, std::abs(magnitude * scale - std::abs(value)));
     error += nearest * nearest;
@@ -152,7 +185,7 @@ TEST_P(Quantizer, LosesNoMoreThanThePlainChoice) {
   for (const auto &row : rows)
     for (int64_t begin = 0; begin < 256; begin += group)
       plain += plainError(GetParam(), &row[size_t(begin)], group);
-  const bool searched = GetParam().bits < 8 && !GetParam().isFloat;
+  const bool searched = GetParam().bits < 8 && GetParam().codes == QuantCodes::Integers;
   EXPECT_LE(squaredError(panel, rows), (searched ? 0.9 : 1.01) * plain);
 }
 

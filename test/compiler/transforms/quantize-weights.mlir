@@ -1,10 +1,11 @@
 // RUN: moe-opt %s --lm-quantize-weights=formats=experts:int4,attention:int8_channel,head:int8 --cse --canonicalize | FileCheck %s
 // RUN: moe-opt %s --lm-quantize-weights=formats=all:int4,experts:int8 | FileCheck %s --check-prefix=ALL
 // RUN: moe-opt %s --lm-quantize-weights=formats=embedding:int6 | FileCheck %s --check-prefix=TABLES
+// RUN: moe-opt %s --lm-quantize-weights=formats=all:fp8 | FileCheck %s --check-prefix=FLOATS
 // RUN: not moe-opt %s --lm-quantize-weights=formats=router:int4 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not moe-opt %s --lm-quantize-weights=formats=head:int3 2>&1 | FileCheck %s --check-prefix=NEITHER
 // UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head, embedding
-// NEITHER: 'head:int3' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int6, int5, int4, int4_asymmetric, mxfp4
+// NEITHER: 'head:int3' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int6, int5, int4, int4_asymmetric, mxfp4, fp8
 
 // A table that is the head as well is held once, as the head is to be. What is named last wins.
 // CHECK-DAG: lm.weight @table : {{.*}} quantized int8
@@ -20,6 +21,11 @@
 // ALL-DAG:   lm.weight @kinds : {{.*}} quantized int4
 // ALL-DAG:   lm.weight @mlp {{.*}} quantized int4
 // ALL-DAG:   lm.weight @experts {{.*}} quantized int8
+// What multiplies weights of fp8 stays floats.
+// FLOATS:     lm.weight @experts {{.*}} quantized fp8
+// FLOATS-NOT: lm.quantize
+// FLOATS:     moe.expert_ffn silu accumulate inner f32
+// FLOATS-NOT: lm.quantize
 lm.weight @table : !lm.weight<50x40xbf16> layers [] from [#lm.piece<pattern = "t", rows = 50, stored = bf16>]
 lm.weight @kinds : !lm.weight<2x40xbf16> layers [] from [#lm.piece<pattern = "k", rows = 2, stored = bf16>]
 lm.weight @norm : !lm.weight<40xbf16> layers [] from [#lm.piece<pattern = "n", rows = 40, stored = bf16>]

@@ -14,22 +14,45 @@
 using namespace moec;
 using mlir::Value;
 
-namespace moec {
-/// Names a format where tests are listed.
-void PrintTo(const QuantTraits &traits, std::ostream *out) { *out << traits.name; }
-} // namespace moec
-
 namespace {
 
-/// A random product: quantised activations and weights as bytes, and what they come to.
+/// What the rows are of.
+enum class Activation { I8, F32, BF16 };
+
+/// The types of a product.
+struct Operands {
+  QuantFormat format;
+  Activation activation;
+
+  std::string name() const {
+    return std::string(traitsOf(format).name) + (activation == Activation::F32    ? "_f32"
+                                                 : activation == Activation::BF16 ? "_bf16"
+                                                                                  : "");
+  }
+};
+
+/// Names the types where tests are listed.
+void PrintTo(const Operands &operands, std::ostream *out) { *out << operands.name(); }
+
+/// A float of 8 bits by its definition.
+double float8(int64_t code) {
+  const int64_t exponent = code >> 3 & 15, mantissa = code & 7;
+  const double magnitude = exponent == 0 ? std::ldexp(double(mantissa), -9)
+                                         : std::ldexp(double(8 + mantissa), int(exponent) - 10);
+  return code & 128 ? -magnitude : magnitude;
+}
+
+/// A random product: activations and quantised weights as bytes, and what they come to.
 struct QuantizedProduct {
+  Activation activation;
   QuantFormat format;
   int64_t rows, depth, columns;
   std::vector<uint8_t> activations, panels;
   std::vector<double> exact, magnitude; // sums, and sums of absolute products, [rows][columns]
 
-  QuantizedProduct(QuantFormat format, int64_t rows, int64_t depth, int64_t columns)
-      : format(format), rows(rows), depth(depth), columns(columns), activations(rows * rowBytes()),
+  QuantizedProduct(Operands operands, int64_t rows, int64_t depth, int64_t columns)
+      : activation(operands.activation), format(operands.format), rows(rows), depth(depth),
+        columns(columns), activations(rows * rowBytes()),
         panels(quantMatrixBytes(format, columns, depth)), exact(rows * columns),
         magnitude(rows * columns) {
     const QuantTraits &traits = traitsOf(format);
@@ -41,8 +64,9 @@ struct QuantizedProduct {
     std::vector<double> a(rows * groups * group);
     for (int64_t m = 0; m < rows; ++m)
       for (int64_t g = 0; g < groups; ++g) {
-        uint8_t *block = &activations[m * rowBytes() + g * (group + kBlockTailBytes)];
-        const float scale = std::ldexp(float(pick(1, 1000)), -10);
+        // Floats are of so few bits that each fits bf16.
+        const float scale =
+            std::ldexp(activation == Activation::I8 ? float(pick(1, 1000)) : 1, -10);
         int32_t sum = 0;
         for (int64_t k = 0; k < group; ++k) {
           const bool exists = g * group + k < depth;
@@ -50,12 +74,21 @@ struct QuantizedProduct {
           const int64_t value = !exists           ? 0
                                 : pick(0, 3) == 0 ? 127 - 254 * pick(0, 1)
                                                   : pick(-127, 127);
-          block[k] = uint8_t(value);
+          const float element = float(value) * scale;
+          if (activation == Activation::I8)
+            activations[m * rowBytes() + g * (group + kBlockTailBytes) + k] = uint8_t(value);
+          else if (exists) // bf16 is the upper half of f32
+            std::memcpy(&activations[m * rowBytes() + (g * group + k) * elementBytes()],
+                        reinterpret_cast<const uint8_t *>(&element) + 4 - elementBytes(),
+                        size_t(elementBytes()));
           sum += int32_t(value);
-          a[(m * groups + g) * group + k] = double(value) * scale;
+          a[(m * groups + g) * group + k] = double(element);
         }
-        std::memcpy(block + group, &scale, 4);
-        std::memcpy(block + group + 4, &sum, 4);
+        if (activation != Activation::I8)
+          continue;
+        uint8_t *tail = &activations[m * rowBytes() + g * (group + kBlockTailBytes) + group];
+        std::memcpy(tail, &scale, 4);
+        std::memcpy(tail + 4, &sum, 4);
       }
     for (int64_t n = 0; n < columns; ++n) {
       const int64_t first = n / 48 * 48,
@@ -63,11 +96,17 @@ struct QuantizedProduct {
       for (int64_t g = 0; g < groups; ++g) {
         uint8_t *record = &panels[first * quantDepthBytes(format, depth) +
                                   g * width * quantGroupBytes(format, depth)];
-        uint8_t *scales = record + width * quantCodeBytes(format, depth);
+        const int64_t existing = std::min(group, (depth - g * group + 3) / 4 * 4);
+        uint8_t *scales =
+            record + width * (traits.codes == QuantCodes::Floats8 ? existing
+                                                                  : quantCodeBytes(format, depth));
         const _Float16 scale = _Float16(std::ldexp(float(pick(1, 1000)), -12));
         const int exponent = int(pick(110, 140));
-        if (traits.isFloat)
+        const auto wide = float(scale);
+        if (traits.codes == QuantCodes::Floats4)
           scales[n - first] = uint8_t(exponent);
+        else if (traits.codes == QuantCodes::Floats8)
+          std::memcpy(scales + 4 * (n - first), &wide, 4);
         else
           std::memcpy(scales + 2 * (n - first), &scale, 2);
         double zero = double(traits.zero);
@@ -76,13 +115,16 @@ struct QuantizedProduct {
           scales[2 * width + n - first] = uint8_t(steps);
           zero = double(steps) / 16;
         }
-        for (int64_t k = 0; k < group; ++k) {
-          const int64_t most = (1 << traits.bits) - 1,
-                        code = pick(0, 3) == 0 ? most : pick(0, most);
+        for (int64_t k = 0; k < (traits.codes == QuantCodes::Floats8 ? existing : group); ++k) {
+          const int64_t most = (1 << traits.bits) - 1, any = pick(0, 3) == 0 ? most : pick(0, most),
+                        code =
+                            traits.codes == QuantCodes::Floats8 && any % 128 == 127 ? any - 1 : any;
           auto byteOf = [&](int64_t word) -> uint8_t & {
             return record[(word * width + n - first) * 4 + k % 4];
           };
-          if (traits.bits == 8) {
+          if (traits.codes == QuantCodes::Floats8) {
+            record[(k / 2 * width + n - first) * 2 + k % 2] = uint8_t(code);
+          } else if (traits.bits == 8) {
             byteOf(k / 4) = uint8_t(code);
           } else { // groups of 32
             const int64_t above = traits.bits - 4, bit = k / 4 * above;
@@ -91,9 +133,11 @@ struct QuantizedProduct {
               byteOf(4 + bit / 8) |= code >> 4 << bit % 8;
           }
           const double floats[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
-          const double weight = traits.isFloat ? floats[code & 7] * (code & 8 ? -1 : 1) *
-                                                     std::ldexp(1, exponent - 127)
-                                               : (double(code) - zero) * double(scale);
+          const double weight =
+              traits.codes == QuantCodes::Floats4
+                  ? floats[code & 7] * (code & 8 ? -1 : 1) * std::ldexp(1, exponent - 127)
+              : traits.codes == QuantCodes::Floats8 ? float8(code) * double(scale)
+                                                    : (double(code) - zero) * double(scale);
           for (int64_t m = 0; m < rows; ++m) {
             const double term = a[(m * groups + g) * group + k] * weight;
             exact[m * columns + n] += term;
@@ -104,7 +148,14 @@ struct QuantizedProduct {
     }
   }
 
-  int64_t rowBytes() const { return quantizedColumns(depth, quantGroup(format, depth)); }
+  int64_t elementBytes() const {
+    return activation == Activation::I8 ? 1 : activation == Activation::BF16 ? 2 : 4;
+  }
+  int64_t rowElements() const {
+    return activation == Activation::I8 ? quantizedColumns(depth, quantGroup(format, depth))
+                                        : depth;
+  }
+  int64_t rowBytes() const { return rowElements() * elementBytes(); }
 };
 
 /// kernel(activations, rows, weights, sums): all panels, sums stored as f32.
@@ -112,8 +163,10 @@ KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product
   return KernelJit(target, "pipp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.builder.getContext()->loadDialect<lm::LmDialect>();
     const ActivationRows rows{.base = arguments[0],
-                              .element = kernel.i8(),
-                              .stride = kernel.integer(product.rowBytes()),
+                              .element = product.activation == Activation::I8     ? kernel.i8()
+                                         : product.activation == Activation::BF16 ? kernel.bf16()
+                                                                                  : kernel.f32(),
+                              .stride = kernel.integer(product.rowElements()),
                               .count = arguments[1]};
     const auto element = lm::QuantizedType::get(kernel.builder.getContext(),
                                                 static_cast<lm::QuantFormat>(product.format));
@@ -143,7 +196,7 @@ std::vector<float> run(const KernelJit &kernel, const QuantizedProduct &product,
   return sums;
 }
 
-class QuantizedPanels : public testing::TestWithParam<std::tuple<const CpuTarget *, QuantTraits>> {
+class QuantizedPanels : public testing::TestWithParam<std::tuple<const CpuTarget *, Operands>> {
 protected:
   void SetUp() override {
     if (!runsHere(target))
@@ -151,13 +204,13 @@ protected:
   }
 
   const CpuTarget &target = *std::get<0>(GetParam());
-  const QuantFormat format = std::get<1>(GetParam()).format;
+  const Operands operands = std::get<1>(GetParam());
 };
 
 TEST_P(QuantizedPanels, EqualTheExactSums) {
-  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {480, 100}};
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {480, 100}, {520, 20}};
   for (auto [depth, columns] : shapes) {
-    const QuantizedProduct product(format, 7, depth, columns);
+    const QuantizedProduct product(operands, 7, depth, columns);
     const std::vector<float> sums = run(productKernel(target, product), product, 0, 7);
     for (int64_t i = 0; i < 7 * columns; ++i)
       ASSERT_NEAR(sums[i], product.exact[i], 1e-5 * (product.magnitude[i] + 1e-3))
@@ -167,7 +220,7 @@ TEST_P(QuantizedPanels, EqualTheExactSums) {
 }
 
 TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
-  const QuantizedProduct product(format, 13, 100, 70);
+  const QuantizedProduct product(operands, 13, 300, 70);
   const KernelJit kernel = productKernel(target, product);
   const std::vector<float> all = run(kernel, product, 0, 13);
   for (int64_t rows = 0; rows <= 13; ++rows) {
@@ -203,12 +256,23 @@ std::vector<const CpuTarget *> allTargets() {
   return all;
 }
 
+std::vector<Operands> allOperands() {
+  std::vector<Operands> all;
+  for (const QuantTraits &traits : kQuantFormats)
+    if (quantMultipliesIntegers(traits.format))
+      all.push_back({traits.format, Activation::I8});
+    else
+      for (Activation activation : {Activation::F32, Activation::BF16})
+        all.push_back({traits.format, activation});
+  return all;
+}
+
 INSTANTIATE_TEST_SUITE_P(Levels, QuantizedPanels,
                          testing::Combine(testing::ValuesIn(allTargets()),
-                                          testing::ValuesIn(kQuantFormats)),
+                                          testing::ValuesIn(allOperands())),
                          [](const auto &info) {
                            return std::get<0>(info.param)->level.str() + "_" +
-                                  std::string(std::get<1>(info.param).name);
+                                  std::get<1>(info.param).name();
                          });
 
 } // namespace

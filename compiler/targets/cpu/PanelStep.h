@@ -1,0 +1,43 @@
+// The innermost step of products with weights whose values are floats, in panels.
+
+#ifndef MOEC_COMPILER_TARGETS_CPU_PANELSTEP_H
+#define MOEC_COMPILER_TARGETS_CPU_PANELSTEP_H
+
+#include "compiler/targets/cpu/KernelBuilder.h"
+
+namespace moec {
+
+/// Multiplies what `depth` adjacent columns of K hold: some rows of f32 or bf16 by some vectors of
+/// 16 columns. Weights are f32, bf16, f16 or the codes of fp8, each of which counts as its value by
+/// 2^-8.
+class PanelStep {
+public:
+  PanelStep(KernelBuilder &kernel, mlir::Type activation, mlir::Type weight);
+
+  const int64_t depth;           ///< of K: 1, or 2 of weights of 16 or 8 bits
+  const int64_t lineBytes;       ///< of a vector's weights
+  const int64_t activationBytes; ///< of a row
+
+  /// The value that codes of fp8 which count as 1 have.
+  static constexpr double kFloat8Unit = 256;
+
+  /// `sums`, [row][vector], with the products added: `rows` are where each row's activations are,
+  /// `weights` where the first vector's are. With `half` the second of K does not exist, and is not
+  /// read of the rows.
+  llvm::SmallVector<mlir::Value> emit(llvm::ArrayRef<mlir::Value> rows, mlir::Value weights,
+                                      llvm::SmallVector<mlir::Value> sums, bool half = false) const;
+
+private:
+  mlir::Value loadWeights(mlir::Value from) const;
+  mlir::Value widenWeights(mlir::Value loaded, bool second) const;
+  mlir::Value pairOfWeights(mlir::Value loaded) const;
+  mlir::Value activationPair(mlir::Value from, bool single) const;
+  mlir::Value activationLanes(mlir::Value from, bool second, bool single) const;
+
+  KernelBuilder &kernel;
+  const mlir::Type activation, weight;
+};
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CPU_PANELSTEP_H
