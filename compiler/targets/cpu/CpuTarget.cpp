@@ -40,7 +40,7 @@ static constexpr StringRef neonBf16Cpuinfo[] = {"asimd", "asimddp", "bf16", "i8m
 
 // Tiles: 32 registers of 512 bits hold 8 x 48 sums, three weights and an activation; 16 of 256 bits
 // hold 6 x 16 sums; 32 of 128 bits hold 6 x 16 sums. A bf16 product that widens in registers keeps
-// the same tile.
+// the same tile. What aheadBytes is was measured on Zen 3.
 static constexpr CpuTarget targets[] = {
     {.level = "avx2",
      .arch = "x86_64",
@@ -55,6 +55,7 @@ static constexpr CpuTarget targets[] = {
      .storedTileColumns = 2,
      .quantRows = 4,
      .quantLanes = 64,
+     .aheadBytes = 1024,
      .bf16Dot = {},
      .integerDot = IntegerDot::Words},
     {.level = "avx512",
@@ -70,6 +71,7 @@ static constexpr CpuTarget targets[] = {
      .storedTileColumns = 4,
      .quantRows = 6,
      .quantLanes = 192,
+     .aheadBytes = 1024,
      .bf16Dot = {},
      .integerDot = IntegerDot::Words},
     {.level = "avx512vnni",
@@ -85,6 +87,7 @@ static constexpr CpuTarget targets[] = {
      .storedTileColumns = 4,
      .quantRows = 6,
      .quantLanes = 192,
+     .aheadBytes = 1024,
      .bf16Dot = {},
      .integerDot = IntegerDot::Bytes},
     {.level = "avx512bf16",
@@ -100,6 +103,7 @@ static constexpr CpuTarget targets[] = {
      .storedTileColumns = 4,
      .quantRows = 6,
      .quantLanes = 192,
+     .aheadBytes = 1024,
      .bf16Dot = {"llvm.x86.avx512bf16.dpbf16ps.512", 16},
      .integerDot = IntegerDot::Bytes},
     {.level = "neon",
@@ -115,6 +119,7 @@ static constexpr CpuTarget targets[] = {
      .storedTileColumns = 2,
      .quantRows = 4,
      .quantLanes = 64,
+     .aheadBytes = 1024,
      .bf16Dot = {},
      .integerDot = IntegerDot::None},
     {.level = "neonbf16",
@@ -130,6 +135,7 @@ static constexpr CpuTarget targets[] = {
      .storedTileColumns = 2,
      .quantRows = 4,
      .quantLanes = 64,
+     .aheadBytes = 1024,
      .bf16Dot = {"llvm.aarch64.neon.bfdot.v4f32.v8bf16", 4},
      .integerDot = IntegerDot::None},
 };

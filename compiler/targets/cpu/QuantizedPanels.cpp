@@ -143,6 +143,7 @@ private:
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
   SmallVector<Value> addChunk(ArrayRef<Value> activations, Value chunk, int64_t taken,
                               SmallVector<Value> sums);
+  void askAhead(Value chunk, Value word, int64_t taken);
   SmallVector<SmallVector<Value>> loadCodes(Value chunk, Value word, int64_t taken);
   SmallVector<Part> partsOf(ArrayRef<Value> codes, int64_t quad);
   SmallVector<Value> addWord(ArrayRef<Value> activations, ArrayRef<Part> parts,
@@ -178,6 +179,14 @@ static std::array<uint8_t, 16> floatTable() {
     table[code + 8] = static_cast<uint8_t>(kFloatMiddle - doubledFloat4(code));
   }
   return table;
+}
+
+/// Asks for the weights that lie so far behind word `word` (i64) of a chunk, which begins at
+/// `chunk`.
+void QuantizedProduct::askAhead(Value chunk, Value word, int64_t taken) {
+  Value at = kernel.addressBytes(chunk, kernel.mul(word, wordStride));
+  for (int64_t v = 0; v < taken; ++v)
+    kernel.prefetch(kernel.address(at, v * kLanes * kWordBytes + kernel.target.aheadBytes));
 }
 
 /// The codes of word `word` (i64) of a chunk, which begins at `chunk`: of each quad a vector of
@@ -298,6 +307,10 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
                     SmallVector<Value> starts;
                     for (Value row : activations)
                       starts.push_back(kernel.addressBytes(row, ahead));
+                    // The hardware alone reads ahead too late for one row; more multiply for so
+                    // long that it does.
+                    if (2 * int64_t(activations.size()) <= kernel.target.quantRows)
+                      askAhead(chunk, word, taken);
                     SmallVector<Part> parts;
                     for (auto [quad, codes] : llvm::enumerate(loadCodes(chunk, word, taken)))
                       llvm::append_range(parts, partsOf(codes, static_cast<int64_t>(quad)));
