@@ -43,7 +43,7 @@ struct CpuTarget {
   int64_t storedTileColumns; ///< Weight rows of it; divides 16.
   int64_t quantRows;         ///< Rows of the tallest register tile with quantised weights.
   int64_t quantLanes;        ///< i32 sums of such a tile.
-  int64_t aheadBytes;        ///< Few rows ask for quantised weights so long before they need them.
+  int64_t aheadBytes;        ///< Few rows ask for packed weights so long before they need them.
   DotInstruction bf16Dot;    ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
 

@@ -78,6 +78,8 @@ SmallVector<Value> Float8Product::addSteps(const Group &group, Value first, int6
     rows.push_back(
         kernel.addressBytes(row, kernel.mul(first, kernel.integer(step.activationBytes))));
   for (int64_t s = 0; s < count; ++s) {
+    if (2 * static_cast<int64_t>(rows.size()) <= kernel.target.tileRows)
+      step.askAhead(weights, sums.size() / rows.size());
     sums = step.emit(rows, weights, std::move(sums), half);
     for (Value &row : rows)
       row = kernel.address(row, step.activationBytes);

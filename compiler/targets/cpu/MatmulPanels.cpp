@@ -21,7 +21,7 @@ public:
         vectors(vectors), stride(kernel.mul(vectors, kernel.integer(step.lineBytes))),
         steps(kernel.div(depth, kernel.integer(step.depth))) {}
 
-  /// Many rows ask the caches for the panel that follows.
+  /// Many rows ask the caches for the panel that follows, few for what comes next.
   void emit();
 
 private:
@@ -69,6 +69,8 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
     sums = step.emit(now.rows, now.weights, std::move(sums), half);
     if (now.lines)
       kernel.prefetch(now.lines);
+    else
+      step.askAhead(now.weights, sums.size() / now.rows.size());
     for (Value &row : now.rows)
       row = kernel.address(row, step.activationBytes);
     now.weights = advance(now.weights, stride);
@@ -90,9 +92,9 @@ PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from) 
   Value offset = kernel.mul(from, kernel.integer(step.lineBytes));
   Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}};
   if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
-    // Few rows wait for memory anyway, and the hardware reads ahead. Many rows multiply long enough
-    // for the next panel to arrive meanwhile: the first pass of the first tiles asks for a part of
-    // it each, a line per step; all others ask again for what is there.
+    // Many rows multiply long enough for the next panel to arrive meanwhile: the first pass of the
+    // first tiles asks for a part of it each, a line per step; all others ask again for what is
+    // there.
     Value last = kernel.sub(vectors, kernel.integer(1));
     Value allSteps =
         kernel.div(kernel.add(depth, kernel.integer(step.depth - 1)), kernel.integer(step.depth));

@@ -35,8 +35,8 @@ void emitRegisterTiles(
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
 
-/// Multiplies with a packed panel. Where there are many rows, the caches are asked for the one that
-/// follows in memory.
+/// Multiplies with a packed panel. Many rows ask the caches for the one that follows in memory, few
+/// for what they need next.
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile);
 

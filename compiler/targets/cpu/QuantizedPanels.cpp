@@ -181,8 +181,8 @@ static std::array<uint8_t, 16> floatTable() {
   return table;
 }
 
-/// Asks for the weights that lie so far behind word `word` (i64) of a chunk, which begins at
-/// `chunk`.
+/// Asks for the weights that lie the level's aheadBytes behind word `word` (i64) of a chunk, which
+/// begins at `chunk`.
 void QuantizedProduct::askAhead(Value chunk, Value word, int64_t taken) {
   Value at = kernel.addressBytes(chunk, kernel.mul(word, wordStride));
   for (int64_t v = 0; v < taken; ++v)
@@ -307,8 +307,6 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
                     SmallVector<Value> starts;
                     for (Value row : activations)
                       starts.push_back(kernel.addressBytes(row, ahead));
-                    // The hardware alone reads ahead too late for one row; more multiply for so
-                    // long that it does.
                     if (2 * int64_t(activations.size()) <= kernel.target.quantRows)
                       askAhead(chunk, word, taken);
                     SmallVector<Part> parts;
