@@ -208,7 +208,7 @@ protected:
 };
 
 TEST_P(QuantizedPanels, EqualTheExactSums) {
-  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {480, 100}, {520, 20}};
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {520, 100}};
   for (auto [depth, columns] : shapes) {
     const QuantizedProduct product(operands, 7, depth, columns);
     const std::vector<float> sums = run(productKernel(target, product), product, 0, 7);
