@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Speed of compiled programs on random checkpoints, beside llama.cpp's and ik_llama.cpp's and beside the limits of the machine.
+"""Speed of compiled programs on random checkpoints, beside that of llama.cpp, ik_llama.cpp and, where they are asked for, vLLM and
+transformers, which take 8 GB to install, and beside the limits of the machine.
 
     build/python/bin/python3 test/bench/speed.py [--models bench-1b] [--formats bf16] [--threads 1] [--work decode] [--peers none]
 
@@ -24,9 +25,10 @@ import bench_model
 from llama import IkLlama, Llama
 from measure import FOLDER, limits, machine, neighbours, spread
 from ours import Moec
+from python_peers import Transformers, Vllm
 from work import Refused, Work, decode
 
-PEERS = {peer.name: peer for peer in (IkLlama, Llama)}
+PEERS = {peer.name: peer for peer in (IkLlama, Llama, Vllm, Transformers)}
 
 
 class Program(typing.NamedTuple):
@@ -171,7 +173,7 @@ def parse_options(arguments=None):
     choice("--models", bench_model.MODELS)
     choice("--formats", ["bf16", "8bit", "4bit"])
     choice("--work", ["prefill", "decode", "start"])
-    choice("--peers", [*PEERS, "none"], list(PEERS))
+    choice("--peers", [*PEERS, "none"], ["ik_llama.cpp", "llama.cpp"])
     numbers("--threads", sorted({1, os.cpu_count(), 2 * os.cpu_count()}), "of each program")
     numbers("--neighbours", [0, 1], "busy processes beside")
     numbers("--prompts", [512, 2048], "tokens of a prompt")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from measure import parse_limits
+from measure import FOLDER, parse_limits
 import checkpoints
 from llama import IkLlama, Llama, parse_batched, parse_bench
 from ours import Moec
 from ours import parse_bench as parse_ours
+from python_peers import Transformers, Vllm
 from speed import Program, in_turns, parse_options, rows, works
 from to_gguf import entries_of, interleaved, widened
 from work import Sample, Work, bytes_per_token, decode
@@ -73,6 +74,11 @@ expect(Llama().command("f", decode(512, 1), 2)[0][1:], ["-m", "f", "-t", 2, "-r"
 expect(IkLlama().command("f", decode(4096, 1), 2)[0][5:13], ["-r", 1, "-o", "json", "-p", 0, "-n", 0])
 expect(IkLlama().command("f", decode(4096, 1), 2)[0][13:15], ["-gp", "4096,64"])
 expect(IkLlama().command("f", decode(0, 8), 1)[0][7:15], ["-c", 2048, "-npp", 1, "-ntg", 24, "-npl", 8])
+
+# The command of the two that are Python, which load the checkpoint itself.
+expect([str(word) for word in Vllm().command("m", decode(512, 8), 2)[-7:]], [str(FOLDER / "m"), "2", "decode", "24", "512", "8", "1"])
+expect(Transformers().command("m", Work("prefill", 64), 1)[2].name, "run_transformers.py")
+expect([engine for engine in parse_options([]).peers if engine in ("vllm", "transformers")], [])
 
 # Two experts of four: one token reads half of them, two tokens three quarters; and a row of the embedding each.
 CONFIG = {"num_experts": 4, "num_experts_per_tok": 2, "vocab_size": 10, "hidden_size": 8, "num_attention_heads": 4,
