@@ -99,10 +99,13 @@ private:
       builder.setInsertionPoint(phase);
       loc = phase->getLoc();
       Value tiles = arith::IndexCastOp::create(builder, loc, i64, phase.getTiles());
+      Value run = tiles;
+      if (phase.getPanels())
+        run = arith::ConstantIntOp::create(builder, loc, phase.getPanels(), 64);
       auto claims = scf::WhileOp::create(builder, loc, TypeRange{i64, i64}, ValueRange());
       builder.createBlock(&claims.getBefore());
       Value first = LLVM::CallOp::create(builder, loc, *claim,
-                                         ValueRange{team, step.getArgument(1), tiles, end})
+                                         ValueRange{team, step.getArgument(1), tiles, run, end})
                         .getResult();
       Value last = LLVM::LoadOp::create(builder, loc, i64, end);
       Value isSome = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, first, last);

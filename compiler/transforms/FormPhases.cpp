@@ -17,7 +17,7 @@ namespace {
 /// How an op is cut into tiles.
 struct Cut {
   Value tiles;
-  int64_t rows = 0, columns = 0;
+  int64_t rows = 0, panels = 0;
 };
 
 struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
@@ -39,7 +39,7 @@ private:
     Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
                         : cutOf(op, builder);
     auto phase = lm::PhaseOp::create(builder, op->getLoc(), op->getName().stripDialect(), reference,
-                                     cut.tiles, cut.rows, cut.columns);
+                                     cut.tiles, cut.rows, cut.panels);
     Block *body = builder.createBlock(&phase.getBody(), {}, builder.getIndexType(), op->getLoc());
     op->moveBefore(body, body->end());
   }
@@ -65,7 +65,8 @@ private:
     // phase has must not depend on what an earlier one made.
     auto grouped = [&](Value list, Value out) -> Cut {
       Value most = arith::SubIOp::create(builder, loc, extent(list, 0), constant(1));
-      return {product(most, panelCount(out)), 0, kPanelColumns};
+      int64_t panels = panelCount(out);
+      return {product(most, panels), 0, panels};
     };
     auto byRows = [&](Value out, int64_t height = 1) -> Cut {
       return {pieces(extent(out, 0), height), height, 0};
@@ -73,7 +74,8 @@ private:
     return llvm::TypeSwitch<Operation *, Cut>(op)
         .Case([&](lm::LinearOp linear) -> Cut {
           Value out = linear.getOut();
-          return {product(pieces(extent(out, 0), rows), panelCount(out)), rows, kPanelColumns};
+          int64_t panels = panelCount(out);
+          return {product(pieces(extent(out, 0), rows), panels), rows, panels};
         })
         .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
             [&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })

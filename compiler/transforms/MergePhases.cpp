@@ -16,7 +16,7 @@ namespace {
 
 /// How many rows the tiles of a phase are blocks of; null for a phase that is cut otherwise.
 Value rowCount(lm::PhaseOp phase) {
-  if (phase.getRows() == 0 || phase.getColumns() != 0)
+  if (phase.getRows() == 0 || phase.getPanels() != 0)
     return {};
   if (phase.getRows() == 1)
     return phase.getTiles();

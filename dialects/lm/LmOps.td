@@ -486,20 +486,21 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
   let description = [{
     Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the
     ops in its body; a barrier stands between phases where one needs what another wrote. How many tiles there are follows from the batch's counts, not
-    from what an earlier phase wrote. `rows` and `columns` are the extents of a tile of the results,
-    as far as the ops are cut along them; 0: not cut. Where there are several ops, all are row-wise and cut by rows alone. A `plain` phase has one tile
-    and is lowered to plain loops, the reference of what kernels do.
+    from what an earlier phase wrote. Tiles are blocks of `rows` rows of the results (0: not cut along rows); where the
+    results are cut into panels of columns too, a block, or an expert's share of it, has `panels` tiles one after another, of which number i multiplies
+    with panel i of a weight (0: not cut along columns). So a weight's panels can lie near the threads that read them. Where there are several ops, all
+    are row-wise and cut by rows alone. A `plain` phase has one tile and is lowered to plain loops, the reference of what kernels do.
 
     ```mlir
-    lm.phase "linear" tiles(%n) rows 128 columns 48 {
+    lm.phase "linear" tiles(%n) rows 128 panels 1 {
     ^bb0(%tile: index):
       lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x48xf32>)
     }
     ```
   }];
-  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles, I64Attr:$rows, I64Attr:$columns);
+  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles, I64Attr:$rows, I64Attr:$panels);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `columns` $columns $body attr-dict";
+  let assemblyFormat = "$name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `panels` $panels $body attr-dict";
   let hasRegionVerifier = 1;
   let extraClassDeclaration = "::mlir::BlockArgument getTile() { return getBody().getArgument(0); }";
 }

@@ -1,35 +1,23 @@
-// How many cores this process may use: affinity, siblings, control groups.
+// How many cores and how much memory this process may use: affinity, siblings, control groups.
 
+#include "runtime/cpu/SystemFiles.h"
 #include "runtime/cpu/Threads.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <sched.h>
 #include <set>
 #include <string_view>
-#include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
 namespace moec {
 
-/// The first bytes of a small file; empty where it cannot be read.
-static std::string readSmallFile(const std::string &path) {
-  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0)
-    return {};
-  std::string text(16384, '\0');
-  ssize_t size = read(file, text.data(), text.size());
-  close(file);
-  text.resize(size > 0 ? size : 0);
-  return text;
-}
-
-static std::vector<int> allowedProcessors() {
+std::vector<int> allowedProcessors() {
   std::vector<int> cpus;
   // The kernel's own mask may be wider than cpu_set_t.
   for (int size = 1024; size <= 65536 && cpus.empty(); size *= 4) {
@@ -71,23 +59,15 @@ int64_t physicalCores(const std::vector<int> &cpus, const std::string &root) {
 /// The number that `text` begins with; 0 where there is none, such as in "max".
 static double numberIn(const std::string &text) { return strtod(text.c_str(), nullptr); }
 
-/// The smallest quota in cores of `path` and the groups above it, both below `mount`; 0 for none.
-static double smallestQuota(const std::string &mount, std::string path, bool unified) {
+/// The smallest limit that `read` finds in the folders from `path` up to `mount`, in which the path
+/// lies; 0 for none.
+static double smallestLimit(const std::string &mount, std::string path,
+                            double (*read)(const std::string &folder)) {
   double least = 0;
   for (;;) {
-    double quota = 0, period = 0;
-    if (unified) {
-      // "max 100000" or "150000 100000"
-      std::string text = readSmallFile(mount + path + "/cpu.max");
-      size_t space = text.find(' ');
-      quota = numberIn(text);
-      period = space == text.npos ? 0 : numberIn(text.substr(space));
-    } else {
-      quota = numberIn(readSmallFile(mount + path + "/cpu.cfs_quota_us"));
-      period = numberIn(readSmallFile(mount + path + "/cpu.cfs_period_us"));
-    }
-    if (quota > 0 && period > 0 && (least == 0 || quota / period < least))
-      least = quota / period;
+    double limit = read(mount + path);
+    if (limit > 0 && (least == 0 || limit < least))
+      least = limit;
     size_t slash = path.rfind('/');
     if (path.empty() || slash == std::string::npos)
       return least;
@@ -95,11 +75,15 @@ static double smallestQuota(const std::string &mount, std::string path, bool uni
   }
 }
 
-int64_t quotaCores(const std::string &root) {
+/// The smallest limit of all control groups of this process: of version 2 as `read` has it, of
+/// version 1 as `readFirst` has it, below each of `mounts` that is of `controller`. 0 for none.
+static double groupLimit(const std::string &root, double (*read)(const std::string &folder),
+                         std::string_view controller, std::initializer_list<const char *> mounts,
+                         double (*readFirst)(const std::string &folder)) {
   double least = 0;
-  auto consider = [&](double quota) {
-    if (quota > 0 && (least == 0 || quota < least))
-      least = quota;
+  auto consider = [&](double limit) {
+    if (limit > 0 && (least == 0 || limit < least))
+      least = limit;
   };
   std::string groups = readSmallFile(root + "/proc/self/cgroup");
   // Inside a container the path is often that of the host, while /sys shows the group as the root:
@@ -115,15 +99,49 @@ int64_t quotaCores(const std::string &root) {
     std::string path(line.substr(second + 1));
     if (path == "/")
       path.clear();
-    if (controllers == ",,") {
-      consider(smallestQuota(root + "/sys/fs/cgroup", path, true));
-    } else if (controllers.find(",cpu,") != std::string::npos) {
-      consider(smallestQuota(root + "/sys/fs/cgroup/cpu", path, false));
-      consider(smallestQuota(root + "/sys/fs/cgroup/cpu,cpuacct", path, false));
-    }
+    if (controllers == ",,")
+      consider(smallestLimit(root + "/sys/fs/cgroup", path, read));
+    else if (controllers.find(fmt::format(",{},", controller)) != std::string::npos)
+      for (const char *mount : mounts)
+        consider(smallestLimit(root + "/sys/fs/cgroup/" + mount, path, readFirst));
   }
+  return least;
+}
+
+int64_t quotaCores(const std::string &root) {
+  double least = groupLimit(
+      root,
+      [](const std::string &folder) {
+        // "max 100000" or "150000 100000"
+        std::string text = readSmallFile(folder + "/cpu.max");
+        size_t space = text.find(' ');
+        double period = space == text.npos ? 0 : numberIn(text.substr(space));
+        return period > 0 ? numberIn(text) / period : 0;
+      },
+      "cpu", {"cpu", "cpu,cpuacct"},
+      [](const std::string &folder) {
+        double period = numberIn(readSmallFile(folder + "/cpu.cfs_period_us"));
+        return period > 0 ? numberIn(readSmallFile(folder + "/cpu.cfs_quota_us")) / period : 0;
+      });
   // A quota of one and a half cores feeds one thread all the time, two only by turns.
   return least == 0 ? 0 : std::max<int64_t>(static_cast<int64_t>(least), 1);
+}
+
+int64_t availableMemory(const std::string &root) {
+  std::string memory = readSmallFile(root + "/proc/meminfo");
+  constexpr std::string_view field = "\nMemAvailable:";
+  size_t at = memory.find(field);
+  if (at == std::string::npos)
+    return 0;
+  double available = 1024 * numberIn(memory.substr(at + field.size()));
+  double limit = groupLimit(
+      root,
+      [](const std::string &folder) { return numberIn(readSmallFile(folder + "/memory.max")); },
+      "memory", {"memory"},
+      [](const std::string &folder) {
+        return numberIn(readSmallFile(folder + "/memory.limit_in_bytes"));
+      });
+  return static_cast<int64_t>(limit > 0 ? std::min(limit, available) : available);
 }
 
 int64_t defaultThreads(const std::string &root) {

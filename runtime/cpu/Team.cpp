@@ -1,8 +1,9 @@
-// Claims by compare-and-exchange, one counter of tiles done, and the rests.
+// Claims by compare-and-exchange, counters of tiles done, and the rests.
 
 #include "runtime/cpu/Team.h"
 
 #include <algorithm>
+#include <cassert>
 #include <sys/resource.h>
 
 namespace moec {
@@ -17,12 +18,32 @@ static int64_t lostCpu() {
   return usage.ru_nivcsw;
 }
 
-Team::Team(int64_t threads) : threads(threads), members(new Member[threads]) {}
+Team::Team(int64_t threads, const std::vector<int64_t> &byNode)
+    : threads(threads), firstThreads{0}, members(new Member[threads]) {
+  for (int64_t count : byNode.empty() ? std::vector{threads} : byNode)
+    firstThreads.push_back(firstThreads.back() + count);
+  assert(firstThreads.back() == threads && "each thread belongs to a node");
+  numNodes = static_cast<int64_t>(firstThreads.size()) - 1;
+  nodes = std::make_unique<Node[]>(numNodes);
+  for (int64_t node = 0; node < numNodes; ++node)
+    for (int64_t thread = firstThreads[node]; thread < firstThreads[node + 1]; ++thread) {
+      members[thread].home = node;
+      members[thread].tallies = std::make_unique<Tally[]>(numNodes);
+    }
+}
+
+// All tiles of the step before are counted, and nobody adds to the counts before the first tile of
+// this one is claimed. With one node they stand at `tile` already.
+void Team::begin(uint64_t tile) {
+  for (int64_t node = 0; node < numNodes; ++node)
+    nodes[node].done.store(tile, std::memory_order_relaxed);
+}
 
 void Team::join(int64_t thread, uint64_t step, uint64_t tile) {
   Member &member = members[thread];
   member.first = tile;
-  member.sum = 0;
+  for (int64_t node = 0; node < numNodes; ++node)
+    member.tallies[node] = {tile, tile, 0};
   member.step = step;
   if (threads == 1)
     return;
@@ -37,14 +58,75 @@ uint64_t Team::leave(int64_t thread) {
   return members[thread].first;
 }
 
-void Team::chooseShare(Member &member, int64_t share, int64_t tiles) {
-  uint64_t start = member.first - tiles;
-  member.share = share;
-  member.begin = start + static_cast<uint64_t>(share) * tiles / threads;
-  member.end = start + static_cast<uint64_t>(share + 1) * tiles / threads;
+/// How many tiles of each run are the node's.
+int64_t Team::sliceOf(int64_t node, int64_t run) const {
+  return sliceBegin(run, firstThreads[node + 1], threads) -
+         sliceBegin(run, firstThreads[node], threads);
 }
 
-int64_t Team::claim(int64_t thread, int64_t tiles, int64_t &end) {
+void Team::enterPhase(int64_t thread, Member &member, int64_t tiles, int64_t run) {
+  member.inPhase = true;
+  member.first += tiles;
+  int64_t runs = numNodes > 1 && run > 0 ? tiles / run : 1;
+  for (int64_t node = 0; node < numNodes; ++node)
+    member.tallies[node].first += numNodes > 1 ? runs * sliceOf(node, run) : tiles;
+  member.node = member.home;
+  member.share = thread;
+  member.nodesTried = member.sharesTried = 0;
+  chooseShare(member, tiles, run);
+}
+
+/// Sets the bounds of the share. The tiles of a node are those of the nodes before it later.
+void Team::chooseShare(Member &member, int64_t tiles, int64_t run) {
+  uint64_t start = member.first - tiles;
+  int64_t count = tiles; // of the node
+  if (numNodes > 1 && run > 0) {
+    count = tiles / run * sliceOf(member.node, run);
+    start += tiles / run * sliceBegin(run, firstThreads[member.node], threads);
+  }
+  int64_t among = threadsOf(member.node), place = member.share - firstThreads[member.node];
+  member.begin = start + static_cast<uint64_t>(place) * count / among;
+  member.end = start + static_cast<uint64_t>(place + 1) * count / among;
+}
+
+/// The tile that has `number`, one of the node whose tiles the thread takes.
+int64_t Team::tileAt(const Member &member, uint64_t number, int64_t tiles, int64_t run) const {
+  auto place = static_cast<int64_t>(number - (member.first - tiles));
+  if (numNodes == 1 || run == tiles)
+    return place;
+  int64_t begin = sliceBegin(run, firstThreads[member.node], threads);
+  int64_t width = sliceOf(member.node, run);
+  place -= tiles / run * begin;
+  return place / width * run + begin + place % width;
+}
+
+/// Goes on to another thread's share; false where no more is left.
+bool Team::nextShare(int64_t thread, Member &member, int64_t tiles, int64_t run) {
+  Node *node = &nodes[member.node];
+  const Tally *tally = &member.tallies[member.node];
+  ++member.sharesTried;
+  while (member.sharesTried == threadsOf(member.node) || tally->sum >= tally->first ||
+         node->claimed.load(std::memory_order_relaxed) >= member.first) {
+    if (node->claimed.load(std::memory_order_relaxed) < member.first)
+      node->claimed.store(member.first, std::memory_order_relaxed);
+    if (++member.nodesTried == numNodes)
+      return false;
+    // Not all begin with the same thread's share.
+    int64_t place = thread - firstThreads[member.home];
+    member.node = member.node + 1 == numNodes ? 0 : member.node + 1;
+    member.share = firstThreads[member.node] + place % threadsOf(member.node) - 1;
+    member.sharesTried = 0;
+    node = &nodes[member.node];
+    tally = &member.tallies[member.node];
+  }
+  ++member.share;
+  if (member.share == firstThreads[member.node + 1])
+    member.share = firstThreads[member.node];
+  chooseShare(member, tiles, run);
+  return true;
+}
+
+int64_t Team::claim(int64_t thread, int64_t tiles, int64_t run, int64_t &end) {
   Member &member = members[thread];
   if (threads == 1) {
     int64_t first = member.inPhase ? tiles : 0;
@@ -52,13 +134,9 @@ int64_t Team::claim(int64_t thread, int64_t tiles, int64_t &end) {
     end = tiles;
     return first;
   }
-  if (!member.inPhase) {
-    member.inPhase = true;
-    member.first += tiles;
-    member.tried = 0;
-    chooseShare(member, thread, tiles);
-  }
-  for (;;) {
+  if (!member.inPhase)
+    enterPhase(thread, member, tiles, run);
+  do {
     std::atomic<uint64_t> &next = members[member.share].next;
     for (uint64_t seen = next.load(std::memory_order_relaxed);;) {
       uint64_t from = std::max(seen, member.begin);
@@ -66,25 +144,38 @@ int64_t Team::claim(int64_t thread, int64_t tiles, int64_t &end) {
         break;
       if (next.compare_exchange_weak(seen, from + 1, std::memory_order_relaxed)) {
         ++member.undone;
-        int64_t tile = static_cast<int64_t>(from - (member.first - tiles));
+        int64_t tile = tileAt(member, from, tiles, run);
         end = tile + 1;
         return tile;
       }
     }
-    // Others may wait for what this thread has done. If that was the last, nothing is left.
+    // Others may wait for what this thread has done.
     report(member);
-    if (++member.tried == threads || member.sum >= member.first)
-      break;
-    chooseShare(member, member.share + 1 == threads ? 0 : member.share + 1, tiles);
-  }
+  } while (nextShare(thread, member, tiles, run));
   member.inPhase = false;
   return end = 0;
 }
 
 void Team::report(Member &member) {
   if (member.undone)
-    member.sum = done.fetch_add(member.undone, std::memory_order_acq_rel) + member.undone;
+    member.tallies[member.node].sum =
+        nodes[member.node].done.fetch_add(member.undone, std::memory_order_acq_rel) + member.undone;
   member.undone = 0;
+}
+
+/// Whether this thread's additions made all counts complete that the wait is for.
+bool Team::completes(Member &member) {
+  uint64_t added = 0, sum = 0;
+  for (int64_t node = 0; node < numNodes; ++node) {
+    Tally &tally = member.tallies[node];
+    if (tally.sum == tally.first)
+      added += tally.first - tally.behind;
+    tally.behind = tally.first;
+    tally.sum = 0;
+  }
+  if (added)
+    sum = numNodes == 1 ? member.first : done.fetch_add(added, std::memory_order_acq_rel) + added;
+  return added && sum == member.first;
 }
 
 void Team::wait(int64_t thread) {
@@ -92,9 +183,11 @@ void Team::wait(int64_t thread) {
     return;
   Member &member = members[thread];
   report(member);
-  if (member.sum && member.sum == member.first) {
+  Progress &finished = nodes[member.home].finished;
+  if (completes(member)) {
     bool wasAwaited = awaited.load(std::memory_order_acquire) == member.first;
-    finished.reach(member.first);
+    for (int64_t node = 0; node < numNodes; ++node)
+      nodes[node].finished.reach(member.first);
     if (wasAwaited)
       considerRest(thread, member);
   } else if (!finished.spin(member.first)) {
@@ -102,7 +195,6 @@ void Team::wait(int64_t thread) {
     awaited.store(member.first, std::memory_order_release);
     finished.sleep(member.first);
   }
-  member.sum = 0;
 }
 
 void Team::considerRest(int64_t thread, Member &member) {
@@ -128,8 +220,9 @@ void Team::rest(int64_t thread, Member &member) {
 
 } // namespace moec
 
-extern "C" int64_t moec_tiles_claim(void *team, int64_t thread, int64_t tiles, int64_t *end) {
-  return static_cast<moec::Team *>(team)->claim(thread, tiles, *end);
+extern "C" int64_t moec_tiles_claim(void *team, int64_t thread, int64_t tiles, int64_t run,
+                                    int64_t *end) {
+  return static_cast<moec::Team *>(team)->claim(thread, tiles, run, *end);
 }
 
 extern "C" void moec_tiles_wait(void *team, int64_t thread) {

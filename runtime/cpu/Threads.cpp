@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstring>
@@ -11,11 +12,11 @@
 
 namespace moec {
 
-Result<std::unique_ptr<Threads>> Threads::start(int64_t count) {
+Result<std::unique_ptr<Threads>> Threads::start(int64_t count, NodeSplit split) {
   if (count < 1 || count > maxThreads)
     return Status{Code::Usage,
                   fmt::format("{} threads asked for, wanted 1 to {}", count, maxThreads)};
-  std::unique_ptr<Threads> pool(new Threads(count));
+  std::unique_ptr<Threads> pool(new Threads(count, std::move(split)));
   // Signals go to the thread that the host or the program expects them on.
   sigset_t all, before;
   sigfillset(&all);
@@ -32,6 +33,18 @@ Result<std::unique_ptr<Threads>> Threads::start(int64_t count) {
     return Status{Code::Resource, fmt::format("cannot start thread {} of {}: {}; use --threads",
                                               pool->workers.size() + 2, count, strerror(error))};
   return pool;
+}
+
+int Threads::bindToNodes() {
+  int64_t end = 0;
+  for (size_t node = 0; node < threadNodes.nodes.size(); ++node) {
+    int64_t first = std::max<int64_t>(end, 1);
+    end += threadNodes.threads[node];
+    for (int64_t thread = first; thread < end; ++thread)
+      if (int error = bindThread(workers[thread - 1]->handle, threadNodes.nodes[node].cpus))
+        return error;
+  }
+  return 0;
 }
 
 Threads::~Threads() { stop(); }
@@ -103,6 +116,7 @@ void Threads::run(Work work, void *context) {
 void Threads::step(Work work, void *context, size_t bytes) {
   assert(bytes <= mostContext && "a context that no job has room for");
   uint64_t number = 0;
+  stepTeam.begin(tilesBefore);
   if (numThreads > 1) {
     Job job{work, nullptr, tilesBefore, {}};
     memcpy(job.copy, context, bytes);

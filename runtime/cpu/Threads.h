@@ -4,6 +4,7 @@
 #define MOEC_RUNTIME_CPU_THREADS_H
 
 #include "runtime/core/Result.h"
+#include "runtime/cpu/Nodes.h"
 #include "runtime/cpu/Team.h"
 
 #include <array>
@@ -17,6 +18,9 @@ namespace moec {
 /// Most threads that a program takes.
 inline constexpr int64_t maxThreads = 1024;
 
+/// The processors that this process may run on.
+std::vector<int> allowedProcessors();
+
 /// The physical cores that this process may use: those of its affinity, and no more than the quota
 /// of its control groups (v1 or v2) allows. At least 1. `root` is put in front of /proc and /sys.
 int64_t defaultThreads(const std::string &root = "");
@@ -28,18 +32,30 @@ int64_t physicalCores(const std::vector<int> &cpus, const std::string &root = ""
 /// Whole cores that the control groups' quota allows, or 0 where there is none.
 int64_t quotaCores(const std::string &root = "");
 
-/// A pool of `count` threads, one of which is whoever calls `run`. The threads are not pinned: the
-/// host process owns its affinity, and a bound thread that shares its core stalls all others.
+/// Bytes that this process can read into memory without pushing out what is needed: what the system
+/// calls available, and no more than the control groups allow. 0 where the system does not say.
+int64_t availableMemory(const std::string &root = "");
+
+/// A pool of `count` threads, one of which is whoever calls `run`. No thread is pinned to a
+/// processor: one that shares it would stall all others. Where there are several nodes of memory,
+/// those that the pool starts may be kept to the processors of one node, among which the system
+/// moves them; the caller's affinity is its own affair.
 class Threads {
 public:
   using Work = void (*)(void *context, int64_t thread);
 
-  static Result<std::unique_ptr<Threads>> start(int64_t count);
+  /// `split` says which threads belong to which node; empty: there is one.
+  static Result<std::unique_ptr<Threads>> start(int64_t count, NodeSplit split = {});
   ~Threads();
   Threads(const Threads &) = delete;
   Threads &operator=(const Threads &) = delete;
 
   int64_t count() const { return numThreads; }
+  const NodeSplit &split() const { return threadNodes; }
+
+  /// Keeps each thread but the caller's to the processors of its node. 0, or what errno says of the
+  /// first that stays where it is.
+  int bindToNodes();
 
   /// Calls `work(context, t)` for each t in [0, count), each on its own thread, and returns when
   /// all have returned. One call of this or of `step` at a time.
@@ -73,13 +89,15 @@ private:
   };
   using JobWords = std::array<uint64_t, sizeof(Job) / sizeof(uint64_t)>;
 
-  explicit Threads(int64_t count) : numThreads(count), stepTeam(count) {}
+  Threads(int64_t count, NodeSplit split)
+      : numThreads(count), threadNodes(std::move(split)), stepTeam(count, threadNodes.threads) {}
   static void *serve(void *worker);
   void stop();
   uint64_t publish(const Job &job);
   uint64_t take(uint64_t last, Job &job);
 
   int64_t numThreads;
+  NodeSplit threadNodes;
   std::vector<std::unique_ptr<Worker>> workers;
   Team stepTeam;
   uint64_t tilesBefore = 0; ///< number of the next step's first tile

@@ -120,7 +120,7 @@ static void checkStep(const moec_step_arguments &step) {
 /// One phase: the tiles that `thread` gets.
 static void forTiles(const moec_step_arguments &step, int64_t thread, int64_t tiles,
                      const auto &tile) {
-  for (int64_t end, first; (first = moec_tiles_claim(step.team, thread, tiles, &end)) < end;)
+  for (int64_t end, first; (first = moec_tiles_claim(step.team, thread, tiles, tiles, &end)) < end;)
     for (; first < end; ++first)
       tile(first);
 }

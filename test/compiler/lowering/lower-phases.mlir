@@ -16,11 +16,11 @@ lm.weight @b : !lm.weight<20x7xbf16> layers [] from [#lm.piece<pattern = "b", ro
 func.func @packed(%batch: !lm.batch, %n: index, %x: memref<4x64xf32>, %y: memref<4x96xf32>, %u: memref<4x7xf32>, %v: memref<4x20xf32>) {
   %a = lm.load_weight @a : <96x64xbf16>
   %b = lm.load_weight @b : <20x7xbf16>
-  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  lm.phase "linear" tiles(%n) rows 128 panels 1 {
   ^bb0(%tile: index):
     lm.linear ins(%x, %a : memref<4x64xf32>, !lm.weight<96x64xbf16>) outs(%y : memref<4x96xf32>)
   }
-  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  lm.phase "linear" tiles(%n) rows 128 panels 1 {
   ^bb0(%tile: index):
     lm.linear ins(%u, %b : memref<4x7xf32>, !lm.weight<20x7xbf16>) outs(%v : memref<4x20xf32>)
   }
@@ -31,7 +31,7 @@ func.func @packed(%batch: !lm.batch, %n: index, %x: memref<4x64xf32>, %y: memref
 // CHECK-LABEL: func @stored(
 // CHECK:         func.call @stored_product_f32_f32_16x20(
 func.func @stored(%batch: !lm.batch, %n: index, %x: memref<4x16xf32>, %w: memref<20x16xf32>, %y: memref<4x20xf32>) {
-  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  lm.phase "linear" tiles(%n) rows 128 panels 1 {
   ^bb0(%tile: index):
     lm.linear ins(%x, %w : memref<4x16xf32>, memref<20x16xf32>) outs(%y : memref<4x20xf32>)
   }
@@ -44,7 +44,7 @@ func.func @stored(%batch: !lm.batch, %n: index, %x: memref<4x16xf32>, %w: memref
 // CHECK:         llvm.intr.fma({{.*}} -> f32
 // CHECK-NOT:     vector<16xf32>
 func.func @plain(%batch: !lm.batch, %n: index, %x: memref<4x16xf32>, %w: memref<20x16xf32>, %y: memref<4x20xf32>) {
-  lm.phase "linear" plain tiles(%n) rows 0 columns 0 {
+  lm.phase "linear" plain tiles(%n) rows 0 panels 0 {
   ^bb0(%tile: index):
     lm.linear ins(%x, %w : memref<4x16xf32>, memref<20x16xf32>) outs(%y : memref<4x20xf32>)
   }
@@ -61,7 +61,7 @@ func.func @plain(%batch: !lm.batch, %n: index, %x: memref<4x16xf32>, %w: memref<
 // CHECK:         llvm.store %[[NARROW]]
 // CHECK:         llvm.store %[[ONE]]
 func.func @shared(%batch: !lm.batch, %n: index, %e: memref<4x2xi32>, %w: memref<4x2xf32>, %a: memref<4x4xi32>, %b: memref<4x4xf32>) {
-  lm.phase "pick_shared" tiles(%n) rows 1 columns 0 {
+  lm.phase "pick_shared" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     moe.pick_shared first_expert 8 ins(%e, %w : memref<4x2xi32>, memref<4x2xf32>) outs(%a, %b : memref<4x4xi32>, memref<4x4xf32>)
   }

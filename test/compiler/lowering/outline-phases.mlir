@@ -9,7 +9,7 @@
 // CHECK-SAME:    %{{.*}}: !lm.batch, %[[THREAD:.*]]: i64)
 // CHECK:         %[[TILES:.*]] = arith.index_cast %{{.*}} : index to i64
 // CHECK:         scf.while
-// CHECK-NEXT:      %[[CLAIMED:.*]] = llvm.call @moec_tiles_claim(%[[TEAM:.*]], %[[THREAD]], %[[TILES]], %[[END:[^)]*]])
+// CHECK-NEXT:      %[[CLAIMED:.*]] = llvm.call @moec_tiles_claim(%[[TEAM:.*]], %[[THREAD]], %[[TILES]], %[[TILES]], %[[END:[^)]*]])
 // CHECK-NEXT:      %[[LIMIT:.*]] = llvm.load %[[END]]
 // CHECK-NEXT:      %[[SOME:.*]] = arith.cmpi slt, %[[CLAIMED]], %[[LIMIT]]
 // CHECK-NEXT:      scf.condition(%[[SOME]]) %[[CLAIMED]], %[[LIMIT]]
@@ -30,7 +30,7 @@
 func.func @step(%batch: !lm.batch) {
   %n = lm.token_count %batch
   %a = memref.alloc() : memref<4xf32>
-  lm.phase "work" tiles(%n) rows 1 columns 0 {
+  lm.phase "work" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     %one = arith.constant 1.0 : f32
     memref.store %one, %a[%tile] : memref<4xf32>

@@ -30,15 +30,15 @@
 // SCHEDULED:       func.func @step(
 // SCHEDULED-COUNT-1: lm.arena
 // SCHEDULED:       scf.index_switch
-// SCHEDULED:         lm.phase "linear" tiles(%{{.*}}) rows 128 columns 48
-// SCHEDULED:         lm.phase "clamp_add" tiles(%{{.*}}) rows 1 columns 0
+// SCHEDULED:         lm.phase "linear" tiles(%{{.*}}) rows 128 panels 1
+// SCHEDULED:         lm.phase "clamp_add" tiles(%{{.*}}) rows 1 panels 0
 // SCHEDULED:         lm.phase "select_rows"
 // SCHEDULED:       lm.barrier
 // SCHEDULED-NEXT:  return
 
 // By the reference, one tile does everything.
 // PLAIN:           %[[ONE:.+]] = arith.constant 1 : index
-// PLAIN:           lm.phase "linear" plain tiles(%[[ONE]]) rows 0 columns 0
+// PLAIN:           lm.phase "linear" plain tiles(%[[ONE]]) rows 0 panels 0
 
 // Mapped weights keep their rows, and are numbered.
 // MAPPED:          lm.weight @table {{.*}} packed <layout = rows, element = f32, offset = 0, mapped = true>

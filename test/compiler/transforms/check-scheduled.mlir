@@ -65,7 +65,7 @@ func.func @step(%count: i32) {
 // -----
 
 func.func @step(%n: index, %a: memref<4xf32>, %b: memref<4xf32>) {
-  lm.phase "copy" tiles(%n) rows 1 columns 0 {
+  lm.phase "copy" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     // expected-error @below {{is in a phase, which may hold only computing ops of lm and moe}}
     memref.copy %a, %b : memref<4xf32> to memref<4xf32>
@@ -92,7 +92,7 @@ func.func @step(%batch: !lm.batch, %tiles: memref<?x3xi32>, %a: memref<4x32xf32>
       %weight = lm.load_weight @w[%layer] : !lm.weight<16xf32>
       %count = memref.dim %tiles, %zero : memref<?x3xi32>
       %n = arith.subi %count, %one : index
-      lm.phase "rms_norm" tiles(%n) rows 1 columns 0 {
+      lm.phase "rms_norm" tiles(%n) rows 1 panels 0 {
       ^bb0(%tile: index):
         lm.rms_norm epsilon 1.0e-5 ins(%left, %weight : memref<4x16xf32, strided<[32, 1]>>, !lm.weight<16xf32>)
             outs(%out : memref<?x16xf32>)

@@ -4,10 +4,10 @@
 // A product is cut into blocks of rows and panels of columns: 300 rows and 100 columns make 3 x 3 tiles.
 // CHECK-LABEL: func @product(
 // CHECK:         %[[TILES:.*]] = arith.muli
-// CHECK:         lm.phase "linear" tiles(%[[TILES]]) rows 128 columns 48
+// CHECK:         lm.phase "linear" tiles(%[[TILES]]) rows 128 panels 3
 // PLAIN-LABEL: func @product(
 // PLAIN:         %[[ONE:.*]] = arith.constant 1 : index
-// PLAIN:         lm.phase "linear" plain tiles(%[[ONE]]) rows 0 columns 0
+// PLAIN:         lm.phase "linear" plain tiles(%[[ONE]]) rows 0 panels 0
 func.func @product(%x: memref<300x16xf32>, %w: memref<100x16xf32>, %y: memref<300x100xf32>) {
   lm.linear ins(%x, %w : memref<300x16xf32>, memref<100x16xf32>) outs(%y : memref<300x100xf32>)
   return
@@ -22,7 +22,7 @@ func.func @product(%x: memref<300x16xf32>, %w: memref<100x16xf32>, %y: memref<30
 // CHECK:         %[[PIECES:.*]] = arith.subi %[[ROOM]], %[[ONE]]
 // CHECK:         %[[PANELS:.*]] = arith.constant 2 : index
 // CHECK:         %[[TILES:.*]] = arith.muli %[[PIECES]], %[[PANELS]]
-// CHECK:         lm.phase "grouped_matmul" tiles(%[[TILES]])
+// CHECK:         lm.phase "grouped_matmul" tiles(%[[TILES]]) rows 0 panels 2
 func.func @experts(%tiles: memref<?x3xi32>, %x: memref<8x16xf32>, %w: memref<8x60x16xf32>, %y: memref<8x60xf32>) {
   moe.grouped_matmul ins(%x, %w, %tiles : memref<8x16xf32>, memref<8x60x16xf32>, memref<?x3xi32>) outs(%y : memref<8x60xf32>)
   return

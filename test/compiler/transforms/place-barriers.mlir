@@ -9,15 +9,15 @@
 // CHECK:         lm.barrier
 // CHECK-NEXT:    return
 func.func @chain(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>, %c: memref<4x16xf32>, %d: memref<4x16xf32>) {
-  lm.phase "first" tiles(%n) rows 1 columns 0 {
+  lm.phase "first" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
   }
-  lm.phase "apart" tiles(%n) rows 1 columns 0 {
+  lm.phase "apart" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%d : memref<4x16xf32>)
   }
-  lm.phase "second" tiles(%n) rows 1 columns 0 {
+  lm.phase "second" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     lm.add ins(%b, %b : memref<4x16xf32>, memref<4x16xf32>) outs(%c : memref<4x16xf32>)
   }
@@ -35,12 +35,12 @@ func.func @chain(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>, %c: memr
 func.func @loop(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>) {
   %zero = arith.constant 0 : index
   %one = arith.constant 1 : index
-  lm.phase "before" tiles(%n) rows 1 columns 0 {
+  lm.phase "before" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
   }
   scf.for %i = %zero to %n step %one {
-    lm.phase "inside" tiles(%n) rows 1 columns 0 {
+    lm.phase "inside" tiles(%n) rows 1 panels 0 {
     ^bb0(%tile: index):
       lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
     }
@@ -60,12 +60,12 @@ func.func @loop(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>) {
 // CHECK-NEXT:    lm.phase "after"
 func.func private @elsewhere()
 func.func @unknown(%n: index, %a: memref<4x16xf32>, %b: memref<4x16xf32>) {
-  lm.phase "before" tiles(%n) rows 1 columns 0 {
+  lm.phase "before" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
   }
   func.call @elsewhere() : () -> ()
-  lm.phase "after" tiles(%n) rows 1 columns 0 {
+  lm.phase "after" tiles(%n) rows 1 panels 0 {
   ^bb0(%tile: index):
     lm.add ins(%a, %a : memref<4x16xf32>, memref<4x16xf32>) outs(%b : memref<4x16xf32>)
   }

@@ -308,7 +308,7 @@ func.func @attend(%batch: !lm.batch, %layer: index, %q: memref<?x36xf32>, %o: me
 
 func.func @phase(%n: index) {
   // expected-error @below {{needs a body of one argument, the tile, of type index}}
-  lm.phase "nothing" tiles(%n) rows 0 columns 0 {
+  lm.phase "nothing" tiles(%n) rows 0 panels 0 {
   ^bb0(%tile: i32):
     lm.barrier
   }

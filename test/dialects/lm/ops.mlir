@@ -202,12 +202,12 @@ func.func @exact_frequencies(%p: tensor<?xi32>, %a: tensor<?x2xf32>, %b: tensor<
 }
 
 // CHECK-LABEL: func @phase
-// CHECK:         lm.phase "linear" tiles(%{{.*}}) rows 128 columns 48 {
+// CHECK:         lm.phase "linear" tiles(%{{.*}}) rows 128 panels 1 {
 // CHECK:         ^bb0(%{{.*}}: index):
 // CHECK:           lm.linear
 // CHECK:         lm.barrier
 func.func @phase(%n: index, %x: memref<?x40xf32>, %w: !lm.weight<48x40xf32>, %y: memref<?x48xf32>) {
-  lm.phase "linear" tiles(%n) rows 128 columns 48 {
+  lm.phase "linear" tiles(%n) rows 128 panels 1 {
   ^bb0(%tile: index):
     lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x48xf32>)
   }

@@ -42,6 +42,13 @@ struct Work {
   Row *rows;          ///< two, used in turns
 
   int64_t tilesOf(int64_t phase) const { return mix(seed, 2 * phase) % 24; }
+  /// Length of the runs of tiles: some number that divides how many there are.
+  int64_t runOf(int64_t phase) const {
+    int64_t tiles = tilesOf(phase), run = tiles ? 1 + mix(seed, phase) % tiles : 0;
+    while (run && tiles % run)
+      ++run;
+    return run;
+  }
   bool waitsBehind(int64_t phase) const {
     return phase + 1 == phases || mix(seed, 2 * phase + 1) % 4 != 0 || phase % 2 == 1;
   }
@@ -64,7 +71,7 @@ struct Work {
     for (int64_t phase = 0; phase < phases; ++phase) {
       sleepAtRandom(mix(phase, thread));
       int64_t tiles = tilesOf(phase);
-      for (int64_t end, first; (first = team->claim(thread, tiles, end)) < end;)
+      for (int64_t end, first; (first = team->claim(thread, tiles, runOf(phase), end)) < end;)
         for (; first < end; ++first)
           tile(stretch, before + first);
       before += tiles;
@@ -89,9 +96,15 @@ struct Work {
   }
 };
 
+/// Threads that belong to nodes, so many to each.
+NodeSplit splitOf(const std::vector<int64_t> &threads) {
+  return {std::vector<NumaNode>(threads.size(), {0, {0}}), threads};
+}
+
 /// Runs `steps` steps on `threads` threads and compares each with what one thread makes of it.
-void expectSameAsAlone(int64_t threads, int64_t steps, int64_t phases, int64_t sleepEvery) {
-  Result<std::unique_ptr<Threads>> pool = Threads::start(threads);
+void expectSameAsAlone(int64_t threads, int64_t steps, int64_t phases, int64_t sleepEvery,
+                       const std::vector<int64_t> &nodes = {}) {
+  Result<std::unique_ptr<Threads>> pool = Threads::start(threads, splitOf(nodes));
   ASSERT_TRUE(pool.ok()) << pool.status().message;
   for (int64_t step = 0; step < steps; ++step) {
     // The rows of a step are gone when it is over.
@@ -121,25 +134,86 @@ TEST(Team, StepsThatAreOverBeforeAThreadComes) {
     expectSameAsAlone(threads, 300, 3, 20);
 }
 
+TEST(Team, NodesOfSeveralThreads) {
+  expectSameAsAlone(2, 50, 100, 0, {1, 1});
+  expectSameAsAlone(5, 20, 50, 0, {2, 3});
+  expectSameAsAlone(48, 10, 50, 0, {1, 30, 17});
+}
+TEST(Team, NodesWhoseThreadsSleep) {
+  expectSameAsAlone(2, 30, 40, 40, {1, 1});
+  expectSameAsAlone(8, 30, 40, 40, {4, 4});
+  expectSameAsAlone(8, 30, 40, 40, {1, 5, 1, 1});
+  expectSameAsAlone(5, 300, 3, 20, {3, 2});
+}
+
 TEST(Team, SharesAreInOrderAndEven) {
   Team team(3);
   for (int64_t thread = 0; thread < 3; ++thread)
     team.join(thread, 1, 0);
   // Shares of 8 tiles are 2, 3 and 3; each thread takes its own from the front.
   int64_t end = 0;
-  EXPECT_EQ(team.claim(2, 8, end), 5);
-  EXPECT_EQ(team.claim(0, 8, end), 0);
-  EXPECT_EQ(team.claim(2, 8, end), 6);
-  EXPECT_EQ(team.claim(1, 8, end), 2);
-  EXPECT_EQ(team.claim(2, 8, end), 7);
+  EXPECT_EQ(team.claim(2, 8, 8, end), 5);
+  EXPECT_EQ(team.claim(0, 8, 8, end), 0);
+  EXPECT_EQ(team.claim(2, 8, 8, end), 6);
+  EXPECT_EQ(team.claim(1, 8, 8, end), 2);
+  EXPECT_EQ(team.claim(2, 8, 8, end), 7);
   // Then others', from the next thread on.
-  EXPECT_EQ(team.claim(2, 8, end), 1);
-  EXPECT_EQ(team.claim(2, 8, end), 3);
-  EXPECT_EQ(team.claim(2, 8, end), 4);
+  EXPECT_EQ(team.claim(2, 8, 8, end), 1);
+  EXPECT_EQ(team.claim(2, 8, 8, end), 3);
+  EXPECT_EQ(team.claim(2, 8, 8, end), 4);
   for (int64_t thread : {2, 0, 1}) {
-    int64_t first = team.claim(thread, 8, end);
+    int64_t first = team.claim(thread, 8, 8, end);
     EXPECT_EQ(first, end);
   }
+}
+
+/// The tiles of a phase that `thread` gets where no other comes.
+std::vector<int64_t> claimAll(Team &team, int64_t thread, int64_t tiles, int64_t run) {
+  std::vector<int64_t> claimed;
+  for (int64_t end, first; (first = team.claim(thread, tiles, run, end)) < end;)
+    for (; first < end; ++first)
+      claimed.push_back(first);
+  return claimed;
+}
+
+TEST(Team, NodesHaveTheSameSliceOfEachRun) {
+  Team team(4, {1, 3});
+  for (int64_t thread = 0; thread < 4; ++thread)
+    team.join(thread, 1, 0);
+  // Of each run of 8 tiles the first node has 2, the other one 6, which its threads share evenly.
+  std::vector<int64_t> own[4];
+  int64_t end = 0;
+  for (int64_t thread : {3, 1, 0, 2})
+    for (int64_t tile = 0; tile < 6; ++tile)
+      own[thread].push_back(team.claim(thread, 24, 8, end));
+  EXPECT_EQ(own[0], (std::vector<int64_t>{0, 1, 8, 9, 16, 17}));
+  EXPECT_EQ(own[1], (std::vector<int64_t>{2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(own[2], (std::vector<int64_t>{10, 11, 12, 13, 14, 15}));
+  EXPECT_EQ(own[3], (std::vector<int64_t>{18, 19, 20, 21, 22, 23}));
+  for (int64_t thread : {1, 3, 2, 0})
+    EXPECT_TRUE(claimAll(team, thread, 24, 8).empty());
+}
+
+TEST(Team, OwnNodeComesBeforeOthers) {
+  Team team(4, {2, 2});
+  team.join(3, 1, 0);
+  team.join(0, 1, 0);
+  // Threads 1 and 2 are asleep. Runs of 4 tiles: the last two are of the second node.
+  EXPECT_EQ(claimAll(team, 3, 8, 4), (std::vector<int64_t>{6, 7, 2, 3, 4, 5, 0, 1}));
+  team.wait(3); // for nobody
+  EXPECT_TRUE(claimAll(team, 0, 8, 4).empty());
+  team.wait(0);
+  EXPECT_EQ(claimAll(team, 0, 8, 4), (std::vector<int64_t>{0, 1, 4, 5, 2, 3, 6, 7}));
+  team.wait(0);
+  // A phase that not each node has a tile of.
+  EXPECT_TRUE(claimAll(team, 3, 8, 4).empty());
+  team.wait(3);
+  EXPECT_EQ(claimAll(team, 3, 1, 1), (std::vector<int64_t>{0}));
+  team.wait(3);
+  EXPECT_TRUE(claimAll(team, 0, 1, 1).empty());
+  team.wait(0);
+  EXPECT_EQ(team.leave(0), 17u);
+  EXPECT_EQ(team.leave(3), 17u);
 }
 
 TEST(Team, ThreadThatNeverComesIsMissed) {
@@ -149,7 +223,7 @@ TEST(Team, ThreadThatNeverComesIsMissed) {
   int64_t done = 0;
   for (int phase = 0; phase < 100; ++phase) {
     for (int64_t thread : {0, 2})
-      for (int64_t end, first; (first = team.claim(thread, 9, end)) < end;)
+      for (int64_t end, first; (first = team.claim(thread, 9, 9, end)) < end;)
         done += end - first;
     team.wait(0); // it has taken all
     team.wait(2);
@@ -158,7 +232,7 @@ TEST(Team, ThreadThatNeverComesIsMissed) {
   // It finds nothing left, and waits for nothing.
   team.join(1, 1, 0);
   for (int phase = 0; phase < 100; ++phase) {
-    int64_t end, first = team.claim(1, 9, end);
+    int64_t end, first = team.claim(1, 9, 9, end);
     ASSERT_EQ(first, end);
     team.wait(1);
   }
@@ -179,7 +253,7 @@ TEST(Team, SettledThreadsAreOutOfTheStep) {
         [](void *context, int64_t thread) {
           const Call &call = *static_cast<const Call *>(context);
           ++*call.inside;
-          for (int64_t end, first; (first = call.team->claim(thread, 2, end)) < end;)
+          for (int64_t end, first; (first = call.team->claim(thread, 2, 2, end)) < end;)
             ;
           call.team->wait(thread);
           if (thread)
