@@ -3,6 +3,7 @@
 #include "compiler/pipeline/Description.h"
 #include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
+#include "runtime/core/PackedLayout.h"
 
 #include "llvm/Config/llvm-config.h"
 
@@ -185,8 +186,15 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
                                 weight.getSymName().str())};
     // Mapped weights are found by them; of packed ones they say what a step reads.
     describePieces(weight, numberOf(model, "experts"), manifest.weights.pieces);
-    if (!weight.getPackedAttr().getMapped())
-      description.plan.weights.push_back(describeWeight(weight));
+    if (weight.getPackedAttr().getMapped())
+      continue;
+    const PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));
+    if (packed.layout == PackedLayout::Panels)
+      manifest.weights.panels.push_back(
+          {.offset = static_cast<int64_t>(packed.offset),
+           .matrices = static_cast<int64_t>(packed.matrices()),
+           .matrixBytes = static_cast<int64_t>(packed.matrixBytes()),
+           .panelBytes = kPanelColumns * static_cast<int64_t>(packed.depthBytes())});
   }
   if (options.profile)
     manifest.phases = describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));

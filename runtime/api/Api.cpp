@@ -46,6 +46,11 @@ static Status openModel(const moec_model_options *options, moec_model **model) {
     wanted.weights.directory = options->model_directory ? options->model_directory : "";
     wanted.threads = options->threads;
     wanted.context = options->context;
+    if (options->numa > MOEC_NUMA_OFF)
+      return {Code::Usage, fmt::format("numa is {}, wanted one of moec_numa, 0 to {}",
+                                       options->numa, static_cast<int>(MOEC_NUMA_OFF))};
+    static_assert(static_cast<int>(NumaPolicy::Off) == MOEC_NUMA_OFF, "the same, in C");
+    wanted.numa = static_cast<NumaPolicy>(options->numa);
   }
   Result<std::unique_ptr<Model>> opened = Model::open(wanted);
   if (!opened.ok())

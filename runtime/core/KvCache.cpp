@@ -38,6 +38,7 @@ Status BlockPool::grow() {
   base = static_cast<uint8_t *>(grown);
   // A step reads one layer's part of many blocks: with small pages, each begins with page tables.
   madvise(base, capacity + more, MADV_HUGEPAGE);
+  nodes.interleave(base, capacity + more); // a failure was told when the model was opened
   capacity += more;
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include "runtime/core/Manifest.h"
 #include "runtime/core/Result.h"
+#include "runtime/cpu/NodeMemory.h"
 
 #include <cstdint>
 #include <memory>
@@ -20,6 +21,9 @@ public:
   ~BlockPool();
   BlockPool(const BlockPool &) = delete;
   BlockPool &operator=(const BlockPool &) = delete;
+
+  /// Where its memory shall lie; before the first `take`.
+  void setNodes(const NodeSet &set) { nodes = set; }
 
   /// The number of a block that nobody holds; all its bytes are zero. Code::Resource when memory
   /// is short.
@@ -40,6 +44,7 @@ private:
   uint8_t *base = nullptr;
   int64_t capacity = 0; // bytes
   int64_t next = 0;     // blocks from here on were never handed out
+  NodeSet nodes;
   std::vector<int32_t> idle;
 };
 
@@ -47,6 +52,16 @@ private:
 class KvCache {
 public:
   KvCache(const std::vector<ManifestCache> &groups, int64_t blockTokens);
+
+  /// Lets its memory lie on several nodes by turns, a large page at a time; before the first
+  /// sequence. A node's threads read the same heads in every step, and still their keys and values
+  /// are not kept on that node: a block holds all layers and heads of a few tokens, so that those
+  /// of one head are a few KiB in each layer of each block, far less than the large pages that make
+  /// long contexts fast, and in more places than the kernel keeps policies for.
+  void setNodes(const NodeSet &set) {
+    for (const std::unique_ptr<BlockPool> &pool : pools)
+      pool->setNodes(set);
+  }
 
   size_t groups() const { return pools.size(); }
   int64_t blockTokens() const { return tokensPerBlock; }

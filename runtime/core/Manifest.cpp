@@ -216,6 +216,22 @@ static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
   }
 }
 
+static void readPanels(Reader &weights, ManifestWeights &into) {
+  for (const json &entry : weights.list("panels")) {
+    Reader reader = weights.entry(entry, "panels", into.panels.size());
+    ManifestPanels panels;
+    panels.offset = reader.integer("offset", 0, maxBytes);
+    panels.matrices = reader.integer("matrices", 1, maxTokens);
+    panels.matrixBytes = reader.integer("matrix_bytes", 1, maxBytes);
+    panels.panelBytes = reader.integer("panel_bytes", 1, maxBytes);
+    int64_t room = static_cast<int64_t>(into.bytes) - panels.offset;
+    if (room < 0 || panels.matrices > room / panels.matrixBytes)
+      reader.refuse("matrices", fmt::format("is {}, for which {} bytes have no room",
+                                            panels.matrices, into.bytes));
+    into.panels.push_back(panels);
+  }
+}
+
 static void readWeights(Reader &reader, Manifest &manifest) {
   Reader weights = reader.inner("weights");
   std::string mode = weights.text("mode");
@@ -235,6 +251,8 @@ static void readWeights(Reader &reader, Manifest &manifest) {
   if (into.file.find('/') != std::string::npos)
     weights.refuse("file", fmt::format("is '{}', wanted a name without folders", into.file));
   readPieces(weights, into.pieces);
+  if (!mapped)
+    readPanels(weights, into);
   manifest.modelDirectory = reader.text("model_directory", mapped);
   manifest.followLinks = mapped && reader.boolean("follow_links");
 }
@@ -357,8 +375,15 @@ std::string writeManifest(const Manifest &manifest) {
                                      {"digest", manifest.weights.digest},
                                      {"file", manifest.weights.file},
                                      {"pieces", json::array()}};
+  if (manifest.weights.mode != WeightsMode::Map)
+    weights["panels"] = json::array();
   for (const ManifestPiece &piece : manifest.weights.pieces)
     weights["pieces"].push_back(writePiece(piece));
+  for (const ManifestPanels &panels : manifest.weights.panels)
+    weights["panels"].push_back({{"offset", panels.offset},
+                                 {"matrices", panels.matrices},
+                                 {"matrix_bytes", panels.matrixBytes},
+                                 {"panel_bytes", panels.panelBytes}});
   json &sources = root["sources"] = json::array();
   for (const ManifestSource &source : manifest.sources)
     sources.push_back({{"path", source.path}, {"bytes", source.bytes}, {"digest", source.digest}});

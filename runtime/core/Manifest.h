@@ -40,6 +40,14 @@ struct ManifestPiece {
   int64_t rowsPerExpert = 0; ///< where all experts share a tensor: rows from one to the next
 };
 
+/// Packed matrices of one shape in panels, one after another.
+struct ManifestPanels {
+  int64_t offset = 0; ///< of the first, in the packed form
+  int64_t matrices = 0;
+  int64_t matrixBytes = 0;
+  int64_t panelBytes = 0; ///< of each panel but the last, which may be narrower
+};
+
 enum class WeightsMode { Pack, Embed, Map };
 std::string_view weightsModeName(WeightsMode mode);
 
@@ -49,6 +57,7 @@ struct ManifestWeights {
   std::string digest = {};
   std::string file = {}; ///< recorded name of the side file (pack only)
   std::vector<ManifestPiece> pieces;
+  std::vector<ManifestPanels> panels = {}; ///< empty where weights are mapped
 };
 
 struct ManifestSource {

@@ -2,6 +2,7 @@
 
 #include "runtime/core/Model.h"
 
+#include "runtime/core/WeightPlacement.h"
 #include "runtime/cpu/CpuFeatures.h"
 
 #include <fmt/format.h>
@@ -76,14 +77,65 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   if (!weights.ok())
     return weights.status();
   model->openWeights = std::move(*weights);
-  Result<std::unique_ptr<Threads>> pool =
-      Threads::start(options.threads ? options.threads : defaultThreads());
+  int64_t threads = options.threads ? options.threads : defaultThreads(options.root);
+  model->nodeUse = chooseNodeUse(options.numa, threads, allowedProcessors(), options.root);
+  Result<std::unique_ptr<Threads>> pool = Threads::start(threads, model->nodeUse.split);
   if (!pool.ok())
     return pool.status();
   model->pool = std::move(*pool);
+  if (model->nodeUse.policy != NumaPolicy::Off)
+    model->useNodes(options);
   if (int64_t phases = static_cast<int64_t>(model->description.phases.size()))
     model->noted = std::make_unique<Profile>(phases, model->threads());
   return model;
+}
+
+/// Binds threads and places memory as `nodeUse` says. What the system refuses is no failure: all
+/// works without, if slower.
+void Model::useNodes(const ModelOptions &options) {
+  std::string refused;
+  auto note = [&](std::string_view what, int error) {
+    if (error)
+      refused += fmt::format("{}{} ({})", refused.empty() ? "" : "; ", what, strerror(error));
+  };
+  if (nodeUse.policy == NumaPolicy::Split) {
+    int error = pool->bindToNodes();
+    if (!error && options.bindsCaller)
+      error = bindThread(pthread_self(), nodeUse.split.nodes.front().cpus);
+    note("threads are not kept to the CPUs of their nodes", error);
+  }
+  std::vector<int> numbers;
+  for (const NumaNode &node :
+       nodeUse.policy == NumaPolicy::Split ? nodeUse.split.nodes : nodeUse.nodes)
+    numbers.push_back(node.number);
+  NodeSet nodes(numbers);
+  note("cache and activations are where the system puts them", nodes.tryInterleave());
+  cache.setNodes(nodes);
+  arena.setNodes(nodes);
+
+  std::vector<PanelMatrix> matrices = panelMatrices(description, *openWeights);
+  int64_t wanted = 0, available = availableMemory(options.root);
+  for (const PanelMatrix &matrix : matrices)
+    wanted += matrix.bytes;
+  // Weights that memory has no room for would push out their own pages while they are read ahead.
+  // They are read when they are needed, mostly by threads of the node that they belong to, where
+  // the system then puts them.
+  if (wanted > available) {
+    refused += fmt::format("{}weights of {} MiB are not read ahead onto their nodes, as {} MiB of "
+                           "memory are available",
+                           refused.empty() ? "" : "; ", wanted >> 20, available >> 20);
+  } else {
+    WeightPlacement placement = placeWeights(matrices, nodeUse, *pool);
+    note("weights are where the system puts them", placement.error);
+    if (!placement.error && placement.strayBytes > placement.placedBytes / 20)
+      refused += fmt::format("{}{} MiB of {} MiB of weights lie on other nodes, which are full or "
+                             "share them with other processes",
+                             refused.empty() ? "" : "; ", placement.strayBytes >> 20,
+                             placement.placedBytes >> 20);
+  }
+  if (!refused.empty())
+    notice = fmt::format("--numa={} with {} nodes of memory: {}", numaPolicyName(nodeUse.policy),
+                         numbers.size(), refused);
 }
 
 int64_t Model::cacheBytes() const {

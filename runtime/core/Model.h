@@ -27,6 +27,9 @@ struct ModelOptions {
   WeightsPlace weights = {};
   int64_t threads = 0; ///< the physical cores that the process may use
   int64_t context = 0; ///< positions per sequence; at most and by default the model's
+  NumaPolicy numa = NumaPolicy::Default;
+  bool bindsCaller = false; ///< the calling thread, which takes part in steps, is ours to bind
+  std::string root = {}; ///< put in front of /proc and /sys where CPUs, nodes and memory are read
 };
 
 /// Tokens that the model has read, as the keys and values of its layers. The model must outlive it.
@@ -80,6 +83,9 @@ public:
   /// Bytes of the key/value cache in use, and of what a step works in.
   int64_t cacheBytes() const;
   int64_t arenaBytes() const { return arena.size(); }
+  /// What became of the nodes of memory, and, in a line, what of it the system did not let happen.
+  const NodeUse &nodes() const { return nodeUse; }
+  const std::string &nodeNotice() const { return notice; }
   Threads &threadPool() { return *pool; }
   /// Of all steps since it was cleared last; null without --profile.
   Profile *profile() {
@@ -108,11 +114,14 @@ private:
     int64_t begin, end, outputs;
   };
   Status runStep(bool routing);
+  void useNodes(const ModelOptions &options);
 
   Manifest description;
   size_t levelIndex = 0;
   int64_t positions = 0;
   std::unique_ptr<Weights> openWeights;
+  NodeUse nodeUse;
+  std::string notice;
   std::unique_ptr<Profile> noted;
   std::unique_ptr<Threads> pool; ///< its threads may still go through a step that is over
   KvCache cache;

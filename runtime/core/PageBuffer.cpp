@@ -32,6 +32,7 @@ Status PageBuffer::ensure(int64_t bytes, std::string_view use) {
             fmt::format("no memory for {}: {} MiB ({})", use, rounded >> 20, strerror(errno))};
   if (unit == hugePage)
     madvise(pages, rounded, MADV_HUGEPAGE);
+  nodes.interleave(pages, rounded); // a failure was told when the model was opened
   base = static_cast<uint8_t *>(pages);
   capacity = rounded;
   return {};

@@ -4,6 +4,7 @@
 #define MOEC_RUNTIME_CORE_PAGE_BUFFER_H
 
 #include "runtime/core/Result.h"
+#include "runtime/cpu/NodeMemory.h"
 
 #include <cstdint>
 #include <string_view>
@@ -17,6 +18,9 @@ public:
   PageBuffer(const PageBuffer &) = delete;
   PageBuffer &operator=(const PageBuffer &) = delete;
 
+  /// Where its memory shall lie; before the first `ensure`.
+  void setNodes(const NodeSet &set) { nodes = set; }
+
   /// Makes room for `bytes`. Code::Resource, saying that `use` lacks memory, where there is none;
   /// the buffer is empty then.
   Status ensure(int64_t bytes, std::string_view use);
@@ -28,6 +32,7 @@ public:
 private:
   uint8_t *base = nullptr;
   int64_t capacity = 0;
+  NodeSet nodes;
 };
 
 } // namespace moec

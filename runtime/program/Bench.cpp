@@ -245,6 +245,7 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
     nlohmann::ordered_json json = {
         {"model", manifest.name},
         {"threads", model.threads()},
+        {"numa", describeNodes(model.nodes())},
         {"weights_bytes", model.weights().bytes()},
         {"peak_bytes", peak},
         {"parameters",
@@ -301,10 +302,14 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
         result.bytesPerToken * 1e-6,
         percent(result.bytesPerToken * result.tokensPerSecond, limits.reading),
         percent(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic));
-  text += fmt::format("\nmeasured with {} thread{}: reading {:.1f} GB/s, {} {:.1f} GFLOP/s; peak "
+  std::string nodes;
+  if (model.nodes().policy != NumaPolicy::Off)
+    nodes = fmt::format(", --numa={} over {} nodes", numaPolicyName(model.nodes().policy),
+                        model.nodes().nodes.size());
+  text += fmt::format("\nmeasured with {} thread{}{}: reading {:.1f} GB/s, {} {:.1f} GFLOP/s; peak "
                       "memory {:.2f} GB\n",
-                      model.threads(), model.threads() == 1 ? "" : "s", limits.reading * 1e-9,
-                      arithmeticName(limits.kind), limits.arithmetic * 1e-9,
+                      model.threads(), model.threads() == 1 ? "" : "s", nodes,
+                      limits.reading * 1e-9, arithmeticName(limits.kind), limits.arithmetic * 1e-9,
                       static_cast<double>(peak) * 1e-9);
   if (!manifest.phases.empty())
     text += phaseTables(manifest, limits, results);

@@ -27,9 +27,21 @@ static void addOpen(Flags &flags, OpenOptions &options, bool runs = true) {
   flags.option("--model-dir", "DIR", takePath(options.modelDirectory),
                "where the model's own files are, for weights that are used where they lie "
                "(default: $MOEC_MODEL_DIR, then where they were)");
-  if (runs)
-    flags.option("--threads", "N", takeInteger(options.threads, 1, 1024),
-                 "threads (default: one per physical core)");
+  if (!runs)
+    return;
+  flags.option("--threads", "N", takeInteger(options.threads, 1, 1024),
+               "threads (default: one per physical core)");
+  flags.option(
+      "--numa", "POLICY",
+      [&options](std::string_view text) {
+        std::optional<NumaPolicy> policy = parseNumaPolicy(text);
+        if (!policy)
+          return fmt::format("'{}' is not split, interleave or off", text);
+        options.numa = *policy;
+        return std::string();
+      },
+      "on several nodes of memory: split threads and weights over them, interleave the weights' "
+      "pages, or off (default: split)");
 }
 
 static void addContext(Flags &flags, OpenOptions &options) {

@@ -7,6 +7,8 @@
 #include "runtime/core/Result.h"
 #include "runtime/program/Options.h"
 
+#include <nlohmann/json.hpp>
+
 namespace moec {
 
 /// Answers one prompt on standard output.
@@ -27,8 +29,13 @@ Status runBench(const BenchOptions &options);
 /// Tells what the program is made of.
 Status runInspect(const InspectOptions &options);
 
-/// The model, as a command's options want it.
+/// The model, as a command's options want it. What the system did not do for it is said on standard
+/// error.
 Result<std::unique_ptr<Model>> openModel(const OpenOptions &options);
+
+/// The nodes of memory, for a command's JSON: the policy, and of each node its number, its CPUs
+/// and, where they are divided, how many threads it has.
+nlohmann::ordered_json describeNodes(const NodeUse &use);
 
 } // namespace moec
 

@@ -109,6 +109,7 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
                                                       static_cast<double>(manifest.blockTokens)},
                               {"window", cache.window}});
   int64_t threads = defaultThreads();
+  json["numa"] = describeNodes(chooseNodeUse(NumaPolicy::Default, threads, allowedProcessors()));
   json["memory"] = {
       {"weights", weights ? weights->bytes() : manifest.weights.bytes},
       {"cache_full_context", cacheBytes(manifest, manifest.context)},
@@ -174,6 +175,9 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
                                   level["name"] == json["cpu"]["runs"] ? ", and it runs" : ""));
   if (Result<size_t> runs = chooseCpuLevel(manifest); !runs.ok())
     line("  not usable", runs.status().message);
+  if (const Json &nodes = json["numa"]["nodes"]; nodes.size() > 1)
+    line("nodes", fmt::format("{} of memory; by default --numa={}", nodes.size(),
+                              json["numa"]["policy"].get<std::string>()));
   line("invariance", "batch: results do not depend on chunks, neighbours or threads");
   line("weights", fmt::format("{}, {}", weightsModeName(manifest.weights.mode),
                               bytes(json["memory"]["weights"])));

@@ -3,6 +3,8 @@
 #ifndef MOEC_RUNTIME_PROGRAM_OPTIONS_H
 #define MOEC_RUNTIME_PROGRAM_OPTIONS_H
 
+#include "runtime/cpu/Nodes.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,6 +19,7 @@ struct OpenOptions {
   std::string modelDirectory;
   int64_t threads = 0;
   int64_t context = 0;
+  NumaPolicy numa = NumaPolicy::Default;
 };
 
 /// How tokens are chosen; what is not set comes from the model's generation defaults.

@@ -36,6 +36,14 @@ typedef enum {
 typedef struct moec_model moec_model;
 typedef struct moec_sequence moec_sequence;
 
+/* How a model uses a machine with several nodes of memory; with one, all are the same. */
+typedef enum {
+  MOEC_NUMA_DEFAULT = 0,    /* split */
+  MOEC_NUMA_SPLIT = 1,      /* threads and weights are divided over the nodes */
+  MOEC_NUMA_INTERLEAVE = 2, /* pages of weights lie on the nodes by turns; threads run anywhere */
+  MOEC_NUMA_OFF = 3         /* as the system has it */
+} moec_numa;
+
 /* Zero in any field asks for the default. */
 typedef struct {
   /* Packed weights; default: beside the shared library (or beside the program that a static one is
@@ -47,6 +55,9 @@ typedef struct {
   const char *model_directory;
   uint32_t threads; /* default: one per physical core that the process may use */
   uint32_t context; /* positions per sequence; default: the model's */
+  /* A moec_numa. By split, the threads of the model are kept to the CPUs of their nodes; the thread
+   * that calls, which works as well, is its owner's affair: it belongs on the first node. */
+  uint32_t numa;
 } moec_model_options;
 
 /* What is wrong, one line, after a call of this thread that failed; valid until its next call. */
@@ -54,11 +65,12 @@ const char *moec_error_message(void);
 
 /* Opens the model that this library was made from. `options` may be null. On failure `*model` is
  * null: MOEC_USAGE for more context than the model has, for a place of weights that this library
- * does not read or for a CPU level in the environment's MOEC_CPU that it has no code of,
- * MOEC_MISMATCH where weights are missing, damaged or of another model or the CPU lacks what the
- * code needs, MOEC_CACHE_FULL without memory or threads. Weights are mapped, not read: whoever
- * makes their files shorter while the model is open brings SIGBUS upon the process. Replacing a
- * file by renaming another over it is harmless. */
+ * does not read, for a `numa` that there is not or for a CPU level in the environment's MOEC_CPU
+ * that it has no code of, MOEC_MISMATCH where weights are missing, damaged or of another model or
+ * the CPU lacks what the code needs, MOEC_CACHE_FULL without memory or threads. Weights are mapped,
+ * not read, but where they are placed on nodes of memory: whoever makes their files shorter while
+ * the model is open brings SIGBUS upon the process. Replacing a file by renaming another over it is
+ * harmless. */
 moec_status moec_model_open(const moec_model_options *options, moec_model **model);
 
 /* Closes `model`, whose sequences must be closed. Null is allowed. */

@@ -52,6 +52,23 @@ TEST(DescriptionTest, RoutedExpertsAreCounted) {
   EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{8, 16}));
 }
 
+// A node of memory gets whole panels.
+TEST(DescriptionTest, PanelsOfPackedMatrices) {
+  std::vector<ManifestPanels> panels =
+      describe("lm.weight @norm : !lm.weight<16xf32> layers [] from "
+               "[#lm.piece<pattern = \"n\", rows = 16, stored = f32>] "
+               "packed <layout = rows, element = f32, offset = 0>\n"
+               "lm.weight @up : !lm.weight<4x100x16xf32> layers [0, 1] from "
+               "[#lm.piece<pattern = \"up.{l}.{e}\", rows = 100, stored = f32>] "
+               "packed <layout = panels, element = bf16, offset = 64>")
+          .manifest.weights.panels;
+  ASSERT_EQ(panels.size(), 1u);
+  EXPECT_EQ(panels[0].offset, 64);
+  EXPECT_EQ(panels[0].matrices, 2 * 4);
+  EXPECT_EQ(panels[0].panelBytes, 48 * 16 * 2);
+  EXPECT_EQ(panels[0].matrixBytes, (48 + 48 + 16) * 16 * 2); // the last panel has 4 rows
+}
+
 // What was folded into experts is read for every token: it is no expert that a router picks.
 TEST(DescriptionTest, SharedExpertIsTheMatrixThatItWas) {
   ProgramDescription described = describe(

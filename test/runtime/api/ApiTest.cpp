@@ -85,6 +85,10 @@ TEST(ApiOpen, OptionsAreChecked) {
   EXPECT_EQ(moec_model_open(&options, &model), MOEC_USAGE);
   EXPECT_EQ(model, nullptr);
   options.context = 5;
+  options.numa = MOEC_NUMA_OFF + 1;
+  EXPECT_EQ(moec_model_open(&options, &model), MOEC_USAGE);
+  EXPECT_EQ(std::string(moec_error_message()), "numa is 4, wanted one of moec_numa, 0 to 3");
+  options.numa = MOEC_NUMA_INTERLEAVE;
   ASSERT_EQ(moec_model_open(&options, &model), MOEC_OK);
   EXPECT_EQ(moec_model_context(model), 5);
   moec_model_close(model);

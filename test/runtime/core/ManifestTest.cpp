@@ -92,6 +92,22 @@ TEST(Manifest, NamesTheField) {
   EXPECT_NE(errorAfter("\"format\":1", "\"format\":2").find("reads format 1"), std::string::npos);
 }
 
+TEST(Manifest, PanelsOfPackedWeightsHaveRoom) {
+  Manifest manifest = sample();
+  manifest.weights = {.mode = WeightsMode::Pack, .bytes = 4096, .digest = "00", .file = "w"};
+  manifest.weights.panels = {{.offset = 64, .matrices = 3, .matrixBytes = 1344, .panelBytes = 768}};
+  Result<Manifest> parsed = parseManifest(writeManifest(manifest));
+  ASSERT_TRUE(parsed.ok()) << parsed.status().message;
+  ASSERT_EQ(parsed->weights.panels.size(), 1u);
+  EXPECT_EQ(parsed->weights.panels[0].offset, 64);
+  EXPECT_EQ(parsed->weights.panels[0].matrices, 3);
+  EXPECT_EQ(parsed->weights.panels[0].matrixBytes, 1344);
+  EXPECT_EQ(parsed->weights.panels[0].panelBytes, 768);
+  manifest.weights.panels[0].offset = 128;
+  EXPECT_EQ(parseManifest(writeManifest(manifest)).status().message,
+            "manifest: 'weights.panels[0].matrices' is 3, for which 4096 bytes have no room");
+}
+
 TEST(Manifest, RefusesWhatIsNoObject) {
   for (const char *text : {"", "[]", "null", "{}", "{\"format\":1", "\xff"})
     EXPECT_FALSE(parseManifest(text).ok()) << text;

@@ -2,6 +2,7 @@
 
 #include "runtime/core/Model.h"
 
+#include "test/ScratchFolder.h"
 #include "test/runtime/FakeProgram.h"
 
 #include <gtest/gtest.h>
@@ -199,6 +200,35 @@ INSTANTIATE_TEST_SUITE_P(Threads, FeedTest, testing::Values(1, 2, 3));
 
 TEST(Model, RefusesMoreContextThanThereIs) {
   EXPECT_EQ(Model::open({.context = 65}).status().code, Code::Usage);
+}
+
+TEST(Model, ResultsDoNotDependOnNodes) {
+  ScratchFolder root;
+  root.write("sys/devices/system/node/online", "0-1\n");
+  root.write("sys/devices/system/node/has_memory", "0-1\n");
+  std::vector<int> cpus = allowedProcessors();
+  if (cpus.size() < 2)
+    GTEST_SKIP() << "needs two CPUs";
+  for (int node : {0, 1})
+    root.write("sys/devices/system/node/node" + std::to_string(node) + "/cpulist",
+               std::to_string(cpus[node]) + "\n");
+  std::vector<int32_t> tokens = someTokens(37, 3);
+  for (NumaPolicy policy : {NumaPolicy::Default, NumaPolicy::Interleave, NumaPolicy::Off})
+    for (int64_t threads : {2, 5}) {
+      // The system may not have the second node; that is no failure.
+      Result<std::unique_ptr<Model>> model =
+          Model::open({.threads = threads, .numa = policy, .root = root.path()});
+      ASSERT_TRUE(model.ok()) << model.status().message;
+      EXPECT_EQ((*model)->nodes().policy,
+                policy == NumaPolicy::Default ? NumaPolicy::Split : policy);
+      EXPECT_EQ((*model)->nodes().split.threads.size(), policy == NumaPolicy::Default ? 2u : 0u);
+      Sequence sequence(**model);
+      std::vector<float> logits(tokens.size() * fakeVocabulary);
+      Feed feed{.sequence = &sequence, .tokens = tokens, .outputs = 37, .logits = logits.data()};
+      ASSERT_TRUE((*model)->feed({&feed, 1}).ok());
+      EXPECT_EQ(logits, allLogits(tokens)) << numaPolicyName(policy) << ", " << threads;
+    }
+  EXPECT_EQ(allowedProcessors(), cpus); // the caller was not bound
 }
 
 /// The level that a step runs, of a model opened with `MOEC_CPU=wanted`; or what is wrong.

@@ -73,6 +73,9 @@ TEST(CommandLine, MistakesAreNamed) {
   EXPECT_NE(refused({"--stop", "", "x"}).find("--stop"), std::string::npos);
   for (const char *option : {"--weights-file", "--model-dir", "--chat-template", "--file"})
     EXPECT_NE(refused({option, "", "x"}).find("empty path"), std::string::npos) << option;
+  EXPECT_NE(refused({"--numa", "on", "x"}).find("'on' is not split, interleave or off"),
+            std::string::npos);
+  EXPECT_NE(refused({"inspect", "--numa=off"}).find("--numa"), std::string::npos);
   EXPECT_NE(refused({"inspect", "--licenses", "--json"}).find("--licenses"), std::string::npos);
   refused({"one", "two"});
   refused({"--file", "f", "x"});
@@ -90,6 +93,9 @@ TEST(CommandLine, HelpOfEachCommand) {
 }
 
 TEST(CommandLine, ValuesMayFollowAnEqualsSign) {
+  EXPECT_EQ(parsed({"--numa=interleave", "x"}).generate.open.numa, NumaPolicy::Interleave);
+  EXPECT_EQ(parsed({"bench", "--numa", "off"}).bench.open.numa, NumaPolicy::Off);
+  EXPECT_EQ(parsed({"chat"}).chat.open.numa, NumaPolicy::Default);
   EXPECT_EQ(parsed({"--top-k=7", "--stop=a=b", "x"}).generate.sampling.stops[0], "a=b");
   EXPECT_EQ(parsed({"--seed=1", "--seed=2", "x"}).generate.sampling.seed, 2u);
   EXPECT_EQ(parsed({"bench", "-n64", "-d", "3"}).bench.generated, (std::vector<int64_t>{64}));

@@ -29,6 +29,7 @@ TEST(Inspect, JsonSaysTheSame) {
   EXPECT_EQ(json["cpu"]["levels"][0]["name"], "baseline");
   EXPECT_EQ(json["cpu"]["levels"][2]["supported"], false);
   EXPECT_EQ(json["verified"], true);
+  EXPECT_TRUE(json["numa"]["policy"] == "off" || json["numa"]["policy"] == "split");
   // 64 tokens: 16 blocks that stay, and of the window 10 positions in 3 blocks.
   EXPECT_EQ(json["memory"]["cache_full_context"], (16 + 3) * 32);
 }
@@ -49,6 +50,7 @@ TEST(Bench, MeasuresBothKinds) {
   EXPECT_GT(json["prefill"]["tokens_per_second"], 0);
   EXPECT_GT(json["read_bytes_per_second"], 0);
   EXPECT_GT(json["arithmetic_operations_per_second"], 0);
+  EXPECT_EQ(json["numa"]["policy"], "off"); // one thread is on one node
   EXPECT_EQ(runFake({"bench", "-p", "65", "-n", "0", "-r", "1"}).status, 2);
 }
 
