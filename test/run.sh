@@ -16,7 +16,7 @@ esac
 jobs=$(nproc)
 status=0
 
-test/setup.sh --tests
+test/setup.sh --tests ${all:+--all}
 
 # run_tests PRESET: builds the preset and runs its tests.
 folders=()

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what building moec needs; quiet when nothing is missing.
 #
-#   test/setup.sh [--aarch64 | --tests]
+#   test/setup.sh [--aarch64 | --tests [--all]]
 #
-# With --aarch64, also what programs for AArch64 need on x86-64; with --tests, also that and what the tests need.
+# With --aarch64, also what programs for AArch64 need on x86-64; with --tests, also that and what the tests need; with --all, what
+# those tests need that only test/run.sh --all runs.
 #
 # Packages come from apt where this user may install (root, or sudo without a password); otherwise the script
 # prints what is missing and stops with status 1. The tests' Python lives in build/python and touches no other.
@@ -16,12 +17,17 @@ aarch64_packages=
 [ "$(uname -m)" = aarch64 ] || aarch64_packages="libstdc++-12-dev-arm64-cross"
 test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 python3 python3-venv qemu-user"
 
-packages=$build_packages aarch64=
-case "${1-}" in
+machine_packages= # of a virtual machine; it runs programs for x86-64
+[ "$(uname -m)" != x86_64 ] || machine_packages="qemu-system-x86 e2fsprogs"
+
+packages=$build_packages aarch64= machine=
+case "$*" in
   "") ;;
   --aarch64) packages="$packages $aarch64_packages" aarch64=$aarch64_packages ;;
   --tests) packages="$packages $aarch64_packages $test_packages" aarch64=$aarch64_packages ;;
-  *) echo "usage: test/setup.sh [--aarch64 | --tests]" >&2; exit 2 ;;
+  "--tests --all")
+    packages="$packages $aarch64_packages $test_packages $machine_packages" aarch64=$aarch64_packages machine=$machine_packages ;;
+  *) echo "usage: test/setup.sh [--aarch64 | --tests [--all]]" >&2; exit 2 ;;
 esac
 
 log=$PWD/build/setup.log
@@ -105,6 +111,23 @@ if [ -n "$aarch64" ]; then
     }
     for archive in "$libraries"/apt/*.deb; do [ ! -f "$archive" ] || dpkg-deb -x "$archive" "$libraries"; done
     rm -rf "$libraries/apt"
+  fi
+fi
+
+# A kernel for virtual machines: unpacked, as installing it would make it this machine's.
+if [ -n "$machine" ] && [ ! -d build/two-nodes ]; then
+  say "fetching a kernel for virtual machines"
+  folder=build/two-nodes.part
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+  if (cd "$folder" && run_long apt-get -q -o APT::Sandbox::User= download "${kernel:-linux-image-cloud-amd64}" busybox-static); then
+    for archive in "$folder"/*.deb; do dpkg-deb -x "$archive" "$folder"; rm "$archive"; done
+    mv "$folder" build/two-nodes
+  else
+    say "apt could not fetch linux-image-cloud-amd64 and busybox-static"
+    say "programs are not tested on several nodes of memory"
+    rm -rf "$folder"
   fi
 fi
 
