@@ -85,6 +85,7 @@ std::vector<NumaNode> numaNodes(const std::vector<int> &cpus, const std::string 
   std::vector<int> memory =
       allowedMemory(both(online, parseNumberList(readSmallFile(folder + "/has_memory"))), root);
   std::vector<NumaNode> nodes;
+  nodes.reserve(memory.size());
   for (int node : memory)
     nodes.push_back({node, {}});
   if (nodes.empty())

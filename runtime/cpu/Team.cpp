@@ -100,15 +100,22 @@ int64_t Team::tileAt(const Member &member, uint64_t number, int64_t tiles, int64
   return place / width * run + begin + place % width;
 }
 
+/// Whether nothing is left of the node whose tiles the thread takes.
+bool Team::isThrough(const Member &member) {
+  const Tally &tally = member.tallies[member.node];
+  std::atomic<uint64_t> &claimed = nodes[member.node].claimed;
+  bool known = numNodes > 1 && claimed.load(std::memory_order_relaxed) >= member.first;
+  if (known || (member.sharesTried < threadsOf(member.node) && tally.sum < tally.first))
+    return known;
+  if (numNodes > 1)
+    claimed.store(member.first, std::memory_order_relaxed);
+  return true;
+}
+
 /// Goes on to another thread's share; false where no more is left.
 bool Team::nextShare(int64_t thread, Member &member, int64_t tiles, int64_t run) {
-  Node *node = &nodes[member.node];
-  const Tally *tally = &member.tallies[member.node];
   ++member.sharesTried;
-  while (member.sharesTried == threadsOf(member.node) || tally->sum >= tally->first ||
-         node->claimed.load(std::memory_order_relaxed) >= member.first) {
-    if (node->claimed.load(std::memory_order_relaxed) < member.first)
-      node->claimed.store(member.first, std::memory_order_relaxed);
+  while (isThrough(member)) {
     if (++member.nodesTried == numNodes)
       return false;
     // Not all begin with the same thread's share.
@@ -116,8 +123,6 @@ bool Team::nextShare(int64_t thread, Member &member, int64_t tiles, int64_t run)
     member.node = member.node + 1 == numNodes ? 0 : member.node + 1;
     member.share = firstThreads[member.node] + place % threadsOf(member.node) - 1;
     member.sharesTried = 0;
-    node = &nodes[member.node];
-    tally = &member.tallies[member.node];
   }
   ++member.share;
   if (member.share == firstThreads[member.node + 1])

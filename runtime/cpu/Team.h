@@ -85,8 +85,8 @@ private:
     Progress finished;
   };
 
-  /// What a thread knows of a node.
-  struct Tally {
+  /// What a thread knows of a node; nobody else looks at it.
+  struct alignas(64) Tally {
     uint64_t first = 0;  ///< as Member::first, of the node's tiles
     uint64_t behind = 0; ///< the same behind the last wait
     uint64_t sum = 0;    ///< `done` after this thread's last addition, 0 behind a wait
@@ -112,6 +112,7 @@ private:
   int64_t sliceOf(int64_t node, int64_t run) const;
   void enterPhase(int64_t thread, Member &member, int64_t tiles, int64_t run);
   void chooseShare(Member &member, int64_t tiles, int64_t run);
+  bool isThrough(const Member &member);
   bool nextShare(int64_t thread, Member &member, int64_t tiles, int64_t run);
   int64_t tileAt(const Member &member, uint64_t number, int64_t tiles, int64_t run) const;
   void report(Member &member);
