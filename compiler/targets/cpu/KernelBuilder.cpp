@@ -414,7 +414,8 @@ void KernelBuilder::call(StringRef name, ValueRange arguments, FunctionBody body
     function = func::FuncOp::create(inside, module.getLoc(), name,
                                     inside.getFunctionType(arguments.getTypes(), /*results=*/{}));
     function.setPrivate();
-    function.setNoInline(true);
+    // Not func.func's own no_inline, which its conversion to LLVM drops.
+    function->setAttr("passthrough", inside.getStrArrayAttr({"noinline"}));
     inside.setInsertionPointToStart(function.addEntryBlock());
     body(kernel, function.getArguments());
     func::ReturnOp::create(inside, kernel.loc);

@@ -1,7 +1,7 @@
 // RUN: moe-opt %s --moec-lower-phases=cpu=avx2 | FileCheck %s
 // REQUIRES: x86_64
 // Products of the same types call one function, whatever their sizes, and it is vector code.
-// CHECK:         func.func private @product_f32_bf16({{.*}} attributes {no_inline}
+// CHECK:         func.func private @product_f32_bf16({{.*}} attributes {passthrough = ["noinline"]}
 // CHECK:         llvm.intr.fma({{.*}} -> vector<16xf32>
 // CHECK-NOT:     @product_f32_bf16(%{{.*}}: !llvm.ptr
 lm.weight @a : !lm.weight<96x64xbf16> layers [] from [#lm.piece<pattern = "a", rows = 96, stored = bf16>] packed <layout = panels, element = bf16, offset = 0>
