@@ -38,7 +38,9 @@ void moec::registerLlvmTranslations(mlir::DialectRegistry &registry) {
 }
 
 /// Makes code for the CPUs that functions name, else for any of the architecture.
-static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const llvm::Triple &triple) {
+static Result<std::unique_ptr<llvm::TargetMachine>>
+makeMachine(const llvm::Triple &triple,
+            llvm::CodeGenOptLevel effort = llvm::CodeGenOptLevel::Aggressive) {
   initializeTargets();
   std::string error;
   const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
@@ -54,7 +56,7 @@ static Result<std::unique_ptr<llvm::TargetMachine>> makeMachine(const llvm::Trip
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(
       found->createTargetMachine(triple, /*CPU=*/"", /*Features=*/"", options, llvm::Reloc::PIC_,
-                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
+                                 llvm::CodeModel::Small, effort));
 }
 
 Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp module,
@@ -106,8 +108,9 @@ Status moec::optimizeLlvm(llvm::Module &module) {
   return {};
 }
 
-Result<std::string> moec::emitObject(llvm::Module &module) {
-  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(module.getTargetTriple());
+Result<std::string> moec::emitObject(llvm::Module &module, llvm::CodeGenOptLevel effort) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine =
+      makeMachine(module.getTargetTriple(), effort);
   if (!machine.ok())
     return machine.status();
   llvm::SmallVector<char, 0> bytes;

@@ -10,6 +10,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/CodeGen.h"
 
 #include <memory>
 #include <string>
@@ -35,7 +36,8 @@ translateToLlvm(mlir::ModuleOp module, llvm::LLVMContext &context, const Machine
 Status optimizeLlvm(llvm::Module &module);
 
 /// Object code: position independent, a section per function. The same module gives the same bytes.
-Result<std::string> emitObject(llvm::Module &module);
+Result<std::string> emitObject(llvm::Module &module,
+                               llvm::CodeGenOptLevel effort = llvm::CodeGenOptLevel::Aggressive);
 
 /// Text of the module.
 std::string printLlvm(const llvm::Module &module);

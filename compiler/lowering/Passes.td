@@ -40,6 +40,18 @@ def CheckLowered : Pass<"moec-check-lowered", "::mlir::ModuleOp"> {
   let description = "No op of `lm` or `moe`, and no batch but as a pointer.";
 }
 
+// For tests of levels that the machine lacks.
+
+def PlainInstructions : Pass<"moec-plain-instructions", "::mlir::ModuleOp"> {
+  let summary = "instructions of the higher x86 levels become plain code, which every level runs";
+  let description = [{
+    The same results bit by bit as the manual defines them, with denormals as the instruction takes them; of a NaN, that it is one. Slow: for tests, which
+    so check the numbers of a level's kernels wherever the lowest level runs. Expects kernels before they are lowered to LLVM.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
 // The last pass of the emit stage, whose others are upstream's.
 
 def CheckLlvm : Pass<"moec-check-llvm", "::mlir::ModuleOp"> {

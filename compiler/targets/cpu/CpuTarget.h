@@ -46,13 +46,18 @@ struct CpuTarget {
   int64_t aheadBytes;        ///< Few rows ask for packed weights so long before they need them.
   DotInstruction bf16Dot;    ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
+  int64_t matrixRows = 0; ///< Rows of the tallest tile by matrix registers; 0 where there are none.
 
   bool hasBf16Dot() const { return !bf16Dot.intrinsic.empty(); }
+  bool hasMatrices() const { return matrixRows > 0; }
 };
 
 /// f32 values in every vector that the kernels build; LLVM splits them where registers are
 /// narrower.
 inline constexpr int64_t kLanes = 16;
+
+/// Rows of a matrix register.
+inline constexpr int64_t kMatrixRows = 16;
 
 /// All levels; those of one architecture with the least demanding first.
 llvm::ArrayRef<CpuTarget> cpuTargets();

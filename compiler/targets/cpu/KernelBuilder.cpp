@@ -179,6 +179,28 @@ Value KernelBuilder::byteDot(Value sum, Value a, Value b) {
                        {sum, bitcast(bytes, a), bitcast(bytes, b)});
 }
 
+Value KernelBuilder::matrixZero(MatrixShape shape) {
+  return callIntrinsic(*this, "llvm.x86.tilezero.internal", matrix(), {shape.rows, shape.bytes});
+}
+
+Value KernelBuilder::matrixLoad(MatrixShape shape, Value from, Value stride) {
+  return callIntrinsic(*this, "llvm.x86.tileloadd64.internal", matrix(),
+                       {shape.rows, shape.bytes, from, stride});
+}
+
+Value KernelBuilder::matrixDot(MatrixShape shape, Value depth, Value sums, Value a, Value b,
+                               bool integers) {
+  return callIntrinsic(*this,
+                       integers ? "llvm.x86.tdpbsud.internal" : "llvm.x86.tdpbf16ps.internal",
+                       matrix(), {shape.rows, shape.bytes, depth, sums, a, b});
+}
+
+void KernelBuilder::matrixStore(MatrixShape shape, Value matrix, Value to, Value stride) {
+  Value arguments[] = {shape.rows, shape.bytes, to, stride, matrix};
+  LLVM::CallIntrinsicOp::create(builder, loc,
+                                builder.getStringAttr("llvm.x86.tilestored64.internal"), arguments);
+}
+
 Value KernelBuilder::bitcast(Type type, Value value) {
   return LLVM::BitcastOp::create(builder, loc, type, value);
 }

@@ -33,6 +33,7 @@ public:
   mlir::Type f32() { return builder.getF32Type(); }
   mlir::Type bf16() { return builder.getBF16Type(); }
   mlir::Type pointer() { return mlir::LLVM::LLVMPointerType::get(builder.getContext()); }
+  mlir::Type matrix() { return mlir::LLVM::LLVMX86AMXType::get(builder.getContext()); }
   mlir::VectorType lanes(mlir::Type element, int64_t count = kLanes) {
     return mlir::VectorType::get({count}, element);
   }
@@ -66,6 +67,23 @@ public:
   /// sum + the products of the four bytes in each lane of i32, those of `a` without a sign; only
   /// where the level has the instruction.
   mlir::Value byteDot(mlir::Value sum, mlir::Value a, mlir::Value b);
+
+  // Matrix registers, where the level has them. LLVM sets up a function's shapes once, and takes
+  // two for the same only if they are made of the same values, so these had better be arguments of
+  // the function: it runs out of registers where a constant is made anew for each block.
+  struct MatrixShape {
+    mlir::Value rows, bytes; ///< i16, at most 16 and 64
+  };
+  mlir::Value matrixZero(MatrixShape shape);
+  /// Rows are `stride` bytes (i64) apart.
+  mlir::Value matrixLoad(MatrixShape shape, mlir::Value from, mlir::Value stride);
+  /// sums + a * b: of `a` each row has `depth` bytes (i16), of `b` each column, four to a row. With
+  /// `integers` these are i8 in `a` and u8 in `b`, added to i32, else bf16, added to f32. The shape
+  /// is that of the sums.
+  mlir::Value matrixDot(MatrixShape shape, mlir::Value depth, mlir::Value sums, mlir::Value a,
+                        mlir::Value b, bool integers);
+  void matrixStore(MatrixShape shape, mlir::Value matrix, mlir::Value to, mlir::Value stride);
+
   mlir::Value bitcast(mlir::Type type, mlir::Value value);
   /// Bytes of `table`, of 16, that the bytes of `indices`, 0 to 15 each, name; vectors of 64.
   mlir::Value lookUp(llvm::ArrayRef<uint8_t> table, mlir::Value indices);

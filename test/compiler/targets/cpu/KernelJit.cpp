@@ -3,6 +3,7 @@
 #include "test/compiler/targets/cpu/KernelJit.h"
 
 #include "compiler/emit/ObjectCode.h"
+#include "compiler/lowering/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -50,8 +51,17 @@ static std::string findEmulator(const CpuTarget &target) {
   return llvm::sys::findProgramByName("qemu-aarch64").get();
 }
 
+/// The level whose code stands for that of `target`: itself, or where the machine lacks it and its
+/// instructions can be written as plain code, the lowest of the architecture.
+static const CpuTarget &standIn(const CpuTarget &target) {
+  if (runsNatively(target) || target.arch != "x86_64")
+    return target;
+  return **llvm::find_if(llvm::make_pointer_range(cpuTargets()),
+                         [&](const CpuTarget *level) { return level->arch == target.arch; });
+}
+
 bool moec::runsHere(const CpuTarget &target) {
-  return runsNatively(target) || !findEmulator(target).empty();
+  return runsNatively(standIn(target)) || !findEmulator(target).empty();
 }
 
 static OwningOpRef<ModuleOp> makeModule(MLIRContext &context, const CpuTarget &target,
@@ -72,8 +82,10 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext &context, const CpuTarget &t
   return module;
 }
 
-static void lower(ModuleOp module) {
+static void lower(ModuleOp module, bool plainInstructions) {
   PassManager passes(module.getContext());
+  if (plainInstructions)
+    passes.addPass(createPlainInstructions());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createSCFToControlFlowPass());
@@ -132,25 +144,30 @@ KernelJit::KernelJit(const CpuTarget &target, llvm::StringRef signature,
   OwningOpRef<ModuleOp> module = makeModule(context, target, signature, body);
   if (std::getenv("MOEC_PRINT_KERNEL"))
     module->dump();
-  lower(*module);
+  const CpuTarget &runs = standIn(target);
+  const bool standsIn = &runs != &target;
+  lower(*module, standsIn);
 
   llvm::LLVMContext llvmContext;
   Result<std::unique_ptr<llvm::Module>> code = translateToLlvm(
       *module, llvmContext,
-      {(target.arch + "-unknown-linux-gnu").str(), target.processor.str(), target.features.str()});
+      {(runs.arch + "-unknown-linux-gnu").str(), runs.processor.str(), runs.features.str()});
   if (!code.ok())
     die(code.status().message);
-  if (Status status = optimizeLlvm(**code); !status.ok())
-    die(status.message);
+  // What stands in for another level's code is compiled to be right, in little time.
+  if (!standsIn)
+    if (Status status = optimizeLlvm(**code); !status.ok())
+      die(status.message);
   if (std::getenv("MOEC_PRINT_KERNEL_LLVM"))
     (*code)->print(llvm::errs(), nullptr);
   for (llvm::Function &function : **code)
     if (function.isDeclaration() && !function.isIntrinsic())
       undefinedNames += function.getName().str() + "\n";
-  Result<std::string> object = emitObject(**code);
+  Result<std::string> object = emitObject(**code, standsIn ? llvm::CodeGenOptLevel::None
+                                                           : llvm::CodeGenOptLevel::Aggressive);
   if (!object.ok())
     die(object.status().message);
-  if (!runsNatively(target)) {
+  if (!runsNatively(runs)) {
     emulator = findEmulator(target);
     program = linkProgram(target, *object);
     return;
