@@ -11,7 +11,7 @@ from programs import GOLDEN, MOEC, Checks, compile_model, evaluate, run, succeed
 
 MODEL = GOLDEN / "qwen3_moe_bf16"
 SOURCE = MODEL / "golden.safetensors"
-X86 = ["avx2", "avx512", "avx512bf16"]
+X86 = ["avx2", "avx512", "avx512bf16", "amx"]
 
 
 def levels_of(program):
@@ -53,7 +53,7 @@ def check_choice(checks, folder):
         checks.that(output.read_bytes() == wanted, f"{level}: other bytes beside other levels")
     if here:
         checks.that(evaluate(program, SOURCE, output).read_bytes() == wanted, f"{here[-1]} is not what runs")
-    refused(checks, "MOEC_CPU=pentium", 2, ["pentium", "avx2, avx512, avx512bf16"], *command, **with_cpu("pentium"))
+    refused(checks, "MOEC_CPU=pentium", 2, ["pentium", "avx2, avx512, avx512bf16, amx"], *command, **with_cpu("pentium"))
 
 
 def check_stages(checks, folder):

@@ -33,6 +33,12 @@ static constexpr StringRef bf16Needed[] = {"avx2",     "bmi2",       "f16c",    
 static constexpr StringRef bf16Cpuinfo[] = {"avx2",     "bmi2",        "f16c",       "fma",
                                             "avx512f",  "avx512bw",    "avx512cd",   "avx512dq",
                                             "avx512vl", "avx512_vnni", "avx512_bf16"};
+static constexpr StringRef amxNeeded[] = {
+    "avx2",     "bmi2",     "f16c",       "fma",        "avx512f",  "avx512bw", "avx512cd",
+    "avx512dq", "avx512vl", "avx512vnni", "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"};
+static constexpr StringRef amxCpuinfo[] = {
+    "avx2",     "bmi2",     "f16c",        "fma",         "avx512f",  "avx512bw", "avx512cd",
+    "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"};
 static constexpr StringRef neonNeeded[] = {"neon"};
 static constexpr StringRef neonCpuinfo[] = {"asimd"};
 static constexpr StringRef neonBf16Needed[] = {"neon", "dotprod", "bf16", "i8mm"};
@@ -106,6 +112,23 @@ static constexpr CpuTarget targets[] = {
      .aheadBytes = 1024,
      .bf16Dot = {"llvm.x86.avx512bf16.dpbf16ps.512", 16},
      .integerDot = IntegerDot::Bytes},
+    {.level = "amx",
+     .arch = "x86_64",
+     .processor = "x86-64-v4",
+     .features = "+avx512vnni,+avx512bf16,+amx-tile,+amx-bf16,+amx-int8",
+     .needed = amxNeeded,
+     .cpuinfo = amxCpuinfo,
+     .vectorBytes = 64,
+     .tileRows = 8,
+     .tileLanes = 384,
+     .storedTileRows = 6,
+     .storedTileColumns = 4,
+     .quantRows = 6,
+     .quantLanes = 192,
+     .aheadBytes = 1024,
+     .bf16Dot = {"llvm.x86.avx512bf16.dpbf16ps.512", 16},
+     .integerDot = IntegerDot::Bytes,
+     .matrixRows = 2 * kMatrixRows},
     {.level = "neon",
      .arch = "aarch64",
      .processor = "generic",

@@ -68,6 +68,40 @@ static void storeRowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
   });
 }
 
+bool moec::multipliesMatrices(const CpuTarget &target, Type activation, const PanelShape &shape) {
+  if (!target.hasMatrices() || shape.layout != WeightLayout::Panels)
+    return false;
+  if (std::optional<QuantFormat> format = quantFormatOf(shape.element))
+    return quantMultipliesIntegers(*format);
+  return activation.isBF16() && shape.element.isBF16();
+}
+
+/// Rows of the tallest tile that a product function takes.
+static int64_t tallestTile(const CpuTarget &target, Type activation, const PanelShape &shape) {
+  if (multipliesMatrices(target, activation, shape))
+    return target.matrixRows;
+  if (std::optional<QuantFormat> format = quantFormatOf(shape.element);
+      format && quantMultipliesIntegers(*format))
+    return target.quantRows;
+  return shape.layout == WeightLayout::Rows ? target.storedTileRows : target.tileRows;
+}
+
+/// Copies rows from where `addresses` says to `room`, one after another, and writes where they are
+/// over those addresses. A row has `count` elements.
+static void gatherRows(KernelBuilder &kernel, Type element, int64_t count, Value addresses,
+                       Value height, Value room) {
+  kernel.loop(kernel.integer(0), height, 1, [&](Value row) {
+    Value place = kernel.address(addresses, kernel.pointer(), row);
+    Value from = kernel.load(kernel.pointer(), place);
+    Value to = kernel.address(room, element, kernel.mul(row, kernel.integer(count)));
+    kernel.forColumns(count, [&](Value column, int64_t lanes) {
+      kernel.storeLanes(kernel.loadLanes(element, kernel.address(from, element, column), lanes),
+                        kernel.address(to, element, column), lanes);
+    });
+    kernel.store(to, place);
+  });
+}
+
 /// Calls the epilogue for the sums of the `height` rows from `first` on.
 static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRef<Value> sums,
                          Value first, Value height, MatmulEpilogue epilogue) {
@@ -89,12 +123,14 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
   const bool stored = shape.layout == WeightLayout::Rows;
   const std::optional<QuantFormat> format = quantFormatOf(shape.element);
   const bool integers = format && quantMultipliesIntegers(*format);
-  const int64_t tallest = integers ? kernel.target.quantRows
-                          : stored ? kernel.target.storedTileRows
-                                   : kernel.target.tileRows;
+  const bool gathers = rows.indices && multipliesMatrices(kernel.target, rows.element, shape);
+  const int64_t tallest = tallestTile(kernel.target, rows.element, shape);
+  // A row as the product functions read it. Quantised ones are words: blocks end in two.
+  const Type element = integers ? kernel.i32() : rows.element;
+  const int64_t rowBytes =
+      integers ? preparedRowBytes(kernel.target, shape) : shape.depth * bytesOf(rows.element);
   Value addresses = kernel.scratch(tallest * kPointerBytes);
-  Value room =
-      integers ? kernel.scratch(tallest * preparedRowBytes(kernel.target, shape)) : Value();
+  Value room = integers || gathers ? kernel.scratch(tallest * rowBytes) : Value();
   SmallVector<Value> sums;
   for (size_t i = 0; i < panels.size(); ++i)
     sums.push_back(kernel.scratch(tallest * shape.width * 4));
@@ -102,6 +138,13 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
     storeRowAddresses(kernel, rows, first, height, addresses);
     if (integers)
       prepareRows(kernel, shape, addresses, height, room);
+    if (gathers) // what matrix registers load: rows equally far apart, which one row always is
+      kernel.when(kernel.compare(arith::CmpIPredicate::sgt, height,
+                                 kernel.integer(integers ? kernel.target.quantRows : 1)),
+                  [&] {
+                    gatherRows(kernel, element, rowBytes / bytesOf(element), addresses, height,
+                               room);
+                  });
     for (auto [panel, result] : llvm::zip(panels, sums)) {
       const TileOperands tile{addresses, height, number, panel, result};
       if (integers)

@@ -5,7 +5,9 @@
 // order in which a sum over K is taken depends on K, the element types and the CPU level alone,
 // never on how many rows there are or which of them a row is, so a row's result is the same bits in
 // every batch. With a packed weight it is the sum over the first half of K, in order, plus that
-// over the second.
+// over the second. Where matrix registers multiply bf16, it is that of the products of every 32 of
+// K in order, each what one instruction adds, and then of what is left of K, pair by pair; one row
+// is multiplied by them as many are.
 
 #ifndef MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H

@@ -1,8 +1,8 @@
 // The product function of the packed layout: lanes along N, no horizontal sums, weights streamed
 // once per row tile.
 
+#include "compiler/targets/cpu/MatrixTiles.h"
 #include "compiler/targets/cpu/PanelStep.h"
-#include "compiler/targets/cpu/ProductFunctions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -23,6 +23,8 @@ public:
 
   /// Many rows ask the caches for the panel that follows, few for what comes next.
   void emit();
+  /// The same by matrix registers.
+  void emitMatrices();
 
 private:
   /// Where a register tile reads, and what it asks for beside; all but lineStride advance with K.
@@ -34,6 +36,7 @@ private:
 
   Sources sourcesOf(ArrayRef<Value> rows, Value from);
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
+  void emitTail(Value number, Value vector, Value begin);
   SmallVector<Value> run(Value begin, Value end, int64_t unroll, const Sources &start,
                          ArrayRef<Value> sums, bool half = false);
   SmallVector<Value> emitSteps(const Sources &start, Value first, int64_t count,
@@ -168,6 +171,49 @@ void PanelProduct::emit() {
       [&](ArrayRef<Value> rows, int64_t taken, Value from) { emitPass(rows, taken, from); });
 }
 
+// Steps of matrix registers' whole depth, in order, and what is left of K after that.
+void PanelProduct::emitMatrices() {
+  MatrixTiles matrices(kernel, tile, vectors);
+  const int64_t stepPairs = step.lineBytes / step.activationBytes;
+  Value whole = kernel.div(steps, kernel.integer(stepPairs));
+  Value isLong = kernel.compare(arith::CmpIPredicate::sgt, whole, kernel.integer(0));
+  kernel.when(isLong, [&] {
+    matrices.emit({.rows = matrices.firstRow(),
+                   .weights = tile.panel,
+                   .sums = tile.sums,
+                   .groups = kernel.integer(1),
+                   .steps = whole,
+                   .stepBytes = step.lineBytes,
+                   .integers = false});
+  });
+  Value begin = kernel.mul(whole, kernel.integer(stepPairs));
+  Value isLeft =
+      kernel.compare(arith::CmpIPredicate::slt, kernel.mul(begin, kernel.integer(2)), depth);
+  kernel.when(isLeft, [&] {
+    kernel.loop(kernel.integer(0), tile.height, 1, [&](Value row) {
+      kernel.loop(kernel.integer(0), vectors, 1,
+                  [&](Value vector) { emitTail(row, vector, begin); });
+    });
+  });
+}
+
+/// Adds the products from step `begin` (i64) on to the sums of one row with one vector.
+void PanelProduct::emitTail(Value number, Value vector, Value begin) {
+  Value row = kernel.load(kernel.pointer(), kernel.address(tile.rows, kernel.pointer(), number));
+  Value weights =
+      kernel.addressBytes(tile.panel, kernel.mul(vector, kernel.integer(step.lineBytes)));
+  const Sources sources{{row}, weights, {}, {}};
+  const Type floats = kernel.lanes(kernel.f32());
+  Value place = kernel.address(tile.sums, floats, kernel.add(kernel.mul(number, vectors), vector));
+  Value isFirst = kernel.compare(arith::CmpIPredicate::eq, begin, kernel.integer(0));
+  SmallVector<Value> sums{
+      kernel.select(isFirst, kernel.number(floats, 0), kernel.load(floats, place))};
+  sums = run(begin, steps, 1, sources, sums);
+  Value odd = kernel.add(steps, kernel.rem(depth, kernel.integer(2)));
+  sums = run(steps, odd, 1, sources, sums, /*half=*/true);
+  kernel.store(sums.front(), place);
+}
+
 void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
                             const TileOperands &tile) {
   std::string name = productName("product", activation, shape.element);
@@ -178,6 +224,10 @@ void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelS
     const auto operands = TileOperands::fromArguments(given);
     given = given.drop_front(TileOperands::kCount);
     Value depth = given[0], vectors = given[1];
-    PanelProduct(inside, activation, shape.element, operands, depth, vectors).emit();
+    PanelProduct product(inside, activation, shape.element, operands, depth, vectors);
+    if (multipliesMatrices(inside.target, activation, shape))
+      product.emitMatrices();
+    else
+      product.emit();
   });
 }

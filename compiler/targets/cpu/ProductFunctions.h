@@ -35,6 +35,10 @@ void emitRegisterTiles(
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
 
+/// Whether matrix registers multiply these activations with such a panel; the rows that its
+/// function is given are then equally far apart.
+bool multipliesMatrices(const CpuTarget &target, mlir::Type activation, const PanelShape &shape);
+
 /// Multiplies with a packed panel. Many rows ask the caches for the one that follows in memory, few
 /// for what they need next.
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,

@@ -1,7 +1,7 @@
 // The product function of weights quantised to integers: integer sums within a group, then its
 // scales.
 
-#include "compiler/targets/cpu/ProductFunctions.h"
+#include "compiler/targets/cpu/MatrixTiles.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -61,6 +61,13 @@ static int64_t chunksPerGroup(const PanelShape &shape) {
   return quantGroup(*quantFormatOf(shape.element), shape.depth) / kQuantChunk;
 }
 
+/// Chunks that a step of the matrix registers takes: as many as they hold, if a group has so many.
+static int64_t chunksPerStep(const PanelShape &shape) { return chunksPerGroup(shape) % 2 ? 1 : 2; }
+
+/// Groups of one chunk that matrix registers multiply before their sums are scaled: as many as
+/// leave room in the first cache, 24 KB of sums and 6 of codes.
+static constexpr int64_t kGroupsAtOnce = 4;
+
 int64_t moec::preparedRowBytes(const CpuTarget &target, const PanelShape &shape) {
   const QuantFormat format = *quantFormatOf(shape.element);
   return quantGroups(format, shape.depth) *
@@ -109,10 +116,12 @@ namespace {
 /// groups.
 class QuantizedProduct {
 public:
+  /// Matrix registers, where there are any, take `stepChunks` at a time.
   QuantizedProduct(KernelBuilder &kernel, QuantFormat format, const TileOperands &tile,
-                   Value groups, Value chunks, Value vectors)
+                   Value groups, Value chunks, Value vectors, int64_t stepChunks)
       : kernel(kernel), format(format), traits(traitsOf(format)), tile(tile), groups(groups),
-        chunks(chunks), vectors(vectors), multiplication(multiplicationOf(kernel.target, format)),
+        chunks(chunks), vectors(vectors), stepChunks(stepChunks),
+        multiplication(multiplicationOf(kernel.target, format)),
         chunkBytes(preparedChunkBytes(kernel.target, format)),
         wordStride(kernel.mul(vectors, kernel.integer(kLanes * kWordBytes))),
         chunkStride(kernel.mul(wordStride, kernel.integer(quantChunkWords(format)))),
@@ -140,7 +149,17 @@ private:
     SmallVector<Value> signs; ///< for the activations to take in; empty unless Magnitudes
   };
 
+  /// The integer sums of a group: of its record in the panel, and of its blocks of activations,
+  /// from those to start with.
+  using GroupSums = function_ref<SmallVector<Value>(
+      Value group, Value record, ArrayRef<Value> blocks, ArrayRef<Value> starts)>;
+  SmallVector<Value> addGroups(ArrayRef<Value> rows, int64_t taken, Value from, Value begin,
+                               Value end, ArrayRef<Value> sums, GroupSums groupSums);
+  Value vectorOf(size_t index, int64_t taken, Value from);
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
+  void emitMatrices();
+  void unpackGroup(Value record, Value room);
+  void scaleSums(Value begin, Value end, Value integers);
   SmallVector<Value> addChunk(ArrayRef<Value> activations, Value chunk, int64_t taken,
                               SmallVector<Value> sums);
   void askAhead(Value chunk, Value word, int64_t taken);
@@ -160,6 +179,7 @@ private:
   const Value groups;
   const Value chunks;  // of a group
   const Value vectors; // of the panel
+  const int64_t stepChunks;
   const Multiplication multiplication;
   const int64_t chunkBytes;
   const Value wordStride;  // bytes of the panel's words of one number
@@ -373,52 +393,155 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
   return results;
 }
 
+/// The sums after the groups [begin, end).
+SmallVector<Value> QuantizedProduct::addGroups(ArrayRef<Value> rows, int64_t taken, Value from,
+                                               Value begin, Value end, ArrayRef<Value> sums,
+                                               GroupSums groupSums) {
+  return kernel.loop(begin, end, 1, sums, [&](Value group, ValueRange carried) {
+    Value record = kernel.addressBytes(tile.panel, kernel.mul(group, groupBytes));
+    Value skipped = kernel.mul(group, blockBytes);
+    SmallVector<Value> blocks, starts;
+    for (Value row : rows) {
+      blocks.push_back(kernel.addressBytes(row, skipped));
+      // Where zero is code z, a group's sum is that of the codes less z times that of the
+      // activations.
+      Value start = kernel.integer(kernel.i32(), 0);
+      if (!traits.hasZeros) {
+        Value at = kernel.addressBytes(blocks.back(), kernel.sub(blockBytes, kernel.integer(4)));
+        start = kernel.mul(kernel.load(kernel.i32(), at),
+                           kernel.integer(kernel.i32(), -zeroOf(traits, multiplication)));
+      }
+      starts.append(taken, kernel.broadcast(start));
+    }
+    SmallVector<Value> integers = groupSums(group, record, blocks, starts);
+    return scaleGroup(blocks, record, from, taken, integers, SmallVector<Value>(carried));
+  });
+}
+
+/// Sum `index` of a pass as a vector of the result.
+Value QuantizedProduct::vectorOf(size_t index, int64_t taken, Value from) {
+  return kernel.add(kernel.mul(kernel.integer(index / taken), vectors),
+                    kernel.add(from, kernel.integer(index % taken)));
+}
+
 /// The product of the rows with the `taken` vectors from `from` (i64) on.
 void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
-  const size_t count = rows.size() * taken;
-  const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
+  const SmallVector<Value> zeros(rows.size() * taken, kernel.number(kernel.lanes(kernel.f32()), 0));
   Value offset = kernel.mul(from, kernel.integer(kLanes * kWordBytes));
-  SmallVector<Value> sums =
-      kernel.loop(kernel.integer(0), groups, 1, zeros, [&](Value group, ValueRange carried) {
-        Value record = kernel.addressBytes(tile.panel, kernel.mul(group, groupBytes));
-        Value skipped = kernel.mul(group, blockBytes);
-        SmallVector<Value> blocks, starts;
-        for (Value row : rows) {
-          blocks.push_back(kernel.addressBytes(row, skipped));
-          // Where zero is code z, a group's sum is that of the codes less z times that of the
-          // activations.
-          Value start = kernel.integer(kernel.i32(), 0);
-          if (!traits.hasZeros) {
-            Value at =
-                kernel.addressBytes(blocks.back(), kernel.sub(blockBytes, kernel.integer(4)));
-            start = kernel.mul(kernel.load(kernel.i32(), at),
-                               kernel.integer(kernel.i32(), -zeroOf(traits, multiplication)));
-          }
-          starts.append(taken, kernel.broadcast(start));
-        }
-        SmallVector<Value> integers =
-            kernel.loop(kernel.integer(0), chunks, 1, starts, [&](Value chunk, ValueRange now) {
-              Value ahead = kernel.mul(chunk, kernel.integer(chunkBytes));
-              SmallVector<Value> activations;
-              for (Value block : blocks)
-                activations.push_back(kernel.addressBytes(block, ahead));
-              Value words = kernel.addressBytes(kernel.addressBytes(record, offset),
-                                                kernel.mul(chunk, chunkStride));
-              return addChunk(activations, words, taken, SmallVector<Value>(now));
-            });
-        return scaleGroup(blocks, record, from, taken, integers, SmallVector<Value>(carried));
+  SmallVector<Value> sums = addGroups(
+      rows, taken, from, kernel.integer(0), groups, zeros,
+      [&](Value, Value record, ArrayRef<Value> blocks, ArrayRef<Value> starts) {
+        return kernel.loop(kernel.integer(0), chunks, 1, starts, [&](Value chunk, ValueRange now) {
+          Value ahead = kernel.mul(chunk, kernel.integer(chunkBytes));
+          SmallVector<Value> activations;
+          for (Value block : blocks)
+            activations.push_back(kernel.addressBytes(block, ahead));
+          Value words = kernel.addressBytes(kernel.addressBytes(record, offset),
+                                            kernel.mul(chunk, chunkStride));
+          return addChunk(activations, words, taken, SmallVector<Value>(now));
+        });
       });
-  for (auto [index, sum] : llvm::enumerate(sums)) {
-    Value vector = kernel.add(kernel.mul(kernel.integer(index / taken), vectors),
-                              kernel.add(from, kernel.integer(index % taken)));
-    kernel.store(sum, kernel.address(tile.sums, kernel.lanes(kernel.f32()), vector));
-  }
+  for (auto [index, sum] : llvm::enumerate(sums))
+    kernel.store(sum, kernel.address(tile.sums, sum.getType(), vectorOf(index, taken, from)));
+}
+
+/// Writes the codes of the chunk that `record` begins with to `room` as bytes, [8][width][4]: those
+/// of 8 bits lie so in the panel.
+void QuantizedProduct::unpackGroup(Value record, Value room) {
+  kernel.loop(kernel.integer(0), kernel.integer(quantLowWords(format)), 1, [&](Value word) {
+    kernel.loop(kernel.integer(0), vectors, 1, [&](Value vector) {
+      Value column = kernel.mul(vector, kernel.integer(kLanes * kWordBytes));
+      Value chunk = kernel.addressBytes(record, column), to = kernel.addressBytes(room, column);
+      for (auto [quad, codes] : llvm::enumerate(loadCodes(chunk, word, 1))) {
+        Value row = kernel.add(kernel.mul(word, kernel.integer(quantQuadsPerWord(format))),
+                               kernel.integer(quad));
+        kernel.store(codes.front(), kernel.addressBytes(to, kernel.mul(row, wordStride)));
+      }
+    });
+  });
+}
+
+/// Adds to the sums of all rows those of the groups [begin, end), of which `integers` has those of
+/// codes and activations, [end - begin][height][width].
+void QuantizedProduct::scaleSums(Value begin, Value end, Value integers) {
+  const VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
+  Value groupSize = kernel.mul(tile.height, vectors);
+  emitRowTiles(kernel, tile.height, kernel.target.quantRows, [&](Value first, Value height, Value) {
+    Value skipped = kernel.mul(first, vectors);
+    TileOperands some = tile;
+    some.rows = kernel.address(tile.rows, kernel.pointer(), first);
+    some.height = height;
+    auto pass = [&](ArrayRef<Value> rows, int64_t taken, Value from) {
+      SmallVector<Value> places, sums;
+      for (size_t i = 0; i < rows.size() * taken; ++i)
+        places.push_back(kernel.add(skipped, vectorOf(i, taken, from)));
+      auto addressOf = [&](Value place) { return kernel.address(tile.sums, floats, place); };
+      for (Value place : places)
+        sums.push_back(kernel.load(floats, addressOf(place)));
+      sums = addGroups(rows, taken, from, begin, end, sums,
+                       [&](Value group, Value, ArrayRef<Value>, ArrayRef<Value> starts) {
+                         Value ahead = kernel.mul(kernel.sub(group, begin), groupSize);
+                         SmallVector<Value> found;
+                         for (auto [place, start] : llvm::zip(places, starts)) {
+                           Value at = kernel.address(integers, words, kernel.add(ahead, place));
+                           found.push_back(kernel.add(kernel.load(words, at), start));
+                         }
+                         return found;
+                       });
+      for (auto [place, sum] : llvm::zip(places, sums))
+        kernel.store(sum, addressOf(place));
+    };
+    emitRegisterTiles(kernel, some, vectors, kernel.target.quantRows, kernel.target.quantLanes,
+                      pass);
+  });
+}
+
+/// Tiles of many rows, by matrix registers: the codes of some groups as bytes, their sums of
+/// integers, then those times their scales. What is stored has reached memory before it is loaded
+/// as a matrix, which no store is forwarded to.
+void QuantizedProduct::emitMatrices() {
+  MatrixTiles matrices(kernel, tile, vectors);
+  const int64_t together = traits.group == kQuantChunk ? kGroupsAtOnce : 1;
+  const bool unpacked = traits.bits < 8;
+  Value codes = unpacked ? kernel.scratch(together * kQuantChunk * kPanelColumns) : Value();
+  Value unpackedBytes = kernel.mul(vectors, kernel.integer(kQuantChunk * kLanes)); // of a group
+  Value integers = kernel.scratch(together * kernel.target.matrixRows * kPanelColumns * kWordBytes);
+  const VectorType floats = kernel.lanes(kernel.f32());
+  Value groupSize = kernel.mul(tile.height, vectors); // sums of a group, in vectors
+  kernel.loop(kernel.integer(0), groupSize, 1, [&](Value vector) {
+    kernel.store(kernel.number(floats, 0), kernel.address(tile.sums, floats, vector));
+  });
+  kernel.loop(kernel.integer(0), groups, together, [&](Value begin) {
+    Value end = kernel.min(kernel.add(begin, kernel.integer(together)), groups);
+    Value first = kernel.addressBytes(tile.panel, kernel.mul(begin, groupBytes));
+    if (unpacked)
+      kernel.loop(begin, end, 1, [&](Value group) {
+        Value record = kernel.addressBytes(tile.panel, kernel.mul(group, groupBytes));
+        Value number = kernel.sub(group, begin);
+        unpackGroup(record, kernel.addressBytes(codes, kernel.mul(number, unpackedBytes)));
+      });
+    matrices.emit({.rows = kernel.addressBytes(matrices.firstRow(), kernel.mul(begin, blockBytes)),
+                   .weights = unpacked ? codes : first,
+                   .sums = integers,
+                   .groups = kernel.sub(end, begin),
+                   .rowGroup = blockBytes,
+                   .weightGroup = unpacked ? unpackedBytes : groupBytes,
+                   .steps = kernel.div(chunks, kernel.integer(stepChunks)),
+                   .stepBytes = stepChunks * kQuantChunk,
+                   .integers = true});
+    scaleSums(begin, end, integers);
+  });
 }
 
 void QuantizedProduct::emit() {
   emitRegisterTiles(
       kernel, tile, vectors, kernel.target.quantRows, kernel.target.quantLanes,
       [&](ArrayRef<Value> rows, int64_t taken, Value from) { emitPass(rows, taken, from); });
+  // Sums of integers are exact, so more rows may be multiplied in another way.
+  if (kernel.target.hasMatrices())
+    kernel.when(kernel.compare(arith::CmpIPredicate::sgt, tile.height,
+                               kernel.integer(kernel.target.quantRows)),
+                [&] { emitMatrices(); });
 }
 
 void moec::callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape,
@@ -430,11 +553,14 @@ void moec::callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape,
   if (!oneChunk)
     arguments.push_back(kernel.integer(chunksPerGroup(shape)));
   arguments.push_back(kernel.integer(shape.width / kLanes));
-  kernel.call("product_i8_" + std::string(traitsOf(format).name), arguments,
-              [&](KernelBuilder &inside, ValueRange given) {
-                const auto operands = TileOperands::fromArguments(given);
-                given = given.drop_front(TileOperands::kCount);
-                Value chunks = oneChunk ? inside.integer(1) : given[1];
-                QuantizedProduct(inside, format, operands, given[0], chunks, given.back()).emit();
-              });
+  std::string name = "product_i8_" + std::string(traitsOf(format).name);
+  const int64_t stepChunks = chunksPerStep(shape);
+  if (kernel.target.hasMatrices() && stepChunks > 1)
+    name += "_pairs";
+  kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
+    const auto operands = TileOperands::fromArguments(given);
+    given = given.drop_front(TileOperands::kCount);
+    Value chunks = oneChunk ? inside.integer(1) : given[1];
+    QuantizedProduct(inside, format, operands, given[0], chunks, given.back(), stepChunks).emit();
+  });
 }

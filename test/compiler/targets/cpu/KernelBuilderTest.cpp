@@ -183,9 +183,9 @@ TEST(CpuTargets, ACpuByNameHasItsBestLevel) {
        {std::pair("haswell", "avx2"), std::pair("znver3", "avx2"), std::pair("knl", "avx2"),
         std::pair("skylake-avx512", "avx512"), std::pair("znver4", "avx512bf16"),
         std::pair("x86-64-v3", "avx2"), std::pair("x86-64-v4", "avx512"),
-        std::pair("sapphirerapids", "avx512bf16"), std::pair("neoverse-n1", "neon"),
-        std::pair("apple-m1", "neon"), std::pair("neoverse-v2", "neonbf16"),
-        std::pair("apple-m2", "neonbf16")}) {
+        std::pair("cooperlake", "avx512bf16"), std::pair("sapphirerapids", "amx"),
+        std::pair("neoverse-n1", "neon"), std::pair("apple-m1", "neon"),
+        std::pair("neoverse-v2", "neonbf16"), std::pair("apple-m2", "neonbf16")}) {
     const Result<const CpuTarget *> found = findCpuTarget(name);
     ASSERT_TRUE(found.ok()) << found.status().message;
     EXPECT_EQ((*found)->level, level) << name;
@@ -202,7 +202,7 @@ TEST(CpuTargets, SeveralComeInTheTablesOrderEachOnce) {
   const Result<std::vector<const CpuTarget *>> found =
       findCpuTargets("znver4,avx2,sapphirerapids,haswell");
   ASSERT_TRUE(found.ok()) << found.status().message;
-  EXPECT_EQ(levelNames(*found), "avx2,avx512bf16");
+  EXPECT_EQ(levelNames(*found), "avx2,avx512bf16,amx");
   const Status mixed = findCpuTargets("avx2,neoverse-n1").status();
   EXPECT_EQ(mixed.code, Code::Usage);
   EXPECT_EQ(mixed.message, "a program is for one architecture: level 'avx2' is for x86_64, level "

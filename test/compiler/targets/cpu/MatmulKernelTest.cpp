@@ -172,47 +172,53 @@ TEST_P(MatmulKernel, GivesARowTheSameBitsInEveryBatch) {
 }
 
 TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
-  const Product up(9, 24, 48, Element::F32, Element::F32);
-  // The second matrix is compared with itself: any other weights will do.
-  const std::vector<uint8_t> &weights = layout == WeightLayout::Panels ? up.panels : up.stored;
-  std::vector<uint8_t> others = weights;
-  std::rotate(others.begin(), others.begin() + 96, others.end());
+  constexpr int64_t depth = 40;
   const int32_t indices[] = {8, 0, 0, 5};
-  auto kernel = [&](bool gathered) {
-    return KernelJit(
-        target, "ppipppp", [&, gathered](KernelBuilder &kernel, mlir::ValueRange arguments) {
-          const ActivationRows rows{.base = arguments[0],
-                                    .element = kernel.f32(),
-                                    .stride = kernel.integer(24),
-                                    .count = arguments[2],
-                                    .indices = gathered ? arguments[1] : Value()};
-          const PanelShape shape{
-              .element = kernel.f32(), .depth = 24, .width = 48, .columns = 48, .layout = layout};
-          emitPanelProduct(kernel, rows, shape, {arguments[3], arguments[4]},
-                           [&](Value row, Value column, int64_t lanes, mlir::ArrayRef<Value> sums) {
-                             Value at = kernel.add(kernel.mul(row, kernel.integer(48)), column);
-                             for (int i : {0, 1})
-                               kernel.storeLanes(sums[i],
-                                                 kernel.address(arguments[5 + i], kernel.f32(), at),
-                                                 lanes);
-                           });
-        });
-  };
-  auto run = [&](bool gathered, int64_t rows, std::vector<float> &first,
-                 std::vector<float> &second) {
-    first.assign(rows * 48, 0);
-    second.assign(rows * 48, 0);
-    kernel(gathered)(up.activations, indices, rows, weights, others, first, second);
-  };
-  std::vector<float> first, second, gatheredFirst, gatheredSecond;
-  run(false, 9, first, second);
-  run(true, 4, gatheredFirst, gatheredSecond);
-  up.check(first, "up");
-  for (int64_t r = 0; r < 4; ++r)
-    for (int64_t n = 0; n < 48; ++n) {
-      EXPECT_EQ(gatheredFirst[r * 48 + n], first[indices[r] * 48 + n]);
-      EXPECT_EQ(gatheredSecond[r * 48 + n], second[indices[r] * 48 + n]);
-    }
+  for (Element element : {Element::F32, Element::BF16}) {
+    const Product up(9, depth, 48, element, element);
+    // The second matrix is compared with itself: any other weights will do.
+    const std::vector<uint8_t> &weights = layout == WeightLayout::Panels ? up.panels : up.stored;
+    std::vector<uint8_t> others = weights;
+    std::rotate(others.begin(), others.begin() + 96, others.end());
+    auto kernel = [&](bool gathered) {
+      return KernelJit(
+          target, "ppipppp", [&, gathered](KernelBuilder &kernel, mlir::ValueRange arguments) {
+            const ActivationRows rows{.base = arguments[0],
+                                      .element = typeOf(kernel, element),
+                                      .stride = kernel.integer(depth),
+                                      .count = arguments[2],
+                                      .indices = gathered ? arguments[1] : Value()};
+            const PanelShape shape{.element = typeOf(kernel, element),
+                                   .depth = depth,
+                                   .width = 48,
+                                   .columns = 48,
+                                   .layout = layout};
+            emitPanelProduct(
+                kernel, rows, shape, {arguments[3], arguments[4]},
+                [&](Value row, Value column, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                  Value at = kernel.add(kernel.mul(row, kernel.integer(48)), column);
+                  for (int i : {0, 1})
+                    kernel.storeLanes(sums[i], kernel.address(arguments[5 + i], kernel.f32(), at),
+                                      lanes);
+                });
+          });
+    };
+    auto run = [&](bool gathered, int64_t rows, std::vector<float> &first,
+                   std::vector<float> &second) {
+      first.assign(rows * 48, 0);
+      second.assign(rows * 48, 0);
+      kernel(gathered)(up.activations, indices, rows, weights, others, first, second);
+    };
+    std::vector<float> first, second, gatheredFirst, gatheredSecond;
+    run(false, 9, first, second);
+    run(true, 4, gatheredFirst, gatheredSecond);
+    up.check(first, "up");
+    for (int64_t r = 0; r < 4; ++r)
+      for (int64_t n = 0; n < 48; ++n) {
+        EXPECT_EQ(gatheredFirst[r * 48 + n], first[indices[r] * 48 + n]);
+        EXPECT_EQ(gatheredSecond[r * 48 + n], second[indices[r] * 48 + n]);
+      }
+  }
 }
 
 std::vector<const CpuTarget *> allTargets() {

@@ -158,16 +158,19 @@ struct QuantizedProduct {
   int64_t rowBytes() const { return rowElements() * elementBytes(); }
 };
 
-/// kernel(activations, rows, weights, sums): all panels, sums stored as f32.
-KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product) {
-  return KernelJit(target, "pipp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+/// kernel(activations, rows, weights, sums, indices of the rows if gathered): all panels, sums
+/// stored as f32.
+KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product,
+                        bool gathered = false) {
+  return KernelJit(target, "pippp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.builder.getContext()->loadDialect<lm::LmDialect>();
     const ActivationRows rows{.base = arguments[0],
                               .element = product.activation == Activation::I8     ? kernel.i8()
                                          : product.activation == Activation::BF16 ? kernel.bf16()
                                                                                   : kernel.f32(),
                               .stride = kernel.integer(product.rowElements()),
-                              .count = arguments[1]};
+                              .count = arguments[1],
+                              .indices = gathered ? arguments[4] : Value()};
     const auto element = lm::QuantizedType::get(kernel.builder.getContext(),
                                                 static_cast<lm::QuantFormat>(product.format));
     emitPanels(kernel, element, product.depth, product.columns, {arguments[2]}, kernel.integer(0),
@@ -186,10 +189,10 @@ KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product
 }
 
 std::vector<float> run(const KernelJit &kernel, const QuantizedProduct &product, int64_t firstRow,
-                       int64_t rows) {
+                       int64_t rows, const std::vector<int32_t> &indices = {}) {
   std::vector<float> sums(rows * product.columns + 16, 77);
   kernel(std::span(product.activations).subspan(firstRow * product.rowBytes()), rows,
-         product.panels, sums);
+         product.panels, sums, indices);
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
   sums.resize(rows * product.columns);
@@ -220,14 +223,26 @@ TEST_P(QuantizedPanels, EqualTheExactSums) {
 }
 
 TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
-  const QuantizedProduct product(operands, 13, 300, 70);
+  constexpr int64_t most = 19;
+  const QuantizedProduct product(operands, most, 300, 70);
   const KernelJit kernel = productKernel(target, product);
-  const std::vector<float> all = run(kernel, product, 0, 13);
-  for (int64_t rows = 0; rows <= 13; ++rows) {
-    const std::vector<float> some = run(kernel, product, 13 - rows, rows);
-    EXPECT_EQ(0, std::memcmp(some.data(), &all[(13 - rows) * 70], some.size() * sizeof(float)))
+  const std::vector<float> all = run(kernel, product, 0, most);
+  for (int64_t rows = 0; rows <= most; ++rows) {
+    const std::vector<float> some = run(kernel, product, most - rows, rows);
+    EXPECT_EQ(0, std::memcmp(some.data(), &all[(most - rows) * 70], some.size() * sizeof(float)))
         << rows << " rows";
   }
+}
+
+TEST_P(QuantizedPanels, GatherRows) {
+  const QuantizedProduct product(operands, 9, 70, 20);
+  const std::vector<float> all = run(productKernel(target, product), product, 0, 9);
+  const std::vector<int32_t> indices = {8, 0, 0, 5, 7, 1, 2, 6};
+  const std::vector<float> some = run(productKernel(target, product, /*gathered=*/true), product, 0,
+                                      int64_t(indices.size()), indices);
+  for (size_t row = 0; row < indices.size(); ++row)
+    EXPECT_EQ(0, std::memcmp(&some[row * 20], &all[indices[row] * 20], 20 * sizeof(float)))
+        << "row " << row;
 }
 
 TEST(QuantFormats, AreThoseOfTheDialect) {
