@@ -55,10 +55,13 @@ static float fromHalf(uint16_t half) {
   return value;
 }
 
+/// 1 / scale; 0 where that is no number, or the scale is none.
+static float inverseOf(float scale) { return std::isfinite(1 / scale) ? 1 / scale : 0; }
+
 /// codes[i] = value / scale + zero, rounded, within [low, high].
 MOEC_WIDE static void encode(const float *values, size_t count, float scale, float zero, float low,
                              float high, uint8_t *codes) {
-  const float inverse = scale != 0 && std::isfinite(scale) ? 1 / scale : 0;
+  const float inverse = inverseOf(scale);
   for (size_t i = 0; i < count; ++i)
     codes[i] = static_cast<uint8_t>(
         static_cast<int32_t>(clamp(roundToInteger(values[i] * inverse + zero), low, high)));
@@ -199,7 +202,7 @@ static uint8_t findExponent(const float *values) {
 /// The nearest floats of 8 bits to value / scale, ties to even, of magnitudes up to 448.
 MOEC_WIDE static void encodeFloats8(const float *values, size_t count, float scale,
                                     uint8_t *codes) {
-  const float inverse = scale != 0 && std::isfinite(scale) ? 1 / scale : 0;
+  const float inverse = inverseOf(scale);
   for (size_t i = 0; i < count; ++i) {
     const auto bits = std::bit_cast<uint32_t>(values[i] * inverse), rest = bits & 0x7fffffff;
     // All but three bits of the mantissa are rounded off, a carry walks into the exponent, whose

@@ -19,7 +19,7 @@ using WeightFormats = std::map<WeightClass, QuantFormat>;
 /// lists the classes or the formats.
 Result<WeightFormats> parseWeightFormats(llvm::StringRef text);
 
-/// Their names, in a row: "experts, attention, ...".
+/// Their names, in a row: "all, experts, ..." and "int8, ...".
 std::string weightClassNames();
 std::string weightFormatNames();
 

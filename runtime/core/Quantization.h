@@ -14,8 +14,9 @@ namespace moec {
 /// groups, each with a scale of its own: element = scale * (code - zero). Codes of mxfp4 (OCP
 /// Microscaling Formats 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits
 /// of exponent, one of mantissa. Those of fp8 are floats of 8 bits, e4m3 (OCP 8-bit Floating Point
-/// Specification 1.0): sign, four bits of exponent, three of mantissa, no infinities; where a
-/// checkpoint has a scale for each square of 128 x 128, it is that of 128 groups.
+/// Specification 1.0): sign, four bits of exponent, three of mantissa, no infinities, and no NaNs
+/// in what is packed; where a checkpoint has a scale for each square of 128 x 128, it is that of
+/// 128 groups.
 ///
 /// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each
 /// as

@@ -79,8 +79,10 @@ void PagePlacer::movePages(void **pages, int64_t count, int node) {
   if (count == 0)
     return;
   std::fill_n(nodes, count, node);
-  // It gives how many it could not move, each of which is found again below.
-  if (syscall(SYS_move_pages, 0, count, pages, nodes, found, MPOL_MF_MOVE) < 0)
+  // It gives how many it could not move, or that the node is full, or that all have gone there
+  // meanwhile: what is astray is found again below.
+  if (syscall(SYS_move_pages, 0, count, pages, nodes, found, MPOL_MF_MOVE) < 0 && errno != ENOMEM &&
+      errno != ENOENT)
     failed = errno;
   else
     strays += areStray() * sysconf(_SC_PAGESIZE);

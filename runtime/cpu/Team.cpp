@@ -65,6 +65,7 @@ int64_t Team::sliceOf(int64_t node, int64_t run) const {
 }
 
 void Team::enterPhase(int64_t thread, Member &member, int64_t tiles, int64_t run) {
+  assert((run == 0 ? tiles : tiles % run) == 0 && "a phase is whole runs");
   member.inPhase = true;
   member.first += tiles;
   int64_t runs = numNodes > 1 && run > 0 ? tiles / run : 1;

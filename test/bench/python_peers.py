@@ -19,8 +19,8 @@ REQUIREMENTS = "import importlib.metadata as m; print(*(r for r in m.requires('v
 
 def install():
     """Both into one environment, where that has not been done; transformers is among what vLLM requires."""
-    done = PEERS / "python/installed"
-    if done.exists():
+    done, pins = PEERS / "python/installed", f"{TORCH} {VLLM}"
+    if done.exists() and done.read_text() == pins:
         return
     print("installing vllm and transformers", file=sys.stderr)
 
@@ -33,7 +33,7 @@ def install():
     # It asks for a kind of torch, and of what goes with that, which the registry does not have, and for images, which no model here has.
     required = output_of(PYTHON, "-c", REQUIREMENTS).splitlines()
     pip(TORCH, *(each for each in required if not each.startswith("torch")))
-    done.touch()
+    done.write_text(pins)
 
 
 class PythonPeer:

@@ -9,7 +9,10 @@ import time
 
 directory, threads, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 tokens, depth, batch, repetitions = map(int, sys.argv[4:])
-os.environ |= {"VLLM_CPU_OMP_THREADS_BIND": f"0-{threads - 1}", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR",
+cpus = sorted(os.sched_getaffinity(0))
+if threads > len(cpus):
+    sys.exit(f"vLLM binds each thread to a CPU, and there are {len(cpus)} for {threads}")
+os.environ |= {"VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cpus[:threads])), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR",
                "VLLM_NO_USAGE_STATS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 
 from vllm import LLM, SamplingParams  # noqa: E402 (it reads the environment)

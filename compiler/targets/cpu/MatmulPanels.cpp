@@ -72,7 +72,7 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
     sums = step.emit(now.rows, now.weights, std::move(sums), half);
     if (now.lines)
       kernel.prefetch(now.lines);
-    else
+    else if (2 * static_cast<int64_t>(now.rows.size()) <= kernel.target.tileRows)
       step.askAhead(now.weights, sums.size() / now.rows.size());
     for (Value &row : now.rows)
       row = kernel.address(row, step.activationBytes);

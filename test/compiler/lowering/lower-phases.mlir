@@ -16,7 +16,7 @@ lm.weight @b : !lm.weight<20x7xbf16> layers [] from [#lm.piece<pattern = "b", ro
 func.func @packed(%batch: !lm.batch, %n: index, %x: memref<4x64xf32>, %y: memref<4x96xf32>, %u: memref<4x7xf32>, %v: memref<4x20xf32>) {
   %a = lm.load_weight @a : <96x64xbf16>
   %b = lm.load_weight @b : <20x7xbf16>
-  lm.phase "linear" tiles(%n) rows 128 panels 1 {
+  lm.phase "linear" tiles(%n) rows 128 panels 2 {
   ^bb0(%tile: index):
     lm.linear ins(%x, %a : memref<4x64xf32>, !lm.weight<96x64xbf16>) outs(%y : memref<4x96xf32>)
   }
