@@ -496,9 +496,8 @@ void QuantizedProduct::scaleSums(Value begin, Value end, Value integers) {
   });
 }
 
-/// Tiles of many rows, by matrix registers: the codes of some groups as bytes, their sums of
-/// integers, then those times their scales. What is stored has reached memory before it is loaded
-/// as a matrix, which no store is forwarded to.
+/// Tiles of many rows, by matrix registers: of some groups at a time the codes as bytes, then their
+/// sums of integers, then those times their scales.
 void QuantizedProduct::emitMatrices() {
   MatrixTiles matrices(kernel, tile, vectors);
   const int64_t together = traits.group == kQuantChunk ? kGroupsAtOnce : 1;
