@@ -78,8 +78,8 @@ SmallVector<Value> Float8Product::addSteps(const Group &group, Value first, int6
     rows.push_back(
         kernel.addressBytes(row, kernel.mul(first, kernel.integer(step.activationBytes))));
   for (int64_t s = 0; s < count; ++s) {
-    if (2 * static_cast<int64_t>(rows.size()) <= kernel.target.tileRows)
-      step.askAhead(weights, sums.size() / rows.size());
+    if (waitsForMemory(rows.size(), kernel.target.tileRows))
+      askAhead(kernel, weights, sums.size() / rows.size() * step.lineBytes);
     sums = step.emit(rows, weights, std::move(sums), half);
     for (Value &row : rows)
       row = kernel.address(row, step.activationBytes);
@@ -137,10 +137,8 @@ void Float8Product::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
     return results;
   };
   auto place = [&](size_t index) {
-    Value vector =
-        kernel.add(kernel.mul(kernel.integer(static_cast<int64_t>(index) / taken), vectors),
-                   kernel.add(from, kernel.integer(static_cast<int64_t>(index) % taken)));
-    return kernel.address(tile.sums, kernel.lanes(kernel.f32()), vector);
+    return kernel.address(tile.sums, kernel.lanes(kernel.f32()),
+                          sumVector(kernel, vectors, index, taken, from));
   };
 
   // Few rows wait for memory, which gives more to two streams of reads.

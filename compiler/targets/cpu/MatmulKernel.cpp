@@ -34,6 +34,23 @@ void moec::emitRegisterTiles(
   });
 }
 
+Value moec::sumVector(KernelBuilder &kernel, Value vectors, size_t index, int64_t taken,
+                      Value from) {
+  const auto number = static_cast<int64_t>(index);
+  return kernel.add(kernel.mul(kernel.integer(number / taken), vectors),
+                    kernel.add(from, kernel.integer(number % taken)));
+}
+
+bool moec::waitsForMemory(size_t rows, int64_t tallest) {
+  return 2 * static_cast<int64_t>(rows) <= tallest;
+}
+
+void moec::askAhead(KernelBuilder &kernel, Value at, int64_t bytes) {
+  constexpr int64_t kCacheLine = 64;
+  for (int64_t line = 0; line < bytes; line += kCacheLine)
+    kernel.prefetch(kernel.address(at, line + kernel.target.aheadBytes));
+}
+
 std::string moec::productName(StringRef stem, Type activation, Type weight) {
   std::string name;
   llvm::raw_string_ostream(name) << stem << '_' << activation << '_' << weight;

@@ -72,8 +72,8 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
     sums = step.emit(now.rows, now.weights, std::move(sums), half);
     if (now.lines)
       kernel.prefetch(now.lines);
-    else if (2 * static_cast<int64_t>(now.rows.size()) <= kernel.target.tileRows)
-      step.askAhead(now.weights, sums.size() / now.rows.size());
+    else if (waitsForMemory(now.rows.size(), kernel.target.tileRows))
+      askAhead(kernel, now.weights, sums.size() / now.rows.size() * step.lineBytes);
     for (Value &row : now.rows)
       row = kernel.address(row, step.activationBytes);
     now.weights = advance(now.weights, stride);
@@ -94,7 +94,7 @@ SmallVector<Value> PanelProduct::run(Value begin, Value end, int64_t unroll, con
 PanelProduct::Sources PanelProduct::sourcesOf(ArrayRef<Value> rows, Value from) {
   Value offset = kernel.mul(from, kernel.integer(step.lineBytes));
   Sources sources{SmallVector<Value>(rows), kernel.addressBytes(tile.panel, offset), {}, {}};
-  if (int64_t(rows.size()) > kernel.target.tileRows / 2) {
+  if (!waitsForMemory(rows.size(), kernel.target.tileRows)) {
     // Many rows multiply long enough for the next panel to arrive meanwhile: the first pass of the
     // first tiles asks for a part of it each, a line per step; all others ask again for what is
     // there.
@@ -120,9 +120,8 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
   const size_t count = rows.size() * taken;
   const SmallVector<Value> zeros(count, kernel.number(kernel.lanes(kernel.f32()), 0));
   auto place = [&](size_t index) {
-    Value vector = kernel.add(kernel.mul(kernel.integer(index / taken), vectors),
-                              kernel.add(from, kernel.integer(index % taken)));
-    return kernel.address(tile.sums, kernel.lanes(kernel.f32()), vector);
+    return kernel.address(tile.sums, kernel.lanes(kernel.f32()),
+                          sumVector(kernel, vectors, index, taken, from));
   };
   // Tiles of few sums have short loops.
   const int64_t unroll = count * kLanes * 4 >= size_t(kernel.target.tileLanes) ? 2 : 4;

@@ -17,12 +17,6 @@ PanelStep::PanelStep(KernelBuilder &kernel, Type activation, Type weight)
       activationBytes(depth * bytesOf(activation)), kernel(kernel), activation(activation),
       weight(weight) {}
 
-void PanelStep::askAhead(Value weights, size_t taken) const {
-  constexpr int64_t kCacheLine = 64;
-  for (int64_t at = 0; at < static_cast<int64_t>(taken) * lineBytes; at += kCacheLine)
-    kernel.prefetch(kernel.address(weights, at + kernel.target.aheadBytes));
-}
-
 /// A vector's weights: each lane has one of 32 bits, or the two of a step.
 Value PanelStep::loadWeights(Value from) const {
   if (depth == 1)

@@ -27,10 +27,6 @@ public:
   llvm::SmallVector<mlir::Value> emit(llvm::ArrayRef<mlir::Value> rows, mlir::Value weights,
                                       llvm::SmallVector<mlir::Value> sums, bool half = false) const;
 
-  /// Asks for what lies the level's aheadBytes behind the weights of `taken` vectors at `weights`.
-  /// The hardware alone reads ahead too late for few rows; many multiply for so long that it does.
-  void askAhead(mlir::Value weights, size_t taken) const;
-
 private:
   mlir::Value loadWeights(mlir::Value from) const;
   mlir::Value widenWeights(mlir::Value loaded, bool second) const;

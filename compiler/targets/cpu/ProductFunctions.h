@@ -32,6 +32,18 @@ void emitRegisterTiles(
     llvm::function_ref<void(llvm::ArrayRef<mlir::Value> rows, int64_t taken, mlir::Value from)>
         pass);
 
+/// Vector number `index` of such a tile's sums, [row][vector taken], as a vector of
+/// TileOperands::sums.
+mlir::Value sumVector(KernelBuilder &kernel, mlir::Value vectors, size_t index, int64_t taken,
+                      mlir::Value from);
+
+/// Whether a register tile of `rows` rows, where `tallest` has the most, waits for memory: the
+/// hardware alone reads ahead too late for few rows; many multiply for so long that it does.
+bool waitsForMemory(size_t rows, int64_t tallest);
+
+/// Asks for the `bytes` that lie the level's aheadBytes behind `at`.
+void askAhead(KernelBuilder &kernel, mlir::Value at, int64_t bytes);
+
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
 

@@ -155,14 +155,12 @@ private:
       Value group, Value record, ArrayRef<Value> blocks, ArrayRef<Value> starts)>;
   SmallVector<Value> addGroups(ArrayRef<Value> rows, int64_t taken, Value from, Value begin,
                                Value end, ArrayRef<Value> sums, GroupSums groupSums);
-  Value vectorOf(size_t index, int64_t taken, Value from);
   void emitPass(ArrayRef<Value> rows, int64_t taken, Value from);
   void emitMatrices();
   void unpackGroup(Value record, Value room);
   void scaleSums(Value begin, Value end, Value integers);
   SmallVector<Value> addChunk(ArrayRef<Value> activations, Value chunk, int64_t taken,
                               SmallVector<Value> sums);
-  void askAhead(Value chunk, Value word, int64_t taken);
   SmallVector<SmallVector<Value>> loadCodes(Value chunk, Value word, int64_t taken);
   SmallVector<Part> partsOf(ArrayRef<Value> codes, int64_t quad);
   SmallVector<Value> addWord(ArrayRef<Value> activations, ArrayRef<Part> parts,
@@ -199,14 +197,6 @@ static std::array<uint8_t, 16> floatTable() {
     table[code + 8] = static_cast<uint8_t>(kFloatMiddle - doubledFloat4(code));
   }
   return table;
-}
-
-/// Asks for the weights that lie the level's aheadBytes behind word `word` (i64) of a chunk, which
-/// begins at `chunk`.
-void QuantizedProduct::askAhead(Value chunk, Value word, int64_t taken) {
-  Value at = kernel.addressBytes(chunk, kernel.mul(word, wordStride));
-  for (int64_t v = 0; v < taken; ++v)
-    kernel.prefetch(kernel.address(at, v * kLanes * kWordBytes + kernel.target.aheadBytes));
 }
 
 /// The codes of word `word` (i64) of a chunk, which begins at `chunk`: of each quad a vector of
@@ -327,8 +317,9 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
                     SmallVector<Value> starts;
                     for (Value row : activations)
                       starts.push_back(kernel.addressBytes(row, ahead));
-                    if (2 * int64_t(activations.size()) <= kernel.target.quantRows)
-                      askAhead(chunk, word, taken);
+                    if (waitsForMemory(activations.size(), kernel.target.quantRows))
+                      askAhead(kernel, kernel.addressBytes(chunk, kernel.mul(word, wordStride)),
+                               taken * kLanes * kWordBytes);
                     SmallVector<Part> parts;
                     for (auto [quad, codes] : llvm::enumerate(loadCodes(chunk, word, taken)))
                       llvm::append_range(parts, partsOf(codes, static_cast<int64_t>(quad)));
@@ -418,12 +409,6 @@ SmallVector<Value> QuantizedProduct::addGroups(ArrayRef<Value> rows, int64_t tak
   });
 }
 
-/// Sum `index` of a pass as a vector of the result.
-Value QuantizedProduct::vectorOf(size_t index, int64_t taken, Value from) {
-  return kernel.add(kernel.mul(kernel.integer(index / taken), vectors),
-                    kernel.add(from, kernel.integer(index % taken)));
-}
-
 /// The product of the rows with the `taken` vectors from `from` (i64) on.
 void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
   const SmallVector<Value> zeros(rows.size() * taken, kernel.number(kernel.lanes(kernel.f32()), 0));
@@ -442,7 +427,8 @@ void QuantizedProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from)
         });
       });
   for (auto [index, sum] : llvm::enumerate(sums))
-    kernel.store(sum, kernel.address(tile.sums, sum.getType(), vectorOf(index, taken, from)));
+    kernel.store(sum, kernel.address(tile.sums, sum.getType(),
+                                     sumVector(kernel, vectors, index, taken, from)));
 }
 
 /// Writes the codes of the chunk that `record` begins with to `room` as bytes, [8][width][4]: those
@@ -474,7 +460,7 @@ void QuantizedProduct::scaleSums(Value begin, Value end, Value integers) {
     auto pass = [&](ArrayRef<Value> rows, int64_t taken, Value from) {
       SmallVector<Value> places, sums;
       for (size_t i = 0; i < rows.size() * taken; ++i)
-        places.push_back(kernel.add(skipped, vectorOf(i, taken, from)));
+        places.push_back(kernel.add(skipped, sumVector(kernel, vectors, i, taken, from)));
       auto addressOf = [&](Value place) { return kernel.address(tile.sums, floats, place); };
       for (Value place : places)
         sums.push_back(kernel.load(floats, addressOf(place)));
