@@ -94,9 +94,12 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
 /// works without, if slower.
 void Model::useNodes(const ModelOptions &options) {
   std::string refused;
+  auto tell = [&](std::string_view what) {
+    refused += fmt::format("{}{}", refused.empty() ? "" : "; ", what);
+  };
   auto note = [&](std::string_view what, int error) {
     if (error)
-      refused += fmt::format("{}{} ({})", refused.empty() ? "" : "; ", what, strerror(error));
+      tell(fmt::format("{} ({})", what, strerror(error)));
   };
   if (nodeUse.policy == NumaPolicy::Split) {
     int error = pool->bindToNodes();
@@ -105,8 +108,7 @@ void Model::useNodes(const ModelOptions &options) {
     note("threads are not kept to the CPUs of their nodes", error);
   }
   std::vector<int> numbers;
-  for (const NumaNode &node :
-       nodeUse.policy == NumaPolicy::Split ? nodeUse.split.nodes : nodeUse.nodes)
+  for (const NumaNode &node : nodeUse.memory())
     numbers.push_back(node.number);
   NodeSet nodes(numbers);
   note("cache and activations are where the system puts them", nodes.tryInterleave());
@@ -121,17 +123,16 @@ void Model::useNodes(const ModelOptions &options) {
   // They are read when they are needed, mostly by threads of the node that they belong to, where
   // the system then puts them.
   if (wanted > available) {
-    refused += fmt::format("{}weights of {} MiB are not read ahead onto their nodes, as {} MiB of "
-                           "memory are available",
-                           refused.empty() ? "" : "; ", wanted >> 20, available >> 20);
+    tell(fmt::format("weights of {} MiB are not read ahead onto their nodes, as {} MiB of memory "
+                     "are available",
+                     wanted >> 20, available >> 20));
   } else {
     WeightPlacement placement = placeWeights(matrices, nodeUse, *pool);
     note("weights are where the system puts them", placement.error);
     if (!placement.error && placement.strayBytes > placement.placedBytes / 20)
-      refused += fmt::format("{}{} MiB of {} MiB of weights lie on other nodes, which are full or "
-                             "share them with other processes",
-                             refused.empty() ? "" : "; ", placement.strayBytes >> 20,
-                             placement.placedBytes >> 20);
+      tell(fmt::format("{} MiB of {} MiB of weights lie on other nodes, which are full or share "
+                       "them with other processes",
+                       placement.strayBytes >> 20, placement.placedBytes >> 20));
   }
   if (!refused.empty())
     notice = fmt::format("--numa={} with {} nodes of memory: {}", numaPolicyName(nodeUse.policy),

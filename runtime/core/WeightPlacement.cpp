@@ -48,7 +48,7 @@ void forEachPart(const PanelMatrix &matrix, const NodeUse &use,
       uint64_t number = reinterpret_cast<uintptr_t>(begin) / largePage;
       const uint8_t *next = begin + (largePage - reinterpret_cast<uintptr_t>(begin) % largePage);
       next = std::min(next, end);
-      place(begin, next, number % use.nodes.size());
+      place(begin, next, number % use.memory().size());
       begin = next;
     }
     return;
@@ -90,10 +90,8 @@ WeightPlacement placeWeights(const std::vector<PanelMatrix> &matrices, const Nod
         for (size_t index = place; index < job.matrices.size(); index += among)
           forEachPart(job.matrices[index], use,
                       [&](const uint8_t *begin, const uint8_t *end, size_t part) {
-                        if (isSplit && part == node)
-                          placer.place(begin, end, use.split.nodes[node].number);
-                        else if (!isSplit)
-                          placer.place(begin, end, use.nodes[part].number);
+                        if (!isSplit || part == node)
+                          placer.place(begin, end, use.memory()[part].number);
                       });
         std::lock_guard<std::mutex> guard(job.lock);
         job.sum.placedBytes += placer.placedBytes();

@@ -25,7 +25,7 @@ struct PanelMatrix {
 std::vector<PanelMatrix> panelMatrices(const Manifest &manifest, const Weights &weights);
 
 /// Calls `place(begin, end, node)` for the parts of `matrix` that lie on each node, an index into
-/// `use.nodes` or, for Split, into those of the split: by NumaPolicy::Split the panels whose tiles
+/// `use.memory()`: by NumaPolicy::Split the panels whose tiles
 /// are the node's threads', by Interleave stretches of the size of a large page, by turns.
 void forEachPart(const PanelMatrix &matrix, const NodeUse &use,
                  const std::function<void(const uint8_t *, const uint8_t *, size_t)> &place);

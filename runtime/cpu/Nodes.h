@@ -51,6 +51,11 @@ struct NodeUse {
   NumaPolicy policy = NumaPolicy::Off; ///< not Default
   std::vector<NumaNode> nodes;         ///< of this process, also where the policy is Off
   NodeSplit split;                     ///< empty but for Split
+
+  /// The nodes that memory is put on: by Split those that have threads.
+  const std::vector<NumaNode> &memory() const {
+    return policy == NumaPolicy::Split ? split.nodes : nodes;
+  }
 };
 
 /// What becomes of `wanted` below `root`, for `threads` threads of a process that may use `cpus`:
