@@ -1,6 +1,7 @@
 // Quantised weights against the format as it is written down, and against a plain choice of scales.
 
 #include "compiler/emit/Quantizer.h"
+#include "test/compiler/emit/Float8.h"
 
 #include <gtest/gtest.h>
 
@@ -23,15 +24,6 @@ template <typename Float> double loadDouble(const uint8_t *at) {
   Float value;
   std::memcpy(&value, at, sizeof value);
   return double(value);
-}
-
-/// A float of 8 bits by its definition; 127 and 255, which are NaNs there, as the number that they
-/// would be.
-double float8(int64_t code) {
-  const int64_t exponent = code >> 3 & 15, mantissa = code & 7;
-  const double magnitude = exponent == 0 ? std::ldexp(double(mantissa), -9)
-                                         : std::ldexp(double(8 + mantissa), int(exponent) - 10);
-  return code & 128 ? -magnitude : magnitude;
 }
 
 /// A panel of `width` quantised rows.

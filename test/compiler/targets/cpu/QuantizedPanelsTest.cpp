@@ -2,6 +2,7 @@
 // machine runs.
 
 #include "compiler/targets/cpu/MatmulKernel.h"
+#include "test/compiler/emit/Float8.h"
 #include "test/compiler/targets/cpu/KernelJit.h"
 
 #include <gtest/gtest.h>
@@ -33,14 +34,6 @@ struct Operands {
 
 /// Names the types where tests are listed.
 void PrintTo(const Operands &operands, std::ostream *out) { *out << operands.name(); }
-
-/// A float of 8 bits by its definition.
-double float8(int64_t code) {
-  const int64_t exponent = code >> 3 & 15, mantissa = code & 7;
-  const double magnitude = exponent == 0 ? std::ldexp(double(mantissa), -9)
-                                         : std::ldexp(double(8 + mantissa), int(exponent) - 10);
-  return code & 128 ? -magnitude : magnitude;
-}
 
 /// A random product: activations and quantised weights as bytes, and what they come to.
 struct QuantizedProduct {
