@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Speed of compiled programs on random checkpoints, beside that of llama.cpp, ik_llama.cpp and, where they are asked for, vLLM and
-transformers, which take 8 GB to install, and beside the limits of the machine.
+transformers, which take 6 GB to install, and beside the limits of the machine.
 
     build/python/bin/python3 test/bench/speed.py [--models bench-1b] [--formats bf16] [--threads 1] [--work decode] [--peers none]
 
