@@ -5,6 +5,7 @@
 //
 // Each figure is printed as min / median / max over the rounds, for phases of empty tiles.
 
+#include "runtime/cpu/Resources.h"
 #include "runtime/cpu/Threads.h"
 
 #include <algorithm>

@@ -2,13 +2,14 @@
 runs with the Python there. They load the checkpoint as it is."""
 
 import json
+import os
 import subprocess
 import sys
 
 import bench_model
 from llama import PEERS, convert
 from measure import FOLDER, TEST, output_and_peak, output_of, seconds_until
-from work import Sample, bytes_per_token
+from work import Refused, Sample, bytes_per_token
 
 
 TORCH = "torch==2.13.0"
@@ -68,3 +69,8 @@ class Transformers(PythonPeer):
 class Vllm(PythonPeer):
     name = "vllm"
     script = "run_vllm.py"
+
+    def run(self, model, kind, work, threads):
+        if threads > len(os.sched_getaffinity(0)):
+            raise Refused(f"it binds each thread to a CPU, and there are {len(os.sched_getaffinity(0))} for {threads}")
+        return super().run(model, kind, work, threads)

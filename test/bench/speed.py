@@ -49,13 +49,18 @@ class Reading(typing.NamedTuple):
 
 
 def in_turns(programs, run, limit, rounds):
-    """{program: its reading of each round}; `run(program)` gives a sample, `limit()` those of the machine."""
+    """{program: its reading of each round}; `run(program)` gives a sample, `limit()` those of the machine. Without those that refuse."""
     readings = {program: [] for program in programs}
     for number in range(rounds):
-        first = number % len(programs)
-        before = limit()
-        for program in programs[first:] + programs[:first]:
-            sample, after = run(program), limit()
+        before, left = limit(), list(readings)
+        first = number % len(left)
+        for program in left[first:] + left[:first]:
+            try:
+                sample, after = run(program), limit()
+            except Refused as reason:
+                print(f"left out: {program.name()}: {reason}", file=sys.stderr)
+                del readings[program]
+                continue
             read, peak = ((a + b) / 2 for a, b in zip(before[:2], after[:2]))
             readings[program].append(Reading(statistics.median(sample.rates), read, peak, sample))
             before = after

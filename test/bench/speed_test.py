@@ -14,7 +14,7 @@ from ours import parse_bench as parse_ours
 from python_peers import Transformers, Vllm
 from speed import Program, in_turns, parse_options, rows, works
 from to_gguf import entries_of, interleaved, widened
-from work import Sample, Work, bytes_per_token, decode
+from work import Refused, Sample, Work, bytes_per_token, decode
 
 LIMITS = """read 4K pages 1st      1 thread       16.0 /     17.0 /     18.0 GB/s
 read 4K pages 1st      2 threads      20.0 /     21.0 /     22.0 GB/s
@@ -128,6 +128,16 @@ expect(lines[other][1], "0.31 / 0.95 / 1.02")
 lines = dict(rows(readings, Work("prefill", 4), 10e9))
 expect(lines[ours][2:5], ["30 / 40 / 44", "1000.0 / 1000.0 / 1000.0", "10.000 GFLOP"])
 expect(dict(rows({ours: readings[ours]}, Work("decode", 4), 0))[ours][1], "")
+
+# One that refuses is left out, the others go on.
+def run_or_refuse(program):
+    if program is ik:
+        raise Refused("as a test")
+    return Sample([1], 5e6, 2e9)
+
+
+readings = in_turns([ours, ik, other], run_or_refuse, lambda: (1e9, 1e9, "f32"), 2)
+expect([(program, len(own)) for program, own in readings.items()], [(ours, 2), (other, 2)])
 
 options = parse_options(["--prompts", "5,6", "--contexts", "0,9", "--batches", "1,8"])
 names = [work.name() for work in works(options, False)]
