@@ -4,10 +4,12 @@
 
 #include "runtime/core/WeightPlacement.h"
 #include "runtime/cpu/CpuFeatures.h"
+#include "runtime/cpu/Resources.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 namespace moec {
@@ -94,12 +96,14 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
 /// works without, if slower.
 void Model::useNodes(const ModelOptions &options) {
   std::string refused;
+  bool isForbidden = false;
   auto tell = [&](std::string_view what) {
     refused += fmt::format("{}{}", refused.empty() ? "" : "; ", what);
   };
   auto note = [&](std::string_view what, int error) {
     if (error)
       tell(fmt::format("{} ({})", what, strerror(error)));
+    isForbidden |= error == EPERM;
   };
   if (nodeUse.policy == NumaPolicy::Split) {
     int error = pool->bindToNodes();
@@ -116,16 +120,17 @@ void Model::useNodes(const ModelOptions &options) {
   arena.setNodes(nodes);
 
   std::vector<PanelMatrix> matrices = panelMatrices(description, *openWeights);
-  int64_t wanted = 0, available = availableMemory(options.root);
+  int64_t wanted = 0;
   for (const PanelMatrix &matrix : matrices)
     wanted += matrix.bytes;
   // Weights that memory has no room for would push out their own pages while they are read ahead.
   // They are read when they are needed, mostly by threads of the node that they belong to, where
   // the system then puts them.
-  if (wanted > available) {
+  std::optional<int64_t> available = availableMemory(options.root);
+  if (available && wanted > *available) {
     tell(fmt::format("weights of {} MiB are not read ahead onto their nodes, as {} MiB of memory "
                      "are available",
-                     wanted >> 20, available >> 20));
+                     wanted >> 20, *available >> 20));
   } else {
     WeightPlacement placement = placeWeights(matrices, nodeUse, *pool);
     note("weights are where the system puts them", placement.error);
@@ -135,8 +140,9 @@ void Model::useNodes(const ModelOptions &options) {
                        placement.strayBytes >> 20, placement.placedBytes >> 20));
   }
   if (!refused.empty())
-    notice = fmt::format("--numa={} with {} nodes of memory: {}", numaPolicyName(nodeUse.policy),
-                         numbers.size(), refused);
+    notice = fmt::format("--numa={} with {} nodes of memory: {}; {}--numa=off does without",
+                         numaPolicyName(nodeUse.policy), numbers.size(), refused,
+                         isForbidden ? "a container is allowed it by --cap-add=SYS_NICE; " : "");
 }
 
 int64_t Model::cacheBytes() const {

@@ -93,7 +93,7 @@ void PagePlacer::place(const uint8_t *begin, const uint8_t *end, int node) {
   const int64_t size = sysconf(_SC_PAGESIZE);
   const auto *page = begin + (size - reinterpret_cast<uintptr_t>(begin) % size) % size;
   void *pages[mostPages];
-  while (page < end) {
+  while (page < end && !failed) {
     int64_t count = 0;
     for (; page < end && count < mostPages; page += size, ++count) {
       // As a step reads it: a file that has become shorter is found out in the same way.
@@ -101,8 +101,7 @@ void PagePlacer::place(const uint8_t *begin, const uint8_t *end, int node) {
       pages[count] = const_cast<uint8_t *>(page);
     }
     placed += count * size;
-    if (!failed)
-      movePages(pages, count, node);
+    movePages(pages, count, node);
   }
 }
 

@@ -34,7 +34,7 @@ public:
   PagePlacer &operator=(const PagePlacer &) = delete;
 
   /// Reads the pages that begin in [begin, end), so that those that are not in memory yet come to
-  /// lie on `node`, and moves there what lies elsewhere.
+  /// lie on `node`, and moves there what lies elsewhere. Nothing once there is an `error`.
   void place(const uint8_t *begin, const uint8_t *end, int node);
 
   /// Bytes of pages placed, and of those that are on another node all the same: other processes

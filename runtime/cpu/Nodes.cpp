@@ -5,6 +5,7 @@
 #include "runtime/cpu/SystemFiles.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <sched.h>
 
@@ -135,8 +136,12 @@ NodeUse chooseNodeUse(NumaPolicy wanted, int64_t threads, const std::vector<int>
 }
 
 int bindThread(pthread_t thread, const std::vector<int> &cpus) {
+  if (cpus.empty())
+    return EINVAL;
   int count = *std::max_element(cpus.begin(), cpus.end()) + 1;
   cpu_set_t *set = CPU_ALLOC(count);
+  if (!set)
+    return ENOMEM;
   size_t bytes = CPU_ALLOC_SIZE(count);
   CPU_ZERO_S(bytes, set);
   for (int cpu : cpus)

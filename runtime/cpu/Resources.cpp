@@ -1,4 +1,6 @@
-// How many cores and how much memory this process may use: affinity, siblings, control groups.
+// Asks the kernel, and reads /proc and /sys.
+
+#include "runtime/cpu/Resources.h"
 
 #include "runtime/cpu/SystemFiles.h"
 #include "runtime/cpu/Threads.h"
@@ -22,6 +24,8 @@ std::vector<int> allowedProcessors() {
   // The kernel's own mask may be wider than cpu_set_t.
   for (int size = 1024; size <= 65536 && cpus.empty(); size *= 4) {
     cpu_set_t *set = CPU_ALLOC(size);
+    if (!set)
+      break;
     size_t bytes = CPU_ALLOC_SIZE(size);
     if (sched_getaffinity(0, bytes, set) == 0)
       for (int cpu = 0; cpu < size; ++cpu)
@@ -56,18 +60,39 @@ int64_t physicalCores(const std::vector<int> &cpus, const std::string &root) {
   return std::max<int64_t>(static_cast<int64_t>(cores.size()), 1);
 }
 
-/// The number that `text` begins with; 0 where there is none, such as in "max".
-static double numberIn(const std::string &text) { return strtod(text.c_str(), nullptr); }
+/// The number that `text` begins with; nothing where there is none, such as in "max".
+static std::optional<double> numberIn(const std::string &text) {
+  char *end = nullptr;
+  double number = strtod(text.c_str(), &end);
+  return end == text.c_str() ? std::nullopt : std::optional(number);
+}
+
+/// Of a file of lines "NAME NUMBER" or "NAME: NUMBER UNIT" the number of `name`.
+static std::optional<double> fieldIn(const std::string &text, std::string_view name) {
+  for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+    if (text.compare(at, name.size(), name) == 0)
+      return numberIn(text.substr(at + name.size()));
+    if (text.find('\n', at) == std::string::npos)
+      break;
+  }
+  return std::nullopt;
+}
+
+/// What a control group's folder says of a limit; nothing where it sets none.
+using ReadLimit = std::optional<double> (*)(const std::string &folder);
+
+/// The smaller one of those that there are.
+static std::optional<double> smaller(std::optional<double> a, std::optional<double> b) {
+  return a && b ? std::min(*a, *b) : a ? a : b;
+}
 
 /// The smallest limit that `read` finds in the folders from `path` up to `mount`, in which the path
-/// lies; 0 for none.
-static double smallestLimit(const std::string &mount, std::string path,
-                            double (*read)(const std::string &folder)) {
-  double least = 0;
+/// lies.
+static std::optional<double> smallestLimit(const std::string &mount, std::string path,
+                                           ReadLimit read) {
+  std::optional<double> least;
   for (;;) {
-    double limit = read(mount + path);
-    if (limit > 0 && (least == 0 || limit < least))
-      least = limit;
+    least = smaller(least, read(mount + path));
     size_t slash = path.rfind('/');
     if (path.empty() || slash == std::string::npos)
       return least;
@@ -76,15 +101,12 @@ static double smallestLimit(const std::string &mount, std::string path,
 }
 
 /// The smallest limit of all control groups of this process: of version 2 as `read` has it, of
-/// version 1 as `readFirst` has it, below each of `mounts` that is of `controller`. 0 for none.
-static double groupLimit(const std::string &root, double (*read)(const std::string &folder),
-                         std::string_view controller, std::initializer_list<const char *> mounts,
-                         double (*readFirst)(const std::string &folder)) {
-  double least = 0;
-  auto consider = [&](double limit) {
-    if (limit > 0 && (least == 0 || limit < least))
-      least = limit;
-  };
+/// version 1 as `readFirst` has it, below each of `mounts` that is of `controller`.
+static std::optional<double> groupLimit(const std::string &root, ReadLimit read,
+                                        std::string_view controller,
+                                        std::initializer_list<const char *> mounts,
+                                        ReadLimit readFirst) {
+  std::optional<double> least;
   std::string groups = readSmallFile(root + "/proc/self/cgroup");
   // Inside a container the path is often that of the host, while /sys shows the group as the root:
   // the walk up from the path ends there in any case.
@@ -100,48 +122,66 @@ static double groupLimit(const std::string &root, double (*read)(const std::stri
     if (path == "/")
       path.clear();
     if (controllers == ",,")
-      consider(smallestLimit(root + "/sys/fs/cgroup", path, read));
+      least = smaller(least, smallestLimit(root + "/sys/fs/cgroup", path, read));
     else if (controllers.find(fmt::format(",{},", controller)) != std::string::npos)
       for (const char *mount : mounts)
-        consider(smallestLimit(root + "/sys/fs/cgroup/" + mount, path, readFirst));
+        least = smaller(least, smallestLimit(root + "/sys/fs/cgroup/" + mount, path, readFirst));
   }
   return least;
 }
 
+/// Cores that `quota` microseconds in each period of so many are; a quota below 0 is none.
+static std::optional<double> coresOf(std::optional<double> quota, std::optional<double> period) {
+  if (!quota || !period || *quota <= 0 || *period <= 0)
+    return std::nullopt;
+  return *quota / *period;
+}
+
 int64_t quotaCores(const std::string &root) {
-  double least = groupLimit(
+  std::optional<double> least = groupLimit(
       root,
       [](const std::string &folder) {
         // "max 100000" or "150000 100000"
         std::string text = readSmallFile(folder + "/cpu.max");
-        size_t space = text.find(' ');
-        double period = space == text.npos ? 0 : numberIn(text.substr(space));
-        return period > 0 ? numberIn(text) / period : 0;
+        size_t space = std::min(text.find(' '), text.size());
+        return coresOf(numberIn(text), numberIn(text.substr(space)));
       },
       "cpu", {"cpu", "cpu,cpuacct"},
       [](const std::string &folder) {
-        double period = numberIn(readSmallFile(folder + "/cpu.cfs_period_us"));
-        return period > 0 ? numberIn(readSmallFile(folder + "/cpu.cfs_quota_us")) / period : 0;
+        return coresOf(numberIn(readSmallFile(folder + "/cpu.cfs_quota_us")),
+                       numberIn(readSmallFile(folder + "/cpu.cfs_period_us")));
       });
   // A quota of one and a half cores feeds one thread all the time, two only by turns.
-  return least == 0 ? 0 : std::max<int64_t>(static_cast<int64_t>(least), 1);
+  return least ? std::max<int64_t>(static_cast<int64_t>(*least), 1) : 0;
 }
 
-int64_t availableMemory(const std::string &root) {
-  std::string memory = readSmallFile(root + "/proc/meminfo");
-  constexpr std::string_view field = "\nMemAvailable:";
-  size_t at = memory.find(field);
-  if (at == std::string::npos)
-    return 0;
-  double available = 1024 * numberIn(memory.substr(at + field.size()));
-  double limit = groupLimit(
+/// Bytes below the limit of a group of which `used` are taken, `files` of them by pages of files,
+/// which make room for others.
+static std::optional<double> roomOf(std::optional<double> limit, std::optional<double> used,
+                                    std::optional<double> files) {
+  if (!limit)
+    return std::nullopt;
+  return std::max(*limit - std::max(used.value_or(0) - files.value_or(0), 0.0), 0.0);
+}
+
+std::optional<int64_t> availableMemory(const std::string &root) {
+  std::optional<double> available = fieldIn(readSmallFile(root + "/proc/meminfo"), "MemAvailable:");
+  if (!available)
+    return std::nullopt;
+  std::optional<double> room = groupLimit(
       root,
-      [](const std::string &folder) { return numberIn(readSmallFile(folder + "/memory.max")); },
+      [](const std::string &folder) {
+        return roomOf(numberIn(readSmallFile(folder + "/memory.max")),
+                      numberIn(readSmallFile(folder + "/memory.current")),
+                      fieldIn(readSmallFile(folder + "/memory.stat"), "file "));
+      },
       "memory", {"memory"},
       [](const std::string &folder) {
-        return numberIn(readSmallFile(folder + "/memory.limit_in_bytes"));
+        return roomOf(numberIn(readSmallFile(folder + "/memory.limit_in_bytes")),
+                      numberIn(readSmallFile(folder + "/memory.usage_in_bytes")),
+                      fieldIn(readSmallFile(folder + "/memory.stat"), "total_cache "));
       });
-  return static_cast<int64_t>(limit > 0 ? std::min(limit, available) : available);
+  return static_cast<int64_t>(*smaller(1024 * *available, room));
 }
 
 int64_t defaultThreads(const std::string &root) {

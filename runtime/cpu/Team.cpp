@@ -102,7 +102,7 @@ int64_t Team::tileAt(const Member &member, uint64_t number, int64_t tiles, int64
 }
 
 /// Whether nothing is left of the node whose tiles the thread takes.
-bool Team::isThrough(const Member &member) {
+bool Team::allClaimed(const Member &member) {
   const Tally &tally = member.tallies[member.node];
   std::atomic<uint64_t> &claimed = nodes[member.node].claimed;
   bool known = numNodes > 1 && claimed.load(std::memory_order_relaxed) >= member.first;
@@ -116,7 +116,7 @@ bool Team::isThrough(const Member &member) {
 /// Goes on to another thread's share; false where no more is left.
 bool Team::nextShare(int64_t thread, Member &member, int64_t tiles, int64_t run) {
   ++member.sharesTried;
-  while (isThrough(member)) {
+  while (allClaimed(member)) {
     if (++member.nodesTried == numNodes)
       return false;
     // Not all begin with the same thread's share.
@@ -170,7 +170,7 @@ void Team::report(Member &member) {
 }
 
 /// Whether this thread's additions made all counts complete that the wait is for.
-bool Team::completes(Member &member) {
+bool Team::completesPhases(Member &member) {
   uint64_t added = 0, sum = 0;
   for (int64_t node = 0; node < numNodes; ++node) {
     Tally &tally = member.tallies[node];
@@ -190,7 +190,7 @@ void Team::wait(int64_t thread) {
   Member &member = members[thread];
   report(member);
   Progress &finished = nodes[member.home].finished;
-  if (completes(member)) {
+  if (completesPhases(member)) {
     bool wasAwaited = awaited.load(std::memory_order_acquire) == member.first;
     for (int64_t node = 0; node < numNodes; ++node)
       nodes[node].finished.reach(member.first);

@@ -112,11 +112,11 @@ private:
   int64_t sliceOf(int64_t node, int64_t run) const;
   void enterPhase(int64_t thread, Member &member, int64_t tiles, int64_t run);
   void chooseShare(Member &member, int64_t tiles, int64_t run);
-  bool isThrough(const Member &member);
+  bool allClaimed(const Member &member);
   bool nextShare(int64_t thread, Member &member, int64_t tiles, int64_t run);
   int64_t tileAt(const Member &member, uint64_t number, int64_t tiles, int64_t run) const;
   void report(Member &member);
-  bool completes(Member &member);
+  bool completesPhases(Member &member);
   void rest(int64_t thread, Member &member);
   void considerRest(int64_t thread, Member &member);
 

@@ -18,24 +18,6 @@ namespace moec {
 /// Most threads that a program takes.
 inline constexpr int64_t maxThreads = 1024;
 
-/// The processors that this process may run on.
-std::vector<int> allowedProcessors();
-
-/// The physical cores that this process may use: those of its affinity, and no more than the quota
-/// of its control groups (v1 or v2) allows. At least 1. `root` is put in front of /proc and /sys.
-int64_t defaultThreads(const std::string &root = "");
-
-/// Physical cores among the processors `cpus`, by the sibling lists below `root`; where these are
-/// missing, each processor counts as a core unless cpuid says how many share one.
-int64_t physicalCores(const std::vector<int> &cpus, const std::string &root = "");
-
-/// Whole cores that the control groups' quota allows, or 0 where there is none.
-int64_t quotaCores(const std::string &root = "");
-
-/// Bytes that this process can read into memory without pushing out what is needed: what the system
-/// calls available, and no more than the control groups allow. 0 where the system does not say.
-int64_t availableMemory(const std::string &root = "");
-
 /// A pool of `count` threads, one of which is whoever calls `run`. No thread is pinned to a
 /// processor: one that shares it would stall all others. Where there are several nodes of memory,
 /// those that the pool starts may be kept to the processors of one node, among which the system

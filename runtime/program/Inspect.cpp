@@ -2,6 +2,7 @@
 
 #include "runtime/core/Step.h"
 #include "runtime/cpu/CpuFeatures.h"
+#include "runtime/cpu/Resources.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Licenses.h"
 #include "runtime/program/Linkage.h"

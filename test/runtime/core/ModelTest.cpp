@@ -2,6 +2,7 @@
 
 #include "runtime/core/Model.h"
 
+#include "runtime/cpu/Resources.h"
 #include "test/ScratchFolder.h"
 #include "test/runtime/FakeProgram.h"
 

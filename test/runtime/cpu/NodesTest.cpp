@@ -1,12 +1,14 @@
 // Nodes of memory are found as the system describes them, and threads divide over them.
 
 #include "runtime/cpu/Nodes.h"
+#include "runtime/cpu/Resources.h"
 #include "runtime/cpu/Threads.h"
 
 #include "test/ScratchFolder.h"
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <sched.h>
 
 using namespace moec;
@@ -129,6 +131,8 @@ TEST(Nodes, PolicyNames) {
   EXPECT_FALSE(parseNumaPolicy("").has_value());
 }
 
+TEST(Nodes, AThreadNeedsACpu) { EXPECT_EQ(bindThread(pthread_self(), {}), EINVAL); }
+
 TEST(Nodes, ThreadsAreKeptToTheirNode) {
   std::vector<int> cpus = allowedProcessors();
   if (cpus.size() < 2)
@@ -150,18 +154,27 @@ TEST(Nodes, ThreadsAreKeptToTheirNode) {
 
 TEST(Memory, IsWhatTheSystemAndTheGroupsAllow) {
   ScratchFolder folder;
-  EXPECT_EQ(availableMemory(folder.path()), 0);
+  EXPECT_EQ(availableMemory(folder.path()), std::nullopt);
   folder.write("proc/meminfo", "MemTotal:  8000 kB\nMemFree:  10 kB\nMemAvailable:    4000 kB\n");
   EXPECT_EQ(availableMemory(folder.path()), 4000 * 1024);
   folder.write("proc/self/cgroup", "0::/a/b\n");
   folder.write("sys/fs/cgroup/a/b/memory.max", "max\n");
   folder.write("sys/fs/cgroup/a/memory.max", "1048576\n");
   EXPECT_EQ(availableMemory(folder.path()), 1048576);
+  folder.write("sys/fs/cgroup/a/memory.current", "1000000\n");
+  folder.write("sys/fs/cgroup/a/memory.stat", "anon 200000\nfile 800000\nfile_dirty 3\n");
+  EXPECT_EQ(availableMemory(folder.path()), 1048576 - 200000); // pages of files make room
+  folder.write("sys/fs/cgroup/a/memory.stat", "anon 1200000\n");
+  folder.write("sys/fs/cgroup/a/memory.current", "1200000\n");
+  EXPECT_EQ(availableMemory(folder.path()), 0); // which is none, not no limit
   folder.write("sys/fs/cgroup/a/memory.max", "1048576000\n");
   EXPECT_EQ(availableMemory(folder.path()), 4000 * 1024);
   folder.write("proc/self/cgroup", "4:memory:/x\n2:cpu,cpuacct:/job\n");
   folder.write("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "2097152\n");
   EXPECT_EQ(availableMemory(folder.path()), 2097152);
+  folder.write("sys/fs/cgroup/memory/x/memory.usage_in_bytes", "500000\n");
+  folder.write("sys/fs/cgroup/memory/x/memory.stat", "cache 1\ntotal_cache 400000\n");
+  EXPECT_EQ(availableMemory(folder.path()), 2097152 - 100000);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // The pool runs every thread once per job, cores are counted right.
 
 #include "runtime/cpu/Threads.h"
+#include "runtime/cpu/Resources.h"
 
 #include <gtest/gtest.h>
 
