@@ -21,6 +21,12 @@ inline std::optional<QuantFormat> quantFormatOf(mlir::Type element) {
   return std::nullopt;
 }
 
+/// Whether a product reads what `load` names, all of it; else single rows are looked up.
+inline bool isMultiplied(lm::LoadWeightOp load) {
+  return llvm::any_of(load->getUsers(),
+                      [](mlir::Operation *user) { return !mlir::isa<lm::EmbeddingOp>(user); });
+}
+
 /// Bytes of a matrix of rows x columns in panels.
 inline int64_t panelBytes(mlir::Type element, int64_t rows, int64_t columns) {
   if (std::optional<QuantFormat> format = quantFormatOf(element))

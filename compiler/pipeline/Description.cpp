@@ -5,6 +5,7 @@
 #include "compiler/lowering/Lowerings.h"
 #include "runtime/core/PackedLayout.h"
 
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Config/llvm-config.h"
 
 #include <fmt/format.h>
@@ -59,7 +60,7 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
 
 /// Appends an entry for the experts that a router picks among, `routed` of them, and one for each
 /// shared expert: folded into experts that every token uses, it counts as the matrix that it was.
-static void describePieces(lm::WeightOp weight, int64_t routed,
+static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t routed,
                            std::vector<ManifestPiece> &pieces) {
   ArrayRef<int64_t> shape = weight.getType().getShape();
   int64_t described = 0; // experts
@@ -75,6 +76,7 @@ static void describePieces(lm::WeightOp weight, int64_t routed,
     entry.stored = std::string(dataTypeName(storedType(piece.getStored())));
     entry.shape.assign(shape.end() - std::min<size_t>(shape.size(), 2), shape.end());
     entry.firstRow = piece.getFirstRow();
+    entry.isMultiplied = isMultiplied && shape.size() > 1;
     if (weight.getNumExperts() > 0 && piece.getFirstExpert() >= routed) {
       entry.shape[piece.getSideBySide() ? 1 : 0] *= experts;
     } else {
@@ -179,13 +181,19 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
          std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
          layout.blockBytes(), layout.window});
   }
+  llvm::StringSet<> multiplied;
+  module.walk([&](lm::LoadWeightOp load) {
+    if (isMultiplied(load))
+      multiplied.insert(load.getWeight());
+  });
   for (auto weight : module.getOps<lm::WeightOp>()) {
     if (!weight.getPacked())
       return Status{Code::Internal,
                     fmt::format("the weight {} has no packed form: the module is not scheduled",
                                 weight.getSymName().str())};
     // Mapped weights are found by them; of packed ones they say what a step reads.
-    describePieces(weight, numberOf(model, "experts"), manifest.weights.pieces);
+    describePieces(weight, multiplied.contains(weight.getSymName()), numberOf(model, "experts"),
+                   manifest.weights.pieces);
     if (weight.getPackedAttr().getMapped())
       continue;
     const PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));

@@ -19,11 +19,7 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     llvm::StringMap<bool> multiplied; // of the weights in use
-    module.walk([&](lm::LoadWeightOp load) {
-      bool &isMultiplied = multiplied[load.getWeight()];
-      isMultiplied |= llvm::any_of(load->getUsers(),
-                                   [](Operation *user) { return !isa<lm::EmbeddingOp>(user); });
-    });
+    module.walk([&](lm::LoadWeightOp load) { multiplied[load.getWeight()] |= isMultiplied(load); });
     int64_t next = 0;
     for (lm::WeightOp weight : llvm::make_early_inc_range(module.getOps<lm::WeightOp>())) {
       if (!multiplied.count(weight.getSymName())) {
@@ -59,12 +55,12 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
   }
 
 private:
-  lm::PackedAttr choose(lm::WeightOp weight, bool isMultiplied, int64_t offset) {
+  lm::PackedAttr choose(lm::WeightOp weight, bool byProducts, int64_t offset) {
     Type element = weight.getType().getElementType();
     lm::Layout layout = lm::Layout::Rows;
     if (weight.getType().getShape().size() == 1)
       element = Float32Type::get(&getContext());
-    else if (isMultiplied || weight.getQuantized()) {
+    else if (byProducts || weight.getQuantized()) {
       layout = lm::Layout::Panels;
       if (weight.getQuantized())
         element = lm::QuantizedType::get(&getContext(), *weight.getQuantized());

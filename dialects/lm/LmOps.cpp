@@ -304,5 +304,8 @@ LogicalResult PhaseOp::verifyRegions() {
   Block &block = getBody().front();
   if (block.getNumArguments() != 1 || !block.getArgument(0).getType().isIndex())
     return emitOpError("needs a body of one argument, the tile, of type index");
+  int64_t ops = llvm::count_if(block, llvm::IsaPred<DestinationStyleOpInterface>);
+  if (getPanels() > 0 && ops > 1) // none once it is lowered
+    return emitOpError() << "holds " << ops << " ops with results; cut into panels it holds one";
   return success();
 }

@@ -498,7 +498,8 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
     }
     ```
   }];
-  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles, I64Attr:$rows, I64Attr:$panels);
+  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles, ConfinedAttr<I64Attr, [IntNonNegative]>:$rows,
+                       ConfinedAttr<I64Attr, [IntNonNegative]>:$panels);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `panels` $panels $body attr-dict";
   let hasRegionVerifier = 1;

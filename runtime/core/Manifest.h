@@ -38,6 +38,8 @@ struct ManifestPiece {
   std::vector<int64_t> shape;       ///< of one matrix or vector
   int64_t firstRow = 0;
   int64_t rowsPerExpert = 0; ///< where all experts share a tensor: rows from one to the next
+  bool isMultiplied =
+      false; ///< by a product, which reads all of a matrix; else single rows are read
 };
 
 /// Packed matrices of one shape in panels, one after another.
@@ -56,7 +58,7 @@ struct ManifestWeights {
   uint64_t bytes = 0; ///< of the packed form; 0 where weights are mapped
   std::string digest = {};
   std::string file = {}; ///< recorded name of the side file (pack only)
-  std::vector<ManifestPiece> pieces;
+  std::vector<ManifestPiece> pieces = {};
   std::vector<ManifestPanels> panels = {}; ///< empty where weights are mapped
 };
 

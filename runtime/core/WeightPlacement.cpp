@@ -17,24 +17,29 @@ static constexpr int64_t largePage = INT64_C(2) << 20;
 static void addStored(const ManifestPiece &piece, const uint8_t *const *pointers, size_t count,
                       std::vector<PanelMatrix> &matrices) {
   int64_t rowBytes = piece.shape.back() * dataTypeBits(*parseDataType(piece.stored)) / 8;
-  for (size_t index = 0; index < count && piece.shape.size() == 2; ++index)
-    matrices.push_back({pointers[index], piece.shape.front() * rowBytes, kPanelColumns * rowBytes});
+  for (size_t index = 0; index < count; ++index) {
+    int64_t before = matrices.empty() ? 0 : matrices.back().before + matrices.back().bytes;
+    matrices.push_back(
+        {pointers[index], piece.shape.front() * rowBytes, kPanelColumns * rowBytes, before});
+  }
 }
 
 std::vector<PanelMatrix> panelMatrices(const Manifest &manifest, const Weights &weights) {
   std::vector<PanelMatrix> matrices;
   if (const uint8_t *packed = weights.packed()) {
     for (const ManifestPanels &stack : manifest.weights.panels)
-      for (int64_t index = 0; index < stack.matrices; ++index)
-        matrices.push_back({packed + stack.offset + index * stack.matrixBytes, stack.matrixBytes,
-                            stack.panelBytes});
+      for (int64_t index = 0; index < stack.matrices; ++index) {
+        int64_t offset = stack.offset + index * stack.matrixBytes;
+        matrices.push_back({packed + offset, stack.matrixBytes, stack.panelBytes, offset});
+      }
     return matrices;
   }
   const uint8_t *const *pointers = weights.pieces();
   for (const ManifestPiece &piece : manifest.weights.pieces) {
     size_t count = std::max<size_t>(piece.layers.size(), 1) *
                    static_cast<size_t>(std::max<int64_t>(piece.experts, 1));
-    addStored(piece, pointers, count, matrices);
+    if (piece.isMultiplied)
+      addStored(piece, pointers, count, matrices);
     pointers += count;
   }
   return matrices;
@@ -44,11 +49,10 @@ void forEachPart(const PanelMatrix &matrix, const NodeUse &use,
                  const std::function<void(const uint8_t *, const uint8_t *, size_t)> &place) {
   const uint8_t *end = matrix.base + matrix.bytes;
   if (use.policy == NumaPolicy::Interleave) {
-    for (const uint8_t *begin = matrix.base; begin < end;) {
-      uint64_t number = reinterpret_cast<uintptr_t>(begin) / largePage;
-      const uint8_t *next = begin + (largePage - reinterpret_cast<uintptr_t>(begin) % largePage);
-      next = std::min(next, end);
-      place(begin, next, number % use.memory().size());
+    for (int64_t begin = matrix.before, last = begin + matrix.bytes; begin < last;) {
+      int64_t number = begin / largePage, next = std::min((number + 1) * largePage, last);
+      const uint8_t *base = matrix.base - matrix.before;
+      place(base + begin, base + next, number % use.memory().size());
       begin = next;
     }
     return;

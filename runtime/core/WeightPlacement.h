@@ -16,6 +16,7 @@ struct PanelMatrix {
   const uint8_t *base = nullptr;
   int64_t bytes = 0;
   int64_t panelBytes = 0; ///< of each panel but the last, which may be narrower
+  int64_t before = 0;     ///< bytes of weights in front of it, the same in every run
 
   int64_t panels() const { return (bytes + panelBytes - 1) / panelBytes; }
 };
@@ -26,7 +27,8 @@ std::vector<PanelMatrix> panelMatrices(const Manifest &manifest, const Weights &
 
 /// Calls `place(begin, end, node)` for the parts of `matrix` that lie on each node, an index into
 /// `use.memory()`: by NumaPolicy::Split the panels whose tiles
-/// are the node's threads', by Interleave stretches of the size of a large page, by turns.
+/// are the node's threads', by Interleave stretches of the size of a large page, by turns: the same
+/// ones in every run, so that nothing has to move.
 void forEachPart(const PanelMatrix &matrix, const NodeUse &use,
                  const std::function<void(const uint8_t *, const uint8_t *, size_t)> &place);
 
@@ -37,7 +39,8 @@ struct WeightPlacement {
   int error = 0;          ///< errno of what the system does not do for this process, else 0
 };
 
-/// Reads the matrices and puts them on nodes, on all threads at once, each for its own node.
+/// Reads the matrices and puts them on nodes, on all threads at once, each for its own node; what
+/// the system does not place is not read either.
 /// A page lies on one node as a whole: the one that the byte at which it begins belongs to. So
 /// slices of less than a page (4 KiB; or a large page, where the file system has the file in such)
 /// cannot be told apart, and their matrices lie together; in a model whose weights are worth

@@ -52,6 +52,30 @@ TEST(DescriptionTest, RoutedExpertsAreCounted) {
   EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{8, 16}));
 }
 
+// A table of which a token needs a row is not read ahead.
+TEST(DescriptionTest, WhatIsMultiplied) {
+  std::vector<ManifestPiece> pieces =
+      describe("lm.weight @table : !lm.weight<100x16xf32> layers [] from "
+               "[#lm.piece<pattern = \"e\", rows = 100, stored = f32>] "
+               "packed <layout = rows, element = f32, offset = 0>\n"
+               "lm.weight @up : !lm.weight<8x16xf32> layers [] from "
+               "[#lm.piece<pattern = \"up\", rows = 8, stored = f32>] "
+               "packed <layout = rows, element = f32, offset = 6400>\n"
+               "func.func @step(%ids: memref<?xi32>, %x: memref<?x16xf32>, %y: memref<?x8xf32>) {\n"
+               "  %e = lm.load_weight @table : !lm.weight<100x16xf32>\n"
+               "  lm.embedding ins(%ids, %e : memref<?xi32>, !lm.weight<100x16xf32>) "
+               "outs(%x : memref<?x16xf32>)\n"
+               "  %w = lm.load_weight @up : !lm.weight<8x16xf32>\n"
+               "  lm.linear ins(%x, %w : memref<?x16xf32>, !lm.weight<8x16xf32>) "
+               "outs(%y : memref<?x8xf32>)\n"
+               "  return\n"
+               "}")
+          .manifest.weights.pieces;
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_FALSE(pieces[0].isMultiplied);
+  EXPECT_TRUE(pieces[1].isMultiplied);
+}
+
 // A node of memory gets whole panels.
 TEST(DescriptionTest, PanelsOfPackedMatrices) {
   std::vector<ManifestPanels> panels =

@@ -317,6 +317,29 @@ func.func @phase(%n: index) {
 
 // -----
 
+func.func @panels_of_two_ops(%n: index, %x: memref<?x40xf32>, %w: !lm.weight<48x40xf32>, %y: memref<?x48xf32>) {
+  // expected-error @below {{holds 2 ops with results; cut into panels it holds one}}
+  lm.phase "linear" tiles(%n) rows 0 panels 1 {
+  ^bb0(%tile: index):
+    lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x48xf32>)
+    lm.linear ins(%x, %w : memref<?x40xf32>, !lm.weight<48x40xf32>) outs(%y : memref<?x48xf32>)
+  }
+  return
+}
+
+// -----
+
+func.func @panels_below_none(%n: index) {
+  // expected-error @below {{attribute 'panels' failed to satisfy constraint: 64-bit signless integer attribute whose value is non-negative}}
+  lm.phase "nothing" tiles(%n) rows 0 panels -1 {
+  ^bb0(%tile: index):
+    lm.barrier
+  }
+  return
+}
+
+// -----
+
 func.func @quantize(%x: tensor<4x40xf32>, %i: tensor<4x40xi8>) -> tensor<4x40xi8> {
   // expected-error @below {{columns of the result are 40, but bytes of the input's blocks are 80}}
   %y = lm.quantize block 32 ins(%x : tensor<4x40xf32>) outs(%i : tensor<4x40xi8>) -> tensor<4x40xi8>
