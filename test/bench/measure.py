@@ -14,6 +14,7 @@ TEST = pathlib.Path(__file__).resolve().parent.parent
 sys.path.append(str(TEST / "end_to_end"))
 
 FOLDER = TEST.parent / "build/bench"  # checkpoints and programs, kept between runs
+CPUS = len(os.sched_getaffinity(0))
 MOEC = pathlib.Path(os.environ.get("MOEC", TEST.parent / "build/release/bin/moec"))
 
 
@@ -83,7 +84,7 @@ def limits(threads):
     source = TEST / "bench/machine_limits.cpp"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         subprocess.run(["g++", "-O3", "-march=native", "-pthread", source, "-o", program], check=True)
-    return parse_limits(output_of(program, 512, 3), min(threads, os.cpu_count()))
+    return parse_limits(output_of(program, 512, 3), min(threads, CPUS))
 
 
 @contextlib.contextmanager
@@ -105,4 +106,4 @@ def spread(values, digits=1):
 
 def machine():
     cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-    return f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{cpu}, {CPUS} CPUs, load {os.getloadavg()[0]:.1f}"

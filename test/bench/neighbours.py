@@ -8,19 +8,22 @@ percentage is that of the same program and round with a thread per CPU and no ne
 """
 
 import argparse
-import json
-import os
 import pathlib
+import statistics
 
-from measure import FOLDER, machine, neighbours, output_of, spread
-from speed import prepare
-
-CPUS = len(os.sched_getaffinity(0))
+from measure import CPUS, FOLDER, machine, neighbours, output_of, spread
+from ours import Moec, parse_bench
+from speed import checkpoint
 
 
 def decode(program, threads, tokens):
-    told = json.loads(output_of(program, "bench", "--json", "--threads", threads, "-p", 0, "-n", tokens, "-r", 2))
-    return told["decode"]["tokens_per_second"]
+    return statistics.median(parse_bench(output_of(program, "bench", "--json", "--threads", threads, "-p", 0, "-n", tokens, "-r", 2)).rates)
+
+
+def default_program():
+    checkpoint("bench-1b")
+    Moec().prepare("bench-1b", "bf16")
+    return Moec().program("bench-1b", "bf16")
 
 
 if __name__ == "__main__":
@@ -30,7 +33,7 @@ if __name__ == "__main__":
     parser.add_argument("--tokens", type=int, default=32)
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    programs = options.programs or [prepare("bench-1b")[0]]
+    programs = options.programs or [default_program()]
     situations = list(dict.fromkeys([(CPUS, 0), (1, 0), (2 * CPUS, 0), (1, 1), (CPUS, 1), (CPUS, CPUS)]))
     rates = {(program, situation): [] for program in programs for situation in situations}
     for _ in range(options.rounds):

@@ -7,6 +7,12 @@ from measure import FOLDER, MOEC, output_of, seconds_until, timed
 from work import Refused, Sample
 
 
+def newest_part():
+    """When the compiler, or a library that programs are linked with, was made."""
+    libraries = MOEC.parent.parent / "lib/moec"
+    return max(path.stat().st_mtime for path in [MOEC, *libraries.rglob("*.a"), *libraries.rglob("*.o")])
+
+
 class Moec:
     """Programs of this compiler."""
     name = "moec"
@@ -17,10 +23,10 @@ class Moec:
         return FOLDER / f"{model}-{kind}.program"
 
     def prepare(self, model, kind):
-        """Compiles the program where it is missing or older than the compiler. Refused, where moec does not know the format."""
+        """Compiles the program where it is missing or older than the compiler and what it links. Refused, where moec does not know the format."""
         program = self.program(model, kind)
         told = program.with_suffix(".json")
-        if program.exists() and told.exists() and told.stat().st_mtime > MOEC.stat().st_mtime:
+        if program.exists() and told.exists() and told.stat().st_mtime > newest_part():
             return json.loads(told.read_text())
         command = [MOEC, "compile", "--quiet", *self.options[kind], FOLDER / model]
         # Headers alone tell whether the options are known.

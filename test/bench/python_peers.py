@@ -2,13 +2,12 @@
 runs with the Python there. They load the checkpoint as it is."""
 
 import json
-import os
 import subprocess
 import sys
 
 import bench_model
 from llama import PEERS, convert
-from measure import FOLDER, TEST, output_and_peak, output_of, seconds_until
+from measure import CPUS, FOLDER, TEST, output_and_peak, output_of, seconds_until
 from work import Refused, Sample, bytes_per_token
 
 
@@ -71,6 +70,6 @@ class Vllm(PythonPeer):
     script = "run_vllm.py"
 
     def run(self, model, kind, work, threads):
-        if threads > len(os.sched_getaffinity(0)):
-            raise Refused(f"it binds each thread to a CPU, and there are {len(os.sched_getaffinity(0))} for {threads}")
+        if threads > CPUS:
+            raise Refused(f"it binds each thread to a CPU, and there are {CPUS} for {threads}")
         return super().run(model, kind, work, threads)

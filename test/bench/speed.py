@@ -15,7 +15,6 @@ first of the prompts, contexts and batches only.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import typing
 
 import bench_model
 from llama import IkLlama, Llama
-from measure import FOLDER, limits, machine, neighbours, spread
+from measure import CPUS, FOLDER, limits, machine, neighbours, spread
 from ours import Moec
 from python_peers import Transformers, Vllm
 from work import Refused, Work, decode
@@ -131,10 +130,9 @@ def print_line(cells):
 
 def measure_speed(options, model, programs):
     """Prints the lines of one model and format."""
-    cores = os.cpu_count()
     for beside in options.neighbours:
         for threads in options.threads:
-            for work in works(options, beside or threads > cores):
+            for work in works(options, beside or threads > CPUS):
                 operations = bench_model.prefill_operations(bench_model.MODELS[model], work.tokens) / work.tokens
                 with neighbours(beside):
                     readings = in_turns(programs, lambda program: program.engine.run(model, program.kind, work, threads),
@@ -179,7 +177,7 @@ def parse_options(arguments=None):
     choice("--formats", ["bf16", "8bit", "4bit"])
     choice("--work", ["prefill", "decode", "start"])
     choice("--peers", [*PEERS, "none"], ["ik_llama.cpp", "llama.cpp"])
-    numbers("--threads", sorted({1, os.cpu_count(), 2 * os.cpu_count()}), "of each program")
+    numbers("--threads", sorted({1, CPUS, 2 * CPUS}), "of each program")
     numbers("--neighbours", [0, 1], "busy processes beside")
     numbers("--prompts", [512, 2048], "tokens of a prompt")
     numbers("--contexts", [0, 512, 4096], "tokens before those that decode gives")
