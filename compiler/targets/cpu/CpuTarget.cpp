@@ -14,156 +14,124 @@
 using namespace moec;
 using llvm::StringRef;
 
-static constexpr StringRef avx2Needed[] = {"avx", "avx2",  "bmi",   "bmi2",  "f16c",
-                                           "fma", "lzcnt", "movbe", "popcnt"};
-static constexpr StringRef avx2Cpuinfo[] = {"avx", "avx2", "bmi1",  "bmi2",  "f16c",
-                                            "fma", "abm",  "movbe", "popcnt"};
-static constexpr StringRef avx512Needed[] = {
-    "avx2", "bmi2", "f16c", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
-static constexpr StringRef vnniNeeded[] = {"avx2",     "bmi2",      "f16c",     "fma",
-                                           "avx512f",  "avx512bw",  "avx512cd", "avx512dq",
-                                           "avx512vl", "avx512vnni"};
-static constexpr StringRef vnniCpuinfo[] = {"avx2",     "bmi2",       "f16c",     "fma",
-                                            "avx512f",  "avx512bw",   "avx512cd", "avx512dq",
-                                            "avx512vl", "avx512_vnni"};
+static constexpr CpuFeature avx2Adds[] = {
+    {"avx", "avx"}, {"avx2", "avx2"}, {"bmi", "bmi1"},    {"bmi2", "bmi2"},    {"f16c", "f16c"},
+    {"fma", "fma"}, {"lzcnt", "abm"}, {"movbe", "movbe"}, {"popcnt", "popcnt"}};
+static constexpr CpuFeature avx512Adds[] = {{"avx512f", "avx512f"},
+                                            {"avx512bw", "avx512bw"},
+                                            {"avx512cd", "avx512cd"},
+                                            {"avx512dq", "avx512dq"},
+                                            {"avx512vl", "avx512vl"}};
+static constexpr CpuFeature vnniAdds[] = {{"avx512vnni", "avx512_vnni"}};
 // Every CPU with bf16 dot products has those of bytes.
-static constexpr StringRef bf16Needed[] = {"avx2",     "bmi2",       "f16c",      "fma",
-                                           "avx512f",  "avx512bw",   "avx512cd",  "avx512dq",
-                                           "avx512vl", "avx512vnni", "avx512bf16"};
-static constexpr StringRef bf16Cpuinfo[] = {"avx2",     "bmi2",        "f16c",       "fma",
-                                            "avx512f",  "avx512bw",    "avx512cd",   "avx512dq",
-                                            "avx512vl", "avx512_vnni", "avx512_bf16"};
-static constexpr StringRef amxNeeded[] = {
-    "avx2",     "bmi2",     "f16c",       "fma",        "avx512f",  "avx512bw", "avx512cd",
-    "avx512dq", "avx512vl", "avx512vnni", "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"};
-static constexpr StringRef amxCpuinfo[] = {
-    "avx2",     "bmi2",     "f16c",        "fma",         "avx512f",  "avx512bw", "avx512cd",
-    "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"};
-static constexpr StringRef neonNeeded[] = {"neon"};
-static constexpr StringRef neonCpuinfo[] = {"asimd"};
-static constexpr StringRef neonBf16Needed[] = {"neon", "dotprod", "bf16", "i8mm"};
-static constexpr StringRef neonBf16Cpuinfo[] = {"asimd", "asimddp", "bf16", "i8mm"};
+static constexpr CpuFeature bf16Adds[] = {{"avx512bf16", "avx512_bf16"}};
+static constexpr CpuFeature amxAdds[] = {
+    {"amx-tile", "amx_tile"}, {"amx-bf16", "amx_bf16"}, {"amx-int8", "amx_int8"}};
+static constexpr CpuFeature neonAdds[] = {{"neon", "asimd"}};
+static constexpr CpuFeature neonBf16Adds[] = {
+    {"dotprod", "asimddp"}, {"bf16", "bf16"}, {"i8mm", "i8mm"}};
 
 // Tiles: 32 registers of 512 bits hold 8 x 48 sums, three weights and an activation; 16 of 256 bits
 // hold 6 x 16 sums; 32 of 128 bits hold 6 x 16 sums. A bf16 product that widens in registers keeps
 // the same tile. What aheadBytes is was measured on Zen 3.
-static constexpr CpuTarget targets[] = {
-    {.level = "avx2",
-     .arch = "x86_64",
-     .processor = "x86-64-v3",
-     .features = "",
-     .needed = avx2Needed,
-     .cpuinfo = avx2Cpuinfo,
-     .vectorBytes = 32,
-     .tileRows = 6,
-     .tileLanes = 96,
-     .storedTileRows = 2,
-     .storedTileColumns = 2,
-     .quantRows = 4,
-     .quantLanes = 64,
-     .aheadBytes = 1024,
-     .bf16Dot = {},
-     .integerDot = IntegerDot::Words},
-    {.level = "avx512",
-     .arch = "x86_64",
-     .processor = "x86-64-v4",
-     .features = "",
-     .needed = avx512Needed,
-     .cpuinfo = avx512Needed, // spelled alike
-     .vectorBytes = 64,
-     .tileRows = 8,
-     .tileLanes = 384,
-     .storedTileRows = 6,
-     .storedTileColumns = 4,
-     .quantRows = 6,
-     .quantLanes = 192,
-     .aheadBytes = 1024,
-     .bf16Dot = {},
-     .integerDot = IntegerDot::Words},
-    {.level = "avx512vnni",
-     .arch = "x86_64",
-     .processor = "x86-64-v4",
-     .features = "+avx512vnni",
-     .needed = vnniNeeded,
-     .cpuinfo = vnniCpuinfo,
-     .vectorBytes = 64,
-     .tileRows = 8,
-     .tileLanes = 384,
-     .storedTileRows = 6,
-     .storedTileColumns = 4,
-     .quantRows = 6,
-     .quantLanes = 192,
-     .aheadBytes = 1024,
-     .bf16Dot = {},
-     .integerDot = IntegerDot::Bytes},
-    {.level = "avx512bf16",
-     .arch = "x86_64",
-     .processor = "x86-64-v4",
-     .features = "+avx512vnni,+avx512bf16",
-     .needed = bf16Needed,
-     .cpuinfo = bf16Cpuinfo,
-     .vectorBytes = 64,
-     .tileRows = 8,
-     .tileLanes = 384,
-     .storedTileRows = 6,
-     .storedTileColumns = 4,
-     .quantRows = 6,
-     .quantLanes = 192,
-     .aheadBytes = 1024,
-     .bf16Dot = {"llvm.x86.avx512bf16.dpbf16ps.512", 16},
-     .integerDot = IntegerDot::Bytes},
-    {.level = "amx",
-     .arch = "x86_64",
-     .processor = "x86-64-v4",
-     .features = "+avx512vnni,+avx512bf16,+amx-tile,+amx-bf16,+amx-int8",
-     .needed = amxNeeded,
-     .cpuinfo = amxCpuinfo,
-     .vectorBytes = 64,
-     .tileRows = 8,
-     .tileLanes = 384,
-     .storedTileRows = 6,
-     .storedTileColumns = 4,
-     .quantRows = 6,
-     .quantLanes = 192,
-     .aheadBytes = 1024,
-     .bf16Dot = {"llvm.x86.avx512bf16.dpbf16ps.512", 16},
-     .integerDot = IntegerDot::Bytes,
-     .matrixRows = 2 * kMatrixRows},
-    {.level = "neon",
-     .arch = "aarch64",
-     .processor = "generic",
-     .features = "+neon",
-     .needed = neonNeeded,
-     .cpuinfo = neonCpuinfo,
-     .vectorBytes = 16,
-     .tileRows = 6,
-     .tileLanes = 96,
-     .storedTileRows = 2,
-     .storedTileColumns = 2,
-     .quantRows = 4,
-     .quantLanes = 64,
-     .aheadBytes = 1024,
-     .bf16Dot = {},
-     .integerDot = IntegerDot::None},
-    {.level = "neonbf16",
-     .arch = "aarch64",
-     .processor = "generic",
-     .features = "+neon,+dotprod,+bf16,+i8mm",
-     .needed = neonBf16Needed,
-     .cpuinfo = neonBf16Cpuinfo,
-     .vectorBytes = 16,
-     .tileRows = 6,
-     .tileLanes = 96,
-     .storedTileRows = 2,
-     .storedTileColumns = 2,
-     .quantRows = 4,
-     .quantLanes = 64,
-     .aheadBytes = 1024,
-     .bf16Dot = {"llvm.aarch64.neon.bfdot.v4f32.v8bf16", 4},
-     .integerDot = IntegerDot::None},
-};
+static constexpr CpuTarget avx2{.level = "avx2",
+                                .arch = "x86_64",
+                                .processor = "x86-64-v3",
+                                .features = "",
+                                .adds = avx2Adds,
+                                .vectorBytes = 32,
+                                .tileRows = 6,
+                                .tileLanes = 96,
+                                .storedTileRows = 2,
+                                .storedTileColumns = 2,
+                                .quantRows = 4,
+                                .quantLanes = 64,
+                                .aheadBytes = 1024,
+                                .bf16Dot = {},
+                                .integerDot = IntegerDot::Words};
+
+static constexpr CpuTarget avx512{.level = "avx512",
+                                  .arch = "x86_64",
+                                  .processor = "x86-64-v4",
+                                  .features = "",
+                                  .adds = avx512Adds,
+                                  .vectorBytes = 64,
+                                  .tileRows = 8,
+                                  .tileLanes = 384,
+                                  .storedTileRows = 6,
+                                  .storedTileColumns = 4,
+                                  .quantRows = 6,
+                                  .quantLanes = 192,
+                                  .aheadBytes = 1024,
+                                  .bf16Dot = {},
+                                  .integerDot = IntegerDot::Words};
+
+static constexpr CpuTarget avx512vnni = [] {
+  CpuTarget level = avx512;
+  level.level = "avx512vnni";
+  level.features = "+avx512vnni";
+  level.adds = vnniAdds;
+  level.integerDot = IntegerDot::Bytes;
+  return level;
+}();
+
+static constexpr CpuTarget avx512bf16 = [] {
+  CpuTarget level = avx512vnni;
+  level.level = "avx512bf16";
+  level.features = "+avx512vnni,+avx512bf16";
+  level.adds = bf16Adds;
+  level.bf16Dot = {"llvm.x86.avx512bf16.dpbf16ps.512", 16};
+  return level;
+}();
+
+static constexpr CpuTarget amx = [] {
+  CpuTarget level = avx512bf16;
+  level.level = "amx";
+  level.features = "+avx512vnni,+avx512bf16,+amx-tile,+amx-bf16,+amx-int8";
+  level.adds = amxAdds;
+  level.matrixRows = 2 * kMatrixRows;
+  return level;
+}();
+
+static constexpr CpuTarget neon{.level = "neon",
+                                .arch = "aarch64",
+                                .processor = "generic",
+                                .features = "+neon",
+                                .adds = neonAdds,
+                                .vectorBytes = 16,
+                                .tileRows = 6,
+                                .tileLanes = 96,
+                                .storedTileRows = 2,
+                                .storedTileColumns = 2,
+                                .quantRows = 4,
+                                .quantLanes = 64,
+                                .aheadBytes = 1024,
+                                .bf16Dot = {},
+                                .integerDot = IntegerDot::None};
+
+static constexpr CpuTarget neonbf16 = [] {
+  CpuTarget level = neon;
+  level.level = "neonbf16";
+  level.features = "+neon,+dotprod,+bf16,+i8mm";
+  level.adds = neonBf16Adds;
+  level.bf16Dot = {"llvm.aarch64.neon.bfdot.v4f32.v8bf16", 4};
+  return level;
+}();
+
+static constexpr CpuTarget targets[] = {avx2, avx512, avx512vnni, avx512bf16, amx, neon, neonbf16};
 
 llvm::ArrayRef<CpuTarget> moec::cpuTargets() { return targets; }
+
+llvm::SmallVector<CpuFeature> CpuTarget::needed() const {
+  llvm::SmallVector<CpuFeature> all;
+  for (const CpuTarget &target : targets) {
+    if (target.arch == arch)
+      llvm::append_range(all, target.adds);
+    if (target.level == level)
+      break;
+  }
+  return all;
+}
 
 namespace {
 /// A CPU in LLVM's words.
@@ -205,9 +173,9 @@ static Result<const CpuTarget *> findBest(const CpuFeatures &cpu, StringRef what
     if (target.arch != cpu.arch)
       continue;
     std::string missing;
-    for (StringRef feature : target.needed)
-      if (!cpu.features.lookup(feature))
-        missing += " " + feature.str();
+    for (const CpuFeature &feature : target.needed())
+      if (!cpu.features.lookup(feature.name))
+        missing += " " + feature.name.str();
     if (missing.empty())
       best = &target;
     else if (lacking.empty())

@@ -27,26 +27,34 @@ struct DotInstruction {
   int64_t lanes = 0;         ///< of the sums
 };
 
+/// An extension of an instruction set.
+struct CpuFeature {
+  llvm::StringRef name;    ///< LLVM's
+  llvm::StringRef cpuinfo; ///< as in /proc/cpuinfo
+};
+
 /// What kernel builders and code generation need to know of a CPU. A level is a set of
 /// instructions; all CPUs of a level compute the same bits.
 struct CpuTarget {
-  llvm::StringRef level;                   ///< The name users type: --cpu=LEVEL.
-  llvm::StringRef arch;                    ///< As in a triple.
-  llvm::StringRef processor;               ///< LLVM's -mcpu.
-  llvm::StringRef features;                ///< LLVM's -mattr, beyond what `processor` has.
-  llvm::ArrayRef<llvm::StringRef> needed;  ///< What a machine must have, by LLVM's names.
-  llvm::ArrayRef<llvm::StringRef> cpuinfo; ///< The same by the names in /proc/cpuinfo.
-  int64_t vectorBytes;                     ///< Of a register.
-  int64_t tileRows;          ///< Rows (tokens) of the tallest register tile, layout `panels`.
-  int64_t tileLanes;         ///< f32 sums of such a tile that fit beside its operands.
-  int64_t storedTileRows;    ///< Rows of the register tile, layout `rows`.
-  int64_t storedTileColumns; ///< Weight rows of it; divides 16.
-  int64_t quantRows;         ///< Rows of the tallest register tile with quantised weights.
-  int64_t quantLanes;        ///< i32 sums of such a tile.
-  int64_t aheadBytes;        ///< Few rows ask for packed weights so long before they need them.
-  DotInstruction bf16Dot;    ///< Two bf16 products a lane; none where there is no intrinsic.
+  llvm::StringRef level;           ///< The name users type: --cpu=LEVEL.
+  llvm::StringRef arch;            ///< As in a triple.
+  llvm::StringRef processor;       ///< LLVM's -mcpu.
+  llvm::StringRef features;        ///< LLVM's -mattr, beyond what `processor` has.
+  llvm::ArrayRef<CpuFeature> adds; ///< To what the level below needs of a machine.
+  int64_t vectorBytes;             ///< Of a register.
+  int64_t tileRows;                ///< Rows (tokens) of the tallest register tile, layout `panels`.
+  int64_t tileLanes;               ///< f32 sums of such a tile that fit beside its operands.
+  int64_t storedTileRows;          ///< Rows of the register tile, layout `rows`.
+  int64_t storedTileColumns;       ///< Weight rows of it; divides 16.
+  int64_t quantRows;               ///< Rows of the tallest register tile with quantised weights.
+  int64_t quantLanes;              ///< i32 sums of such a tile.
+  int64_t aheadBytes;     ///< Few rows ask for packed weights so long before they need them.
+  DotInstruction bf16Dot; ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
   int64_t matrixRows = 0; ///< Rows of the tallest tile by matrix registers; 0 where there are none.
+
+  /// What a machine must have: each level of an architecture needs all that those below it do.
+  llvm::SmallVector<CpuFeature> needed() const;
 
   bool hasBf16Dot() const { return !bf16Dot.intrinsic.empty(); }
   bool hasMatrices() const { return matrixRows > 0; }

@@ -216,7 +216,18 @@ TEST(CpuTargets, NativeIsOneThatRunsHere) {
   if (!native.ok())
     GTEST_SKIP() << native.status().message;
   EXPECT_TRUE(runsHere(**native));
-  EXPECT_EQ((*native)->needed.size(), (*native)->cpuinfo.size());
+}
+
+TEST(CpuTargets, ALevelNeedsAllThatThoseBelowDo) {
+  auto names = [](llvm::StringRef level) {
+    std::string text;
+    for (const CpuFeature &feature : (*findCpuTarget(level))->needed())
+      text += (text.empty() ? "" : " ") + feature.cpuinfo.str();
+    return text;
+  };
+  EXPECT_EQ(names("avx512vnni"), "avx avx2 bmi1 bmi2 f16c fma abm movbe popcnt avx512f avx512bw "
+                                 "avx512cd avx512dq avx512vl avx512_vnni");
+  EXPECT_EQ(names("neonbf16"), "asimd asimddp bf16 i8mm");
 }
 
 } // namespace

@@ -39,8 +39,8 @@ using namespace moec;
 static bool runsNatively(const CpuTarget &target) {
   const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
   return llvm::Triple(llvm::sys::getProcessTriple()).getArchName() == target.arch &&
-         llvm::all_of(target.needed,
-                      [&](llvm::StringRef feature) { return features.lookup(feature); });
+         llvm::all_of(target.needed(),
+                      [&](const CpuFeature &feature) { return features.lookup(feature.name); });
 }
 
 /// The emulator for the target's architecture, of a CPU that has all levels; "" if there is none,
