@@ -87,6 +87,10 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   model->pool = std::move(*pool);
   if (model->nodeUse.policy != NumaPolicy::Off)
     model->useNodes(options);
+  else if (options.numa != NumaPolicy::Default && options.numa != NumaPolicy::Off)
+    model->notice = fmt::format("--numa={}: there is one node that this process has {} on",
+                                numaPolicyName(options.numa),
+                                options.numa == NumaPolicy::Split ? "threads" : "memory");
   if (int64_t phases = static_cast<int64_t>(model->description.phases.size()))
     model->noted = std::make_unique<Profile>(phases, model->threads());
   return model;

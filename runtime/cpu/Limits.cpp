@@ -15,14 +15,12 @@
 
 namespace moec {
 
-static constexpr int64_t readBytes = INT64_C(512) << 20; // beyond any cache
+// Beyond any cache: the largest of today have 1.2 GB for some hundred cores.
+static constexpr int64_t leastBytes = INT64_C(512) << 20, threadBytes = INT64_C(32) << 20;
+static constexpr int streams = 4; // of reads, which memory gives more to than one
 static constexpr int rounds = 5;
 
-static double seconds() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
+static double seconds() { return static_cast<double>(clockNanoseconds()) * 1e-9; }
 
 static double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -58,31 +56,31 @@ static void keep(int64_t value) { asm volatile("" : : "r"(value)); }
 
 #if defined(__x86_64__)
 
-__attribute__((target("avx512f"))) static void readWide(const uint8_t *bytes, int64_t size) {
-  __m512i sums[8];
-  for (__m512i &sum : sums)
-    sum = _mm512_setzero_si512();
-  for (int64_t i = 0; i < size; i += 512)
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k)
-      sums[k] = _mm512_add_epi64(sums[k], _mm512_load_si512(bytes + i + 64 * k));
-  for (int k = 1; k < 8; ++k)
-    sums[0] = _mm512_add_epi64(sums[0], sums[k]);
-  keep(_mm512_reduce_add_epi64(sums[0]));
+__attribute__((target("avx512f"))) static void readWide(const uint8_t *bytes, int64_t stream) {
+  __m512i sums[streams][2] = {};
+  for (int64_t i = 0; i < stream; i += 128)
+#pragma GCC unroll 4
+    for (int s = 0; s < streams; ++s)
+#pragma GCC unroll 2
+      for (int k = 0; k < 2; ++k)
+        sums[s][k] =
+            _mm512_add_epi64(sums[s][k], _mm512_load_si512(bytes + s * stream + i + 64 * k));
+  for (auto &sum : sums)
+    keep(_mm512_reduce_add_epi64(_mm512_add_epi64(sum[0], sum[1])));
 }
 
-__attribute__((target("avx2"))) static void readHalf(const uint8_t *bytes, int64_t size) {
-  __m256i sums[8];
-  for (__m256i &sum : sums)
-    sum = _mm256_setzero_si256();
-  for (int64_t i = 0; i < size; i += 256)
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k)
-      sums[k] = _mm256_add_epi64(
-          sums[k], _mm256_load_si256(reinterpret_cast<const __m256i *>(bytes + i + 32 * k)));
-  for (int k = 1; k < 8; ++k)
-    sums[0] = _mm256_add_epi64(sums[0], sums[k]);
-  keep(_mm256_extract_epi64(sums[0], 0));
+__attribute__((target("avx2"))) static void readHalf(const uint8_t *bytes, int64_t stream) {
+  __m256i sums[streams][2] = {};
+  for (int64_t i = 0; i < stream; i += 64)
+#pragma GCC unroll 4
+    for (int s = 0; s < streams; ++s)
+#pragma GCC unroll 2
+      for (int k = 0; k < 2; ++k)
+        sums[s][k] = _mm256_add_epi64(
+            sums[s][k],
+            _mm256_load_si256(reinterpret_cast<const __m256i *>(bytes + s * stream + i + 32 * k)));
+  for (auto &sum : sums)
+    keep(_mm256_extract_epi64(_mm256_add_epi64(sum[0], sum[1]), 0));
 }
 
 // Enough chains to hide the latency; the empty statement keeps each of them a chain.
@@ -142,16 +140,18 @@ __attribute__((target("avx512f,avx512bf16"))) static double multiplyPairs(int64_
 #endif
 
 /// Any CPU: as wide as the compiler makes it for the baseline.
-static void readPlain(const uint8_t *bytes, int64_t size) {
-  uint64_t sums[32] = {};
-  for (int64_t i = 0; i < size; i += sizeof sums) {
-    uint64_t block[32];
-    memcpy(block, bytes + i, sizeof block);
-    for (int k = 0; k < 32; ++k)
-      sums[k] += block[k];
-  }
-  for (uint64_t sum : sums)
-    keep(static_cast<int64_t>(sum));
+static void readPlain(const uint8_t *bytes, int64_t stream) {
+  uint64_t sums[streams][8] = {};
+  for (int64_t i = 0; i < stream; i += sizeof sums[0])
+    for (int s = 0; s < streams; ++s) {
+      uint64_t block[8];
+      memcpy(block, bytes + s * stream + i, sizeof block);
+      for (int k = 0; k < 8; ++k)
+        sums[s][k] += block[k];
+    }
+  for (const auto &sum : sums)
+    for (uint64_t part : sum)
+      keep(static_cast<int64_t>(part));
 }
 
 static double multiplyPlain(int64_t steps) {
@@ -179,14 +179,15 @@ static double multiply(Arithmetic kind, int64_t steps) {
   return multiplyPlain(steps);
 }
 
-static void readAll(const uint8_t *bytes, int64_t size) {
+/// Reads `streams` adjacent parts of `stream` bytes, a multiple of 128, side by side.
+static void readAll(const uint8_t *bytes, int64_t stream) {
 #if defined(__x86_64__)
   if (cpuHas("avx512f"))
-    return readWide(bytes, size);
+    return readWide(bytes, stream);
   if (cpuHas("avx2"))
-    return readHalf(bytes, size);
+    return readHalf(bytes, stream);
 #endif
-  readPlain(bytes, size);
+  readPlain(bytes, stream);
 }
 
 bool hasArithmetic(Arithmetic kind) { return kind == Arithmetic::F32Fma || cpuHas("avx512_bf16"); }
@@ -196,29 +197,33 @@ std::string_view arithmeticName(Arithmetic kind) {
 }
 
 Result<double> measureReading(Threads &threads) {
-  PageBuffer buffer;
-  if (Status status = buffer.ensure(readBytes, "measuring the read bandwidth"); !status.ok())
-    return status;
   struct Reading {
     uint8_t *bytes;
-    int64_t part;
-  } reading{buffer.data(), readBytes / threads.count() / 65536 * 65536};
+    int64_t stream;
+    int64_t part() const { return streams * stream; }
+  } reading{};
+  reading.stream = std::max(leastBytes / threads.count(), threadBytes) / streams / 4096 * 4096;
+  PageBuffer buffer;
+  if (Status status = buffer.ensure(threads.count() * reading.part(), "measuring the bandwidth");
+      !status.ok())
+    return status;
+  reading.bytes = buffer.data();
   // Each thread touches its own part first, so that it lies near it.
   threads.run(
       [](void *context, int64_t thread) {
         Reading &reading = *static_cast<Reading *>(context);
-        memset(reading.bytes + thread * reading.part, 1, reading.part);
+        memset(reading.bytes + thread * reading.part(), 1, reading.part());
       },
       &reading);
   std::vector<double> rates;
   rates.reserve(rounds);
   for (int round = 0; round < rounds; ++round)
-    rates.push_back(static_cast<double>(reading.part * threads.count()) /
+    rates.push_back(static_cast<double>(threads.count() * reading.part()) /
                     timeTogether(
                         threads,
                         [](void *context, int64_t thread) {
                           Reading &reading = *static_cast<Reading *>(context);
-                          readAll(reading.bytes + thread * reading.part, reading.part);
+                          readAll(reading.bytes + thread * reading.part(), reading.stream);
                         },
                         &reading));
   return median(rates);

@@ -19,8 +19,8 @@ enum class Arithmetic {
 bool hasArithmetic(Arithmetic kind);
 std::string_view arithmeticName(Arithmetic kind);
 
-/// Bytes per second that all threads of `threads` together read from memory, the median of a few
-/// rounds.
+/// Bytes per second that all threads of `threads` together read from memory, each as four streams,
+/// the median of a few rounds. Code::Resource where there is no memory for that.
 Result<double> measureReading(Threads &threads);
 
 /// Operations per second (a multiply-add counts as two) of all threads together, the median of a

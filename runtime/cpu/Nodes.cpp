@@ -101,7 +101,6 @@ std::vector<NumaNode> numaNodes(const std::vector<int> &cpus, const std::string 
     NumaNode &entry = own == nodes.end() ? nodes[nearest(node, nodes, online, folder)] : *own;
     entry.cpus.insert(entry.cpus.end(), near.begin(), near.end());
   }
-  std::erase_if(nodes, [](const NumaNode &node) { return node.cpus.empty(); });
   return nodes;
 }
 
@@ -109,6 +108,8 @@ NodeSplit splitThreads(const std::vector<NumaNode> &nodes, int64_t threads) {
   int64_t all = 0, before = 0, given = 0;
   for (const NumaNode &node : nodes)
     all += static_cast<int64_t>(node.cpus.size());
+  if (all == 0)
+    return {};
   NodeSplit split;
   for (const NumaNode &node : nodes) {
     before += static_cast<int64_t>(node.cpus.size());

@@ -24,15 +24,16 @@ enum class NumaPolicy {
 std::optional<NumaPolicy> parseNumaPolicy(std::string_view word);
 std::string_view numaPolicyName(NumaPolicy policy);
 
-/// A node that has memory, and those of the usable CPUs to which no other is nearer.
+/// A node that has memory, and those of the usable CPUs to which no other is nearer; it may be
+/// none.
 struct NumaNode {
   int number = 0;
   std::vector<int> cpus;
 };
 
-/// The nodes below `root` with memory that this process may use and at least one of `cpus`, by
-/// number. The CPUs of a node without such memory count as those of the nearest that has it. Empty
-/// where the system does not tell.
+/// The nodes below `root` with memory that this process may use, by number, and which of `cpus` are
+/// near each. The CPUs of a node without such memory count as those of the nearest that has it.
+/// Empty where the system does not tell.
 std::vector<NumaNode> numaNodes(const std::vector<int> &cpus, const std::string &root = "");
 
 /// Threads divided over nodes in proportion to their CPUs: the first `threads[0]` belong to
@@ -59,7 +60,7 @@ struct NodeUse {
 };
 
 /// What becomes of `wanted` below `root`, for `threads` threads of a process that may use `cpus`:
-/// off where threads or memory cannot be on more than one node.
+/// off where what it divides, threads or memory, cannot be on more than one node.
 NodeUse chooseNodeUse(NumaPolicy wanted, int64_t threads, const std::vector<int> &cpus,
                       const std::string &root = "");
 

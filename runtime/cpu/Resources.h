@@ -11,7 +11,7 @@
 
 namespace moec {
 
-/// The processors that this process may run on.
+/// The processors that this process may run on; empty where the system does not say.
 std::vector<int> allowedProcessors();
 
 /// The physical cores that this process may use: those of its affinity, and no more than the quota

@@ -26,7 +26,8 @@ class Threads {
 public:
   using Work = void (*)(void *context, int64_t thread);
 
-  /// `split` says which threads belong to which node; empty: there is one.
+  /// `split` says which threads belong to which node; empty: there is one. Code::Usage where
+  /// `count` is not 1 to maxThreads, Code::Resource where the system starts no more.
   static Result<std::unique_ptr<Threads>> start(int64_t count, NodeSplit split = {});
   ~Threads();
   Threads(const Threads &) = delete;

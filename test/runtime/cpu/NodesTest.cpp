@@ -53,12 +53,17 @@ TEST(Nodes, AsDescribed) {
 TEST(Nodes, OnlyCpusThatMayBeUsed) {
   System system({"0-1", "2-3"}, "0-1");
   EXPECT_EQ(system.nodes({1, 2}), "0:1 1:2");
-  EXPECT_EQ(system.nodes({2, 3}), "1:2,3");
+  EXPECT_EQ(system.nodes({2, 3}), "0 1:2,3");
 }
 
-TEST(Nodes, OneWithoutCpusIsLeftOut) {
+TEST(Nodes, OneWithoutCpusHasMemoryAllTheSame) {
   System system({"0-3", ""}, "0-1");
-  EXPECT_EQ(system.nodes(four), "0:0,1,2,3");
+  EXPECT_EQ(system.nodes(four), "0:0,1,2,3 1");
+  auto policy = [&](NumaPolicy wanted) {
+    return chooseNodeUse(wanted, 4, four, system.folder.path()).policy;
+  };
+  EXPECT_EQ(policy(NumaPolicy::Split), NumaPolicy::Off);
+  EXPECT_EQ(policy(NumaPolicy::Interleave), NumaPolicy::Interleave);
 }
 
 TEST(Nodes, CpusWithoutMemoryGoToTheNearestThatHasIt) {
@@ -108,6 +113,8 @@ TEST(Nodes, ThreadsInProportionToCpus) {
   EXPECT_EQ(threadsOver({31, 1}, 4), Counts());
   EXPECT_EQ(threadsOver({8}, 4), Counts());
   EXPECT_EQ(threadsOver({}, 4), Counts());
+  EXPECT_EQ(threadsOver({0, 0}, 4), Counts());
+  EXPECT_EQ(threadsOver({2, 0, 2}, 4), (Counts{2, 2}));
 }
 
 TEST(Nodes, PolicyFollowsWhatThereIs) {
