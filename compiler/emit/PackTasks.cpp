@@ -21,8 +21,8 @@ static constexpr uint64_t kTaskBytes = 4 << 20;
 static uint64_t storedBytes(DataType type) { return static_cast<uint64_t>(dataTypeBits(type)) / 8; }
 
 static uint64_t unitsPerMatrix(const PackedWeight &weight) {
-  auto rows = static_cast<uint64_t>(weight.rows);
-  return weight.layout == PackedLayout::Panels ? (rows + kPanelColumns - 1) / kPanelColumns : rows;
+  return static_cast<uint64_t>(weight.layout == PackedLayout::Panels ? panelCount(weight.rows)
+                                                                     : weight.rows);
 }
 
 /// Where a unit starts, from the start of the weight.
@@ -147,9 +147,10 @@ static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
   uint64_t rows = std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit,
                            static_cast<uint64_t>(weight.rows));
   uint64_t most = 0;
-  for (const StoredRows &source : weight.sources)
-    most = std::max(most, storedBytes(source.stored) *
-                              (source.transposed ? 2 : static_cast<uint64_t>(source.rowStep)));
+  for (const StoredRows &source : weight.sources) {
+    uint64_t read = static_cast<uint64_t>(source.rowStep);
+    most = std::max(most, storedBytes(source.stored) * (source.transposed ? 1 + read : read));
+  }
   return rows * static_cast<uint64_t>(weight.columns) * most;
 }
 

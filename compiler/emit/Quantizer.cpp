@@ -82,18 +82,18 @@ struct Fit {
 
 } // namespace
 
-typedef float Floats8 __attribute__((vector_size(32)));
+typedef float EightFloats __attribute__((vector_size(32)));
 
 MOEC_WIDE static Fit fitCodes(const float *values, float inverse, float zero, float low,
                               float high) {
   // Sums side by side, since a compiler may not reorder one sum.
-  Floats8 cross = {}, square = {};
+  EightFloats cross = {}, square = {};
   for (size_t begin = 0; begin < kGroup; begin += 8) {
-    Floats8 value;
+    EightFloats value;
     std::memcpy(&value, values + begin, sizeof value);
-    Floats8 q = (value * inverse + zero + kToInteger) - kToInteger;
-    q = q > low ? q : Floats8{} + low;
-    q = (q < high ? q : Floats8{} + high) - zero;
+    EightFloats q = (value * inverse + zero + kToInteger) - kToInteger;
+    q = q > low ? q : EightFloats{} + low;
+    q = (q < high ? q : EightFloats{} + high) - zero;
     cross += value * q;
     square += q * q;
   }

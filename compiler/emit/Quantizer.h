@@ -22,7 +22,8 @@ struct QuantizedRow {
 /// a NaN or an infinity has such a scale.
 void quantizeRow(QuantFormat format, const float *row, size_t columns, const QuantizedRow &out);
 
-/// Lays `width` quantised rows (a multiple of 16) out as a panel. `words` is room for all codes.
+/// Lays `width` quantised rows (a multiple of 16) out as a panel of width * quantDepthBytes at
+/// `out`. `words` is room for width * quantRowCodeBytes.
 void layOutQuantizedPanel(QuantFormat format, size_t columns, const QuantizedRow *rows,
                           size_t width, uint8_t *words, uint8_t *out);
 

@@ -49,7 +49,8 @@ uint64_t WeightPlan::totalBytes() const {
 
 Digest WeightPlan::digest() const {
   Hasher hasher;
-  hasher.addField("moec weight plan 2");
+  hasher.addField("moec weight plan");
+  hasher.add(kPackRevision);
   hasher.add(static_cast<uint64_t>(weights.size()));
   auto addNumbers = [&](std::initializer_list<int64_t> numbers) {
     for (int64_t number : numbers)

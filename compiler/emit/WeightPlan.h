@@ -82,6 +82,10 @@ struct PackedWeight {
   uint64_t bytes() const { return matrices() * matrixBytes(); }
 };
 
+/// Raised with every change of the bytes that are made of a weight: else a file of packed weights
+/// from before would count as up to date.
+inline constexpr uint64_t kPackRevision = 3;
+
 /// All weights of a program, in the order of their offsets.
 struct WeightPlan {
   std::vector<PackedWeight> weights;

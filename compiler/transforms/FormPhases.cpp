@@ -12,6 +12,9 @@ namespace moec {
 using namespace mlir;
 using namespace moec;
 
+/// Rows of the router's product with its small matrix that are worth a tile.
+static constexpr int64_t kGateRows = 8;
+
 namespace {
 
 /// How an op is cut into tiles.
@@ -58,14 +61,11 @@ private:
     auto product = [&](Value a, int64_t b) -> Value {
       return arith::MulIOp::create(builder, loc, a, constant(b));
     };
-    auto panelCount = [](Value out) {
-      return static_cast<int64_t>(llvm::divideCeil(extentOf(out, 1), kPanelColumns));
-    };
     // As many as the list has room for. Those behind its end have nothing to do: how many tiles a
     // phase has must not depend on what an earlier one made.
     auto grouped = [&](Value list, Value out) -> Cut {
       Value most = arith::SubIOp::create(builder, loc, extent(list, 0), constant(1));
-      int64_t panels = panelCount(out);
+      int64_t panels = panelCount(extentOf(out, 1));
       return {product(most, panels), 0, panels};
     };
     auto byRows = [&](Value out, int64_t height = 1) -> Cut {
@@ -74,13 +74,13 @@ private:
     return llvm::TypeSwitch<Operation *, Cut>(op)
         .Case([&](lm::LinearOp linear) -> Cut {
           Value out = linear.getOut();
-          int64_t panels = panelCount(out);
+          int64_t panels = panelCount(extentOf(out, 1));
           return {product(pieces(extent(out, 0), rows), panels), rows, panels};
         })
         .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
             [&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })
         .Case([&](moe::DispatchOp) -> Cut { return {constant(1)}; })
-        .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), 8); })
+        .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), kGateRows); })
         .Case([&](lm::AttentionOp attention) -> Cut {
           auto cache = SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(attention,
                                                                          attention.getCacheAttr());

@@ -116,7 +116,7 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
   let summary = "every op on buffers becomes a phase";
   let description = [{
     Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by panels of columns and blocks of rows, expert products by the tiles
-    that the list of their dispatch has room for, attention by query tile and key head, everything else by rows. With `reference`, phases are plain: one tile does everything.
+    that the list of their dispatch has room for, attention by query tile and key head, the router's gate by blocks of 8 rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one tile does everything.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
   let options = [Option<"reference", "reference", "bool", /*default=*/"false", "plain phases">,

@@ -21,8 +21,10 @@ constexpr int64_t roundUpTo(int64_t value, int64_t multiple) {
 }
 constexpr int64_t alignPacked(int64_t bytes) { return roundUpTo(bytes, kPackedAlignment); }
 
-/// Columns of all panels of a weight of `rows` rows: whole panels, then what is left, rounded up to
-/// whole lanes.
+/// Panels of a weight of `rows` rows.
+constexpr int64_t panelCount(int64_t rows) { return (rows + kPanelColumns - 1) / kPanelColumns; }
+
+/// Columns of all of them: whole panels, then what is left, rounded up to whole lanes.
 constexpr int64_t panelColumns(int64_t rows) {
   return rows / kPanelColumns * kPanelColumns + roundUpTo(rows % kPanelColumns, kPanelLanes);
 }

@@ -29,7 +29,8 @@ namespace moec {
 ///                              from q * f % 8 on.
 ///                              Of fp8, [group / 2][w] u16 in their place: byte b of word j is
 ///                              code 2j + b
-///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128); of fp8 [w] f32
+///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128),
+///                              0 for 0, 255 for an infinity; of fp8 [w] f32
 ///     zeros   [w] u8           where each group has a zero of its own, in sixteenths of a code
 ///
 /// The last group is filled up with codes of zero; of fp8 only to a multiple of four.
