@@ -63,6 +63,9 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
 static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t routed,
                            std::vector<ManifestPiece> &pieces) {
   ArrayRef<int64_t> shape = weight.getType().getShape();
+  auto [rows, columns] = matrixShape(weight);
+  lm::PackedAttr packed = weight.getPackedAttr();
+  int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
   int64_t described = 0; // experts
   for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
     if (piece.getFirstExpert() < described)
@@ -76,9 +79,11 @@ static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t route
     entry.stored = std::string(dataTypeName(storedType(piece.getStored())));
     entry.shape.assign(shape.end() - std::min<size_t>(shape.size(), 2), shape.end());
     entry.firstRow = piece.getFirstRow();
+    entry.matrixBytes = matrix;
     entry.isMultiplied = isMultiplied && shape.size() > 1;
     if (weight.getNumExperts() > 0 && piece.getFirstExpert() >= routed) {
       entry.shape[piece.getSideBySide() ? 1 : 0] *= experts;
+      entry.matrixBytes *= experts;
     } else {
       entry.experts = weight.getNumExperts() ? experts : 0;
       entry.rowsPerExpert = piece.getRowsPerExpert();
@@ -170,11 +175,16 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   for (const CpuTarget *level : *levels) {
     ManifestCpuLevel &entry = manifest.cpuLevels.emplace_back();
     entry.name = level->level.str();
-    for (llvm::StringRef feature : level->cpuinfo)
-      entry.features.push_back(feature.str());
+    for (const CpuFeature &feature : level->needed())
+      entry.features.push_back(feature.cpuinfo.str());
   }
   for (auto cache : module.getOps<lm::CacheOp>()) {
     CacheLayout layout(cache);
+    if (!manifest.caches.empty() && layout.block != manifest.blockTokens)
+      return Status{Code::Model,
+                    fmt::format("the cache {} has blocks of {} positions, that before it of {}; a "
+                                "program has one size for all",
+                                cache.getSymName().str(), layout.block, manifest.blockTokens)};
     manifest.blockTokens = layout.block;
     manifest.caches.push_back(
         {cache.getSymName().str(),
@@ -197,7 +207,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     if (weight.getPackedAttr().getMapped())
       continue;
     const PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));
-    if (packed.layout == PackedLayout::Panels)
+    if (packed.layout == PackedLayout::Panels && multiplied.contains(weight.getSymName()))
       manifest.weights.panels.push_back(
           {.offset = static_cast<int64_t>(packed.offset),
            .matrices = static_cast<int64_t>(packed.matrices()),

@@ -203,6 +203,7 @@ static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
     piece.firstRow = reader.has("first_row") ? reader.integer("first_row", 0, maxNumber) : 0;
     piece.rowsPerExpert =
         reader.has("rows_per_expert") ? reader.integer("rows_per_expert", 0, maxNumber) : 0;
+    piece.matrixBytes = reader.integer("matrix_bytes", 1, maxBytes);
     piece.isMultiplied = reader.boolean("multiplied");
     if (!parseDataType(piece.stored))
       reader.refuse("stored", fmt::format("names no element type: '{}'", piece.stored));
@@ -330,10 +331,15 @@ Result<Manifest> parseManifest(std::string_view text) {
 }
 
 static json writePiece(const ManifestPiece &piece) {
-  json object = {{"name", piece.name},          {"pattern", piece.pattern},
-                 {"layers", piece.layers},      {"experts", piece.experts},
-                 {"stored", piece.stored},      {"shape", piece.shape},
-                 {"first_row", piece.firstRow}, {"multiplied", piece.isMultiplied}};
+  json object = {{"name", piece.name},
+                 {"pattern", piece.pattern},
+                 {"layers", piece.layers},
+                 {"experts", piece.experts},
+                 {"stored", piece.stored},
+                 {"shape", piece.shape},
+                 {"first_row", piece.firstRow},
+                 {"matrix_bytes", piece.matrixBytes},
+                 {"multiplied", piece.isMultiplied}};
   if (piece.rowsPerExpert)
     object["rows_per_expert"] = piece.rowsPerExpert;
   return object;

@@ -38,8 +38,8 @@ struct ManifestPiece {
   std::vector<int64_t> shape;       ///< of one matrix or vector
   int64_t firstRow = 0;
   int64_t rowsPerExpert = 0; ///< where all experts share a tensor: rows from one to the next
-  bool isMultiplied =
-      false; ///< by a product, which reads all of a matrix; else single rows are read
+  int64_t matrixBytes = 0;   ///< of one matrix or vector as the program holds it
+  bool isMultiplied = false; ///< by a product, which reads all of it; else single rows are read
 };
 
 /// Packed matrices of one shape in panels, one after another.

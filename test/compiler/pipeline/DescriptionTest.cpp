@@ -9,8 +9,7 @@ using namespace moec;
 
 namespace {
 
-/// The description of a model of two layers of four experts, with these weights.
-ProgramDescription describe(const std::string &weights) {
+Result<ProgramDescription> tryToDescribe(const std::string &weights) {
   mlir::DialectRegistry registry;
   registerDialects(registry);
   mlir::MLIRContext context(registry);
@@ -19,12 +18,20 @@ ProgramDescription describe(const std::string &weights) {
                      weights + "}";
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::parseSourceString<mlir::ModuleOp>(text, &context);
-  EXPECT_TRUE(module);
   if (!module)
-    return {};
-  Result<ProgramDescription> described = describeProgram(*module, {});
+    return Status{Code::Internal, "the test's module is not read"};
+  return describeProgram(*module, {});
+}
+
+/// The description of a model of two layers of four experts, with these weights.
+ProgramDescription describe(const std::string &weights) {
+  Result<ProgramDescription> described = tryToDescribe(weights);
   EXPECT_TRUE(described.ok()) << described.status().message;
   return described.ok() ? *described : ProgramDescription();
+}
+
+std::string failureOf(const std::string &weights) {
+  return tryToDescribe(weights).status().message;
 }
 
 TEST(DescriptionTest, PiecesOfOneMatrixAreOneEntry) {
@@ -76,6 +83,29 @@ TEST(DescriptionTest, WhatIsMultiplied) {
   EXPECT_TRUE(pieces[1].isMultiplied);
 }
 
+TEST(DescriptionTest, PanelsOfATableAreNoMatrices) {
+  ProgramDescription described =
+      describe("lm.weight @table : !lm.weight<96x32xf32> layers [] from "
+               "[#lm.piece<pattern = \"e\", rows = 96, stored = f32>] "
+               "packed <layout = panels, element = !lm.quantized<int8>, offset = 0>\n"
+               "func.func @step(%ids: memref<?xi32>, %x: memref<?x32xf32>) {\n"
+               "  %e = lm.load_weight @table : !lm.weight<96x32xf32>\n"
+               "  lm.embedding ins(%ids, %e : memref<?xi32>, !lm.weight<96x32xf32>) "
+               "outs(%x : memref<?x32xf32>)\n"
+               "  return\n"
+               "}");
+  EXPECT_TRUE(described.manifest.weights.panels.empty());
+  ASSERT_EQ(described.manifest.weights.pieces.size(), 1u);
+  EXPECT_EQ(described.manifest.weights.pieces[0].matrixBytes, 96 * (32 + 2));
+}
+
+TEST(DescriptionTest, CachesHaveBlocksOfOneSize) {
+  EXPECT_EQ(failureOf("lm.cache @a layers [0] heads 2 size 12 block 32 : f32\n"
+                      "lm.cache @b layers [1] heads 2 size 12 block 64 : f32"),
+            "the cache b has blocks of 64 positions, that before it of 32; a program has one size "
+            "for all");
+}
+
 // A node of memory gets whole panels.
 TEST(DescriptionTest, PanelsOfPackedMatrices) {
   std::vector<ManifestPanels> panels =
@@ -84,7 +114,14 @@ TEST(DescriptionTest, PanelsOfPackedMatrices) {
                "packed <layout = rows, element = f32, offset = 0>\n"
                "lm.weight @up : !lm.weight<4x100x16xf32> layers [0, 1] from "
                "[#lm.piece<pattern = \"up.{l}.{e}\", rows = 100, stored = f32>] "
-               "packed <layout = panels, element = bf16, offset = 64>")
+               "packed <layout = panels, element = bf16, offset = 64>\n"
+               "func.func @step(%layer: index, %x: memref<?x16xf32>, %tiles: memref<?x3xi32>, "
+               "%y: memref<?x100xf32>) {\n"
+               "  %w = lm.load_weight @up[%layer] : !lm.weight<4x100x16xf32>\n"
+               "  moe.grouped_matmul ins(%x, %w, %tiles : memref<?x16xf32>, "
+               "!lm.weight<4x100x16xf32>, memref<?x3xi32>) outs(%y : memref<?x100xf32>)\n"
+               "  return\n"
+               "}")
           .manifest.weights.panels;
   ASSERT_EQ(panels.size(), 1u);
   EXPECT_EQ(panels[0].offset, 64);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 using namespace moec;
 
 namespace {
@@ -33,7 +35,9 @@ Manifest sample() {
                                   .layers = {0, 1},
                                   .experts = 8,
                                   .stored = "BF16",
-                                  .shape = {28, 40}}}};
+                                  .shape = {28, 40},
+                                  .matrixBytes = 2240,
+                                  .isMultiplied = true}}};
   manifest.sources = {{"model.safetensors", 77, "00ff"}};
   manifest.modelDirectory = "/models/sample";
   manifest.followLinks = true;
@@ -59,8 +63,19 @@ TEST(Manifest, RoundTrip) {
   EXPECT_EQ(parsed->phases[0].name, "linear (q_proj)");
   EXPECT_EQ(parsed->phases[0].bytes, 4096);
   EXPECT_EQ(parsed->weights.pieces[0].shape, (std::vector<int64_t>{28, 40}));
+  EXPECT_EQ(parsed->weights.pieces[0].matrixBytes, 2240);
+  EXPECT_TRUE(parsed->weights.pieces[0].isMultiplied);
   EXPECT_EQ(parsed->modelDirectory, "/models/sample");
   EXPECT_TRUE(parsed->followLinks);
+}
+
+TEST(Manifest, FuzzingStartsFromOnesThatAreRead) {
+  for (const char *name : {"map.json", "pack.json"}) {
+    std::ifstream file(std::string(MOEC_TEST_DIR "/fuzz/seeds/manifest/") + name);
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    Result<Manifest> parsed = parseManifest(text);
+    EXPECT_TRUE(parsed.ok()) << name << ": " << parsed.status().message;
+  }
 }
 
 TEST(Manifest, NamesTheField) {

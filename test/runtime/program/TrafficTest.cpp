@@ -12,29 +12,44 @@ static Manifest smallModel() {
   manifest.blockTokens = 4;
   manifest.moeLayers = {{0, 4, 1}, {1, 4, 1}};
   manifest.caches = {{"attention", {0, 1}, 400, 0}};
-  manifest.weights.pieces = {
-      {.name = "embedding", .pattern = "e", .stored = "BF16", .shape = {100, 10}},
-      {.name = "head", .pattern = "h", .stored = "BF16", .shape = {100, 10}},
-      {.name = "norm", .pattern = "{l}", .layers = {0, 1}, .stored = "F32", .shape = {10}},
-      {.name = "up",
-       .pattern = "{l}{e}",
-       .layers = {0, 1},
-       .experts = 4,
-       .stored = "BF16",
-       .shape = {20, 10}}};
+  manifest.weights.pieces = {{.name = "embedding",
+                              .pattern = "e",
+                              .stored = "BF16",
+                              .shape = {100, 10},
+                              .matrixBytes = 2000},
+                             {.name = "head",
+                              .pattern = "h",
+                              .stored = "BF16",
+                              .shape = {100, 10},
+                              .matrixBytes = 1000, // of 8 bits: the formats may differ
+                              .isMultiplied = true},
+                             {.name = "norm",
+                              .pattern = "{l}",
+                              .layers = {0, 1},
+                              .stored = "F32",
+                              .shape = {10},
+                              .matrixBytes = 40},
+                             {.name = "up",
+                              .pattern = "{l}{e}",
+                              .layers = {0, 1},
+                              .experts = 4,
+                              .stored = "BF16",
+                              .shape = {20, 10},
+                              .matrixBytes = 400,
+                              .isMultiplied = true}};
   return manifest;
 }
 
 TEST(Traffic, OneTokenReadsItsExpertsAndOneRowOfTheEmbedding) {
   Traffic traffic = stepTraffic(smallModel(), 1, 0);
   // A row of the embedding, the head, two norms, one expert in each of two layers.
-  EXPECT_DOUBLE_EQ(traffic.bytes, 20 + 2000 + 2 * 40 + 2 * 400);
+  EXPECT_DOUBLE_EQ(traffic.bytes, 20 + 1000 + 2 * 40 + 2 * 400);
   EXPECT_DOUBLE_EQ(traffic.operations, 2 * 1000 + 2 * 2 * 200);
 }
 
 TEST(Traffic, ManyTokensReadAllExpertsOnce) {
   Traffic traffic = stepTraffic(smallModel(), 1000, 0);
-  EXPECT_NEAR(traffic.bytes, 2000 + 2000 + 2 * 40 + 2 * 4 * 400, 1e-6);
+  EXPECT_NEAR(traffic.bytes, 2000 + 1000 + 2 * 40 + 2 * 4 * 400, 1e-6);
   EXPECT_DOUBLE_EQ(traffic.operations, 2 * 1000 + 1000.0 * 2 * 2 * 200);
 }
 
