@@ -108,8 +108,7 @@ public:
   void storeLanes(mlir::Value vector, mlir::Value to, int64_t count);
   /// Asks for the cache line at `at`, for reading, into all levels. Never faults.
   void prefetch(mlir::Value at);
-  /// Room on the stack, at a multiple of 64, taken once per tile of the phase or run of the
-  /// function around.
+  /// Room on the stack, at a multiple of 64, taken once per call of the function around.
   mlir::Value scratch(int64_t bytes);
 
   // Vectors.

@@ -51,8 +51,8 @@ std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type 
 /// function is given are then equally far apart.
 bool multipliesMatrices(const CpuTarget &target, mlir::Type activation, const PanelShape &shape);
 
-/// Multiplies with a packed panel. Many rows ask the caches for the one that follows in memory, few
-/// for what they need next.
+/// Multiplies with a packed panel. Few rows ask the caches for what they need next; many, where no
+/// matrix registers multiply, for the panel that follows in memory.
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile);
 
