@@ -279,7 +279,9 @@ void KernelBuilder::storeLanes(Value vector, Value to, int64_t count) {
                               alignmentOf(vector.getType()));
 }
 
-void KernelBuilder::prefetch(Value at) { LLVM::Prefetch::create(builder, loc, at, 0, 3, 1); }
+void KernelBuilder::prefetch(Value at, int64_t cache) {
+  LLVM::Prefetch::create(builder, loc, at, /*rw=*/0, /*hint=*/4 - cache, /*cache=data*/ 1);
+}
 
 Value KernelBuilder::scratch(int64_t bytes) {
   // A loop is a scope of its own upstream, but room taken anew in every iteration adds up.

@@ -106,8 +106,9 @@ public:
                         int64_t alignment = 0);
   /// Stores the first `count` lanes of a vector of kLanes.
   void storeLanes(mlir::Value vector, mlir::Value to, int64_t count);
-  /// Asks for the cache line at `at`, for reading, into all levels. Never faults.
-  void prefetch(mlir::Value at);
+  /// Asks for the cache line at `at`, for reading, into the caches from number `cache` (1 to 3) on.
+  /// Never faults.
+  void prefetch(mlir::Value at, int64_t cache = 1);
   /// Room on the stack, at a multiple of 64, taken once per call of the function around.
   mlir::Value scratch(int64_t bytes);
 

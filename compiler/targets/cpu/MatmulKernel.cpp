@@ -48,7 +48,7 @@ bool moec::waitsForMemory(size_t rows, int64_t tallest) {
 void moec::askAhead(KernelBuilder &kernel, Value at, int64_t bytes) {
   constexpr int64_t kCacheLine = 64;
   for (int64_t line = 0; line < bytes; line += kCacheLine)
-    kernel.prefetch(kernel.address(at, line + kernel.target.aheadBytes));
+    kernel.prefetch(kernel.address(at, line + kernel.target.aheadBytes), kernel.target.aheadCache);
 }
 
 std::string moec::productName(StringRef stem, Type activation, Type weight) {

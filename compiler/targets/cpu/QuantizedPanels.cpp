@@ -309,15 +309,20 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
                                               int64_t taken, SmallVector<Value> sums) {
   const SmallVector<Value> none(sums.size(),
                                 kernel.integer(kernel.lanes(kernel.i16(), 2 * kLanes), 0));
+  const int64_t low = quantLowWords(format);
+  const bool asksAhead = waitsForMemory(activations.size(), kernel.target.quantRows);
+  for (int64_t word = low; asksAhead && word < quantChunkWords(format); ++word)
+    askAhead(kernel, kernel.addressBytes(chunk, kernel.mul(kernel.integer(word), wordStride)),
+             taken * kLanes * kWordBytes);
   SmallVector<Value> results =
-      kernel.loop(kernel.integer(0), kernel.integer(quantLowWords(format)), 1,
-                  sumsPairs() ? none : sums, [&](Value word, ValueRange now) {
+      kernel.loop(kernel.integer(0), kernel.integer(low), 1, sumsPairs() ? none : sums,
+                  [&](Value word, ValueRange now) {
                     Value ahead =
                         kernel.mul(word, kernel.integer(quantQuadsPerWord(format) * kWordBytes));
                     SmallVector<Value> starts;
                     for (Value row : activations)
                       starts.push_back(kernel.addressBytes(row, ahead));
-                    if (waitsForMemory(activations.size(), kernel.target.quantRows))
+                    if (asksAhead)
                       askAhead(kernel, kernel.addressBytes(chunk, kernel.mul(word, wordStride)),
                                taken * kLanes * kWordBytes);
                     SmallVector<Part> parts;
@@ -361,6 +366,8 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
       zeros.push_back(arith::SIToFPOp::create(kernel.builder, kernel.loc, floats,
                                               loadBytes(kernel.addressBytes(zerosAt, first))));
   }
+  if (waitsForMemory(blocks.size(), kernel.target.quantRows))
+    askAhead(kernel, scalesAt, taken * kLanes * (quantScaleBytes(format) + traits.hasZeros));
   SmallVector<Value> results(sums);
   for (auto [row, block] : llvm::enumerate(blocks)) {
     Value tail =
