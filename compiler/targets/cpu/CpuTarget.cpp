@@ -48,6 +48,7 @@ static constexpr CpuTarget avx2{.level = "avx2",
                                 .quantLanes = 64,
                                 .aheadBytes = 1024,
                                 .aheadCache = 1,
+                                .streams = 2,
                                 .bf16Dot = {},
                                 .integerDot = IntegerDot::Words};
 
@@ -63,8 +64,9 @@ static constexpr CpuTarget avx512{.level = "avx512",
                                   .storedTileColumns = 4,
                                   .quantRows = 6,
                                   .quantLanes = 192,
-                                  .aheadBytes = 4096,
+                                  .aheadBytes = 6144,
                                   .aheadCache = 2,
+                                  .streams = 1,
                                   .bf16Dot = {},
                                   .integerDot = IntegerDot::Words};
 
@@ -109,6 +111,7 @@ static constexpr CpuTarget neon{.level = "neon",
                                 .quantLanes = 64,
                                 .aheadBytes = 1024,
                                 .aheadCache = 1,
+                                .streams = 2,
                                 .bf16Dot = {},
                                 .integerDot = IntegerDot::None};
 

@@ -50,6 +50,7 @@ struct CpuTarget {
   int64_t quantLanes;              ///< i32 sums of such a tile.
   int64_t aheadBytes;     ///< Few rows ask for packed weights so long before they need them,
   int64_t aheadCache;     ///< into the caches from this number (1 to 3) on.
+  int64_t streams;        ///< Of reads, 1 or 2, with few rows of floats.
   DotInstruction bf16Dot; ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
   int64_t matrixRows = 0; ///< Rows of the tallest tile by matrix registers; 0 where there are none.
