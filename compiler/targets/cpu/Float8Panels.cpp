@@ -94,6 +94,8 @@ SmallVector<Value> Float8Product::addScaled(const Group &group, ArrayRef<Value> 
   const VectorType floats = kernel.lanes(kernel.f32());
   const size_t taken = products.size() / group.rows.size();
   SmallVector<Value> scales, results;
+  if (waitsForMemory(group.rows.size(), kernel.target.tileRows))
+    askAhead(kernel, group.scales, static_cast<int64_t>(taken) * kLanes * kScaleBytes);
   for (size_t v = 0; v < taken; ++v)
     scales.push_back(
         kernel.mul(kernel.load(floats, kernel.address(group.scales, floats,
@@ -141,10 +143,10 @@ void Float8Product::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
                           sumVector(kernel, vectors, index, taken, from));
   };
 
-  // Few rows wait for memory, which gives more to two streams of reads.
+  // Few rows wait for memory, which may give more to two streams of reads.
   SmallVector<Value> low, high;
   Value begin = middle; // of what the second half still lacks
-  if (2 * count * kLanes <= size_t(kernel.target.tileLanes)) {
+  if (kernel.target.streams == 2 && 2 * count * kLanes <= size_t(kernel.target.tileLanes)) {
     const SmallVector<Value> none(2 * count, zeros.front());
     SmallVector<Value> both =
         kernel.loop(zero, middle, 1, none, [&](Value number, ValueRange carried) {
