@@ -8,7 +8,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 using namespace moec;
 
@@ -266,6 +268,16 @@ void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> pa
   transposeWords(pointers, width, depth / 4, to);
 }
 
+/// The largest magnitude of the numbers among `values`.
+MOEC_WIDE static float largestFinite(const float *values, size_t count) {
+  float most = 0;
+  for (size_t i = 0; i < count; ++i) {
+    float magnitude = std::fabs(values[i]);
+    most = magnitude <= std::numeric_limits<float>::max() && magnitude > most ? magnitude : most;
+  }
+  return most;
+}
+
 void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> panel,
                                uint64_t width, uint8_t *to) {
   const auto columns = static_cast<size_t>(weight.columns);
@@ -284,6 +296,7 @@ void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> 
                       PackedElement::F32, columns);
     else
       std::fill(widened.begin(), widened.end(), 0.0f);
+    largestElement = std::max(largestElement, largestFinite(widened.data(), columns));
     quantizeRow(*weight.quantized, widened.data(), columns, quantized[n]);
   }
   layOutQuantizedPanel(*weight.quantized, columns, quantized, width, words, to);
@@ -296,6 +309,7 @@ Status PackWorker::run(const PackTask &task) {
   uint64_t rowsPerUnit = panels ? kPanelColumns : 1;
   uint64_t depth = weight.depthBytes();
   lost = {};
+  largestElement = 0;
   if (out.size() < task.bytes)
     out.resize(task.bytes);
   if (uint64_t bytes = inputBytes(weight, task); in.size() < bytes)

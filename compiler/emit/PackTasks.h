@@ -52,6 +52,8 @@ public:
   Status run(const PackTask &task);
   std::span<const uint8_t> output(const PackTask &task) const { return {out.data(), task.bytes}; }
   const ConversionLoss &loss() const { return lost; }
+  /// The largest magnitude of the finite elements that were quantised.
+  float largest() const { return largestElement; }
 
   /// Bytes that the buffers of a worker need for `task`.
   static uint64_t memoryFor(const WeightPlan &plan, const PackTask &task);
@@ -81,6 +83,7 @@ private:
   std::vector<Row> rows;
   size_t used = 0; // of `in`
   ConversionLoss lost;
+  float largestElement = 0;
 };
 
 } // namespace moec

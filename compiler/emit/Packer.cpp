@@ -126,6 +126,22 @@ static unsigned threadCount(const WeightPlan &plan, const std::vector<PackTask> 
 /// Takes bytes of the blob at an offset; called by several threads at once, each byte once.
 using PackSink = std::function<Status(uint64_t offset, std::span<const uint8_t> bytes)>;
 
+/// Whether the scales of the weight's format, where they are f16, reach elements as large as its
+/// largest one: below, all of them would be rounded to nothing.
+static Status checkScales(const PackedWeight &weight, float largest) {
+  if (!weight.quantized || quantScaleBytes(*weight.quantized) != 2 || largest == 0)
+    return {};
+  const QuantTraits &traits = traitsOf(*weight.quantized);
+  const float steps = traits.hasZeros ? 15 : static_cast<float>(traits.zero) - (traits.bits == 8);
+  constexpr float least = 0x1p-22f, most = 65504; // four times the least f16, and the largest
+  if (largest >= least * steps && largest <= most * steps)
+    return {};
+  return {Code::Unsupported,
+          fmt::format("the largest element of `{}` is {:.3g}, and {} has scales for {:.3g} to "
+                      "{:.3g}; leave its class as it is stored, or quantize it to mxfp4 or fp8",
+                      weight.name, largest, traits.name, least * steps, most * steps)};
+}
+
 /// Runs all tasks; fills in `report`'s chunks and losses.
 static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
                        const std::vector<PackTask> &tasks, const PackSink &sink,
@@ -135,8 +151,9 @@ static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
     return sources.status();
   report.chunks.resize(tasks.size());
   std::vector<ConversionLoss> losses(plan.weights.size());
+  std::vector<float> largest(plan.weights.size());
   std::atomic<size_t> next{0};
-  std::mutex mutex; // guards what follows, and `losses`
+  std::mutex mutex; // guards what follows, `losses` and `largest`
   Status failure;
   uint64_t done = 0, total = plan.totalBytes();
 
@@ -160,6 +177,7 @@ static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
         return;
       }
       losses[task.weight] |= worker.loss();
+      largest[task.weight] = std::max(largest[task.weight], worker.largest());
       done += task.bytes;
       if (options.progress)
         options.progress(done, total);
@@ -172,6 +190,8 @@ static Status runTasks(const Checkpoint &checkpoint, const WeightPlan &plan,
   for (std::thread &thread : threads)
     thread.join();
 
+  for (size_t index = 0; index < largest.size() && failure.ok(); ++index)
+    failure = checkScales(plan.weights[index], largest[index]);
   for (size_t index = 0; index < losses.size(); ++index)
     if (losses[index].inexact || losses[index].overflow)
       report.lossy.push_back(

@@ -160,7 +160,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
   manifest.options = {{"activations", options.activations},
                       {"cpu", levelNames(*levels)},
-                      {"kv_cache", options.cache}};
+                      {"kv-cache", options.cache}};
   if (options.profile)
     manifest.options.emplace_back("profile", "true");
   if (!options.quantize.empty())

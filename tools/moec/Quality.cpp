@@ -110,10 +110,12 @@ Status moec::quality(const QualityRequest &request) {
   for (const std::string &list : request.formats) {
     Result<WeightFormats> parsed = parseWeightFormats(list);
     if (!parsed.ok())
-      return parsed.status();
+      return {parsed.status().code, "--quantize: " + parsed.status().message};
     width = std::max(width, list.size());
     formats.push_back(list);
   }
+  if (Result<File> text = File::open(request.text, Code::Usage); !text.ok())
+    return {text.status().code, "--text: " + text.status().message};
   // All first: what cannot be compiled shows before the work begins.
   std::vector<std::string> programs;
   for (const std::string &format : formats) {

@@ -152,7 +152,7 @@ struct RandomModel : ScratchFolder {
 
   RandomModel() { write("config.json", "{}"); }
 
-  void add(const std::string &name, DataType type, std::vector<int64_t> shape) {
+  void add(const std::string &name, DataType type, std::vector<int64_t> shape, float factor = 1) {
     TestTensor tensor{name, type, shape, {}};
     int64_t count = 1;
     for (int64_t size : shape)
@@ -160,7 +160,7 @@ struct RandomModel : ScratchFolder {
     std::vector<double> &numbers = values[name];
     std::normal_distribution<float> normal;
     for (int64_t index = 0; index < count; ++index) {
-      float value = normal(random);
+      float value = factor * normal(random);
       if (type == DataType::F32) {
         const auto *bytes = reinterpret_cast<const uint8_t *>(&value);
         tensor.bytes.insert(tensor.bytes.end(), bytes, bytes + 4);

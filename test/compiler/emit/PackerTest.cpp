@@ -122,6 +122,32 @@ TEST(Packer, QuantisesRowsOfEveryType) {
   }
 }
 
+// Scales of f16 are none for such elements: the weights would be lost without a word.
+TEST(Packer, RefusesFormatsWhoseScalesDoNotReachTheWeights) {
+  auto pack = [](float factor, QuantFormat format) {
+    RandomModel model;
+    model.add("w", DataType::F32, {48, 32}, factor);
+    WeightPlan plan;
+    PackedWeight weight = panels("w", PackedElement::F32, 48, 32,
+                                 {{.pattern = "w", .stored = DataType::F32, .rows = 48}});
+    weight.quantized = format;
+    plan.append(weight);
+    Checkpoint checkpoint = model.open();
+    Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
+    return blob.ok() ? Status() : blob.status();
+  };
+  for (float factor : {0.0f, 0x1p-16f, 1.0f, 0x1p+16f})
+    EXPECT_EQ(pack(factor, QuantFormat::Int8).message, "") << factor;
+  Status small = pack(0x1p-30f, QuantFormat::Int8);
+  EXPECT_EQ(small.code, Code::Unsupported);
+  EXPECT_EQ(small.message,
+            "the largest element of `w` is 3.45e-09, and int8 has scales for 3.03e-05 to 8.32e+06; "
+            "leave its class as it is stored, or quantize it to mxfp4 or fp8");
+  EXPECT_EQ(pack(0x1p+30f, QuantFormat::Int4Asymmetric).code, Code::Unsupported);
+  for (QuantFormat format : {QuantFormat::Mxfp4, QuantFormat::Fp8})
+    EXPECT_EQ(pack(0x1p-30f, format).message, "");
+}
+
 TEST(Packer, StacksLayersExpertsAndRowPieces) {
   RandomModel model;
   WeightPlan plan;
