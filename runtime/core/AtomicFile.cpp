@@ -12,7 +12,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -74,6 +77,40 @@ Status moec::outputFailure(int number, const std::string &path, std::string_view
           fmt::format("{}: {}: {}", path, what, std::strerror(number))};
 }
 
+/// Whether `name` is `stem`, a number, a hyphen and a number.
+static bool isTemporary(std::string_view name, std::string_view stem) {
+  if (!name.starts_with(stem))
+    return false;
+  name.remove_prefix(stem.size());
+  const size_t hyphen = name.find('-');
+  auto isNumber = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  };
+  return hyphen != name.npos && isNumber(name.substr(0, hyphen)) &&
+         isNumber(name.substr(hyphen + 1));
+}
+
+/// Removes what killed writers left: nobody has them locked, and they are too old to be new.
+static void removeLeftovers(const std::string &directory, std::string_view stem) {
+  constexpr time_t kNew = 60; // seconds in which a writer locks what it has created
+  DIR *entries = ::opendir(directory.c_str());
+  if (!entries)
+    return;
+  while (const dirent *entry = ::readdir(entries)) {
+    if (!isTemporary(entry->d_name, stem))
+      continue;
+    int opened =
+        ::openat(dirfd(entries), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat info;
+    if (opened >= 0 && fstat(opened, &info) == 0 && S_ISREG(info.st_mode) &&
+        info.st_mtime + kNew < time(nullptr) && flock(opened, LOCK_EX | LOCK_NB) == 0)
+      ::unlinkat(dirfd(entries), entry->d_name, 0);
+    if (opened >= 0)
+      ::close(opened);
+  }
+  ::closedir(entries);
+}
+
 Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
   if (path.empty())
     return Status{Code::Usage, "the output has no name"};
@@ -89,14 +126,17 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
   output.finalPath = path;
   size_t name = path.rfind('/') + 1; // 0 where there is no slash
   static std::atomic<unsigned> counter{0};
+  const std::string directory = path.substr(0, name), stem = "." + path.substr(name, 200) + ".";
+  removeLeftovers(directory.empty() ? "." : directory, stem);
   for (int attempt = 0; attempt < 100; ++attempt) {
-    output.temporary = fmt::format("{}.{}.{}-{}", path.substr(0, name), path.substr(name, 200),
-                                   getpid(), counter.fetch_add(1));
+    output.temporary = fmt::format("{}{}{}-{}", directory, stem, getpid(), counter.fetch_add(1));
     output.slot = takeSlot(output.temporary);
     output.descriptor =
         ::open(output.temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode_t(mode));
-    if (output.descriptor >= 0)
+    if (output.descriptor >= 0) {
+      flock(output.descriptor, LOCK_EX | LOCK_NB); // says that somebody writes it
       return output;
+    }
     int error = errno;
     freeSlot(std::exchange(output.slot, -1));
     if (error != EEXIST)
@@ -162,6 +202,7 @@ Status AtomicFile::reopen() {
   int opened = ::open(temporary.c_str(), O_RDWR | O_CLOEXEC);
   if (opened < 0)
     return outputFailure(errno, finalPath);
+  flock(opened, LOCK_EX | LOCK_NB);
   ::close(std::exchange(descriptor, opened));
   return {};
 }

@@ -14,7 +14,8 @@ namespace moec {
 
 /// A file that appears under its name when it is whole: written under a temporary name beside it,
 /// renamed by commit(), removed where commit() was not reached, also on Ctrl-C (see
-/// removeOutputsOnInterrupt).
+/// removeOutputsOnInterrupt). What a process that was killed has left is removed by the next that
+/// writes the same file.
 class AtomicFile {
 public:
   /// `mode` are the permissions, before the umask. An output that cannot be written (no such

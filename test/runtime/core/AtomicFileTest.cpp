@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -42,6 +43,34 @@ TEST(AtomicFile, MayBeReplacedUnderItsTemporaryName) {
   ASSERT_TRUE(file->commit().ok());
   EXPECT_EQ(folder.read("out"), "pinked");
   EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(AtomicFile, RemovesWhatKilledWritersLeft) {
+  ScratchFolder folder;
+  auto write = [&](const char *name, int age) {
+    fs::last_write_time(folder.write(name, "x"),
+                        fs::file_time_type::clock::now() - std::chrono::seconds(age));
+  };
+  pid_t child = fork();
+  if (child == 0) {
+    Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
+    raise(SIGKILL);
+  }
+  waitpid(child, nullptr, 0);
+  ASSERT_EQ(folder.entries(), 1u);
+  for (const auto &entry : fs::directory_iterator(folder.path()))
+    fs::last_write_time(entry, fs::file_time_type::clock::now() - std::chrono::hours(1));
+  Result<AtomicFile> other = AtomicFile::create(folder.path("out")); // at work: locked
+  fs::last_write_time(other->temporaryPath(),
+                      fs::file_time_type::clock::now() - std::chrono::hours(1));
+  EXPECT_EQ(folder.entries(), 1u);
+  write(".out.12-0", 5); // may be at work
+  write(".out.12-0.txt", 3600);
+  write(".other.12-0", 3600);
+  Result<AtomicFile> file = AtomicFile::create(folder.path("out"));
+  EXPECT_EQ(folder.entries(), 5u);
+  EXPECT_TRUE(file->commit().ok());
+  EXPECT_TRUE(other->commit().ok());
 }
 
 TEST(AtomicFile, UnwritablePlacesAreUsageErrors) {
