@@ -91,22 +91,24 @@ static bool isTemporary(std::string_view name, std::string_view stem) {
 }
 
 /// Removes what killed writers left: nobody has them locked, and they are too old to be new.
+/// `directory` ends in a slash, or is empty.
 static void removeLeftovers(const std::string &directory, std::string_view stem) {
   constexpr time_t kNew = 60; // seconds in which a writer locks what it has created
-  DIR *entries = ::opendir(directory.c_str());
+  DIR *entries = ::opendir(directory.empty() ? "." : directory.c_str());
   if (!entries)
     return;
   while (const dirent *entry = ::readdir(entries)) {
     if (!isTemporary(entry->d_name, stem))
       continue;
-    int opened =
-        ::openat(dirfd(entries), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const std::string path = directory + entry->d_name;
+    int opened = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (opened < 0)
+      continue;
     struct stat info;
-    if (opened >= 0 && fstat(opened, &info) == 0 && S_ISREG(info.st_mode) &&
+    if (fstat(opened, &info) == 0 && S_ISREG(info.st_mode) &&
         info.st_mtime + kNew < time(nullptr) && flock(opened, LOCK_EX | LOCK_NB) == 0)
-      ::unlinkat(dirfd(entries), entry->d_name, 0);
-    if (opened >= 0)
-      ::close(opened);
+      ::unlink(path.c_str());
+    ::close(opened);
   }
   ::closedir(entries);
 }
@@ -127,7 +129,7 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, unsigned mode) {
   size_t name = path.rfind('/') + 1; // 0 where there is no slash
   static std::atomic<unsigned> counter{0};
   const std::string directory = path.substr(0, name), stem = "." + path.substr(name, 200) + ".";
-  removeLeftovers(directory.empty() ? "." : directory, stem);
+  removeLeftovers(directory, stem);
   for (int attempt = 0; attempt < 100; ++attempt) {
     output.temporary = fmt::format("{}{}{}-{}", directory, stem, getpid(), counter.fetch_add(1));
     output.slot = takeSlot(output.temporary);

@@ -399,6 +399,7 @@ Status moec::writeSafetensors(const std::string &path, std::vector<SafetensorsOu
   std::sort(tensors.begin(), tensors.end(),
             [](const auto &a, const auto &b) { return a.name < b.name; });
   std::vector<SafetensorsTensor> entries;
+  entries.reserve(tensors.size());
   for (const SafetensorsOutput &tensor : tensors)
     entries.push_back({.name = tensor.name, .type = tensor.type, .shape = tensor.shape});
   Result<AtomicFile> output = AtomicFile::create(path);

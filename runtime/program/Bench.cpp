@@ -1,6 +1,7 @@
 // bench: tokens per second, beside what this machine's memory and arithmetic allow.
 
 #include "runtime/cpu/Limits.h"
+#include "runtime/cpu/SystemFiles.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
 #include "runtime/program/Traffic.h"
@@ -9,9 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cinttypes>
 #include <cmath>
-#include <cstdio>
+#include <cstdlib>
 #include <time.h>
 
 namespace moec {
@@ -178,15 +178,10 @@ static Result<Measured> measure(Model &model, const Test &test, int64_t repetiti
 
 /// The most memory that this process has held so far, the weights that it has read among it.
 static int64_t peakBytes() {
-  int64_t kilobytes = 0;
-  if (FILE *file = fopen("/proc/self/status", "r")) {
-    char line[256];
-    while (fgets(line, sizeof line, file))
-      if (sscanf(line, "VmHWM: %" SCNd64, &kilobytes) == 1)
-        break;
-    fclose(file);
-  }
-  return kilobytes * 1024;
+  std::string status = readSmallFile("/proc/self/status");
+  constexpr std::string_view field = "\nVmHWM:";
+  size_t at = status.find(field);
+  return at == std::string::npos ? 0 : 1024 * strtoll(&status[at + field.size()], nullptr, 10);
 }
 
 static Result<Limits> measureLimits(Model &model) {

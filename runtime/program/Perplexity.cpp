@@ -212,6 +212,7 @@ static Status print(const PerplexityOptions &options, const Model &model, const 
                   count, text.count(), text.window, perplexity.value, perplexity.error);
   if (against) {
     std::vector<double> changes;
+    changes.reserve(count);
     for (size_t i = 0; i < count; ++i)
       changes.push_back(scores.losses[i] - against->losses()[i]);
     Mean base = exponential(meanOf(against->losses())), ratio = exponential(meanOf(changes));

@@ -120,7 +120,10 @@ def check_seed(checks, family, seed, passes):
             other = evaluate(program, source, folder / "other.safetensors", *ask, *way)
             checks.that(other.read_bytes() == fast.read_bytes(), f"{what}: {' '.join(way)} gives other bytes")
         for name in passes:
-            _, unfused = evaluated("unfused", f"--without-pass={name}")
+            without = f"--without-pass={name}"
+            _, unfused = evaluated("unfused", without)
+            if seed in FORMATS:  # a shared expert that is not folded in has other groups of elements with one scale
+                want = load_file(evaluated("plain", "--reference", without)[1])
             compare_outputs(checks, f"{what} without {name}", load_file(unfused), want, exactness, ties=True)
 
 
