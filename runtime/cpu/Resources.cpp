@@ -8,8 +8,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <sched.h>
 #include <set>
 #include <string_view>
@@ -58,24 +56,6 @@ int64_t physicalCores(const std::vector<int> &cpus, const std::string &root) {
     cores.insert(siblings);
   }
   return std::max<int64_t>(static_cast<int64_t>(cores.size()), 1);
-}
-
-/// The number that `text` begins with; nothing where there is none, such as in "max".
-static std::optional<double> numberIn(const std::string &text) {
-  char *end = nullptr;
-  double number = strtod(text.c_str(), &end);
-  return end == text.c_str() ? std::nullopt : std::optional(number);
-}
-
-/// Of a file of lines "NAME NUMBER" or "NAME: NUMBER UNIT" the number of `name`.
-static std::optional<double> fieldIn(const std::string &text, std::string_view name) {
-  for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
-    if (text.compare(at, name.size(), name) == 0)
-      return numberIn(text.substr(at + name.size()));
-    if (text.find('\n', at) == std::string::npos)
-      break;
-  }
-  return std::nullopt;
 }
 
 /// What a control group's folder says of a limit; nothing where it sets none.

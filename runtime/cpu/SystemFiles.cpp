@@ -3,6 +3,7 @@
 #include "runtime/cpu/SystemFiles.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,6 +18,22 @@ std::string readSmallFile(const std::string &path) {
   close(file);
   text.resize(size > 0 ? size : 0);
   return text;
+}
+
+std::optional<double> numberIn(const std::string &text) {
+  char *end = nullptr;
+  double number = strtod(text.c_str(), &end);
+  return end == text.c_str() ? std::nullopt : std::optional(number);
+}
+
+std::optional<double> fieldIn(const std::string &text, std::string_view name) {
+  for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+    if (text.compare(at, name.size(), name) == 0)
+      return numberIn(text.substr(at + name.size()));
+    if (text.find('\n', at) == std::string::npos)
+      break;
+  }
+  return std::nullopt;
 }
 
 std::vector<int> parseNumberList(std::string_view text) {

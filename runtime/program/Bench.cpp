@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <time.h>
 
 namespace moec {
@@ -178,10 +177,8 @@ static Result<Measured> measure(Model &model, const Test &test, int64_t repetiti
 
 /// The most memory that this process has held so far, the weights that it has read among it.
 static int64_t peakBytes() {
-  std::string status = readSmallFile("/proc/self/status");
-  constexpr std::string_view field = "\nVmHWM:";
-  size_t at = status.find(field);
-  return at == std::string::npos ? 0 : 1024 * strtoll(&status[at + field.size()], nullptr, 10);
+  return static_cast<int64_t>(1024 *
+                              fieldIn(readSmallFile("/proc/self/status"), "VmHWM:").value_or(0));
 }
 
 static Result<Limits> measureLimits(Model &model) {
