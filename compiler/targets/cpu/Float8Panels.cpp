@@ -146,7 +146,7 @@ void Float8Product::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
   // Few rows wait for memory, which may give more to two streams of reads.
   SmallVector<Value> low, high;
   Value begin = middle; // of what the second half still lacks
-  if (kernel.target.streams == 2 && 2 * count * kLanes <= size_t(kernel.target.tileLanes)) {
+  if (readsHalvesTogether(kernel.target, count)) {
     const SmallVector<Value> none(2 * count, zeros.front());
     SmallVector<Value> both =
         kernel.loop(zero, middle, 1, none, [&](Value number, ValueRange carried) {

@@ -45,6 +45,10 @@ bool moec::waitsForMemory(size_t rows, int64_t tallest) {
   return 2 * static_cast<int64_t>(rows) <= tallest;
 }
 
+bool moec::readsHalvesTogether(const CpuTarget &target, size_t count) {
+  return target.streams == 2 && 2 * count * kLanes <= static_cast<size_t>(target.tileLanes);
+}
+
 void moec::askAhead(KernelBuilder &kernel, Value at, int64_t bytes) {
   constexpr int64_t kCacheLine = 64;
   for (int64_t line = 0; line < bytes; line += kCacheLine)

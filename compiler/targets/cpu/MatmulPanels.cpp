@@ -133,7 +133,7 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
   Value begin = kernel.integer(0), middle = kernel.div(steps, kernel.integer(2));
   Value lowEnd = whole(middle), highEnd = kernel.add(middle, whole(kernel.sub(steps, middle)));
   SmallVector<Value> low, high;
-  if (kernel.target.streams == 2 && 2 * count * kLanes <= size_t(kernel.target.tileLanes)) {
+  if (readsHalvesTogether(kernel.target, count)) {
     SmallVector<Value> both(2 * count, zeros.front());
     both = kernel.loop(begin, lowEnd, unroll, both, [&](Value first, ValueRange carried) {
       SmallVector<Value> sums =

@@ -41,6 +41,10 @@ mlir::Value sumVector(KernelBuilder &kernel, mlir::Value vectors, size_t index, 
 /// hardware alone reads ahead too late for few rows; many multiply for so long that it does.
 bool waitsForMemory(size_t rows, int64_t tallest);
 
+/// Whether a register tile of `count` vectors of sums over floats reads both halves of K at once,
+/// as two streams: where the level gains by it and has registers for the sums of both.
+bool readsHalvesTogether(const CpuTarget &target, size_t count);
+
 /// Asks for the `bytes` that lie the level's aheadBytes behind `at`.
 void askAhead(KernelBuilder &kernel, mlir::Value at, int64_t bytes);
 
