@@ -200,7 +200,8 @@ void KernelJit::emulate(std::span<const KernelArgument> arguments) const {
   for (const KernelArgument &argument : arguments) {
     at += 2 * sizeof(int64_t);
     char *memory = reinterpret_cast<char *>(argument.value);
-    if (std::memcmp(memory, at, argument.bytes) != 0) // what is only read may be constant
+    // What is only read may be constant; an argument that is no memory, null.
+    if (argument.bytes > 0 && std::memcmp(memory, at, argument.bytes) != 0)
       std::memcpy(memory, at, argument.bytes);
     at += argument.bytes;
   }
