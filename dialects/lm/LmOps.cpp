@@ -47,6 +47,10 @@ MOEC_DESTINATION_EFFECTS(LinearOp)
 MOEC_DESTINATION_EFFECTS(ClampOp)
 MOEC_DESTINATION_EFFECTS(RopeTableOp)
 MOEC_DESTINATION_EFFECTS(RopeOp)
+MOEC_DESTINATION_EFFECTS(TemperatureOp)
+MOEC_DESTINATION_EFFECTS(SliceHeadsOp)
+MOEC_DESTINATION_EFFECTS(JoinHeadsOp)
+MOEC_DESTINATION_EFFECTS(HeadLinearOp)
 MOEC_DESTINATION_EFFECTS(ScaleRowsOp)
 MOEC_DESTINATION_EFFECTS(AddOp)
 MOEC_DESTINATION_EFFECTS(RoundOp)
@@ -93,6 +97,10 @@ LogicalResult CacheOp::verify() {
   if (getBlock() % kBlockStep != 0)
     return emitOpError() << "has blocks of " << getBlock() << " positions, no multiple of "
                          << kBlockStep;
+  if (getLatent() && (!getValues() || *getValues() > getSize()))
+    return emitOpError("is latent, so that its values are some of the elements of its keys");
+  if (getWindow() > 0 && getChunk() > 0)
+    return emitOpError("has both a window and chunks");
   return verifyLayers(*this, getLayers());
 }
 
@@ -106,6 +114,13 @@ static LogicalResult verifyPiece(WeightOp weight, PieceAttr piece) {
     return weight.emitOpError() << "is of " << weight.getType().getElementType()
                                 << ", but its piece \"" << piece.getPattern() << "\" is stored as "
                                 << piece.getStored();
+  if (piece.getRows() < 1 || piece.getFirstRow() < 0 || piece.getRowStep() < 1 ||
+      piece.getRowsPerExpert() < 0)
+    return weight.emitOpError() << "has a piece \"" << piece.getPattern()
+                                << "\" whose rows are none, below 0 or not ascending";
+  if (piece.getTransposed() && piece.getSideBySide())
+    return weight.emitOpError() << "has a piece \"" << piece.getPattern()
+                                << "\" both transposed and of experts side by side";
   return success();
 }
 
@@ -184,12 +199,17 @@ LogicalResult CacheAppendOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto cache = lookup<CacheOp>(*this, getCacheAttr(), symbols);
   if (!cache)
     return failure();
-  int64_t width = cache.getHeads() * cache.getSize();
+  const int64_t heads = cache.getHeads();
   if (failed(verifyExtents(*this, "columns of the keys", extentOf(getKeys(), 1),
-                           "elements of the cache's heads", width)))
+                           "elements of the cache's heads",
+                           heads * static_cast<int64_t>(cache.getSize()))))
     return failure();
-  return verifyExtents(*this, "columns of the values", extentOf(getValues(), 1),
-                       "elements of the cache's heads", width);
+  if (cache.getLatent() != !getValues())
+    return emitOpError() << (getValues() ? "has" : "has no") << " values for the cache, which is "
+                         << (cache.getLatent() ? "latent" : "not latent");
+  return getValues() ? verifyExtents(*this, "columns of the values", extentOf(getValues(), 1),
+                                     "elements of the cache's heads", heads * cache.getValueSize())
+                     : success();
 }
 
 LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
@@ -205,7 +225,12 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError() << "columns of the queries are " << width
                          << ", which is no multiple of the cache's " << cache.getHeads()
                          << " heads of " << cache.getSize();
-  return success();
+  const int64_t heads = width / static_cast<int64_t>(cache.getSize());
+  if (getSinks() && failed(verifyExtents(*this, "entries of the sinks", extentOf(getSinks(), 0),
+                                         "heads of the queries", heads)))
+    return failure();
+  return verifyExtents(*this, "columns of the result", extentOf(getOut(), 1),
+                       "elements of the heads' values", heads * cache.getValueSize());
 }
 
 OpFoldResult LayerKindOp::fold(FoldAdaptor adaptor) {
@@ -218,6 +243,13 @@ OpFoldResult LayerKindOp::fold(FoldAdaptor adaptor) {
   return {};
 }
 
+/// That rows of `columns` can be cut into equal parts.
+static LogicalResult verifyHeads(Operation *op, int64_t columns, int64_t heads) {
+  if (columns % heads == 0)
+    return success();
+  return op->emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
+}
+
 LogicalResult EmbeddingOp::verify() {
   return verifyExtents(*this, "columns of the table", extentOf(getTable(), 1),
                        "columns of the result", extentOf(getOut(), 1));
@@ -228,10 +260,11 @@ LogicalResult RmsNormOp::verify() {
   if (failed(verifyExtents(*this, "columns of the input", columns, "columns of the result",
                            extentOf(getOut(), 1))))
     return failure();
-  if (columns % heads != 0)
-    return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
-  return verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0),
-                       "columns of a head", columns / heads);
+  if (failed(verifyHeads(*this, columns, heads)))
+    return failure();
+  return getWeight() ? verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0),
+                                     "columns of a head", columns / heads)
+                     : success();
 }
 
 LogicalResult LinearOp::verify() {
@@ -253,6 +286,7 @@ template <typename Op> static LogicalResult verifyElementwise(Op op, Value input
 
 LogicalResult ClampOp::verify() { return verifyElementwise(*this, getInput()); }
 LogicalResult RoundOp::verify() { return verifyElementwise(*this, getInput()); }
+LogicalResult TemperatureOp::verify() { return verifyElementwise(*this, getInput()); }
 LogicalResult SelectRowsOp::verify() { return verifyElementwise(*this, getInput()); }
 
 LogicalResult QuantizeOp::verify() {
@@ -290,15 +324,49 @@ LogicalResult RopeOp::verify() {
   if (failed(verifyElementwise(*this, getInput())))
     return failure();
   int64_t columns = extentOf(getInput(), 1), heads = getHeads(), pairs = extentOf(getCosines(), 1);
-  if (columns % heads != 0)
-    return emitOpError() << "cannot cut " << columns << " columns into " << heads << " heads";
-  if (2 * pairs > columns / heads)
-    return emitOpError() << "rotates " << 2 * pairs << " entries of a head of " << columns / heads;
+  if (failed(verifyHeads(*this, columns, heads)))
+    return failure();
+  const int64_t first = getFirst();
+  if (first + 2 * pairs > columns / heads)
+    return emitOpError() << "rotates " << 2 * pairs << " entries from " << first
+                         << " on of a head of " << columns / heads;
   return verifyExtents(*this, "columns of the sines", extentOf(getSines(), 1),
                        "columns of the cosines", pairs);
 }
 
-LogicalResult AttentionOp::verify() { return verifyElementwise(*this, getQueries()); }
+// Its cache says what fits, see verifySymbolUses.
+LogicalResult AttentionOp::verify() { return success(); }
+
+LogicalResult SliceHeadsOp::verify() {
+  const int64_t heads = getHeads(), from = extentOf(getInput(), 1), to = extentOf(getOut(), 1);
+  if (failed(verifyHeads(*this, from, heads)) || failed(verifyHeads(*this, to, heads)))
+    return failure();
+  const int64_t first = getFirst();
+  if (first + to / heads > from / heads)
+    return emitOpError() << "takes " << to / heads << " entries from " << first
+                         << " on of a head of " << from / heads;
+  return success();
+}
+
+LogicalResult JoinHeadsOp::verify() {
+  const int64_t heads = getHeads(), left = extentOf(getLeft(), 1), all = extentOf(getOut(), 1);
+  if (failed(verifyHeads(*this, left, heads)) || failed(verifyHeads(*this, all, heads)))
+    return failure();
+  const int64_t right = extentOf(getRight(), 1), wanted = (all - left) / heads;
+  if (right == wanted || right == heads * wanted)
+    return success();
+  return emitOpError() << "has " << right << " columns to the right, wanted " << wanted
+                       << ", for all heads, or " << heads << " times as many";
+}
+
+LogicalResult HeadLinearOp::verify() {
+  const int64_t heads = extentOf(getWeight(), 0);
+  if (failed(verifyExtents(*this, "columns of the input", extentOf(getInput(), 1),
+                           "columns of all matrices", heads * extentOf(getWeight(), 2))))
+    return failure();
+  return verifyExtents(*this, "columns of the result", extentOf(getOut(), 1),
+                       "rows of all matrices", heads * extentOf(getWeight(), 1));
+}
 
 LogicalResult PhaseOp::verifyRegions() {
   Block &block = getBody().front();

@@ -60,16 +60,19 @@ def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
   let summary = "rows of a stored tensor";
   let description = [{
     `pattern` names a tensor of the checkpoint; `{l}` stands for the layer, `{e}` for the expert. The piece is `rows` rows from `first_row` of
-    that tensor; where one tensor holds several experts (no `{e}`), expert e's rows start `rows_per_expert * e` later, or, `side_by_side`, each
-    stored row holds that row of one expert after the other. `stored` is the element type in the file.
+    that tensor, `row_step` apart; where one tensor holds several experts (no `{e}`), expert e's rows start `rows_per_expert * e` later, or,
+    `side_by_side`, each stored row holds that row of one expert after the other. Of a `transposed` tensor the piece is columns instead, which
+    `first_row` and `row_step` count, each as long as the weight has columns; expert e's begin at row `rows_per_expert * e`. `stored` is the
+    element type in the file.
 
     The piece is for `experts` experts of the weight (0: for all that are left) from `first_expert` on, which is the piece's expert 0.
   }];
   let parameters = (ins StringRefParameter<>:$pattern, "int64_t":$rows, DefaultValuedParameter<"int64_t", "0">:$first_row,
-                        DefaultValuedParameter<"int64_t", "0">:$rows_per_expert, DefaultValuedParameter<"bool", "false">:$side_by_side,
+                        DefaultValuedParameter<"int64_t", "1">:$row_step, DefaultValuedParameter<"int64_t", "0">:$rows_per_expert,
+                        DefaultValuedParameter<"bool", "false">:$transposed, DefaultValuedParameter<"bool", "false">:$side_by_side,
                         DefaultValuedParameter<"int64_t", "0">:$first_expert, DefaultValuedParameter<"int64_t", "0">:$experts,
                         "::mlir::Type":$stored);
-  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $rows_per_expert, $side_by_side, $first_expert, $experts, $stored) `>`";
+  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $row_step, $rows_per_expert, $transposed, $side_by_side, $first_expert, $experts, $stored) `>`";
 }
 def Lm_PieceArrayAttr : TypedArrayAttrBase<Lm_PieceAttr, "pieces">;
 
@@ -124,6 +127,8 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
   let assemblyFormat = "$sym_name `:` $type `layers` $layers `from` $pieces (`quantized` $quantized^)? (`packed` $packed^)? attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
+    /// Whether it is a vector, or one for each expert.
+    bool holdsVectors() { return getType().getShape().size() == 1 || (getNumExperts() > 0 && getType().getShape().back() == 1); }
     /// Experts in a layer; 0 for a weight without experts.
     int64_t getNumExperts() { return getType().getShape().size() == 3 ? getType().getShape()[0] : 0; }
     /// Experts that one of the pieces is for; 1 for a weight without experts.
@@ -140,21 +145,30 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
 def Lm_CacheOp : Lm_Op<"cache", [Symbol]> {
   let summary = "a group of layers whose keys and values live equally long";
   let description = [{
-    Keys and values of `heads` heads of `size` elements, for each of `layers`, in blocks of `block` positions, a multiple of 16. A `window` of W lets a row see
-    the W latest positions including its own; 0: all.
+    Keys of `heads` heads of `size` elements, and values of as many or of `values`, for each of `layers`, in blocks of `block` positions, a multiple of 16.
+    Of a `latent` cache the values are the first `values` elements of the keys, which are held once. A `window` of W lets a row see
+    the W latest positions including its own, a `chunk` of C those from the last multiple of C on; 0: all.
 
     ```mlir
     lm.cache @attention layers [0, 1] heads 2 size 12 block 32 : f32
+    lm.cache @latent layers [0, 1] heads 1 size 48 values 32 latent block 32 : f32
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, DenseI64ArrayAttr:$layers, ConfinedAttr<I64Attr, [IntPositive]>:$heads,
-                       ConfinedAttr<I64Attr, [IntPositive]>:$size, ConfinedAttr<I64Attr, [IntPositive]>:$block,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$size, OptionalAttr<ConfinedAttr<I64Attr, [IntPositive]>>:$values,
+                       UnitAttr:$latent, ConfinedAttr<I64Attr, [IntPositive]>:$block,
                        DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$window,
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$chunk,
                        TypeAttrOf<AnyTypeOf<[F32, BF16]>>:$element);
   let assemblyFormat = [{
-    $sym_name `layers` $layers `heads` $heads `size` $size `block` $block (`window` $window^)? `:` $element attr-dict
+    $sym_name `layers` $layers `heads` $heads `size` $size (`values` $values^)? (`latent` $latent^)? `block` $block (`window` $window^)?
+    (`chunk` $chunk^)? `:` $element attr-dict
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Elements of a head's value.
+    int64_t getValueSize() { return getValues().value_or(getSize()); }
+  }];
 }
 
 def Lm_LoadWeightOp : Lm_Op<"load_weight", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
@@ -261,16 +275,16 @@ def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
   let summary = "root mean square norm";
   let description = [{
     Each row is cut into `heads` equal parts (1 unless given); each part x becomes `x / sqrt(mean(x * x) + epsilon) * weight`, in f32, rounded once to the
-    element type of `out`. `weight` is as long as a part.
+    element type of `out`. `weight` is as long as a part; without one the product ends before it.
 
     ```mlir
     %y = lm.rms_norm epsilon 1.0e-5 ins(%x, %w : tensor<?x40xf32>, !lm.weight<40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
     ```
   }];
   let arguments = (ins F32Attr:$epsilon, DefaultValuedAttr<ConfinedAttr<I64Attr, [IntPositive]>, "1">:$heads, FloatRows:$input,
-                       Weight<1>:$weight, Rows:$out);
+                       Optional<Weight<1>>:$weight, Rows:$out);
   let assemblyFormat = [{
-    `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
+    `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input (`,` $weight^)? `:` type($input) (`,` type($weight)^)? `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # "static bool readsDestinations() { return false; }";
@@ -331,42 +345,111 @@ def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2, [RowWiseOpInterface]> {
 def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
   let summary = "rotate queries or keys by their position";
   let description = [{
-    Each row is cut into `heads` equal parts x. With c and s the row's cosines and sines, n of them, x[i] and x[i + n] become
-    `x[i] c[i] - x[i+n] s[i]` and `x[i+n] c[i] + x[i] s[i]` for i < n; entries from 2n on stay. With `interleaved` the pairs are x[2i] and x[2i + 1].
+    Each row is cut into `heads` equal parts, of which x is what follows the `first` entries (none unless given). With c and s the row's cosines and
+    sines, n of them, x[i] and x[i + n] become `x[i] c[i] - x[i+n] s[i]` and `x[i+n] c[i] + x[i] s[i]` for i < n; other entries stay. With `interleaved`
+    the pairs are x[2i] and x[2i + 1].
 
     ```mlir
     %r = lm.rope heads 4 ins(%q, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, UnitAttr:$interleaved, FloatRows:$input, FloatRows:$cosines,
-                       FloatRows:$sines, Rows:$out);
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads,
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$first, UnitAttr:$interleaved, FloatRows:$input,
+                       FloatRows:$cosines, FloatRows:$sines, Rows:$out);
   let assemblyFormat = [{
-    `heads` $heads (`interleaved` $interleaved^)? `ins` `(` $input `,` $cosines `,` $sines `:` type($input) `,` type($cosines) `,` type($sines) `)`
+    `heads` $heads (`first` $first^)? (`interleaved` $interleaved^)? `ins` `(` $input `,` $cosines `,` $sines `:` type($input) `,` type($cosines) `,` type($sines) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> {
+  let summary = "scale queries by how far their positions are";
+  let description = [{
+    Row t of `out` is row t of `input` times `1 + scale * ln(1 + floor((positions[t] + 1) / interval))`.
+
+    ```mlir
+    %y = lm.temperature interval 8192 scale 0.1 ins(%q, %p : tensor<?x48xf32>, tensor<?xi32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$interval, F32Attr:$scale, FloatRows:$input, Ids:$positions, Rows:$out);
+  let assemblyFormat = [{
+    `interval` $interval `scale` $scale `ins` `(` $input `,` $positions `:` type($input) `,` type($positions) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_SliceHeadsOp : Lm_DestinationOp<"slice_heads", 1, [RowWiseOpInterface]> {
+  let summary = "some entries of each head";
+  let description = [{
+    Each row of `input` is cut into `heads` equal parts; the same part of `out` is as many of its entries as fit, from number `first` on.
+
+    ```mlir
+    %y = lm.slice_heads heads 4 first 8 ins(%x : tensor<?x48xf32>) outs(%i : tensor<?x16xf32>) -> tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, ConfinedAttr<I64Attr, [IntNonNegative]>:$first, FloatRows:$input, Rows:$out);
+  let assemblyFormat = "`heads` $heads `first` $first `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?";
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_JoinHeadsOp : Lm_DestinationOp<"join_heads", 1, [RowWiseOpInterface]> {
+  let summary = "two parts of each head side by side";
+  let description = [{
+    Part h of `out`, of `heads` equal ones, is part h of `left`, then part h of `right`; or all of `right`, where it is too short to have more than one.
+
+    ```mlir
+    %y = lm.join_heads heads 4 ins(%a, %b : tensor<?x32xf32>, tensor<?x4xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, FloatRows:$left, FloatRows:$right, Rows:$out);
+  let assemblyFormat = [{
+    `heads` $heads `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+}
+
+def Lm_HeadLinearOp : Lm_DestinationOp<"head_linear", 1, [RowWiseOpInterface]> {
+  let summary = "product of each head with a weight of its own";
+  let description = [{
+    With `weight` n x N x M, each row of `input` is n parts of M entries; part h of `out`, of N entries, is that of `input` times the transpose of
+    matrix h.
+
+    ```mlir
+    %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, !lm.weight<4x20x12xf32>) outs(%i : tensor<?x80xf32>) -> tensor<?x80xf32>
+    ```
+  }];
+  let arguments = (ins Rows:$input, Weight<3>:$weight, Rows:$out);
+  let assemblyFormat = [{
+    `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # "static bool readsDestinations() { return false; }";
 }
 
 def Lm_CacheAppendOp : Lm_Op<"cache_append", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
                                               DeclareOpInterfaceMethods<SymbolUserOpInterface>, RowWiseOpInterface]> {
   let summary = "store the keys and values of the step's rows";
   let description = [{
-    Rounds `keys` and `values` (T x heads*size) to the cache's element type and stores them at their rows' positions.
+    Rounds `keys` and `values` (T x heads*size each) to the cache's element type and stores them at their rows' positions. A latent cache has keys alone.
 
     ```mlir
     lm.cache_append @attention[%layer] of %batch ins(%k, %v : tensor<?x24xf32>, tensor<?x24xf32>)
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$cache, Index:$layer, Lm_BatchType:$batch, Rows:$keys, Rows:$values);
-  let assemblyFormat = "$cache `[` $layer `]` `of` $batch `ins` `(` $keys `,` $values `:` type($keys) `,` type($values) `)` attr-dict";
+  let arguments = (ins FlatSymbolRefAttr:$cache, Index:$layer, Lm_BatchType:$batch, Rows:$keys, Optional<Rows>:$values);
+  let assemblyFormat = [{
+    $cache `[` $layer `]` `of` $batch `ins` `(` $keys (`,` $values^)? `:` type($keys) (`,` type($values)^)? `)` attr-dict
+  }];
 }
 
 def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "attention of the step's rows to the cache";
   let description = [{
     Row t of `out`, head j: the softmax, over the positions p that row t sees, of `scale * (query_j . key_p)` weighs the values. A row sees the
-    positions of its sequence up to its own, of which a cache with a window keeps the latest. Query head j reads the key head
-    `j / (query heads / key heads)`. `queries` and `out` are T x heads*size; `queries` are f32 or of the cache's element type. The
+    positions of its sequence up to its own, of which a cache with a window or chunks keeps the latest. Query head j reads the key head
+    `j / (query heads / key heads)`. With `sinks`, the softmax of head j is over one more score, entry j of them, which weighs nothing. `queries` are
+    T x heads*size, `out` as many heads of the values' size; `queries` are f32 or of the cache's element type. The
     probabilities are rounded to the cache's element type for their product with the values; the softmax is taken block by block of the
     cache in ascending order.
 
@@ -374,9 +457,11 @@ def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [DeclareOpInterfaceMethods
     %o = lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale, Index:$layer, Lm_BatchType:$batch, Rows:$queries, Rows:$out);
+  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale, Index:$layer, Lm_BatchType:$batch, Rows:$queries,
+                       Optional<Weight<1>>:$sinks, Rows:$out);
   let assemblyFormat = [{
-    $cache `[` $layer `]` `of` $batch `scale` $scale `ins` `(` $queries `:` type($queries) `)` `outs` `(` $out `:` type($out) `)`
+    $cache `[` $layer `]` `of` $batch `scale` $scale `ins` `(` $queries `:` type($queries) `)`
+    (`sinks` `(` $sinks^ `:` type($sinks) `)`)? `outs` `(` $out `:` type($out) `)`
     attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";

@@ -1,7 +1,9 @@
-// Registers the moe dialect.
+// Registers the moe dialect; its attributes.
 
 #include "dialects/moe/MoeDialect.h"
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 #include "dialects/moe/MoeOpsDialect.cpp.inc"
 
@@ -9,8 +11,31 @@ using namespace mlir;
 using namespace moec;
 using namespace moec::moe;
 
+#define GET_ATTRDEF_CLASSES
+#include "dialects/moe/MoeAttributes.cpp.inc"
+
+LogicalResult GroupsAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t kept,
+                                 int64_t count, GroupValue) {
+  if (kept >= 1 && kept <= count)
+    return success();
+  return emitError() << "keeps " << kept << " of " << count << " groups";
+}
+
+LogicalResult ActivationAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                     ActivationKind kind, FloatAttr limit, FloatAttr slope) {
+  const bool isClamped = kind == ActivationKind::ClampedSwiglu;
+  if (!limit == !isClamped && !slope == !isClamped)
+    return success();
+  return emitError() << stringifyActivationKind(kind)
+                     << (isClamped ? " needs a limit and a slope" : " has no limit and no slope");
+}
+
 void MoeDialect::initialize() {
   addInterfaces<InlineEverything>();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/moe/MoeAttributes.cpp.inc"
+      >();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/moe/MoeOps.cpp.inc"

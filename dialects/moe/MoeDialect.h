@@ -11,6 +11,8 @@
 #include "dialects/moe/MoeEnums.h.inc"
 #include "dialects/moe/MoeOpsDialect.h.inc"
 
+#define GET_ATTRDEF_CLASSES
+#include "dialects/moe/MoeAttributes.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/moe/MoeOps.h.inc"
 

@@ -43,15 +43,39 @@ static LogicalResult verifyPicks(Operation *op, Value experts, Value weights, in
                        picked);
 }
 
-LogicalResult RouteOp::verify() {
-  return verifyPicks(*this, getExperts(), getWeights(), extentOf(getScores(), 1));
+/// The choice that `op`, a route or a gate, makes among `numExperts`.
+template <typename Op> static LogicalResult verifyRouting(Op op, int64_t numExperts) {
+  if (op.getEpsilon().isNonZero() && op.getWeighing() != Weighing::Renormalize)
+    return op.emitOpError("has an epsilon, but does not renormalize");
+  if (op.getCorrection() &&
+      failed(verifyExtents(op, "entries of the correction", extentOf(op.getCorrection(), 0),
+                           "experts", numExperts)))
+    return failure();
+  if (GroupsAttr groups = op.getGroupsAttr(); groups && ShapedType::isStatic(numExperts)) {
+    const int64_t size = numExperts / groups.getCount(), picked = extentOf(op.getExperts(), 1);
+    if (numExperts % groups.getCount() != 0)
+      return op.emitOpError() << "has " << numExperts << " experts, which do not make "
+                              << groups.getCount() << " equal groups";
+    if (groups.getValue() == GroupValue::BestTwo && size < 2)
+      return op.emitOpError("sums the best two of groups of one expert");
+    if (groups.getKept() * size < picked)
+      return op.emitOpError() << "picks the top " << picked << " of the " << groups.getKept() * size
+                              << " experts of " << groups.getKept() << " groups";
+  }
+  return verifyPicks(op, op.getExperts(), op.getWeights(), numExperts);
 }
+
+LogicalResult RouteOp::verify() { return verifyRouting(*this, extentOf(getScores(), 1)); }
 
 LogicalResult GateOp::verify() {
   if (failed(verifyExtents(*this, "columns of the router", extentOf(getRouter(), 1),
                            "columns of the tokens", extentOf(getTokens(), 1))))
     return failure();
-  return verifyPicks(*this, getExperts(), getWeights(), extentOf(getRouter(), 0));
+  const int64_t numExperts = extentOf(getRouter(), 0);
+  if (getBias() && failed(verifyExtents(*this, "entries of the bias", extentOf(getBias(), 0),
+                                        "rows of the router", numExperts)))
+    return failure();
+  return verifyRouting(*this, numExperts);
 }
 
 LogicalResult PickSharedOp::verify() {
@@ -75,9 +99,32 @@ LogicalResult DispatchOp::verify() {
                        3);
 }
 
+/// That a product can look up the weight of each of its rows' picks.
+template <typename Op> static LogicalResult verifyWeighing(Op op) {
+  if (!op.getWeights())
+    return success();
+  if (!op.getRows())
+    return op.emitOpError("weighs rows by their tokens' picks, but does not say whose they are");
+  return verifyExtents(op, "picked experts", extentOf(op.getExperts(), 1), "weights",
+                       extentOf(op.getWeights(), 1));
+}
+
+/// That `bias` has an entry for each row of each expert of `weight`.
+static LogicalResult verifyExpertBias(Operation *op, Value bias, Value weight) {
+  if (!bias)
+    return success();
+  for (unsigned dimension : {0, 1})
+    if (failed(verifyExtents(op, dimension == 0 ? "experts of a bias" : "rows of a bias",
+                             extentOf(bias, dimension), "those of its weight",
+                             extentOf(weight, dimension))))
+      return failure();
+  return verifyExtents(op, "columns of a bias", extentOf(bias, 2), "those of a vector", 1);
+}
+
 LogicalResult GroupedMatmulOp::verify() {
   if (failed(verifyProductInput(*this, "inner columns of the weight", extentOf(getWeight(), 2),
-                                "columns of the input", getInput())))
+                                "columns of the input", getInput())) ||
+      failed(verifyWeighing(*this)) || failed(verifyExpertBias(*this, getBias(), getWeight())))
     return failure();
   return verifyExtents(*this, "rows of each weight", extentOf(getWeight(), 1),
                        "columns of the result", extentOf(getOut(), 1));
@@ -98,10 +145,19 @@ LogicalResult GroupedGluOp::verify() {
         failed(verifyExtents(*this, "rows of each weight", extentOf(weight, 1),
                              "columns of the result", extentOf(getOut(), 1))))
       return failure();
-  return success();
+  if (failed(verifyExpertBias(*this, getGateBias(), getGate())) ||
+      failed(verifyExpertBias(*this, getUpBias(), getUp())))
+    return failure();
+  return verifyWeighing(*this);
+}
+
+int64_t CombineOp::getNumPicked() {
+  return getWeights() ? extentOf(getWeights(), 1) : static_cast<int64_t>(*getPicked());
 }
 
 LogicalResult CombineOp::verify() {
+  if (!getWeights() == !getPicked())
+    return emitOpError("needs either weights, or the number of picks");
   return verifyExtents(*this, "columns of the input", extentOf(getInput(), 1),
                        "columns of the result", extentOf(getOut(), 1));
 }
@@ -123,6 +179,10 @@ LogicalResult ExpertFfnOp::verify() {
   for (Value weight : {getUp(), getDown()})
     if (failed(verifyExtents(*this, "experts of gate", extentOf(getGate(), 0),
                              "experts of another weight", extentOf(weight, 0))))
+      return failure();
+  for (auto [bias, weight] : {std::pair(getGateBias(), getGate()), std::pair(getUpBias(), getUp()),
+                              std::pair(getDownBias(), getDown())})
+    if (failed(verifyExpertBias(*this, bias, weight)))
       return failure();
   return success();
 }

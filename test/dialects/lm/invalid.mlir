@@ -106,6 +106,16 @@ lm.weight @w : !lm.weight<4x8x5xf32> layers [] from [#lm.piece<pattern = "{e}", 
 
 // -----
 
+// expected-error @below {{has a piece "w" whose rows are none, below 0 or not ascending}}
+lm.weight @w : !lm.weight<8x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, row_step = 0, stored = f32>]
+
+// -----
+
+// expected-error @below {{has a piece "w" both transposed and of experts side by side}}
+lm.weight @w : !lm.weight<2x8x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, transposed = true, side_by_side = true, stored = f32>]
+
+// -----
+
 // expected-error @below {{has a piece of experts side by side, which needs experts and excludes rows_per_expert}}
 lm.weight @w : !lm.weight<8x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, side_by_side = true, stored = f32>]
 
@@ -256,7 +266,7 @@ func.func @rope_heads(%q: memref<?x48xf32>, %c: memref<?x6xf32>, %y: memref<?x48
 // -----
 
 func.func @rope_pairs(%q: memref<?x48xf32>, %c: memref<?x7xf32>, %y: memref<?x48xf32>) {
-  // expected-error @below {{rotates 14 entries of a head of 12}}
+  // expected-error @below {{rotates 14 entries from 0 on of a head of 12}}
   lm.rope heads 4 ins(%q, %c, %c : memref<?x48xf32>, memref<?x7xf32>, memref<?x7xf32>) outs(%y : memref<?x48xf32>)
   return
 }
@@ -360,4 +370,75 @@ func.func @linear(%x: tensor<4x81xi8>, %w: tensor<8x40xf32>, %i: tensor<4x8xf32>
   // expected-error @below {{columns of the weight are 40, but columns of the input are 81, which is no row of as many quantised elements}}
   %y = lm.linear ins(%x, %w : tensor<4x81xi8>, tensor<8x40xf32>) outs(%i : tensor<4x8xf32>) -> tensor<4x8xf32>
   return %y : tensor<4x8xf32>
+}
+
+// -----
+
+// expected-error @below {{is latent, so that its values are some of the elements of its keys}}
+lm.cache @c layers [0] heads 1 size 48 values 49 latent block 32 : f32
+
+// -----
+
+// expected-error @below {{has both a window and chunks}}
+lm.cache @c layers [0] heads 1 size 48 block 32 window 8 chunk 8 : f32
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 values 32 latent block 32 : f32
+func.func @latent_values(%batch: !lm.batch, %layer: index, %k: tensor<?x48xf32>, %v: tensor<?x32xf32>) {
+  // expected-error @below {{has values for the cache, which is latent}}
+  lm.cache_append @c[%layer] of %batch ins(%k, %v : tensor<?x48xf32>, tensor<?x32xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 block 32 : f32
+func.func @no_values(%batch: !lm.batch, %layer: index, %k: tensor<?x48xf32>) {
+  // expected-error @below {{has no values for the cache, which is not latent}}
+  lm.cache_append @c[%layer] of %batch ins(%k : tensor<?x48xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 block 32 : f32
+func.func @sinks(%batch: !lm.batch, %layer: index, %q: tensor<?x96xf32>, %s: tensor<3xf32>) {
+  // expected-error @below {{entries of the sinks are 3, but heads of the queries are 2}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x96xf32>) sinks(%s : tensor<3xf32>)
+      outs(%q : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 values 32 block 32 : f32
+func.func @wide_result(%batch: !lm.batch, %layer: index, %q: tensor<?x96xf32>) {
+  // expected-error @below {{columns of the result are 96, but elements of the heads' values are 64}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x96xf32>) outs(%q : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+func.func @slice(%x: tensor<?x48xf32>, %o: tensor<?x24xf32>) {
+  // expected-error @below {{takes 6 entries from 8 on of a head of 12}}
+  %y = lm.slice_heads heads 4 first 8 ins(%x : tensor<?x48xf32>) outs(%o : tensor<?x24xf32>) -> tensor<?x24xf32>
+  return
+}
+
+// -----
+
+func.func @join(%x: tensor<?x48xf32>, %r: tensor<?x5xf32>, %o: tensor<?x64xf32>) {
+  // expected-error @below {{has 5 columns to the right, wanted 4, for all heads, or 4 times as many}}
+  %y = lm.join_heads heads 4 ins(%x, %r : tensor<?x48xf32>, tensor<?x5xf32>) outs(%o : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return
+}
+
+// -----
+
+func.func @head_linear(%x: tensor<?x48xf32>, %w: tensor<4x20x13xf32>, %o: tensor<?x80xf32>) {
+  // expected-error @below {{columns of the input are 48, but columns of all matrices are 52}}
+  %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, tensor<4x20x13xf32>) outs(%o : tensor<?x80xf32>) -> tensor<?x80xf32>
+  return
 }

@@ -27,6 +27,12 @@ lm.weight @shared_down : !lm.weight<10x40x28xf32> layers [0]
     from [#lm.piece<pattern = "{l}.{e}.down", rows = 40, experts = 8, stored = f32>,
           #lm.piece<pattern = "{l}.shared.down", rows = 40, side_by_side = true, first_expert = 8, stored = f32>]
 
+// Every second column of a stored tensor that has experts one below the other.
+// CHECK-LABEL: lm.weight @up_of_columns
+// CHECK-SAME:    rows = 28, first_row = 1, row_step = 2, rows_per_expert = 40, transposed = true, stored = f32>]
+lm.weight @up_of_columns : !lm.weight<8x28x40xf32> layers []
+    from [#lm.piece<pattern = "gate_up", rows = 28, first_row = 1, row_step = 2, rows_per_expert = 40, transposed = true, stored = f32>]
+
 // A weight of two pieces that belongs to no layer, used where it lies.
 // CHECK-LABEL: lm.weight @table : !lm.weight<341x40xf32> layers []
 // CHECK-SAME:    from [#lm.piece<pattern = "a", rows = 300, stored = f32>, #lm.piece<pattern = "b", rows = 41, stored = f32>]
@@ -213,4 +219,38 @@ func.func @phase(%n: index, %x: memref<?x40xf32>, %w: !lm.weight<48x40xf32>, %y:
   }
   lm.barrier
   return
+}
+
+// The parts of heads: some of their entries, two parts side by side, a matrix for each, and a rotation of their ends.
+// CHECK-LABEL: func @heads
+// CHECK:         lm.slice_heads heads 4 first 8 ins(%{{.*}} : tensor<?x48xf32>) outs(%{{.*}} : tensor<?x16xf32>) -> tensor<?x16xf32>
+// CHECK:         lm.join_heads heads 4 ins(%{{.*}}, %{{.*}} : tensor<?x16xf32>, tensor<?x8xf32>) outs(%{{.*}} : tensor<?x48xf32>)
+// CHECK:         lm.head_linear ins(%{{.*}}, %{{.*}} : tensor<?x48xf32>, tensor<4x20x12xf32>) outs(%{{.*}} : tensor<?x80xf32>)
+// CHECK:         lm.rope heads 4 first 4 interleaved ins(
+// CHECK:         lm.temperature interval 8192 scale 1.000000e-01 ins(%{{.*}}, %{{.*}} : tensor<?x48xf32>, tensor<?xi32>)
+// CHECK:         lm.rms_norm epsilon {{[^ ]+}} heads 4 ins(%{{.*}} : tensor<?x48xf32>) outs(
+func.func @heads(%x: tensor<?x48xf32>, %s: tensor<?x16xf32>, %k: tensor<?x8xf32>, %w: tensor<4x20x12xf32>, %o: tensor<?x80xf32>,
+                 %c: tensor<?x4xf32>, %p: tensor<?xi32>) {
+  %0 = lm.slice_heads heads 4 first 8 ins(%x : tensor<?x48xf32>) outs(%s : tensor<?x16xf32>) -> tensor<?x16xf32>
+  %1 = lm.join_heads heads 4 ins(%0, %k : tensor<?x16xf32>, tensor<?x8xf32>) outs(%x : tensor<?x48xf32>) -> tensor<?x48xf32>
+  %2 = lm.head_linear ins(%1, %w : tensor<?x48xf32>, tensor<4x20x12xf32>) outs(%o : tensor<?x80xf32>) -> tensor<?x80xf32>
+  %3 = lm.rope heads 4 first 4 interleaved ins(%x, %c, %c : tensor<?x48xf32>, tensor<?x4xf32>, tensor<?x4xf32>)
+      outs(%x : tensor<?x48xf32>) -> tensor<?x48xf32>
+  %4 = lm.temperature interval 8192 scale 0.1 ins(%x, %p : tensor<?x48xf32>, tensor<?xi32>) outs(%x : tensor<?x48xf32>) -> tensor<?x48xf32>
+  %5 = lm.rms_norm epsilon 1.0e-5 heads 4 ins(%x : tensor<?x48xf32>) outs(%x : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return
+}
+
+// A latent cache has keys alone; attention may begin with a sink.
+// CHECK-LABEL: lm.cache @latent layers [0] heads 1 size 48 values 32 latent block 32 chunk 64 : f32
+lm.cache @latent layers [0] heads 1 size 48 values 32 latent block 32 chunk 64 : f32
+// CHECK-LABEL: func @latent_attention
+// CHECK:         lm.cache_append @latent[%{{.*}}] of %{{.*}} ins(%{{.*}} : tensor<?x48xf32>)
+// CHECK:         lm.attention @latent[%{{.*}}] of %{{.*}} scale {{.*}} ins(%{{.*}} : tensor<?x192xf32>) sinks(%{{.*}} : tensor<4xf32>) outs(%{{.*}} : tensor<?x128xf32>)
+func.func @latent_attention(%batch: !lm.batch, %layer: index, %k: tensor<?x48xf32>, %q: tensor<?x192xf32>, %s: tensor<4xf32>,
+                            %o: tensor<?x128xf32>) -> tensor<?x128xf32> {
+  lm.cache_append @latent[%layer] of %batch ins(%k : tensor<?x48xf32>)
+  %y = lm.attention @latent[%layer] of %batch scale 0.28 ins(%q : tensor<?x192xf32>) sinks(%s : tensor<4xf32>)
+      outs(%o : tensor<?x128xf32>) -> tensor<?x128xf32>
+  return %y : tensor<?x128xf32>
 }

@@ -256,3 +256,95 @@ func.func @expert_ffn_experts(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: mem
       experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<7x40x28xf32>) outs(%out : memref<?x40xf32>)
   return
 }
+
+// -----
+
+func.func @epsilon(%s: memref<?x8xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{has an epsilon, but does not renormalize}}
+  moe.route softmax epsilon 1.0e-20 ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @correction(%s: memref<?x8xf32>, %c: memref<7xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{entries of the correction are 7, but experts are 8}}
+  moe.route ins(%s : memref<?x8xf32>) correction(%c : memref<7xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @groups_kept(%s: memref<?x8xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{keeps 3 of 2 groups}}
+  moe.route groups <3 of 2 by best> ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @groups_unequal(%s: memref<?x8xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{has 8 experts, which do not make 3 equal groups}}
+  moe.route groups <2 of 3 by best> ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @groups_of_one(%s: memref<?x8xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{sums the best two of groups of one expert}}
+  moe.route groups <2 of 8 by best_two> ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @groups_too_few(%s: memref<?x8xf32>, %a: memref<?x3xi32>, %b: memref<?x3xf32>) {
+  // expected-error @below {{picks the top 3 of the 2 experts of 1 groups}}
+  moe.route groups <1 of 4 by best> ins(%s : memref<?x8xf32>) outs(%a, %b : memref<?x3xi32>, memref<?x3xf32>)
+  return
+}
+
+// -----
+
+func.func @gate_bias(%x: memref<?x40xf32>, %r: memref<8x40xf32>, %c: memref<9xf32>, %a: memref<?x2xi32>, %b: memref<?x2xf32>) {
+  // expected-error @below {{entries of the bias are 9, but rows of the router are 8}}
+  moe.gate softmax ins(%x, %r : memref<?x40xf32>, memref<8x40xf32>) bias(%c : memref<9xf32>)
+      outs(%a, %b : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
+
+// -----
+
+func.func @unlimited(%g: memref<?x28xf32>, %a: memref<?x28xf32>) {
+  // expected-error @below {{clamped_swiglu needs a limit and a slope}}
+  moe.gated_activation clamped_swiglu ins(%g, %g : memref<?x28xf32>, memref<?x28xf32>) outs(%a : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @weighs_nobody(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %t: memref<?x3xi32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>,
+                         %o: memref<?x28xf32>) {
+  // expected-error @below {{weighs rows by their tokens' picks, but does not say whose they are}}
+  moe.grouped_matmul ins(%x, %g, %t : memref<?x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>)
+      picks(%e, %w : memref<?x2xi32>, memref<?x2xf32>) outs(%o : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_bias(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %t: memref<?x3xi32>, %b: memref<8x27x1xf32>, %o: memref<?x28xf32>) {
+  // expected-error @below {{rows of a bias are 27, but those of its weight are 28}}
+  moe.grouped_matmul ins(%x, %g, %t : memref<?x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>)
+      bias(%b : memref<8x27x1xf32>) outs(%o : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @combine_what(%d: memref<?x40xf32>, %i: memref<?xi32>, %o: memref<?x40xf32>) {
+  // expected-error @below {{needs either weights, or the number of picks}}
+  moe.combine ins(%d, %i : memref<?x40xf32>, memref<?xi32>) outs(%o : memref<?x40xf32>)
+  return
+}

@@ -35,6 +35,21 @@ func.func @route_as_is(%s: memref<?x8xf32>, %a: memref<?x2xi32>, %b: memref<?x2x
   return
 }
 
+// CHECK-LABEL: func @route_of_groups
+// CHECK:         moe.route renormalize epsilon {{.*}} scale 2.500000e+00 groups <4 of 8 by best_two> ins(%{{.*}} : tensor<?x256xf32>)
+// CHECK-SAME:      correction(%{{.*}} : tensor<256xf32>) outs(
+// CHECK:         moe.route softmax ins(
+// CHECK:         moe.route sigmoid groups <1 of 2 by best> ins(
+func.func @route_of_groups(%s: tensor<?x256xf32>, %c: tensor<256xf32>, %a: tensor<?x8xi32>, %b: tensor<?x8xf32>) {
+  %e, %w = moe.route renormalize epsilon 1.0e-20 scale 2.5 groups <4 of 8 by best_two> ins(%s : tensor<?x256xf32>)
+      correction(%c : tensor<256xf32>) outs(%a, %b : tensor<?x8xi32>, tensor<?x8xf32>) -> tensor<?x8xi32>, tensor<?x8xf32>
+  %e1, %w1 = moe.route softmax ins(%s : tensor<?x256xf32>) outs(%a, %b : tensor<?x8xi32>, tensor<?x8xf32>)
+      -> tensor<?x8xi32>, tensor<?x8xf32>
+  %e2, %w2 = moe.route sigmoid groups <1 of 2 by best> ins(%s : tensor<?x256xf32>)
+      outs(%a, %b : tensor<?x8xi32>, tensor<?x8xf32>) -> tensor<?x8xi32>, tensor<?x8xf32>
+  return
+}
+
 // CHECK-LABEL: func @gate
 // CHECK:         moe.gate softmax renormalize ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<8x40xf32>)
 // CHECK-SAME:      outs(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
@@ -145,4 +160,27 @@ func.func @expert_ffn(%x: tensor<?x40xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2x
       experts(%g, %u, %d : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
       outs(%y : tensor<?x40xf32>) -> tensor<?x40xf32>
   return %z : tensor<?x40xf32>
+}
+
+// What an expert is given may be weighed, and each of its products may have a bias.
+// CHECK-LABEL: func @biases
+// CHECK:         moe.grouped_matmul {{.*}} rows({{.*}}) picks(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) bias(%{{.*}} : tensor<8x28x1xf32>)
+// CHECK:         moe.grouped_glu clamped_swiglu limit 7.000000e+00 : f32 slope 1.702000e+00 : f32 ins({{.*}} rows({{.*}}) picks({{.*}}) biases(
+// CHECK:         moe.combine picked 2 ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?xi32>) outs(
+// CHECK:         moe.expert_ffn silu weigh_input inner f32 ins({{.*}}) experts({{.*}}) biases(%{{.*}}, %{{.*}}, %{{.*}} : {{.*}}) outs(
+func.func @biases(%x: tensor<?x40xf32>, %g: tensor<8x28x40xf32>, %d: tensor<8x40x28xf32>, %tiles: tensor<?x3xi32>,
+                  %rows: tensor<?xi32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %b: tensor<8x28x1xf32>,
+                  %c: tensor<8x40x1xf32>, %i: tensor<?x28xf32>, %h: tensor<?x40xf32>) {
+  %0 = moe.grouped_matmul ins(%x, %g, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>) rows(%rows : tensor<?xi32>)
+      picks(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) bias(%b : tensor<8x28x1xf32>) outs(%i : tensor<?x28xf32>) -> tensor<?x28xf32>
+  %1 = moe.grouped_glu clamped_swiglu limit 7.0 : f32 slope 1.702 : f32
+      ins(%x, %g, %g, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>) rows(%rows : tensor<?xi32>)
+      picks(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) biases(%b, %b : tensor<8x28x1xf32>, tensor<8x28x1xf32>)
+      outs(%i : tensor<?x28xf32>) -> tensor<?x28xf32>
+  %2 = moe.combine picked 2 ins(%h, %rows : tensor<?x40xf32>, tensor<?xi32>) outs(%h : tensor<?x40xf32>) -> tensor<?x40xf32>
+  %3 = moe.expert_ffn silu weigh_input inner f32 ins(%x, %e, %w : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+      experts(%g, %g, %d : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
+      biases(%b, %b, %c : tensor<8x28x1xf32>, tensor<8x28x1xf32>, tensor<8x40x1xf32>)
+      outs(%h : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return
 }
