@@ -85,10 +85,30 @@ static uint64_t expertInTensor(const PackedWeight &weight, const StoredRows &sou
   return shared ? expertOf(weight, source, matrix) : 0;
 }
 
-/// Elements of a stored row of a tensor that is not transposed.
-static uint64_t rowElements(const PackedWeight &weight, const StoredRows &source) {
+/// Elements of a stored row.
+static uint64_t rowElements(const PackedWeight &weight, const StoredRows &source,
+                            const CheckpointTensor &tensor) {
+  if (source.transposed)
+    return tensor.shape.empty() ? 1 : static_cast<uint64_t>(tensor.shape.back());
   return static_cast<uint64_t>(weight.columns) *
          static_cast<uint64_t>(source.sideBySide ? weight.expertsOf(source) : 1);
+}
+
+/// Whether the tensor has all that the source takes for an expert.
+static bool holds(const CheckpointTensor &tensor, const PackedWeight &weight,
+                  const StoredRows &source, uint64_t expert) {
+  const uint64_t elements = tensor.bytes / storedBytes(tensor.type);
+  const uint64_t length = rowElements(weight, source, tensor);
+  if (length == 0 || elements % length != 0)
+    return false;
+  const uint64_t begin = expert * static_cast<uint64_t>(source.rowsPerExpert);
+  const uint64_t last =
+      static_cast<uint64_t>(source.firstRow) +
+      static_cast<uint64_t>(source.rows - 1) * static_cast<uint64_t>(source.rowStep);
+  const uint64_t rows = elements / length;
+  if (source.transposed)
+    return last < length && begin + static_cast<uint64_t>(weight.columns) <= rows;
+  return begin + last < rows;
 }
 
 Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const WeightPlan &plan) {
@@ -119,24 +139,13 @@ Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const Weight
                         fmt::format("{}: tensor `{}` is {}, wanted {}",
                                     checkpoint.files()[tensor->file].path, name,
                                     dataTypeName(tensor->type), dataTypeName(source.stored))};
-        auto columns = static_cast<uint64_t>(weight.columns);
-        auto perExpert = static_cast<uint64_t>(source.rowsPerExpert);
-        uint64_t expert = expertInTensor(weight, source, matrix);
-        uint64_t last =
-            static_cast<uint64_t>(source.firstRow) +
-            static_cast<uint64_t>(source.rows - 1) * static_cast<uint64_t>(source.rowStep);
-        uint64_t elements = tensor->bytes / storedBytes(tensor->type);
-        uint64_t length = rowElements(weight, source);
-        bool fits = source.transposed
-                        ? last < perExpert && elements % (columns * perExpert) == 0 &&
-                              expert < elements / (columns * perExpert)
-                        : elements % length == 0 && expert * perExpert + last < elements / length;
-        if (!fits)
+        if (!holds(*tensor, weight, source, expertInTensor(weight, source, matrix)))
           return Status{Code::Model,
                         fmt::format("{}: tensor `{}` of shape {} does not hold the {} rows of {} "
                                     "elements that `{}` takes from it",
                                     checkpoint.files()[tensor->file].path, name,
-                                    shapeText(tensor->shape), source.rows, columns, weight.name)};
+                                    shapeText(tensor->shape), source.rows, weight.columns,
+                                    weight.name)};
       }
   return opened;
 }
@@ -182,7 +191,7 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
   uint64_t span = (count - 1) * step + 1; // rows from the first to the last
 
   if (source.sideBySide) {
-    uint64_t length = rowElements(weight, source);
+    uint64_t length = rowElements(weight, source, *tensor);
     for (uint64_t n = 0; n < count; ++n) {
       std::span<uint8_t> room(in.data() + used, columns * size);
       used += room.size();
@@ -205,15 +214,16 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
     return {};
   }
 
-  // Stored [K, perExpert]: fetch the columns that are our rows, and turn them.
+  // Fetch the columns that are our rows, and turn them.
   strip.resize(columns * span * size);
-  uint64_t base = tensor->offset + expert * columns * perExpert * size;
-  if (span == perExpert) {
+  const uint64_t length = rowElements(weight, source, *tensor);
+  uint64_t base = tensor->offset + expert * perExpert * length * size;
+  if (span == length) {
     if (Status status = file.readAt(base, strip); !status.ok())
       return status;
   } else {
     for (uint64_t k = 0; k < columns; ++k)
-      if (Status status = file.readAt(base + (k * perExpert + begin) * size,
+      if (Status status = file.readAt(base + (k * length + begin) * size,
                                       {strip.data() + k * span * size, span * size});
           !status.ok())
         return status;

@@ -81,12 +81,12 @@ static constexpr int64_t kMost = int64_t(1) << 40;
 static std::string_view findFault(const PackedWeight &weight, const StoredRows &source) {
   if (source.rows < 1 || source.rows > kMost || source.firstRow < 0 || source.firstRow > kMost ||
       source.rowStep < 1 || source.rowStep > 1024 || source.rowsPerExpert < 0 ||
-      source.rowsPerExpert > kMost || (source.transposed && source.rowsPerExpert == 0))
+      source.rowsPerExpert > kMost)
     return "has a source with a number out of range";
   if (weight.experts > 0 && source.rowsPerExpert == 0 && !source.sideBySide &&
       source.pattern.find("{e}") == std::string::npos)
     return "has a source that does not say where each expert's rows are";
-  if (source.sideBySide && (weight.experts == 0 || source.rowsPerExpert > 0 ||
+  if (source.sideBySide && (weight.experts == 0 || source.transposed || source.rowsPerExpert > 0 ||
                             source.pattern.find("{e}") != std::string::npos))
     return "has a source of experts side by side that says otherwise where they are";
   if (source.stored != DataType::F32 && source.stored != DataType::F16 &&

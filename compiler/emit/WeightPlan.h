@@ -33,9 +33,9 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
 /// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack
 /// of rows of K elements: row n of the piece of expert e is row `e * rowsPerExpert + firstRow + n *
 /// rowStep`. Where experts lie side by side, rows have K elements of each, and expert e's start at
-/// element `e * K`. Transposed tensors are stacks of matrices [K, rowsPerExpert] instead, and that
-/// number is the column; there `rowsPerExpert` is given also where each expert has its own tensor
-/// (e counts as 0 then). A source may be for some experts only: e counts from the first of them.
+/// element `e * K`. Of transposed tensors row n of the piece is column `firstRow + n * rowStep`
+/// instead, of K elements from row `e * rowsPerExpert` on. A source may be for some experts only: e
+/// counts from the first of them, and as 0 where each expert has its own tensor.
 struct StoredRows {
   std::string pattern;             ///< `{l}` stands for the layer of the ordinal, `{e}` for e
   DataType stored = DataType::F32; ///< F32, F16 or BF16

@@ -96,6 +96,8 @@ private:
       return "its activation is not that of the experts";
     if (shared.gate.getBias() || shared.up.getBias() || shared.down.getBias())
       return "it has a bias";
+    if (routed.getGateBias())
+      return "the experts have biases";
     int64_t width = extentOf(routed.getUp(), 1), sharedWidth = extentOf(shared.up.getOut(), 1);
     if (sharedWidth % width != 0)
       return "its width of " + std::to_string(sharedWidth) +
@@ -119,6 +121,9 @@ private:
       return name + " is stored as another type than that of the experts";
     if (second.getPieces().size() != 1)
       return name + " is made of several stored tensors";
+    auto piece = cast<lm::PieceAttr>(second.getPieces()[0]);
+    if (piece.getTransposed() || piece.getRowStep() != 1)
+      return name + " is not stored row by row";
     return "";
   }
 
@@ -144,8 +149,9 @@ private:
     }
     auto layer = moe::ExpertFfnOp::create(
         builder, routed.getLoc(), routed.getResultTypes(), routed.getActivation(),
-        /*accumulate=*/false, routed.getInner(), routed.getTokens(), picks.getResult(0),
-        picks.getResult(1), weights[0], weights[1], weights[2], routed.getOut());
+        routed.getWeighInput(), /*accumulate=*/false, routed.getInner(), routed.getTokens(),
+        picks.getResult(0), picks.getResult(1), weights[0], weights[1], weights[2],
+        /*gate_bias=*/Value(), /*up_bias=*/Value(), /*down_bias=*/Value(), routed.getOut());
     shared.sum.replaceAllUsesWith(layer.getResults());
     for (Operation *op : shared.ops())
       op->erase();
@@ -161,15 +167,16 @@ private:
     SmallVector<int64_t> shape(first.getType().getShape());
     SmallVector<Attribute> pieces;
     for (auto piece : first.getPieces().getAsRange<lm::PieceAttr>())
-      pieces.push_back(lm::PieceAttr::get(context, piece.getPattern(), piece.getRows(),
-                                          piece.getFirstRow(), piece.getRowsPerExpert(),
-                                          piece.getSideBySide(), piece.getFirstExpert(),
-                                          first.getNumExperts(piece), piece.getStored()));
+      pieces.push_back(lm::PieceAttr::get(
+          context, piece.getPattern(), piece.getRows(), piece.getFirstRow(), piece.getRowStep(),
+          piece.getRowsPerExpert(), piece.getTransposed(), piece.getSideBySide(),
+          piece.getFirstExpert(), first.getNumExperts(piece), piece.getStored()));
     // Gate and up have the rows of one expert after the other, down their columns.
     auto piece = cast<lm::PieceAttr>(second.getPieces()[0]);
     bool sideBySide = extentOf(other, 1) != shape[2];
     pieces.push_back(lm::PieceAttr::get(context, piece.getPattern(), shape[1], piece.getFirstRow(),
-                                        sideBySide ? 0 : shape[1], sideBySide, shape[0], added,
+                                        /*row_step=*/1, sideBySide ? 0 : shape[1],
+                                        /*transposed=*/false, sideBySide, shape[0], added,
                                         piece.getStored()));
     shape[0] += added;
     return WeightLoads::loadLike(own, loads.join({own, other}, shape, pieces), builder);

@@ -38,9 +38,10 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
               << " stored tensors, which mapped weights cannot be; use --weights=pack";
           return signalPassFailure();
         }
-        if (cast<lm::PieceAttr>(weight.getPieces()[0]).getSideBySide()) {
-          weight.emitOpError("has experts side by side in a stored row, which mapped weights "
-                             "cannot have; use --weights=pack");
+        if (StringRef obstacle = whyNotMapped(cast<lm::PieceAttr>(weight.getPieces()[0]));
+            !obstacle.empty()) {
+          weight.emitOpError(obstacle)
+              << ", and mapped weights are used as they lie; use --weights=pack";
           return signalPassFailure();
         }
         weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows,
@@ -55,10 +56,19 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
   }
 
 private:
+  /// What keeps a piece from being used where it lies; empty where nothing does.
+  static StringRef whyNotMapped(lm::PieceAttr piece) {
+    if (piece.getSideBySide())
+      return "has experts side by side in a stored row";
+    if (piece.getTransposed())
+      return "is stored transposed";
+    return piece.getRowStep() != 1 ? "is every so many rows of a stored tensor" : "";
+  }
+
   lm::PackedAttr choose(lm::WeightOp weight, bool byProducts, int64_t offset) {
     Type element = weight.getType().getElementType();
     lm::Layout layout = lm::Layout::Rows;
-    if (weight.getType().getShape().size() == 1)
+    if (weight.holdsVectors())
       element = Float32Type::get(&getContext());
     else if (byProducts || weight.getQuantized()) {
       layout = lm::Layout::Panels;

@@ -106,9 +106,13 @@ inline double sourceElement(const Values &values, const PackedWeight &weight, in
     int64_t count = source->experts ? source->experts : weight.experts - source->firstExpert;
     return tensor[static_cast<size_t>((place * count + expert) * weight.columns + column)];
   }
-  return tensor[static_cast<size_t>(source->transposed ? base * weight.columns +
-                                                             column * source->rowsPerExpert + place
-                                                       : (base + place) * weight.columns + column)];
+  if (source->transposed) {
+    int64_t stored =
+        own || weight.experts == 0 ? weight.columns : weight.experts * source->rowsPerExpert;
+    int64_t length = static_cast<int64_t>(tensor.size()) / stored;
+    return tensor[static_cast<size_t>((base + column) * length + place)];
+  }
+  return tensor[static_cast<size_t>((base + place) * weight.columns + column)];
 }
 
 inline std::vector<uint8_t> packNaively(const WeightPlan &plan, const Values &values) {

@@ -164,6 +164,7 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
     model.add(l + ".gate_up", DataType::BF16, {3, 56, 20});
     model.add(l + ".turned", DataType::BF16, {3, 20, 56});
     model.add(l + ".out", DataType::F32, {20, 50});
+    model.add(l + ".heads", DataType::BF16, {3 * 33, 28}); // each of 20 rows of keys, 13 of values
   }
   const std::vector<int64_t> layers = {0, 3};
   auto append = [&](PackedWeight weight, int64_t experts) {
@@ -209,7 +210,7 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
                   .stored = bf16,
                   .rows = 28,
                   .firstRow = 28,
-                  .rowsPerExpert = 56,
+                  .rowsPerExpert = 20,
                   .transposed = true}}),
          3);
   append(panels("turned, interleaved", PackedElement::BF16, 28, 20,
@@ -217,16 +218,20 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
                   .stored = bf16,
                   .rows = 28,
                   .rowStep = 2,
-                  .rowsPerExpert = 56,
+                  .rowsPerExpert = 20,
                   .transposed = true}}),
          3);
-  append(panels("turned whole", PackedElement::F16, 50, 20,
-                {{.pattern = "l.{l}.out",
-                  .stored = DataType::F32,
-                  .rows = 50,
-                  .rowsPerExpert = 50,
+  append(panels("turned, with gaps", PackedElement::F32, 28, 20,
+                {{.pattern = "l.{l}.heads",
+                  .stored = bf16,
+                  .rows = 28,
+                  .rowsPerExpert = 33,
                   .transposed = true}}),
-         0);
+         3);
+  append(
+      panels("turned whole", PackedElement::F16, 50, 20,
+             {{.pattern = "l.{l}.out", .stored = DataType::F32, .rows = 50, .transposed = true}}),
+      0);
   Checkpoint checkpoint = model.open();
   Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
   ASSERT_TRUE(blob.ok()) << blob.status().message;
