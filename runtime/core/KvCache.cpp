@@ -61,11 +61,9 @@ Result<int32_t> BlockPool::take() {
 void BlockPool::give(int32_t block) { idle.push_back(block); }
 
 KvCache::KvCache(const std::vector<ManifestCache> &groups, int64_t blockTokens)
-    : tokensPerBlock(blockTokens) {
-  for (const ManifestCache &group : groups) {
-    windows.push_back(group.window);
+    : tokensPerBlock(blockTokens), kinds(groups) {
+  for (const ManifestCache &group : groups)
     pools.push_back(std::make_unique<BlockPool>(group.bytesPerBlock));
-  }
 }
 
 CacheBlocks::CacheBlocks(KvCache &cache) : cache(&cache), tables(cache.groups()) {}
@@ -105,18 +103,16 @@ Status CacheBlocks::reserve(int64_t end) {
   return {};
 }
 
-/// Blocks in front that no position from `next` on sees: such a position sees `window` positions,
-/// the last of which is its own.
-static int64_t unseenBlocks(int64_t next, int64_t window, int64_t blockTokens) {
-  return window == 0 ? 0 : std::max<int64_t>(next - window + 1, 0) / blockTokens;
+/// Blocks in front that no position from `next` on sees.
+static int64_t unseenBlocks(const KvCache &cache, size_t group, int64_t next) {
+  return cache.oldestSeen(group, next) / cache.blockTokens();
 }
 
 void CacheBlocks::release(int64_t next, int64_t keptUntil) {
   int64_t first = (keptUntil + cache->blockTokens() - 1) / cache->blockTokens();
   for (size_t group = 0; group < tables.size(); ++group) {
     Table &table = tables[group];
-    int64_t unseen = std::min<int64_t>(
-        unseenBlocks(next, cache->window(group), cache->blockTokens()), table.blocks.size());
+    int64_t unseen = std::min<int64_t>(unseenBlocks(*cache, group, next), table.blocks.size());
     for (int64_t block = first; block < unseen; ++block) {
       if (!table.held[block])
         continue;
@@ -131,7 +127,7 @@ bool CacheBlocks::truncate(int64_t end) {
   size_t kept = (end + cache->blockTokens() - 1) / cache->blockTokens();
   for (size_t group = 0; group < tables.size(); ++group) {
     const Table &table = tables[group];
-    size_t block = unseenBlocks(end, cache->window(group), cache->blockTokens());
+    size_t block = unseenBlocks(*cache, group, end);
     for (; block < std::min(kept, table.blocks.size()); ++block)
       if (!table.held[block])
         return false;

@@ -65,13 +65,16 @@ public:
 
   size_t groups() const { return pools.size(); }
   int64_t blockTokens() const { return tokensPerBlock; }
-  int64_t window(size_t group) const { return windows[group]; }
+  /// The first position of a sequence that its token at `position` sees.
+  int64_t oldestSeen(size_t group, int64_t position) const {
+    return kinds[group].oldestSeen(position);
+  }
   BlockPool &pool(size_t group) { return *pools[group]; }
   const BlockPool &pool(size_t group) const { return *pools[group]; }
 
 private:
   int64_t tokensPerBlock;
-  std::vector<int64_t> windows;
+  std::vector<ManifestCache> kinds;
   std::vector<std::unique_ptr<BlockPool>> pools;
 };
 

@@ -309,6 +309,7 @@ Result<Manifest> parseManifest(std::string_view text) {
     into.layers = cache.integers("layers", 0, manifest.layers - 1);
     into.bytesPerBlock = cache.integer("bytes_per_block", 1, INT64_C(1) << 40);
     into.window = cache.integer("window", 0, maxTokens);
+    into.chunk = cache.integer("chunk", 0, maxTokens);
     manifest.caches.push_back(std::move(into));
   }
   if (reader.has("phases"))
@@ -375,7 +376,8 @@ std::string writeManifest(const Manifest &manifest) {
     caches.push_back({{"name", cache.name},
                       {"layers", cache.layers},
                       {"bytes_per_block", cache.bytesPerBlock},
-                      {"window", cache.window}});
+                      {"window", cache.window},
+                      {"chunk", cache.chunk}});
   for (const ManifestPhase &phase : manifest.phases)
     root["phases"].push_back({{"name", phase.name}, {"bytes", phase.bytes}});
   json &weights = root["weights"] = {{"mode", weightsModeName(manifest.weights.mode)},

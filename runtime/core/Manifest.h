@@ -26,6 +26,19 @@ struct ManifestCache {
   std::vector<int64_t> layers = {};
   int64_t bytesPerBlock = 0; ///< of all layers of the group, for `blockTokens` positions
   int64_t window = 0;        ///< a token sees this many positions, itself included; 0: all
+  int64_t chunk = 0;         ///< or those from the last multiple of this on; 0: all
+
+  /// The first position of a sequence that its token at `position` sees; does not descend.
+  int64_t oldestSeen(int64_t position) const {
+    if (chunk > 0)
+      return position / chunk * chunk;
+    return window > 0 && position >= window ? position - window + 1 : 0;
+  }
+  /// Most positions of a sequence of `tokens` that a token sees.
+  int64_t mostSeen(int64_t tokens) const {
+    int64_t most = chunk > 0 ? chunk : window;
+    return most > 0 && most < tokens ? most : tokens;
+  }
 };
 
 /// Stored matrices that share a name pattern, in the order layers, then experts.

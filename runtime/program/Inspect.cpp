@@ -47,8 +47,8 @@ static std::string countText(double count) {
 static int64_t cacheBytes(const Manifest &manifest, int64_t tokens) {
   int64_t bytes = 0;
   for (const ManifestCache &cache : manifest.caches) {
-    // A window's blocks are freed behind it: one more than fit, as it seldom starts at a block.
-    int64_t seen = cache.window ? std::min(tokens, cache.window + manifest.blockTokens) : tokens;
+    // Blocks behind what is seen are freed: one more than fit, as it seldom starts at a block.
+    int64_t seen = std::min(tokens, cache.mostSeen(tokens) + manifest.blockTokens);
     bytes += (seen + manifest.blockTokens - 1) / manifest.blockTokens * cache.bytesPerBlock;
   }
   return bytes;
@@ -108,7 +108,8 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
                               {"layers", cache.layers.size()},
                               {"bytes_per_token", static_cast<double>(cache.bytesPerBlock) /
                                                       static_cast<double>(manifest.blockTokens)},
-                              {"window", cache.window}});
+                              {"window", cache.window},
+                              {"chunk", cache.chunk}});
   int64_t threads = defaultThreads();
   json["numa"] = describeNodes(chooseNodeUse(NumaPolicy::Default, threads, allowedProcessors()));
   json["memory"] = {
@@ -193,10 +194,12 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
                                bytesText(static_cast<double>(source.bytes)), source.digest));
   for (const ManifestCache &cache : manifest.caches)
     line("cache",
-         fmt::format(
-             "{}: {} layers, {:.0f} bytes per token{}", cache.name, cache.layers.size(),
-             static_cast<double>(cache.bytesPerBlock) / static_cast<double>(manifest.blockTokens),
-             cache.window ? fmt::format(", the last {} tokens", cache.window) : ", all tokens"));
+         fmt::format("{}: {} layers, {:.0f} bytes per token{}", cache.name, cache.layers.size(),
+                     static_cast<double>(cache.bytesPerBlock) /
+                         static_cast<double>(manifest.blockTokens),
+                     cache.window  ? fmt::format(", the last {} tokens", cache.window)
+                     : cache.chunk ? fmt::format(", the tokens of a chunk of {}", cache.chunk)
+                                   : ", all tokens"));
   line("memory", fmt::format("cache {} at full context, activations {} to {}",
                              bytes(json["memory"]["cache_full_context"]),
                              bytes(json["memory"]["activations_decode"]),

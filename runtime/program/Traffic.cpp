@@ -40,7 +40,7 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int
     }
   }
   for (const ManifestCache &cache : manifest.caches) {
-    int64_t seen = cache.window ? std::min(depth, cache.window) : depth;
+    int64_t seen = cache.mostSeen(depth);
     traffic.bytes += static_cast<double>(cache.bytesPerBlock) /
                      static_cast<double>(manifest.blockTokens) *
                      static_cast<double>(seen * sequences);

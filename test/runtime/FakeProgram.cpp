@@ -197,8 +197,8 @@ const uint8_t moec_program_manifest[] = R"({
   "moe_layers": [{"layer": 1, "experts": 5, "picked": 2}, {"layer": 3, "experts": 7, "picked": 1}],
   "cpu_levels": [{"name": "baseline", "features": []}, {"name": "better", "features": []},
                  {"name": "future", "features": ["avx9000", "amx_from_the_future"]}],
-  "caches": [{"name": "full", "layers": [0, 1], "bytes_per_block": 32, "window": 0},
-             {"name": "window", "layers": [2, 3], "bytes_per_block": 32, "window": 6}],
+  "caches": [{"name": "full", "layers": [0, 1], "bytes_per_block": 32, "window": 0, "chunk": 0},
+             {"name": "window", "layers": [2, 3], "bytes_per_block": 32, "window": 6, "chunk": 0}],
   "weights": {"mode": "map", "bytes": 0, "digest": "", "pieces": []},
   "sources": [], "model_directory": "none", "follow_links": false})";
 const uint64_t moec_program_manifest_size = sizeof moec_program_manifest - 1;

@@ -67,6 +67,18 @@ TEST(CacheBlocks, WindowKeepsExactlyWhatTheNextPositionSees) {
   EXPECT_EQ(cache.pool(0).used(), 2);
 }
 
+TEST(CacheBlocks, ChunksGoWhenTheNextPositionIsInAnother) {
+  KvCache cache({{"chunk", {0}, 64, 0, 8}}, 4);
+  CacheBlocks blocks(cache);
+  ASSERT_TRUE(blocks.reserve(20).ok());
+  blocks.release(15); // sees 8 to 15
+  EXPECT_EQ(cache.pool(0).used(), 3);
+  blocks.release(16); // sees itself
+  EXPECT_EQ(cache.pool(0).used(), 1);
+  EXPECT_FALSE(blocks.truncate(15));
+  EXPECT_TRUE(blocks.truncate(16));
+}
+
 TEST(CacheBlocks, KeptBlocksOutliveTheWindow) {
   KvCache cache({{"window", {0}, 64, 4}}, 4);
   CacheBlocks blocks(cache);
