@@ -38,7 +38,7 @@ std::optional<WeightClass> moec::weightClassOf(Operation *op) {
 
 OpOperand *moec::productInput(Operation *op) {
   return llvm::TypeSwitch<Operation *, OpOperand *>(op)
-      .Case<lm::LinearOp, moe::GroupedMatmulOp, moe::GroupedGluOp>(
+      .Case<lm::LinearOp, lm::HeadLinearOp, moe::GroupedMatmulOp, moe::GroupedGluOp>(
           [](auto product) { return &product.getInputMutable(); })
       .Case([](moe::ExpertFfnOp layer) { return &layer.getTokensMutable(); })
       .Default(nullptr);

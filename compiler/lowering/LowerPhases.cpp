@@ -106,6 +106,9 @@ private:
         .Case([&](lm::ClampOp op) { return lowerClamp(kernel, op, tile), true; })
         .Case([&](lm::RopeTableOp op) { return lowerRopeTable(kernel, op, tile), true; })
         .Case([&](lm::RopeOp op) { return lowerRope(kernel, op, tile), true; })
+        .Case([&](lm::TemperatureOp op) { return lowerTemperature(kernel, op, tile), true; })
+        .Case([&](lm::SliceHeadsOp op) { return lowerSliceHeads(kernel, op, tile), true; })
+        .Case([&](lm::JoinHeadsOp op) { return lowerJoinHeads(kernel, op, tile), true; })
         .Case([&](lm::CacheAppendOp op) { return lowerCacheAppend(kernel, op, tile), true; })
         .Case([&](lm::ScaleRowsOp op) { return lowerScaleRows(kernel, op, tile), true; })
         .Case([&](lm::AddOp op) { return lowerAdd(kernel, op, tile), true; })
@@ -126,6 +129,7 @@ private:
   static bool lowerPlainly(KernelBuilder &kernel, Operation &op) {
     return llvm::TypeSwitch<Operation *, bool>(&op)
         .Case([&](lm::LinearOp op) { return lowerLinearPlainly(kernel, op), true; })
+        .Case([&](lm::HeadLinearOp op) { return lowerHeadLinearPlainly(kernel, op), true; })
         .Case([&](moe::GateOp op) { return lowerGatePlainly(kernel, op), true; })
         .Case([&](moe::GroupedMatmulOp op) { return lowerGroupedMatmulPlainly(kernel, op), true; })
         .Case([&](moe::GroupedGluOp op) { return lowerGroupedGluPlainly(kernel, op), true; })
@@ -136,6 +140,7 @@ private:
   static bool lowerToKernel(KernelBuilder &kernel, Operation &op, const Tile &tile) {
     return llvm::TypeSwitch<Operation *, bool>(&op)
         .Case([&](lm::LinearOp op) { return lowerLinear(kernel, op, tile), true; })
+        .Case([&](lm::HeadLinearOp op) { return lowerHeadLinear(kernel, op, tile), true; })
         .Case([&](moe::GateOp op) { return lowerGate(kernel, op, tile), true; })
         .Case([&](moe::GroupedMatmulOp op) { return lowerGroupedMatmul(kernel, op, tile), true; })
         .Case([&](moe::GroupedGluOp op) { return lowerGroupedGlu(kernel, op, tile), true; })

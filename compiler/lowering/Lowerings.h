@@ -7,10 +7,6 @@
 
 namespace moec {
 
-/// Most tokens of one query tile, which the runtime makes: attention works on one tile and key head
-/// at a time.
-inline constexpr int64_t kQueryTile = 16;
-
 /// The tile that a phase works on.
 struct Tile {
   mlir::Value index; ///< i64
@@ -26,6 +22,9 @@ void lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &tile);
 void lowerClamp(KernelBuilder &kernel, lm::ClampOp op, const Tile &tile);
 void lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile &tile);
 void lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile);
+void lowerTemperature(KernelBuilder &kernel, lm::TemperatureOp op, const Tile &tile);
+void lowerSliceHeads(KernelBuilder &kernel, lm::SliceHeadsOp op, const Tile &tile);
+void lowerJoinHeads(KernelBuilder &kernel, lm::JoinHeadsOp op, const Tile &tile);
 void lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const Tile &tile);
 void lowerScaleRows(KernelBuilder &kernel, lm::ScaleRowsOp op, const Tile &tile);
 void lowerAdd(KernelBuilder &kernel, lm::AddOp op, const Tile &tile);
@@ -44,6 +43,7 @@ void lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, const Til
 
 // Products and attention, by the target's kernels.
 void lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile);
+void lowerHeadLinear(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile);
 void lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile);
 void lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
 void lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
@@ -51,6 +51,7 @@ void lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile)
 
 // The same by plain loops; one tile does everything.
 void lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op);
+void lowerHeadLinearPlainly(KernelBuilder &kernel, lm::HeadLinearOp op);
 void lowerGatePlainly(KernelBuilder &kernel, moe::GateOp op);
 void lowerGroupedMatmulPlainly(KernelBuilder &kernel, moe::GroupedMatmulOp op);
 void lowerGroupedGluPlainly(KernelBuilder &kernel, moe::GroupedGluOp op);
@@ -61,12 +62,36 @@ void lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op);
 /// Scores of one row of `columns` logits, in place.
 void emitScores(KernelBuilder &kernel, moe::ScoreFunction function, mlir::Value row,
                 int64_t columns);
-/// The `picked` best of one row of `columns` scores.
-void emitRoute(KernelBuilder &kernel, mlir::Value scores, int64_t columns, int64_t picked,
-               bool renormalize, mlir::Value experts, mlir::Value weights);
-/// activation(gate) * up, on scalars or vectors.
-mlir::Value emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, mlir::Value gate,
-                                mlir::Value up);
+/// How moe.route chooses, and moe.gate.
+struct Routing {
+  int64_t columns, picked; ///< experts, and how many of them a token picks
+  moe::Weighing weighing;
+  double epsilon, scale;
+  moe::GroupsAttr groups;           ///< null where all experts are one group
+  std::optional<Matrix> correction; ///< added to scores where they are compared
+};
+/// That of `op`, a moe.route or moe.gate, among `columns` experts.
+template <typename Op> Routing routingOf(KernelBuilder &kernel, Op op, int64_t columns) {
+  Routing routing{columns,
+                  extentOf(op.getExperts(), 1),
+                  op.getWeighing(),
+                  op.getEpsilon().convertToDouble(),
+                  op.getScale().convertToDouble(),
+                  op.getGroupsAttr(),
+                  std::nullopt};
+  if (op.getCorrection())
+    routing.correction = matrixOf(kernel, op.getCorrection());
+  return routing;
+}
+/// The best of one row of scores, and what they weigh.
+void emitRoute(KernelBuilder &kernel, const Routing &routing, mlir::Value scores,
+               mlir::Value experts, mlir::Value weights);
+/// What an activation makes of gate and up, scalars or vectors.
+mlir::Value emitGatedActivation(KernelBuilder &kernel, moe::ActivationAttr activation,
+                                mlir::Value gate, mlir::Value up);
+/// The weight with which `token` (i64) picked `expert` (i64): f32.
+mlir::Value emitPickWeight(KernelBuilder &kernel, mlir::Value experts, mlir::Value weights,
+                           mlir::Value token, mlir::Value expert);
 
 } // namespace moec
 

@@ -90,6 +90,10 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
   return matrix;
 }
 
+std::optional<Matrix> moec::vectorOf(KernelBuilder &kernel, Value weight, Value expert) {
+  return weight ? std::optional(matrixOf(kernel, weight, expert)) : std::nullopt;
+}
+
 /// Where a row of a matrix in panels lies.
 struct PanelRow {
   Value panel, width; ///< which panel, and of how many rows
@@ -260,6 +264,12 @@ Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, 
   return result;
 }
 
+Value moec::columnLanes(KernelBuilder &kernel, const Matrix &matrix, Value first, int64_t lanes) {
+  assert(matrix.columns == 1 && matrix.layout == lm::Layout::Rows && "its entries are adjacent");
+  Value at = kernel.address(matrix.base, matrix.element, first);
+  return kernel.widen(kernel.loadLanes(matrix.element, at, lanes));
+}
+
 Value moec::batchPointer(KernelBuilder &kernel) {
   auto function =
       kernel.builder.getInsertionBlock()->getParentOp()->getParentOfType<func::FuncOp>();
@@ -309,9 +319,10 @@ Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value ind
 
 CacheLayout::CacheLayout(lm::CacheOp cache)
     : element(cache.getElement()), heads(cache.getHeads()), size(cache.getSize()),
-      block(cache.getBlock()), window(cache.getWindow()), layers(cache.getLayers().size()),
+      values(cache.getValueSize()), block(cache.getBlock()), window(cache.getWindow()),
+      chunk(cache.getChunk()), layers(cache.getLayers().size()), latent(cache.getLatent()),
       elementBytes(bytesOf(element)), keyDepth(panelDepth(size, elementBytes)),
-      valueWidth(roundUpTo(size, kPanelLanes)) {}
+      valueWidth(roundUpTo(values, kPanelLanes)) {}
 
 CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer) {
   int64_t group = 0;
@@ -367,6 +378,8 @@ Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value sl
 }
 
 Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
+  if (layout.latent)
+    return keyOffset(kernel, layout, slot, i);
   return kernel.add(kernel.integer(layout.keyBytes()),
                     panelOffset(kernel, layout, layout.block, slot, i));
 }

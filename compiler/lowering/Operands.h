@@ -9,6 +9,8 @@
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
+#include <optional>
+
 namespace moec {
 
 /// A buffer of rows: columns are adjacent, rows `stride` elements apart.
@@ -41,10 +43,17 @@ struct Matrix {
 /// where it has experts.
 Matrix matrixOf(KernelBuilder &kernel, mlir::Value weight, mlir::Value expert = {});
 
+/// The vector `weight`, if it is not null, of `expert` (i64) where it has experts.
+std::optional<Matrix> vectorOf(KernelBuilder &kernel, mlir::Value weight, mlir::Value expert = {});
+
 /// Elements [column, column + lanes) of row `row` (i64) of a matrix, as f32; for tables and
 /// vectors, not for products.
 mlir::Value matrixLanes(KernelBuilder &kernel, const Matrix &matrix, mlir::Value row,
                         mlir::Value column, int64_t lanes);
+
+/// Entries [first, first + lanes) of a matrix of one column, as f32.
+mlir::Value columnLanes(KernelBuilder &kernel, const Matrix &matrix, mlir::Value first,
+                        int64_t lanes);
 
 /// One element as f32; plain and slow.
 mlir::Value matrixElement(KernelBuilder &kernel, const Matrix &matrix, mlir::Value row,
@@ -60,21 +69,25 @@ mlir::Value batchField(KernelBuilder &kernel, uint64_t offset, mlir::Type type);
 /// Entry `index` (i64) of a constant table, as i64.
 mlir::Value tableEntry(KernelBuilder &kernel, llvm::ArrayRef<int64_t> table, mlir::Value index);
 
-/// How the blocks of a cache lie in memory: [layer][head] of keys then values, in panels. Keys of
+/// How the blocks of a cache lie in memory: [layer][head] of keys, then values but for a latent
+/// cache, in panels. Keys of
 /// 16 bits: [block / 16][size / 2][16][2]; of 32: [block / 16][size][16]. Values of 16 bits:
-/// [values / 16][block / 2][16][2]; of 32: [values / 16][block][16], where `values` is the size
+/// [values / 16][block / 2][16][2]; of 32: [values / 16][block][16], where `values` is their size
 /// rounded up to whole vectors. What pads is zero.
 struct CacheLayout {
   explicit CacheLayout(lm::CacheOp cache);
 
   mlir::Type element;
-  int64_t heads, size, block, window, layers;
+  int64_t heads, size, values, block, window, chunk, layers;
+  bool latent; ///< values are the first elements of keys
   int64_t elementBytes;
   int64_t keyDepth;   ///< size, even where elements have 16 bits
-  int64_t valueWidth; ///< size rounded up to whole vectors
+  int64_t valueWidth; ///< values rounded up to whole vectors
 
   int64_t keyBytes() const { return keyDepth * block * elementBytes; }
-  int64_t headBytes() const { return keyBytes() + block * valueWidth * elementBytes; }
+  int64_t headBytes() const {
+    return keyBytes() + (latent ? 0 : block * valueWidth * elementBytes);
+  }
   int64_t blockBytes() const { return layers * heads * headBytes(); }
 };
 

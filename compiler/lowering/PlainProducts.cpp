@@ -43,9 +43,7 @@ static void forEach(KernelBuilder &kernel, int64_t count, function_ref<void(Valu
 void moec::lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Matrix weight = matrixOf(kernel, op.getWeight());
-  std::optional<Matrix> bias;
-  if (op.getBias())
-    bias = matrixOf(kernel, op.getBias());
+  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
   kernel.loop(kernel.integer(0), out.rows, 1, [&](Value row) {
     forEach(kernel, out.columns, [&](Value column) {
       Value value = dot(kernel, input.element, input.row(kernel, row), weight, column);
@@ -59,20 +57,42 @@ void moec::lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op) {
   });
 }
 
+void moec::lowerHeadLinearPlainly(KernelBuilder &kernel, lm::HeadLinearOp op) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  const int64_t heads = extentOf(op.getWeight(), 0), width = extentOf(op.getWeight(), 1),
+                depth = extentOf(op.getWeight(), 2);
+  kernel.loop(kernel.integer(0), out.rows, 1, [&](Value row) {
+    forEach(kernel, heads, [&](Value head) {
+      Matrix weight = matrixOf(kernel, op.getWeight(), head);
+      Value from = kernel.address(input.row(kernel, row), input.element,
+                                  kernel.mul(head, kernel.integer(depth)));
+      Value to = kernel.address(out.row(kernel, row), out.element,
+                                kernel.mul(head, kernel.integer(width)));
+      forEach(kernel, width, [&](Value column) {
+        kernel.store(kernel.round(out.element, dot(kernel, input.element, from, weight, column)),
+                     kernel.address(to, out.element, column));
+      });
+    });
+  });
+}
+
 void moec::lowerGatePlainly(KernelBuilder &kernel, moe::GateOp op) {
   RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
             experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   Matrix router = matrixOf(kernel, op.getRouter());
+  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
+  const Routing routing = routingOf(kernel, op, router.rows);
   Value logits = kernel.scratch(router.rows * 4);
   kernel.loop(kernel.integer(0), experts.rows, 1, [&](Value row) {
     forEach(kernel, router.rows, [&](Value expert) {
-      kernel.store(dot(kernel, tokens.element, tokens.row(kernel, row), router, expert),
-                   kernel.address(logits, kernel.f32(), expert));
+      Value logit = dot(kernel, tokens.element, tokens.row(kernel, row), router, expert);
+      if (bias)
+        logit = kernel.add(logit, matrixElement(kernel, *bias, kernel.integer(0), expert));
+      kernel.store(logit, kernel.address(logits, kernel.f32(), expert));
     });
     emitScores(kernel, op.getFunction(), logits, router.rows);
-    emitRoute(kernel, logits, router.rows, experts.columns, op.getRenormalize(),
-              experts.row(kernel, row), weights.row(kernel, row));
+    emitRoute(kernel, routing, logits, experts.row(kernel, row), weights.row(kernel, row));
   });
 }
 
@@ -94,13 +114,39 @@ static Value sourceRow(KernelBuilder &kernel, Value rows, Value row) {
   return rows ? loadId(kernel, rowBuffer(kernel, rows).base, row) : row;
 }
 
+/// A product of an expert with one of its rows, as `op`, of one product or of two, has it.
+struct ExpertRow {
+  template <typename Op>
+  ExpertRow(KernelBuilder &kernel, Op op, const RowBuffer &input, Value expert, Value row)
+      : kernel(kernel), element(input.element) {
+    Value source = sourceRow(kernel, op.getRows(), row);
+    from = input.row(kernel, source);
+    if (op.getWeights())
+      share = emitPickWeight(kernel, op.getExperts(), op.getWeights(), source, expert);
+  }
+
+  Value times(const Matrix &weight, const std::optional<Matrix> &bias, Value column) const {
+    Value value = dot(kernel, element, from, weight, column);
+    if (share)
+      value = kernel.mul(value, share);
+    return bias ? kernel.add(value, matrixElement(kernel, *bias, column, kernel.integer(0)))
+                : value;
+  }
+
+  KernelBuilder &kernel;
+  const Type element;
+  Value from, share;
+};
+
 void moec::lowerGroupedMatmulPlainly(KernelBuilder &kernel, moe::GroupedMatmulOp op) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   forSortedRows(kernel, op.getTiles(), [&](Value expert, Value row) {
     Matrix weight = matrixOf(kernel, op.getWeight(), expert);
-    Value from = input.row(kernel, sourceRow(kernel, op.getRows(), row)), to = out.row(kernel, row);
+    std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), expert);
+    ExpertRow work(kernel, op, input, expert, row);
+    Value to = out.row(kernel, row);
     forEach(kernel, out.columns, [&](Value column) {
-      kernel.store(kernel.round(out.element, dot(kernel, input.element, from, weight, column)),
+      kernel.store(kernel.round(out.element, work.times(weight, bias, column)),
                    kernel.address(to, out.element, column));
     });
   });
@@ -110,11 +156,14 @@ void moec::lowerGroupedGluPlainly(KernelBuilder &kernel, moe::GroupedGluOp op) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   forSortedRows(kernel, op.getTiles(), [&](Value expert, Value row) {
     Matrix gate = matrixOf(kernel, op.getGate(), expert), up = matrixOf(kernel, op.getUp(), expert);
-    Value from = input.row(kernel, sourceRow(kernel, op.getRows(), row)), to = out.row(kernel, row);
+    std::optional<Matrix> gateBias = vectorOf(kernel, op.getGateBias(), expert),
+                          upBias = vectorOf(kernel, op.getUpBias(), expert);
+    ExpertRow work(kernel, op, input, expert, row);
+    Value to = out.row(kernel, row);
     forEach(kernel, out.columns, [&](Value column) {
-      Value value = emitGatedActivation(kernel, op.getActivation(),
-                                        dot(kernel, input.element, from, gate, column),
-                                        dot(kernel, input.element, from, up, column));
+      Value value =
+          emitGatedActivation(kernel, op.getActivation(), work.times(gate, gateBias, column),
+                              work.times(up, upBias, column));
       kernel.store(kernel.round(out.element, value), kernel.address(to, out.element, column));
     });
   });

@@ -30,18 +30,16 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
 }
 
 /// The tile's block of rows, and its panel.
-static std::pair<Value, Value> splitTile(KernelBuilder &kernel, const Tile &tile, int64_t columns) {
-  Value panels = kernel.integer(panelCount(columns));
-  return {kernel.div(tile.index, panels), kernel.rem(tile.index, panels)};
+static std::pair<Value, Value> splitTile(KernelBuilder &kernel, const Tile &tile, int64_t panels) {
+  Value count = kernel.integer(panels);
+  return {kernel.div(tile.index, count), kernel.rem(tile.index, count)};
 }
 
 void moec::lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Matrix weight = matrixOf(kernel, op.getWeight());
-  std::optional<Matrix> bias;
-  if (op.getBias())
-    bias = matrixOf(kernel, op.getBias());
-  auto [block, panel] = splitTile(kernel, tile, out.columns);
+  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
+  auto [block, panel] = splitTile(kernel, tile, panelCount(out.columns));
   auto [begin, end] = Tile{block, tile.rows}.rowsOf(kernel, out);
   ActivationRows rows{
       input.row(kernel, begin), input.element, input.stride, kernel.sub(end, begin), {}};
@@ -59,11 +57,33 @@ void moec::lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile)
               });
 }
 
+void moec::lowerHeadLinear(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  const int64_t width = extentOf(op.getWeight(), 1), depth = extentOf(op.getWeight(), 2);
+  Value panels = kernel.integer(panelCount(width));
+  auto [block, place] = splitTile(kernel, tile, extentOf(op.getWeight(), 0) * panelCount(width));
+  Value head = kernel.div(place, panels);
+  auto [begin, end] = Tile{block, tile.rows}.rowsOf(kernel, out);
+  Value from = kernel.address(input.row(kernel, begin), input.element,
+                              kernel.mul(head, kernel.integer(depth)));
+  Value to =
+      kernel.address(out.row(kernel, begin), out.element, kernel.mul(head, kernel.integer(width)));
+  ActivationRows rows{from, input.element, input.stride, kernel.sub(end, begin), {}};
+  emitProduct(kernel, rows, matrixOf(kernel, op.getWeight(), head), kernel.rem(place, panels),
+              [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                storeRow(kernel, sums[0], out.element,
+                         kernel.address(to, out.element, kernel.mul(row, out.stride)), column,
+                         lanes);
+              });
+}
+
 void moec::lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
   RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
             experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
   Matrix router = matrixOf(kernel, op.getRouter());
+  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
+  const Routing routing = routingOf(kernel, op, router.rows);
   Value stride = kernel.integer(router.rows);
   Value logits = kernel.scratch(tile.rows * router.rows * 4);
   auto [begin, end] = tile.rowsOf(kernel, experts);
@@ -75,14 +95,18 @@ void moec::lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
   kernel.loop(kernel.integer(0), kernel.integer(panelCount(router.rows)), 1, [&](Value panel) {
     emitProduct(kernel, rows, router, panel,
                 [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                  storeRow(kernel, sums[0], kernel.f32(), rowOfLogits(row), column, lanes);
+                  Value logits = sums[0];
+                  if (bias)
+                    logits = kernel.add(
+                        logits, matrixLanes(kernel, *bias, kernel.integer(0), column, lanes));
+                  storeRow(kernel, logits, kernel.f32(), rowOfLogits(row), column, lanes);
                 });
   });
   kernel.loop(kernel.integer(0), count, 1, [&, begin = begin](Value row) {
     Value token = kernel.add(begin, row);
     emitScores(kernel, op.getFunction(), rowOfLogits(row), router.rows);
-    emitRoute(kernel, rowOfLogits(row), router.rows, experts.columns, op.getRenormalize(),
-              experts.row(kernel, token), weights.row(kernel, token));
+    emitRoute(kernel, routing, rowOfLogits(row), experts.row(kernel, token),
+              weights.row(kernel, token));
   });
 }
 
@@ -94,11 +118,11 @@ struct ExpertRows {
 };
 
 /// Emits `body` for the tile's rows; a tile behind the end of the list has none.
-static void forExpertRows(KernelBuilder &kernel, Value inputBuffer, Value tileList, Value sources,
-                          const RowBuffer &out, const Tile &tile,
+template <typename Op>
+static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, const Tile &tile,
                           function_ref<void(const ExpertRows &)> body) {
-  RowBuffer input = rowBuffer(kernel, inputBuffer), tiles = rowBuffer(kernel, tileList);
-  auto [index, panel] = splitTile(kernel, tile, out.columns);
+  RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
+  auto [index, panel] = splitTile(kernel, tile, panelCount(out.columns));
   Value listed = loadId(kernel, tiles.base, kernel.integer(0));
   kernel.when(
       kernel.compare(arith::CmpIPredicate::slt, index, listed), [&, index = index, panel = panel] {
@@ -107,40 +131,60 @@ static void forExpertRows(KernelBuilder &kernel, Value inputBuffer, Value tileLi
               first = loadId(kernel, entry, kernel.integer(1));
         Value count = loadId(kernel, entry, kernel.integer(2));
         ActivationRows rows{input.base, input.element, input.stride, count, {}};
-        if (sources)
-          rows.indices = kernel.address(rowBuffer(kernel, sources).base, kernel.i32(), first);
+        if (op.getRows())
+          rows.indices = kernel.address(rowBuffer(kernel, op.getRows()).base, kernel.i32(), first);
         else
           rows.base = input.row(kernel, first);
         body({expert, panel, rows, out.row(kernel, first)});
       });
 }
 
+/// What an expert's sums of row `row` become: weighed as `op` says, and with a bias, if any.
+template <typename Op>
+static SmallVector<Value> addBiases(KernelBuilder &kernel, Op op, const ExpertRows &work, Value row,
+                                    Value column, int64_t lanes, ArrayRef<Value> sums,
+                                    ArrayRef<std::optional<Matrix>> biases) {
+  SmallVector<Value> values(sums);
+  if (op.getWeights()) {
+    Value token = loadId(kernel, work.rows.indices, row);
+    Value share = kernel.broadcast(
+        emitPickWeight(kernel, op.getExperts(), op.getWeights(), token, work.expert));
+    for (Value &value : values)
+      value = kernel.mul(value, share);
+  }
+  for (auto [value, bias] : llvm::zip_equal(values, biases))
+    if (bias)
+      value = kernel.add(value, columnLanes(kernel, *bias, column, lanes));
+  return values;
+}
+
 void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
-  forExpertRows(
-      kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile, [&](const ExpertRows &work) {
-        emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
-                    [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                      Value to =
-                          kernel.address(work.results, out.element, kernel.mul(row, out.stride));
-                      storeRow(kernel, sums[0], out.element, to, column, lanes);
-                    });
-      });
+  forExpertRows(kernel, op, out, tile, [&](const ExpertRows &work) {
+    std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), work.expert);
+    emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
+                [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                  Value to = kernel.address(work.results, out.element, kernel.mul(row, out.stride));
+                  Value value = addBiases(kernel, op, work, row, column, lanes, sums, bias)[0];
+                  storeRow(kernel, value, out.element, to, column, lanes);
+                });
+  });
 }
 
 void moec::lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
-  forExpertRows(
-      kernel, op.getInput(), op.getTiles(), op.getRows(), out, tile, [&](const ExpertRows &work) {
-        Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
-                             matrixOf(kernel, op.getUp(), work.expert)};
-        emitProduct(kernel, work.rows, matrices, work.panel,
-                    [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                      Value value =
-                          emitGatedActivation(kernel, op.getActivation(), sums[0], sums[1]);
-                      Value to =
-                          kernel.address(work.results, out.element, kernel.mul(row, out.stride));
-                      storeRow(kernel, value, out.element, to, column, lanes);
-                    });
-      });
+  forExpertRows(kernel, op, out, tile, [&](const ExpertRows &work) {
+    Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
+                         matrixOf(kernel, op.getUp(), work.expert)};
+    std::optional<Matrix> biases[] = {vectorOf(kernel, op.getGateBias(), work.expert),
+                                      vectorOf(kernel, op.getUpBias(), work.expert)};
+    emitProduct(kernel, work.rows, matrices, work.panel,
+                [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                  SmallVector<Value> both =
+                      addBiases(kernel, op, work, row, column, lanes, sums, biases);
+                  Value value = emitGatedActivation(kernel, op.getActivation(), both[0], both[1]);
+                  Value to = kernel.address(work.results, out.element, kernel.mul(row, out.stride));
+                  storeRow(kernel, value, out.element, to, column, lanes);
+                });
+  });
 }

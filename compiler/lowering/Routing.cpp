@@ -1,10 +1,7 @@
-// Lowers the ops of routing: scores, the choice, its plan, and what comes back to the tokens.
+// Lowers scores, and the choice of experts by them.
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
-#include "runtime/core/Step.h"
-
-#include <cstddef>
 
 using namespace mlir;
 using namespace moec;
@@ -60,25 +57,24 @@ static Value sortKey(KernelBuilder &kernel, Value score) {
   return arith::ExtSIOp::create(builder, kernel.loc, kernel.i64(), key);
 }
 
-void moec::emitRoute(KernelBuilder &kernel, Value scores, int64_t columns, int64_t picked,
-                     bool renormalize, Value experts, Value weights) {
-  OpBuilder &builder = kernel.builder;
+/// Calls visit(slot, id) for the `count` largest of `columns` keys, largest first.
+static void choose(KernelBuilder &kernel, Value keys, int64_t columns, int64_t count,
+                   function_ref<void(Value slot, Value id)> visit) {
   auto logical = [&](auto op, Value a, Value b) -> Value {
-    return decltype(op)::create(builder, kernel.loc, a, b);
+    return decltype(op)::create(kernel.builder, kernel.loc, a, b);
   };
-  // The next pick is the best of those that come after the last one in the order of (larger key,
+  // The next one is the best of those that come after the last one in the order of (larger key,
   // lower id).
   Value noKey = kernel.integer(std::numeric_limits<int64_t>::max()), noId = kernel.integer(-1);
-  Value total = kernel.number(kernel.f32(), 0);
-  auto picks = kernel.loop(
-      kernel.integer(0), kernel.integer(picked), 1, ValueRange{noKey, noId, total},
+  kernel.loop(
+      kernel.integer(0), kernel.integer(count), 1, ValueRange{noKey, noId},
       [&](Value slot, ValueRange last) -> SmallVector<Value> {
         Value lowest = kernel.integer(std::numeric_limits<int64_t>::min());
         auto best = kernel.loop(
             kernel.integer(0), kernel.integer(columns), 1, ValueRange{lowest, kernel.integer(0)},
             [&](Value id, ValueRange now) -> SmallVector<Value> {
               Value key = sortKey(
-                  kernel, kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)));
+                  kernel, kernel.load(kernel.f32(), kernel.address(keys, kernel.f32(), id)));
               Value below = kernel.compare(CmpIPredicate::slt, key, last[0]);
               Value same = logical(arith::AndIOp(), kernel.compare(CmpIPredicate::eq, key, last[0]),
                                    kernel.compare(CmpIPredicate::sgt, id, last[1]));
@@ -87,17 +83,105 @@ void moec::emitRoute(KernelBuilder &kernel, Value scores, int64_t columns, int64
                   logical(arith::AndIOp(), left, kernel.compare(CmpIPredicate::sgt, key, now[0]));
               return {kernel.select(better, key, now[0]), kernel.select(better, id, now[1])};
             });
-        Value weight = kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), best[1]));
-        storeId(kernel, best[1], experts, slot);
-        kernel.store(weight, kernel.address(weights, kernel.f32(), slot));
-        return {best[0], best[1], kernel.add(last[2], weight)};
+        visit(slot, best[1]);
+        return {best[0], best[1]};
       });
-  if (!renormalize)
-    return;
-  kernel.loop(kernel.integer(0), kernel.integer(picked), 1, [&](Value slot) {
-    Value at = kernel.address(weights, kernel.f32(), slot);
-    kernel.store(kernel.div(kernel.load(kernel.f32(), at), picks[2]), at);
+}
+
+/// `keys`, but minus infinity for the experts of groups that are not kept.
+static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value keys,
+                        int64_t columns) {
+  const Type f32 = kernel.f32();
+  const int64_t size = columns / groups.getCount();
+  const int64_t summed = groups.getValue() == moe::GroupValue::BestTwo ? 2 : 1;
+  Value values = kernel.scratch(groups.getCount() * 4), kept = kernel.scratch(columns * 4);
+  auto startOf = [&](Value group) { return kernel.mul(group, kernel.integer(size)); };
+  kernel.loop(kernel.integer(0), kernel.integer(groups.getCount()), 1, [&](Value group) {
+    Value members = kernel.address(keys, f32, startOf(group));
+    Value value = kernel.address(values, f32, group);
+    kernel.store(kernel.number(f32, 0), value);
+    choose(kernel, members, size, summed, [&](Value, Value member) {
+      Value key = kernel.load(f32, kernel.address(members, f32, member));
+      kernel.store(kernel.add(kernel.load(f32, value), key), value);
+    });
   });
+  Value none = kernel.number(f32, -std::numeric_limits<double>::infinity());
+  kernel.loop(kernel.integer(0), kernel.integer(columns), 1,
+              [&](Value id) { kernel.store(none, kernel.address(kept, f32, id)); });
+  choose(kernel, values, groups.getCount(), groups.getKept(), [&](Value, Value group) {
+    Value start = startOf(group);
+    kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
+      kernel.store(kernel.load(f32, kernel.address(keys, f32, id)), kernel.address(kept, f32, id));
+    });
+  });
+  return kept;
+}
+
+/// What is compared in place of the scores of a row.
+static Value keysOf(KernelBuilder &kernel, const Routing &routing, Value scores) {
+  Value keys = scores;
+  if (routing.correction) {
+    keys = kernel.scratch(routing.columns * 4);
+    kernel.forColumns(routing.columns, [&](Value column, int64_t lanes) {
+      Value score = loadRow(kernel, kernel.f32(), scores, column, lanes);
+      Value correction = matrixLanes(kernel, *routing.correction, kernel.integer(0), column, lanes);
+      storeRow(kernel, kernel.add(score, correction), kernel.f32(), keys, column, lanes);
+    });
+  }
+  return routing.groups ? keepGroups(kernel, routing.groups, keys, routing.columns) : keys;
+}
+
+/// Makes weights of the chosen scores at `weights`, in place.
+static void weigh(KernelBuilder &kernel, const Routing &routing, Value weights) {
+  const Type f32 = kernel.f32();
+  auto change = [&](function_ref<Value(Value)> to) {
+    kernel.loop(kernel.integer(0), kernel.integer(routing.picked), 1, [&](Value slot) {
+      Value at = kernel.address(weights, f32, slot);
+      kernel.store(to(kernel.load(f32, at)), at);
+    });
+  };
+  auto fold = [&](double start, function_ref<Value(Value, Value)> with) {
+    return kernel.loop(
+        kernel.integer(0), kernel.integer(routing.picked), 1, ValueRange{kernel.number(f32, start)},
+        [&](Value slot, ValueRange now) -> SmallVector<Value> {
+          return {with(now[0], kernel.load(f32, kernel.address(weights, f32, slot)))};
+        })[0];
+  };
+  auto divideBySum = [&](double epsilon) {
+    Value sum = fold(0, [&](Value a, Value b) { return kernel.add(a, b); });
+    sum = kernel.add(sum, kernel.number(f32, epsilon));
+    change([&](Value weight) { return kernel.div(weight, sum); });
+  };
+  switch (routing.weighing) {
+  case moe::Weighing::AsIs:
+    break;
+  case moe::Weighing::Renormalize:
+    divideBySum(routing.epsilon);
+    break;
+  case moe::Weighing::Softmax: {
+    Value peak = fold(-std::numeric_limits<float>::max(),
+                      [&](Value a, Value b) { return kernel.max(a, b); });
+    change([&](Value score) { return emitExp(kernel, kernel.sub(score, peak)); });
+    divideBySum(0);
+    break;
+  }
+  case moe::Weighing::Sigmoid:
+    change([&](Value score) { return emitSigmoid(kernel, score); });
+    break;
+  }
+  if (routing.scale != 1)
+    change([&](Value weight) { return kernel.mul(weight, kernel.number(f32, routing.scale)); });
+}
+
+void moec::emitRoute(KernelBuilder &kernel, const Routing &routing, Value scores, Value experts,
+                     Value weights) {
+  choose(kernel, keysOf(kernel, routing, scores), routing.columns, routing.picked,
+         [&](Value slot, Value id) {
+           storeId(kernel, id, experts, slot);
+           kernel.store(kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)),
+                        kernel.address(weights, kernel.f32(), slot));
+         });
+  weigh(kernel, routing, weights);
 }
 
 void moec::lowerScore(KernelBuilder &kernel, moe::ScoreOp op, const Tile &tile) {
@@ -117,153 +201,10 @@ void moec::lowerRoute(KernelBuilder &kernel, moe::RouteOp op, const Tile &tile) 
   RowBuffer scores = rowBuffer(kernel, op.getScores()),
             experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
+  const Routing routing = routingOf(kernel, op, scores.columns);
   auto [begin, end] = tile.rowsOf(kernel, experts);
   kernel.loop(begin, end, 1, [&](Value row) {
-    emitRoute(kernel, scores.row(kernel, row), scores.columns, experts.columns, op.getRenormalize(),
-              experts.row(kernel, row), weights.row(kernel, row));
-  });
-}
-
-void moec::lowerPickShared(KernelBuilder &kernel, moe::PickSharedOp op, const Tile &tile) {
-  RowBuffer experts = rowBuffer(kernel, op.getExperts()),
-            weights = rowBuffer(kernel, op.getWeights()),
-            allExperts = rowBuffer(kernel, op.getAllExperts()),
-            allWeights = rowBuffer(kernel, op.getAllWeights());
-  std::optional<RowBuffer> gate;
-  if (op.getGate())
-    gate = rowBuffer(kernel, op.getGate());
-  auto [begin, end] = tile.rowsOf(kernel, allExperts);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    Value toExperts = allExperts.row(kernel, row), toWeights = allWeights.row(kernel, row);
-    Value share = gate ? emitSigmoid(kernel, kernel.load(kernel.f32(), gate->row(kernel, row)))
-                       : kernel.number(kernel.f32(), 1);
-    for (int64_t slot = 0; slot < allExperts.columns; ++slot) {
-      Value at = kernel.integer(slot), weight = share;
-      Value id = kernel.integer(static_cast<int64_t>(op.getFirstExpert()) + slot - experts.columns);
-      if (slot < experts.columns) {
-        id = loadId(kernel, experts.row(kernel, row), at);
-        weight =
-            kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row), kernel.f32(), at));
-      }
-      storeId(kernel, id, toExperts, at);
-      kernel.store(weight, kernel.address(toWeights, kernel.f32(), at));
-    }
-  });
-}
-
-void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &) {
-  RowBuffer experts = rowBuffer(kernel, op.getExperts()), tiles = rowBuffer(kernel, op.getTiles());
-  Value rows = rowBuffer(kernel, op.getRows()).base,
-        inverse = rowBuffer(kernel, op.getInverse()).base;
-  Value offsets = rowBuffer(kernel, op.getOffsets()).base;
-  int64_t numExperts = extentOf(op.getOffsets(), 0) - 1, picked = experts.columns;
-  Value zero = kernel.integer(0), one = kernel.integer(1), limit = kernel.integer(numExperts);
-  // An id that is no expert would be an address outside the weights.
-  auto expertAt = [&](Value token, Value slot) -> Value {
-    Value id = loadId(kernel, experts.row(kernel, token), slot);
-    return kernel.max(zero, kernel.min(id, kernel.integer(numExperts - 1)));
-  };
-  auto forPicks = [&](function_ref<void(Value token, Value slot)> body) {
-    kernel.loop(zero, experts.rows, 1, [&](Value token) {
-      kernel.loop(zero, kernel.integer(picked), 1, [&](Value slot) { body(token, slot); });
-    });
-  };
-  Value next = kernel.scratch((numExperts + 1) * 4); // where each expert's next row goes
-  kernel.loop(zero, kernel.integer(numExperts + 1), 1,
-              [&](Value expert) { storeId(kernel, zero, offsets, expert); });
-  forPicks([&](Value token, Value slot) {
-    Value after = kernel.add(expertAt(token, slot), one);
-    storeId(kernel, kernel.add(loadId(kernel, offsets, after), one), offsets, after);
-  });
-  storeId(kernel, zero, next, zero);
-  kernel.loop(zero, limit, 1, [&](Value expert) {
-    Value after = kernel.add(expert, one);
-    Value end = kernel.add(loadId(kernel, offsets, expert), loadId(kernel, offsets, after));
-    storeId(kernel, end, offsets, after);
-    storeId(kernel, end, next, after);
-  });
-  forPicks([&](Value token, Value slot) {
-    Value expert = expertAt(token, slot);
-    Value row = loadId(kernel, next, expert);
-    storeId(kernel, kernel.add(row, one), next, expert);
-    storeId(kernel, token, rows, row);
-    storeId(kernel, row, inverse, kernel.add(kernel.mul(token, kernel.integer(picked)), slot));
-  });
-  Value height = kernel.integer(op.getTileRows());
-  Value count = kernel.loop(
-      zero, limit, 1, ValueRange{zero}, [&](Value expert, ValueRange made) -> SmallVector<Value> {
-        Value begin = loadId(kernel, offsets, expert),
-              end = loadId(kernel, offsets, kernel.add(expert, one));
-        Value pieces = kernel.div(
-            kernel.add(kernel.sub(end, begin), kernel.integer(op.getTileRows() - 1)), height);
-        kernel.loop(zero, pieces, 1, [&](Value piece) {
-          Value first = kernel.add(begin, kernel.mul(piece, height));
-          Value entry = tiles.row(kernel, kernel.add(kernel.add(made[0], piece), one));
-          storeId(kernel, expert, entry, zero);
-          storeId(kernel, first, entry, one);
-          storeId(kernel, kernel.min(height, kernel.sub(end, first)), entry, kernel.integer(2));
-        });
-        return {kernel.add(made[0], pieces)};
-      })[0];
-  Value header = tiles.row(kernel, zero);
-  storeId(kernel, count, header, zero);
-  storeId(kernel, zero, header, one);
-  storeId(kernel, zero, header, kernel.integer(2));
-}
-
-void moec::lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &tile) {
-  RowBuffer input = rowBuffer(kernel, op.getInput()), weights = rowBuffer(kernel, op.getWeights()),
-            out = rowBuffer(kernel, op.getOut());
-  Value inverse = rowBuffer(kernel, op.getInverse()).base;
-  int64_t picked = weights.columns;
-  auto [begin, end] = tile.rowsOf(kernel, out);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    SmallVector<Value> sources, scales;
-    for (int64_t slot = 0; slot < picked; ++slot) {
-      Value pick = kernel.add(kernel.mul(row, kernel.integer(picked)), kernel.integer(slot));
-      sources.push_back(input.row(kernel, loadId(kernel, inverse, pick)));
-      Value weight = kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row),
-                                                              kernel.f32(), kernel.integer(slot)));
-      scales.push_back(kernel.broadcast(weight));
-    }
-    Value to = out.row(kernel, row);
-    kernel.forColumns(out.columns, [&](Value column, int64_t lanes) {
-      Value sum = kernel.number(kernel.lanes(kernel.f32()), 0);
-      for (auto [source, scale] : llvm::zip(sources, scales))
-        sum = kernel.fma(scale, loadRow(kernel, input.element, source, column, lanes), sum);
-      if (op.getAccumulate())
-        sum = kernel.add(loadRow(kernel, out.element, to, column, lanes), sum);
-      storeRow(kernel, sum, out.element, to, column, lanes);
-    });
-  });
-}
-
-void moec::lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, const Tile &tile) {
-  RowBuffer experts = rowBuffer(kernel, op.getExperts()),
-            weights = rowBuffer(kernel, op.getWeights());
-  Value ids = batchField(kernel, offsetof(moec_step_arguments, experts), kernel.pointer());
-  Value shares =
-      batchField(kernel, offsetof(moec_step_arguments, expert_weights), kernel.pointer());
-  Value ordinal =
-      arith::IndexCastOp::create(kernel.builder, kernel.loc, kernel.i64(), op.getOrdinal());
-  Value null = LLVM::ZeroOp::create(kernel.builder, kernel.loc, kernel.pointer());
-  Value wanted =
-      LLVM::ICmpOp::create(kernel.builder, kernel.loc, LLVM::ICmpPredicate::ne, ids, null);
-  auto [begin, end] = tile.rowsOf(kernel, experts);
-  kernel.when(wanted, [&, begin = begin, end = end] {
-    kernel.loop(begin, end, 1, [&](Value row) {
-      Value entry = kernel.add(kernel.mul(ordinal, experts.rows), row);
-      Value start = kernel.mul(entry, kernel.integer(op.getPicked()));
-      for (int64_t slot = 0; slot < static_cast<int64_t>(op.getPicked()); ++slot) {
-        Value at = kernel.integer(slot), to = kernel.add(start, at);
-        bool isPick = slot < experts.columns;
-        Value id = isPick ? loadId(kernel, experts.row(kernel, row), at) : kernel.integer(-1);
-        Value share = isPick ? kernel.load(kernel.f32(), kernel.address(weights.row(kernel, row),
-                                                                        kernel.f32(), at))
-                             : kernel.number(kernel.f32(), 0);
-        storeId(kernel, id, ids, to);
-        kernel.store(share, kernel.address(shares, kernel.f32(), to));
-      }
-    });
+    emitRoute(kernel, routing, scores.row(kernel, row), experts.row(kernel, row),
+              weights.row(kernel, row));
   });
 }

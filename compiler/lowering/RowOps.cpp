@@ -3,9 +3,6 @@
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
 #include "runtime/core/PackedLayout.h"
-#include "runtime/core/Step.h"
-
-#include <cstddef>
 
 using namespace mlir;
 using namespace moec;
@@ -43,7 +40,7 @@ void moec::lowerEmbedding(KernelBuilder &kernel, lm::EmbeddingOp op, const Tile 
 
 void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
-  Matrix weight = matrixOf(kernel, op.getWeight());
+  std::optional<Matrix> weight = vectorOf(kernel, op.getWeight());
   int64_t columns = input.columns / op.getHeads();
   auto [begin, end] = tile.rowsOf(kernel, out);
   kernel.loop(begin, end, 1, [&](Value row) {
@@ -63,8 +60,9 @@ void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &til
       Value scales = kernel.broadcast(scale);
       kernel.forColumns(columns, [&](Value column, int64_t lanes) {
         Value x = kernel.mul(loadRow(kernel, input.element, from, column, lanes), scales);
-        Value w = matrixLanes(kernel, weight, kernel.integer(0), column, lanes);
-        storeRow(kernel, kernel.mul(x, w), out.element, to, column, lanes);
+        if (weight)
+          x = kernel.mul(x, matrixLanes(kernel, *weight, kernel.integer(0), column, lanes));
+        storeRow(kernel, x, out.element, to, column, lanes);
       });
     });
   });
@@ -80,116 +78,19 @@ void moec::lowerClamp(KernelBuilder &kernel, lm::ClampOp op, const Tile &tile) {
   });
 }
 
-void moec::lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile &tile) {
-  RowBuffer positions = rowBuffer(kernel, op.getPositions());
-  RowBuffer cosines = rowBuffer(kernel, op.getCosines()), sines = rowBuffer(kernel, op.getSines());
-  ArrayRef<float> frequencies = op.getFrequencies();
-  Value factor = kernel.number(kernel.lanes(kernel.f32()), op.getFactor().convertToFloat());
-  auto [begin, end] = tile.rowsOf(kernel, cosines);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    Value position = kernel.load(kernel.i32(), kernel.address(positions.base, kernel.i32(), row));
-    Value angle = kernel.broadcast(
-        arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), position));
-    for (int64_t first = 0; first < cosines.columns; first += kLanes) {
-      int64_t lanes = std::min(kLanes, cosines.columns - first);
-      SmallVector<float> part(kLanes, 0.0f);
-      std::copy_n(frequencies.begin() + first, lanes, part.begin());
-      Value values = arith::ConstantOp::create(
-          kernel.builder, kernel.loc,
-          DenseElementsAttr::get(cast<ShapedType>(kernel.lanes(kernel.f32())), ArrayRef(part)));
-      auto [sine, cosine] = emitSinCos(kernel, kernel.mul(angle, values));
-      storeRow(kernel, kernel.mul(cosine, factor), cosines.element, cosines.row(kernel, row),
-               kernel.integer(first), lanes);
-      storeRow(kernel, kernel.mul(sine, factor), sines.element, sines.row(kernel, row),
-               kernel.integer(first), lanes);
-    }
-  });
-}
-
-/// The pairs x[2i], x[2i + 1] of one head; an element at a time.
-static void rotateInterleaved(KernelBuilder &kernel, int64_t pairs, Type from, Value input, Type to,
-                              Value output, Value cosines, Value sines) {
-  kernel.loop(kernel.integer(0), kernel.integer(pairs), 1, [&](Value i) {
-    Value even = kernel.mul(i, kernel.integer(2)), odd = kernel.add(even, kernel.integer(1));
-    auto element = [&](Type type, Value base, Value at) {
-      return kernel.widen(kernel.load(type, kernel.address(base, type, at)));
-    };
-    Value c = element(kernel.f32(), cosines, i), s = element(kernel.f32(), sines, i);
-    Value a = element(from, input, even), b = element(from, input, odd);
-    kernel.store(kernel.round(to, kernel.sub(kernel.mul(a, c), kernel.mul(b, s))),
-                 kernel.address(output, to, even));
-    kernel.store(kernel.round(to, kernel.add(kernel.mul(b, c), kernel.mul(a, s))),
-                 kernel.address(output, to, odd));
-  });
-}
-
-void moec::lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile) {
-  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
-  RowBuffer cosines = rowBuffer(kernel, op.getCosines()), sines = rowBuffer(kernel, op.getSines());
-  int64_t columns = input.columns / op.getHeads(), pairs = cosines.columns;
-  auto [begin, end] = tile.rowsOf(kernel, out);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    Value cosine = cosines.row(kernel, row), sine = sines.row(kernel, row);
-    kernel.loop(kernel.integer(0), kernel.integer(op.getHeads()), 1, [&](Value head) {
-      Value start = kernel.mul(head, kernel.integer(columns));
-      Value from = kernel.address(input.row(kernel, row), input.element, start);
-      Value to = kernel.address(out.row(kernel, row), out.element, start);
-      if (op.getInterleaved()) {
-        rotateInterleaved(kernel, pairs, input.element, from, out.element, to, cosine, sine);
-      } else {
-        Value half = kernel.integer(pairs);
-        kernel.forColumns(pairs, [&](Value column, int64_t lanes) {
-          Value second = kernel.add(column, half);
-          Value c = loadRow(kernel, cosines.element, cosine, column, lanes),
-                s = loadRow(kernel, sines.element, sine, column, lanes);
-          Value a = loadRow(kernel, input.element, from, column, lanes),
-                b = loadRow(kernel, input.element, from, second, lanes);
-          storeRow(kernel, kernel.sub(kernel.mul(a, c), kernel.mul(b, s)), out.element, to, column,
-                   lanes);
-          storeRow(kernel, kernel.add(kernel.mul(b, c), kernel.mul(a, s)), out.element, to, second,
-                   lanes);
-        });
-      }
-      int64_t rest = columns - 2 * pairs;
-      Value tail = kernel.integer(2 * pairs);
-      kernel.forColumns(rest, [&](Value column, int64_t lanes) {
-        Value at = kernel.add(column, tail);
-        storeRow(kernel, loadRow(kernel, input.element, from, at, lanes), out.element, to, at,
-                 lanes);
+void moec::lowerTemperature(KernelBuilder &kernel, lm::TemperatureOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()),
+            positions = rowBuffer(kernel, op.getPositions());
+  Value scale = kernel.number(kernel.f32(), op.getScale().convertToDouble()),
+        one = kernel.number(kernel.f32(), 1);
+  forElements(
+      kernel, rowBuffer(kernel, op.getOut()), tile, [&](Value row, Value column, int64_t lanes) {
+        Value next = kernel.add(loadId(kernel, positions.base, row), kernel.integer(1));
+        Value passed = kernel.div(next, kernel.integer(op.getInterval()));
+        Value count = arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), passed);
+        Value factor = kernel.fma(scale, emitLog(kernel, kernel.add(count, one)), one);
+        return kernel.mul(load(kernel, input, row, column, lanes), kernel.broadcast(factor));
       });
-    });
-  });
-}
-
-void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const Tile &tile) {
-  RowBuffer keys = rowBuffer(kernel, op.getKeys()), values = rowBuffer(kernel, op.getValues());
-  auto cache =
-      cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()),
-                op.getLayer());
-  const CacheLayout &layout = cache.layout;
-  Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
-  Value sequences =
-      batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
-  auto [begin, end] = tile.rowsOf(kernel, keys);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    Value position = loadId(kernel, positions, row), sequence = loadId(kernel, sequences, row);
-    Value slot = kernel.rem(position, kernel.integer(layout.block));
-    kernel.loop(kernel.integer(0), kernel.integer(layout.heads), 1, [&](Value head) {
-      Value place = cacheHead(kernel, cache, sequence, position, head);
-      Value start = kernel.mul(head, kernel.integer(layout.size));
-      auto put = [&](const RowBuffer &buffer, Value i, Value offset) {
-        Value element =
-            kernel.load(buffer.element, kernel.address(buffer.row(kernel, row), buffer.element,
-                                                       kernel.add(start, i)));
-        kernel.store(kernel.round(layout.element, kernel.widen(element)),
-                     kernel.addressBytes(place, offset));
-      };
-      kernel.loop(kernel.integer(0), kernel.integer(layout.size), 1, [&](Value i) {
-        put(keys, i, keyOffset(kernel, layout, slot, i));
-        put(values, i, valueOffset(kernel, layout, slot, i));
-      });
-    });
-  });
 }
 
 void moec::lowerScaleRows(KernelBuilder &kernel, lm::ScaleRowsOp op, const Tile &tile) {
@@ -280,11 +181,20 @@ void moec::lowerSelectRows(KernelBuilder &kernel, lm::SelectRowsOp op, const Til
               });
 }
 
-Value moec::emitGatedActivation(KernelBuilder &kernel, moe::Activation activation, Value gate,
+Value moec::emitGatedActivation(KernelBuilder &kernel, moe::ActivationAttr activation, Value gate,
                                 Value up) {
-  switch (activation) {
-  case moe::Activation::Silu:
+  switch (activation.getKind()) {
+  case moe::ActivationKind::Silu:
     return kernel.mul(emitSilu(kernel, gate), up);
+  case moe::ActivationKind::ClampedSwiglu: {
+    auto number = [&](double value) { return kernel.number(gate.getType(), value); };
+    const double limit = activation.getLimit().getValueAsDouble();
+    gate = kernel.min(gate, number(limit));
+    up = kernel.max(kernel.min(up, number(limit)), number(-limit));
+    Value slope = number(activation.getSlope().getValueAsDouble());
+    Value open = emitSigmoid(kernel, kernel.mul(gate, slope));
+    return kernel.mul(kernel.mul(gate, open), kernel.add(up, number(1)));
+  }
   }
   llvm_unreachable("every activation is a case");
 }

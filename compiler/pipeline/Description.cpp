@@ -1,6 +1,7 @@
 // Reads a scheduled module's description off its symbols.
 
 #include "compiler/pipeline/Description.h"
+#include "compiler/analysis/AttentionTiles.h"
 #include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
 #include "runtime/core/PackedLayout.h"
@@ -51,7 +52,9 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
                               .stored = storedType(piece.getStored()),
                               .rows = piece.getRows(),
                               .firstRow = piece.getFirstRow(),
+                              .rowStep = piece.getRowStep(),
                               .rowsPerExpert = piece.getRowsPerExpert(),
+                              .transposed = piece.getTransposed(),
                               .sideBySide = piece.getSideBySide(),
                               .firstExpert = piece.getFirstExpert(),
                               .experts = piece.getExperts()});
@@ -80,7 +83,7 @@ static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t route
     entry.shape.assign(shape.end() - std::min<size_t>(shape.size(), 2), shape.end());
     entry.firstRow = piece.getFirstRow();
     entry.matrixBytes = matrix;
-    entry.isMultiplied = isMultiplied && shape.size() > 1;
+    entry.isMultiplied = isMultiplied && !weight.holdsVectors();
     if (weight.getNumExperts() > 0 && piece.getFirstExpert() >= routed) {
       entry.shape[piece.getSideBySide() ? 1 : 0] *= experts;
       entry.matrixBytes *= experts;
@@ -189,7 +192,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     manifest.caches.push_back(
         {cache.getSymName().str(),
          std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
-         layout.blockBytes(), layout.window});
+         layout.blockBytes(), layout.window, layout.chunk});
   }
   llvm::StringSet<> multiplied;
   module.walk([&](lm::LoadWeightOp load) {

@@ -183,7 +183,7 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
   if (Status status = adoptChoices(module, request, options); !status.ok())
     return status;
   const bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
-    return weight.getType().getShape().size() == 1 || weight.getType().getElementType().isBF16();
+    return weight.holdsVectors() || weight.getType().getElementType().isBF16();
   });
   if (options.cache.empty())
     options.cache = !options.activations.empty() ? options.activations : areBf16 ? "bf16" : "f32";

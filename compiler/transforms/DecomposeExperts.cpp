@@ -71,9 +71,13 @@ private:
     const bool quantizes = layer.getInner().isInteger();
     Value inner =
         empty({numRows, index(extentOf(layer.getUp(), 1))}, quantizes ? f32 : layer.getInner());
+    // The weights of the picks multiply the tokens, or else what comes of them.
+    const bool weighsInput = layer.getWeighInput();
     inner = moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(),
                                       layer.getTokens(), layer.getGate(), layer.getUp(), tiles,
-                                      rows, inner)
+                                      rows, weighsInput ? layer.getExperts() : Value(),
+                                      weighsInput ? layer.getWeights() : Value(),
+                                      layer.getGateBias(), layer.getUpBias(), inner)
                 .getResult(0);
     if (quantizes) {
       FailureOr<int64_t> block = blockFor(layer.getDown());
@@ -87,11 +91,13 @@ private:
     }
     Value down = empty({numRows, index(extentOf(layer.getOut(), 1))}, f32);
     down = moe::GroupedMatmulOp::create(builder, loc, down.getType(), inner, layer.getDown(), tiles,
-                                        /*rows=*/Value(), down)
+                                        /*rows=*/Value(), /*experts=*/Value(), /*weights=*/Value(),
+                                        layer.getDownBias(), down)
                .getResult(0);
-    auto combine =
-        moe::CombineOp::create(builder, loc, layer.getOut().getType(), layer.getAccumulate(), down,
-                               inverse, layer.getWeights(), layer.getOut());
+    auto combine = moe::CombineOp::create(
+        builder, loc, layer.getOut().getType(), layer.getAccumulate(),
+        weighsInput ? builder.getI64IntegerAttr(picked) : IntegerAttr(), down, inverse,
+        weighsInput ? Value() : layer.getWeights(), layer.getOut());
     layer.replaceAllUsesWith(combine.getResults());
     layer.erase();
     return success();

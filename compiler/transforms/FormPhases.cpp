@@ -1,5 +1,6 @@
 // Implements lm-form-phases.
 
+#include "compiler/analysis/AttentionTiles.h"
 #include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -47,6 +48,13 @@ private:
     op->moveBefore(body, body->end());
   }
 
+  /// Tiles of attention for one query tile: the heads of a key head make several where they are
+  /// many.
+  static int64_t attentionParts(lm::AttentionOp attention, lm::CacheOp cache) {
+    const int64_t heads = extentOf(attention.getQueries(), 1) / cache.getSize();
+    return heads / attentionHeads(heads / static_cast<int64_t>(cache.getHeads()));
+  }
+
   Cut cutOf(Operation *op, OpBuilder &builder) {
     Location loc = op->getLoc();
     auto constant = [&](int64_t value) -> Value {
@@ -79,6 +87,11 @@ private:
         })
         .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
             [&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })
+        .Case([&](lm::HeadLinearOp linear) -> Cut {
+          int64_t panels =
+              extentOf(linear.getWeight(), 0) * panelCount(extentOf(linear.getWeight(), 1));
+          return {product(pieces(extent(linear.getOut(), 0), rows), panels), rows, panels};
+        })
         .Case([&](moe::DispatchOp) -> Cut { return {constant(1)}; })
         .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), kGateRows); })
         .Case([&](lm::AttentionOp attention) -> Cut {
@@ -86,7 +99,7 @@ private:
                                                                          attention.getCacheAttr());
           return {product(lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(),
                                                        attention.getBatch()),
-                          cache.getHeads())};
+                          attentionParts(attention, cache))};
         })
         .Case([&](lm::CacheAppendOp append) { return byRows(append.getKeys()); })
         .Case([&](lm::RecordRoutingOp record) { return byRows(record.getExperts()); })

@@ -41,14 +41,27 @@ struct FuseExpertsPattern final : OpRewritePattern<moe::CombineOp> {
       if (product.getTiles() != tiles || product.getRows() != rows)
         return rewriter.notifyMatchFailure(product,
                                            "its rows are not those of the down product's dispatch");
+    // A pick's weight multiplies either what the expert gets or what it gives.
+    const bool weighsInput = !combine.getWeights();
+    Value weights = weighsInput ? gate.getWeights() : combine.getWeights();
+    for (moe::GroupedMatmulOp product : {gate, up})
+      if (product.getWeights() != (weighsInput ? weights : Value()) ||
+          (weighsInput && product.getExperts() != dispatch.getExperts()))
+        return rewriter.notifyMatchFailure(
+            product, "picks are not weighed once, before both products or after the down product");
+    if (!weights || down.getWeights())
+      return rewriter.notifyMatchFailure(combine, "its picks have no weights");
+    if (!gate.getBias() != !down.getBias() || !up.getBias() != !down.getBias())
+      return rewriter.notifyMatchFailure(down, "not all products have a bias, or none");
     if (combine.getInverse() != inverse)
       return rewriter.notifyMatchFailure(combine,
                                          "its picks are not those of the down product's dispatch");
     auto inner = cast<FloatType>(cast<ShapedType>(down.getInput().getType()).getElementType());
     rewriter.replaceOpWithNewOp<moe::ExpertFfnOp>(
-        combine, combine.getResultTypes(), activation.getActivation(), combine.getAccumulate(),
-        inner, gate.getInput(), dispatch.getExperts(), combine.getWeights(), gate.getWeight(),
-        up.getWeight(), down.getWeight(), combine.getOut());
+        combine, combine.getResultTypes(), activation.getActivation(), weighsInput,
+        combine.getAccumulate(), inner, gate.getInput(), dispatch.getExperts(), weights,
+        gate.getWeight(), up.getWeight(), down.getWeight(), gate.getBias(), up.getBias(),
+        down.getBias(), combine.getOut());
     ++numFused;
     return success();
   }

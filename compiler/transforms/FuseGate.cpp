@@ -27,11 +27,13 @@ struct FuseGatePattern final : OpRewritePattern<moe::RouteOp> {
     if (!linear || !linear->hasOneUse())
       return rewriter.notifyMatchFailure(route,
                                          "the logits are not those of one lm.linear of its own");
-    if (linear.getBias() || linear.getAccumulate())
-      return rewriter.notifyMatchFailure(linear, "the router has a bias or accumulates");
+    if (linear.getAccumulate())
+      return rewriter.notifyMatchFailure(linear, "the router accumulates");
     rewriter.replaceOpWithNewOp<moe::GateOp>(
-        route, route.getResultTypes(), score.getFunction(), route.getRenormalize(),
-        linear.getInput(), linear.getWeight(), route.getExperts(), route.getWeights());
+        route, route.getResultTypes(), score.getFunctionAttr(), route.getWeighingAttr(),
+        route.getEpsilonAttr(), route.getScaleAttr(), route.getGroupsAttr(), linear.getInput(),
+        linear.getWeight(), linear.getBias(), route.getCorrection(), route.getExperts(),
+        route.getWeights());
     ++numFused;
     return success();
   }

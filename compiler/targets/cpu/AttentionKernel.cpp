@@ -33,6 +33,8 @@ struct ScratchLayout {
     largest = take(4);
     peaks = take(4);
     factors = take(4);
+    values = total;
+    total += shape.latent ? shape.valueWidth() * shape.block * 4 : 0;
   }
 
   int64_t total = 0;
@@ -43,6 +45,7 @@ struct ScratchLayout {
   int64_t largest; ///< [R] f32: largest score of the block
   int64_t peaks;   ///< [R] f32: largest score so far, times the scale
   int64_t factors; ///< [R] f32: what older sums are multiplied by
+  int64_t values;  ///< of a latent cache, [D/16][B][16] f32: the block's values
 };
 
 /// The keys [begin, end) of a block that are looked at; multiples of 16, i64.
@@ -54,7 +57,8 @@ class Attention {
 public:
   Attention(KernelBuilder &kernel, const AttentionShape &shape, const AttentionTile &tile)
       : kernel(kernel), shape(shape), tile(tile), layout(shape),
-        rowElement(attentionRowElement(kernel, shape)), group(kernel.integer(shape.group)),
+        rowElement(attentionRowElement(kernel, shape)),
+        weightElement(attentionWeightElement(kernel, shape)), group(kernel.integer(shape.group)),
         heads(kernel.mul(tile.rows, group)),
         lastPosition(kernel.add(tile.position, kernel.sub(tile.rows, kernel.integer(1)))),
         // Powers of two rather than of e.
@@ -70,7 +74,9 @@ private:
 
   void begin();
   void addBlock(Value number, Value last);
+  Value oldestSeen(Value position);
   KeyRange seenKeys(Value firstPosition);
+  Value layOutValues(Value keys, const KeyRange &range);
   Seen seenBy(Value token, Value firstPosition);
   Value mask(const Seen &seen, Value firstKey);
   void forRows(Value firstPosition, Value masked,
@@ -93,7 +99,7 @@ private:
   const AttentionShape &shape;
   const AttentionTile &tile;
   const ScratchLayout layout;
-  const Type rowElement;
+  const Type rowElement, weightElement;
   const Value group, heads, lastPosition;
   const double scale;
 };
@@ -127,9 +133,28 @@ void Attention::begin() {
     kernel.store(kernel.number(floats, kLowest), entry(layout.largest, row));
     kernel.store(kernel.number(floats, kLowest), entry(layout.peaks, row));
   });
-  kernel.loop(kernel.integer(0), heads, 1, [&](Value row) { kernel.store(zeros, totalsAt(row)); });
+  kernel.loop(kernel.integer(0), heads, 1, [&](Value row) {
+    kernel.store(zeros, totalsAt(row));
+    if (!tile.sinks)
+      return;
+    // The softmax begins with the sink, whose weight is 2^0 then.
+    Value sink =
+        kernel.load(kernel.f32(), kernel.address(tile.sinks, kernel.f32(), kernel.rem(row, group)));
+    kernel.store(kernel.mul(sink, kernel.number(kernel.f32(), M_LOG2E)), entry(layout.peaks, row));
+    kernel.store(kernel.number(kernel.f32(), 1), totalsAt(row));
+  });
   kernel.loop(kernel.integer(0), kernel.mul(heads, kernel.integer(shape.valueWidth())), kLanes,
               [&](Value offset) { kernel.store(zeros, entry(layout.sums, offset)); });
+}
+
+/// The first position that the token at `position` sees; below 0 where a window reaches so far.
+/// Null where it sees all.
+Value Attention::oldestSeen(Value position) {
+  if (shape.window > 0)
+    return kernel.sub(position, kernel.integer(shape.window - 1));
+  if (shape.chunk > 0)
+    return kernel.sub(position, kernel.rem(position, kernel.integer(shape.chunk)));
+  return {};
 }
 
 /// The keys of a block that one of the tile's tokens sees, and what rounds to whole vectors.
@@ -138,10 +163,8 @@ KeyRange Attention::seenKeys(Value firstPosition) {
   auto wholeVectors = [&](Value keys) { return kernel.mul(kernel.div(keys, lanes), lanes); };
   Value count = kernel.sub(kernel.add(lastPosition, kernel.integer(kLanes)), firstPosition);
   KeyRange range{zero, kernel.min(wholeVectors(count), kernel.integer(shape.block))};
-  if (shape.window > 0) {
-    Value oldest = kernel.sub(tile.position, kernel.integer(shape.window - 1));
+  if (Value oldest = oldestSeen(tile.position))
     range.begin = wholeVectors(kernel.max(kernel.sub(oldest, firstPosition), zero));
-  }
   return range;
 }
 
@@ -152,8 +175,8 @@ Attention::Seen Attention::seenBy(Value token, Value firstPosition) {
   };
   Value position = kernel.add(tile.position, token);
   Seen seen{{}, inBlock(position)};
-  if (shape.window > 0)
-    seen.first = inBlock(kernel.sub(position, kernel.integer(shape.window - 1)));
+  if (Value oldest = oldestSeen(position))
+    seen.first = inBlock(oldest);
   return seen;
 }
 
@@ -228,13 +251,65 @@ void Attention::weigh(Value row, const KeyRange &keys, const Seen *seen) {
         if (seen)
           weight = kernel.select(mask(*seen, key), weight, zeros);
         Value rounded = kernel.round(shape.element, weight);
-        if (rowElement != shape.element)
+        if (weightElement != shape.element)
           rounded = kernel.widen(rounded);
-        kernel.store(rounded, kernel.address(weights, rowElement, key));
+        kernel.store(rounded, kernel.address(weights, weightElement, key));
         return {kernel.add(now[0], weight)};
       })[0];
   Value total = kernel.load(floats, totalsAt(row));
   kernel.store(kernel.fma(total, load(layout.factors), sum), totalsAt(row));
+}
+
+/// Turns 16 vectors into those of their first lanes, of their second lanes, and so on.
+static void transpose(KernelBuilder &kernel, SmallVector<Value> &vectors) {
+  for (int64_t step = 1; step < kLanes; step *= 2)
+    for (int64_t i = 0; i < kLanes; ++i) {
+      if (i & step)
+        continue;
+      SmallVector<int64_t> low, high;
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        low.push_back(lane & step ? kLanes + lane - step : lane);
+        high.push_back(lane & step ? kLanes + lane : lane + step);
+      }
+      Value a = vectors[i], b = vectors[i + step];
+      vectors[i] = kernel.shuffle(a, b, low);
+      vectors[i + step] = kernel.shuffle(a, b, high);
+    }
+}
+
+/// The values of a latent cache's block, made of its keys in the scratch memory.
+Value Attention::layOutValues(Value keys, const KeyRange &range) {
+  Type floats = kernel.lanes(kernel.f32());
+  const bool pairs = bytesOf(shape.element) == 2;
+  const int64_t perLine = pairs ? 2 : 1; // entries of 16 tokens that a line holds
+  auto turn = [&](Value panel, Value column, int64_t count) {
+    Value firstLine = kernel.add(kernel.mul(panel, kernel.integer(shape.keyDepth() / perLine)),
+                                 kernel.div(column, kernel.integer(perLine)));
+    SmallVector<Value> vectors;
+    for (int64_t i = 0; i < count; ++i) {
+      Value line = kernel.add(firstLine, kernel.integer(i / perLine));
+      Value at = kernel.address(keys, floats, line);
+      vectors.push_back(pairs ? kernel.widenHalf(kernel.load(kernel.lanes(kernel.i32()), at), i % 2)
+                              : kernel.load(floats, at));
+    }
+    vectors.resize(kLanes, kernel.number(floats, 0));
+    transpose(kernel, vectors);
+    Value row = kernel.add(
+        kernel.mul(kernel.div(column, kernel.integer(kLanes)), kernel.integer(shape.block)),
+        kernel.mul(panel, kernel.integer(kLanes)));
+    for (auto [token, vector] : llvm::enumerate(vectors))
+      kernel.store(vector, kernel.address(at(layout.values), floats,
+                                          kernel.add(row, kernel.integer(token))));
+  };
+  Value lanes = kernel.integer(kLanes);
+  const int64_t rest = shape.values % kLanes, whole = shape.values - rest;
+  kernel.loop(kernel.div(range.begin, lanes), kernel.div(range.end, lanes), 1, [&](Value panel) {
+    kernel.loop(kernel.integer(0), kernel.integer(whole), kLanes,
+                [&](Value column) { turn(panel, column, kLanes); });
+    if (rest > 0)
+      turn(panel, kernel.integer(whole), rest);
+  });
+  return at(layout.values);
 }
 
 void Attention::addBlock(Value number, Value last) {
@@ -242,21 +317,22 @@ void Attention::addBlock(Value number, Value last) {
   const AttentionBlock next = tile.block(kernel.min(kernel.add(number, kernel.integer(1)), last));
   Value size = kernel.integer(shape.block), firstPosition = kernel.mul(number, size);
   const KeyRange keys = seenKeys(firstPosition);
+  // What is read after the keys: values, or the next keys.
+  Value after = shape.latent ? next.keys : block.values;
   callAttentionScores(kernel, shape, at(layout.queries), heads, block.keys, at(layout.scores),
-                      keys.begin, keys.end, block.values);
+                      keys.begin, keys.end, after);
   // Most blocks are seen whole, by all rows.
   Value masked = kernel.compare(arith::CmpIPredicate::slt, tile.position,
                                 kernel.add(firstPosition, kernel.integer(shape.block - 1)));
-  if (shape.window > 0) {
-    Value oldest = kernel.sub(lastPosition, kernel.integer(shape.window - 1));
+  if (Value oldest = oldestSeen(lastPosition))
     masked = arith::OrIOp::create(kernel.builder, kernel.loc, masked,
                                   kernel.compare(arith::CmpIPredicate::slt, firstPosition, oldest));
-  }
   forRows(firstPosition, masked,
           [&](Value row, const Seen *seen) { findLargest(row, keys, seen); });
   raisePeaks();
   forRows(firstPosition, masked, [&](Value row, const Seen *seen) { weigh(row, keys, seen); });
-  callAttentionSums(kernel, shape, at(layout.scores), heads, block.values, at(layout.factors),
+  Value values = shape.latent ? layOutValues(block.keys, keys) : block.values;
+  callAttentionSums(kernel, shape, at(layout.scores), heads, values, at(layout.factors),
                     at(layout.sums), keys.begin, keys.end, next.keys);
 }
 
@@ -268,13 +344,13 @@ void Attention::finish() {
       Value total = kernel.broadcast(kernel.sumOfLanes(kernel.load(floats, totalsAt(row))));
       Value sums = entry(layout.sums, kernel.mul(row, kernel.integer(shape.valueWidth())));
       Value start = kernel.add(kernel.mul(token, tile.outStride),
-                               kernel.mul(head, kernel.integer(shape.size)));
+                               kernel.mul(head, kernel.integer(shape.values)));
       Value out = kernel.address(tile.out, tile.outElement, start);
-      for (int64_t column = 0; column < shape.size; column += kLanes) {
+      for (int64_t column = 0; column < shape.values; column += kLanes) {
         Value sum = kernel.load(floats, kernel.address(sums, column * 4));
         Value mean = kernel.round(tile.outElement, kernel.div(sum, total));
         kernel.storeLanes(mean, kernel.address(out, column * bytesOf(tile.outElement)),
-                          std::min(kLanes, shape.size - column));
+                          std::min(kLanes, shape.values - column));
       }
     });
   });
@@ -283,10 +359,8 @@ void Attention::finish() {
 void Attention::emit() {
   begin();
   Value size = kernel.integer(shape.block), first = kernel.integer(0);
-  if (shape.window > 0) {
-    Value oldest = kernel.sub(tile.position, kernel.integer(shape.window - 1));
+  if (Value oldest = oldestSeen(tile.position))
     first = kernel.div(kernel.max(oldest, first), size);
-  }
   Value last = kernel.div(lastPosition, size);
   kernel.loop(first, kernel.add(last, kernel.integer(1)), 1,
               [&](Value number) { addBlock(number, last); });

@@ -14,26 +14,30 @@
 
 namespace moec {
 
-/// What is known when the kernel is made. d is the size of a head, B the tokens of a block.
+/// What is known when the kernel is made. d is the size of a head's key, B the tokens of a block.
 ///
 /// A block's keys of one head lie in panels of 16 tokens, [B/16][d][16], or where elements have 16
 /// bits [B/16][ceil(d/2)][16][2]. Its values lie in panels of 16 columns, [D/16][B][16] or
-/// [D/16][B/2][16][2], where D is d rounded up to a multiple of 16. So what is read together is
-/// adjacent, one line after another. What pads must be zero. Slots past the last token may hold
-/// anything finite.
+/// [D/16][B/2][16][2], where D is their size rounded up to a multiple of 16. So what is read
+/// together is adjacent, one line after another. What pads must be zero. Slots past the last token
+/// may hold anything finite. A latent cache has keys alone; the first entries of these are laid out
+/// as values block by block.
 struct AttentionShape {
   mlir::Type element; ///< of keys and values, f32 or bf16; softmax weights are rounded to it too
   mlir::Type queries; ///< their element: f32, or that of keys
   int64_t size;       ///< d
+  int64_t values;     ///< size of a head's value
+  bool latent;        ///< values are the first entries of keys
   int64_t group;      ///< query heads that share a key head
   int64_t block;      ///< B, a multiple of 16
   int64_t rows;       ///< tokens of a tile at most
   int64_t window;     ///< keys that a token sees, itself included; 0 for all
+  int64_t chunk;      ///< or those from the last multiple of this position on; 0 for all
   double scale;       ///< of scores
 
   /// d, even where elements have 16 bits.
   int64_t keyDepth() const { return panelDepth(size, bytesOf(element)); }
-  int64_t valueWidth() const { return roundUpTo(size, kLanes); }
+  int64_t valueWidth() const { return roundUpTo(values, kLanes); }
 };
 
 /// Keys and values of the tile's head in one block.
@@ -45,6 +49,7 @@ struct AttentionBlock {
 struct AttentionTile {
   mlir::Value queries;     ///< !llvm.ptr to the group's first head of the first token
   mlir::Value queryStride; ///< i64, elements from token to token
+  mlir::Value sinks;       ///< null, or !llvm.ptr to a score in f32 per head that weighs no value
   mlir::Value out;         ///< the same for the result
   mlir::Type outElement;
   mlir::Value outStride;

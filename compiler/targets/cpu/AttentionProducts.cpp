@@ -24,6 +24,17 @@ Type moec::attentionRowElement(KernelBuilder &kernel, const AttentionShape &shap
   return multipliesPairs(kernel, shape) ? shape.element : kernel.f32();
 }
 
+/// That of what the values are multiplied as.
+static AttentionShape shapeOfValues(KernelBuilder &kernel, AttentionShape shape) {
+  if (shape.latent)
+    shape.element = kernel.f32();
+  return shape;
+}
+
+Type moec::attentionWeightElement(KernelBuilder &kernel, const AttentionShape &shape) {
+  return attentionRowElement(kernel, shapeOfValues(kernel, shape));
+}
+
 namespace {
 
 /// The body of a product function.
@@ -198,9 +209,10 @@ void moec::callAttentionScores(KernelBuilder &kernel, const AttentionShape &shap
       });
 }
 
-void moec::callAttentionSums(KernelBuilder &kernel, const AttentionShape &shape, Value weights,
+void moec::callAttentionSums(KernelBuilder &kernel, const AttentionShape &stored, Value weights,
                              Value rows, Value values, Value factors, Value sums, Value begin,
                              Value end, Value next) {
+  const AttentionShape shape = shapeOfValues(kernel, stored);
   kernel.call(functionName("attention_sums", shape, shape.valueWidth()),
               {weights, rows, values, factors, sums, begin, end, next},
               [&](KernelBuilder &inside, ValueRange given) {

@@ -1,4 +1,4 @@
-// exp, sigmoid, erf, rsqrt, sine and cosine as polynomials.
+// exp, log, sigmoid, erf, rsqrt, sine and cosine as polynomials.
 
 #include "compiler/targets/cpu/ElementaryFunctions.h"
 
@@ -73,6 +73,24 @@ Value moec::emitExp2OfMinus(KernelBuilder &kernel, Value x) {
   Value exponent =
       arith::ShLIOp::create(kernel.builder, kernel.loc, whole, kernel.integer(integers, 23));
   return kernel.bitcast(floats, kernel.add(kernel.bitcast(integers, e), exponent));
+}
+
+Value moec::emitLog(KernelBuilder &kernel, Value x) {
+  Type floats = x.getType(), integers = withElement(floats, kernel.i32());
+  // x = 2^n m, with m within a factor of sqrt 2 of 1: the bits of sqrt 1/2 are where n changes.
+  Value shifted =
+      kernel.sub(kernel.bitcast(integers, x), kernel.integer(integers, 0x3f3504f3)); // sqrt 1/2
+  Value n =
+      arith::ShRSIOp::create(kernel.builder, kernel.loc, shifted, kernel.integer(integers, 23));
+  Value rest = kernel.bitAnd(shifted, kernel.integer(integers, 0x7fffff));
+  Value m = kernel.bitcast(floats, kernel.add(rest, kernel.integer(integers, 0x3f3504f3)));
+  // ln m = 2 artanh s, whose series has left out less than 1e-10.
+  Value one = kernel.number(floats, 1);
+  Value s = kernel.div(kernel.sub(m, one), kernel.add(m, one));
+  Value series =
+      polynomial(kernel, kernel.mul(s, s), {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11});
+  Value whole = arith::SIToFPOp::create(kernel.builder, kernel.loc, floats, n);
+  return kernel.fma(whole, kernel.number(floats, M_LN2), kernel.mul(s, series));
 }
 
 static Value onePlusExpOfMinus(KernelBuilder &kernel, Value x) {

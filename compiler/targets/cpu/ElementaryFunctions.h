@@ -1,5 +1,5 @@
-// exp, sigmoid, erf, rsqrt, sine and cosine expanded into arithmetic, on scalars and vectors of any
-// length; nothing calls libm.
+// exp, log, sigmoid, erf, rsqrt, sine and cosine expanded into arithmetic, on scalars and vectors
+// of any length; nothing calls libm.
 
 #ifndef MOEC_COMPILER_TARGETS_CPU_ELEMENTARYFUNCTIONS_H
 #define MOEC_COMPILER_TARGETS_CPU_ELEMENTARYFUNCTIONS_H
@@ -15,6 +15,10 @@ mlir::Value emitExp(KernelBuilder &kernel, mlir::Value x);
 /// 2^x of f32 x <= 0, relative error below 2e-7; exactly 1 at 0; below -126 as there, NaN of NaN.
 /// The cheapest, for softmax.
 mlir::Value emitExp2OfMinus(KernelBuilder &kernel, mlir::Value x);
+
+/// The natural logarithm of positive f32 that are not denormal, relative error below 1e-6; exactly
+/// 0 at 1.
+mlir::Value emitLog(KernelBuilder &kernel, mlir::Value x);
 
 /// 1 / (1 + e^-x) of f32, relative error below 1e-6.
 mlir::Value emitSigmoid(KernelBuilder &kernel, mlir::Value x);

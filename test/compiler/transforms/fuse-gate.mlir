@@ -57,14 +57,27 @@ func.func @logits_used(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tenso
   return %e, %w, %l : tensor<?x2xi32>, tensor<?x2xf32>, tensor<?x8xf32>
 }
 
-// A gate has no bias, so a router with one stays.
-// WHY:           remark: the router has a bias or accumulates
-// CHECK-LABEL: func @bias
-// CHECK-NOT:     moe.gate
-func.func @bias(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %c: !lm.weight<8xf32>, %i: tensor<?x8xf32>,
-                %a: tensor<?x2xi32>, %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+// A bias of the router, and how the experts are chosen and weighed, become the gate's.
+// CHECK-LABEL: func @routing(
+// CHECK:         moe.gate sigmoid renormalize epsilon {{[^ ]+}} scale 2.500000e+00 groups <1 of 2 by best_two> ins(
+// CHECK-SAME:      bias(%{{.*}} : !lm.weight<8xf32>) correction(%{{.*}} : tensor<8xf32>)
+func.func @routing(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %c: !lm.weight<8xf32>, %k: tensor<8xf32>, %i: tensor<?x8xf32>,
+                   %a: tensor<?x2xi32>, %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
   %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) bias(%c : !lm.weight<8xf32>)
       outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score sigmoid ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route renormalize epsilon 1.0e-20 scale 2.5 groups <1 of 2 by best_two> ins(%s : tensor<?x8xf32>)
+      correction(%k : tensor<8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}
+
+// A router that adds to what was there stays.
+// WHY:           remark: the router accumulates
+// CHECK-LABEL: func @accumulates
+// CHECK-NOT:     moe.gate
+func.func @accumulates(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
+                       %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %l = lm.linear accumulate ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
   %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
   %e, %w = moe.route ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
       -> tensor<?x2xi32>, tensor<?x2xf32>

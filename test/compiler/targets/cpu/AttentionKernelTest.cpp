@@ -33,26 +33,48 @@ enum Elements { F32, Bf16, F32ByBf16 };
 struct Case {
   Elements elements;
   int64_t tokens, size, group, window, block;
+  int64_t values = 0; ///< size of a value; 0: that of a key
+  int64_t chunk = 0;
+  bool latent = false, sinks = false;
+
+  int64_t valueSize() const { return values ? values : size; }
 };
-constexpr Case cases[] = {{F32, 40, 12, 2, 0, 32},       {Bf16, 40, 12, 2, 0, 32},
-                          {F32, 135, 64, 4, 0, 128},     {Bf16, 70, 128, 8, 0, 64},
-                          {Bf16, 35, 7, 1, 0, 16},       {F32, 70, 16, 1, 5, 32},
-                          {Bf16, 150, 16, 3, 140, 128},  {F32, 33, 80, 1, 32, 32},
-                          {F32ByBf16, 40, 64, 4, 0, 32}, {F32ByBf16, 70, 7, 3, 50, 64}};
+constexpr Case cases[] = {{F32, 40, 12, 2, 0, 32},
+                          {Bf16, 40, 12, 2, 0, 32},
+                          {F32, 135, 64, 4, 0, 128},
+                          {Bf16, 70, 128, 8, 0, 64},
+                          {Bf16, 35, 7, 1, 0, 16},
+                          {F32, 70, 16, 1, 5, 32},
+                          {Bf16, 150, 16, 3, 140, 128},
+                          {F32, 33, 80, 1, 32, 32},
+                          {F32ByBf16, 40, 64, 4, 0, 32},
+                          {F32ByBf16, 70, 7, 3, 50, 64},
+                          {F32, 70, 24, 2, 0, 32, 40},
+                          {Bf16, 70, 24, 2, 0, 32, 10},
+                          {F32, 70, 16, 2, 0, 32, 0, 20},
+                          {Bf16, 70, 16, 1, 0, 64, 0, 32},
+                          {F32, 70, 16, 3, 0, 32, 0, 0, false, true},
+                          {Bf16, 70, 16, 3, 9, 32, 0, 0, false, true},
+                          {F32, 70, 36, 4, 0, 32, 20, 0, true},
+                          {Bf16, 70, 37, 4, 0, 32, 21, 0, true},
+                          {F32ByBf16, 70, 64, 3, 0, 64, 48, 0, true}};
 
 /// One sequence: queries of `group` heads and the keys and values of one head, as values and as a
 /// paged cache.
 struct Sequence {
   bool bf16, bf16Queries;
-  int64_t tokens, size, group, window, block, valueWidth, keyDepth;
-  std::vector<float> queries, keys, values; // [token][head][d], [token][d], [token][d]
+  int64_t tokens, size, valueSize, group, window, chunk, block, valueWidth, keyDepth;
+  bool latent;
+  std::vector<float> queries, keys, values; // [token][head][d], [token][d], [token][value]
+  std::vector<float> sinks;                 // [head], or none
   std::vector<uint8_t> queryBytes, cache;   // the cache's blocks in a shuffled order
   std::vector<int32_t> table;               // the place of each block
 
   explicit Sequence(const Case &c)
       : bf16(c.elements != F32), bf16Queries(c.elements == Bf16), tokens(c.tokens), size(c.size),
-        group(c.group), window(c.window), block(c.block), valueWidth((size + 15) / 16 * 16),
-        keyDepth(bf16 ? (size + 1) / 2 * 2 : size) {
+        valueSize(c.valueSize()), group(c.group), window(c.window), chunk(c.chunk), block(c.block),
+        valueWidth((valueSize + 15) / 16 * 16), keyDepth(bf16 ? (size + 1) / 2 * 2 : size),
+        latent(c.latent) {
     std::mt19937 random(size * 31 + tokens);
     std::normal_distribution<float> normal;
     auto fill = [&](std::vector<float> &values, int64_t count, bool rounds) {
@@ -62,7 +84,11 @@ struct Sequence {
     };
     fill(queries, tokens * group * size, bf16Queries);
     fill(keys, tokens * size, bf16);
-    fill(values, tokens * size, bf16);
+    fill(values, tokens * valueSize, bf16);
+    for (int64_t token = 0; latent && token < tokens; ++token)
+      std::copy_n(&keys[token * size], valueSize, &values[token * valueSize]);
+    if (c.sinks)
+      fill(sinks, group, false);
     queryBytes.resize(queries.size() * queryElementBytes());
     for (size_t i = 0; i < queries.size(); ++i)
       put(queryBytes, i, queries[i], queryElementBytes());
@@ -74,7 +100,7 @@ struct Sequence {
       put(cache, i, 7, bytes()); // what an earlier owner left
     for (int64_t b = 0; b < blocks; ++b)
       for (int64_t slot = 0; slot < block; ++slot)
-        for (int64_t i = 0; i < valueWidth; ++i) {
+        for (int64_t i = 0; i < std::max(valueWidth, keyDepth); ++i) {
           const int64_t token = b * block + slot, base = table[b] * blockBytes() / bytes();
           const bool exists = token < tokens;
           // Panels of 16 keys, and of 16 columns of values.
@@ -85,15 +111,16 @@ struct Sequence {
           if (i < keyDepth && (exists || i >= size))
             put(cache, base + slot / 16 * 16 * keyDepth + inPanel(i, slot),
                 i < size ? keys[token * size + i] : 0, bytes());
-          if (exists || i >= size)
+          if (!latent && i < valueWidth && (exists || i >= valueSize))
             put(cache, base + keyDepth * block + i / 16 * 16 * block + inPanel(slot, i),
-                i < size ? values[token * size + i] : 0, bytes());
+                i < valueSize ? values[token * valueSize + i] : 0, bytes());
         }
   }
 
   int64_t bytes() const { return bf16 ? 2 : 4; } // of an element of the cache
   int64_t queryElementBytes() const { return bf16Queries ? 2 : 4; }
-  int64_t blockBytes() const { return (keyDepth + valueWidth) * block * bytes(); }
+  int64_t blockBytes() const { return (keyDepth + (latent ? 0 : valueWidth)) * block * bytes(); }
+  int64_t outRow() const { return group * valueSize; }
 
   static void put(std::vector<uint8_t> &to, int64_t index, float value, int64_t bytes) {
     std::memcpy(&to[index * bytes], reinterpret_cast<const uint8_t *>(&value) + 4 - bytes, bytes);
@@ -102,12 +129,14 @@ struct Sequence {
   double scale() const { return 1 / std::sqrt(double(size)); }
 
   std::vector<double> exact() const {
-    std::vector<double> out(tokens * group * size);
+    std::vector<double> out(tokens * outRow());
     for (int64_t t = 0; t < tokens; ++t)
       for (int64_t h = 0; h < group; ++h) {
-        const int64_t first = window ? std::max<int64_t>(0, t - window + 1) : 0;
+        const int64_t first = chunk    ? t / chunk * chunk
+                              : window ? std::max<int64_t>(0, t - window + 1)
+                                       : 0;
         std::vector<double> weights;
-        double peak = -1e300, total = 0;
+        double peak = sinks.empty() ? -1e300 : sinks[h];
         for (int64_t k = first; k <= t; ++k) {
           double score = 0;
           for (int64_t i = 0; i < size; ++i)
@@ -115,30 +144,36 @@ struct Sequence {
           weights.push_back(score * scale());
           peak = std::max(peak, weights.back());
         }
+        double total = sinks.empty() ? 0 : std::exp(sinks[h] - peak);
         for (double &weight : weights)
           total += weight = std::exp(weight - peak);
         for (int64_t k = first; k <= t; ++k)
-          for (int64_t i = 0; i < size; ++i)
-            out[(t * group + h) * size + i] += weights[k - first] / total * values[k * size + i];
+          for (int64_t i = 0; i < valueSize; ++i)
+            out[(t * group + h) * valueSize + i] +=
+                weights[k - first] / total * values[k * valueSize + i];
       }
     return out;
   }
 };
 
-/// kernel(queries, cache, table, out, scratch, rows, position); the result is f32.
+/// kernel(queries, cache, table, out, scratch, rows, position, sinks); the result is f32.
 KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
                           int64_t &scratchBytes) {
-  return KernelJit(target, "pppppii", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  return KernelJit(target, "pppppiip", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
     const AttentionShape shape{.element = sequence.bf16 ? kernel.bf16() : kernel.f32(),
                                .queries = sequence.bf16Queries ? kernel.bf16() : kernel.f32(),
                                .size = sequence.size,
+                               .values = sequence.valueSize,
+                               .latent = sequence.latent,
                                .group = sequence.group,
                                .block = sequence.block,
                                .rows = kTileRows,
                                .window = sequence.window,
+                               .chunk = sequence.chunk,
                                .scale = sequence.scale()};
     scratchBytes = attentionScratchBytes(shape);
-    Value stride = kernel.integer(sequence.group * sequence.size);
+    Value stride = kernel.integer(sequence.group * sequence.size),
+          outStride = kernel.integer(sequence.outRow());
     auto block = [&](Value number) -> AttentionBlock {
       Value place = kernel.load(kernel.i32(), kernel.address(arguments[2], kernel.i32(), number));
       place = mlir::arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), place);
@@ -149,9 +184,10 @@ KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
     emitAttention(kernel, shape,
                   {.queries = arguments[0],
                    .queryStride = stride,
+                   .sinks = sequence.sinks.empty() ? Value() : arguments[7],
                    .out = arguments[3],
                    .outElement = kernel.f32(),
-                   .outStride = stride,
+                   .outStride = outStride,
                    .rows = arguments[5],
                    .position = arguments[6],
                    .scratch = arguments[4],
@@ -163,15 +199,15 @@ KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
 std::vector<float> run(const KernelJit &kernel, const Sequence &sequence, int64_t scratchBytes,
                        int64_t first, int64_t tileRows) {
   const int64_t row = sequence.group * sequence.size;
-  std::vector<float> out(sequence.tokens * row);
+  std::vector<float> out(sequence.tokens * sequence.outRow());
   std::vector<uint8_t> scratch(scratchBytes + 64);
   const auto aligned = std::span(scratch).subspan(
       (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64, scratchBytes);
   for (int64_t begin = 0, end = first; begin < sequence.tokens; begin = end, end += tileRows) {
     end = std::min(end, sequence.tokens);
     kernel(std::span(sequence.queryBytes).subspan(begin * row * sequence.queryElementBytes()),
-           sequence.cache, sequence.table, std::span(out).subspan(begin * row), aligned,
-           end - begin, begin);
+           sequence.cache, sequence.table, std::span(out).subspan(begin * sequence.outRow()),
+           aligned, end - begin, begin, sequence.sinks);
   }
   return out;
 }
@@ -194,8 +230,8 @@ TEST_P(AttentionKernel, EqualsTheSoftmaxOfAllScores) {
     const std::vector<double> exact = sequence.exact();
     for (size_t i = 0; i < out.size(); ++i)
       ASSERT_NEAR(out[i], exact[i], sequence.bf16 ? 8e-3 : 3e-6)
-          << "token " << i / (c.size * c.group) << " of case with d " << c.size << ", elements "
-          << c.elements;
+          << "token " << i / (c.valueSize() * c.group) << " of case with d " << c.size
+          << ", elements " << c.elements;
   }
 }
 

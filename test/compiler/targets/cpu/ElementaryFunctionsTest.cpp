@@ -95,6 +95,16 @@ TEST_P(ElementaryFunctions, Exp2OfMinusIsExactToTwoTenMillionths) {
   EXPECT_TRUE(std::isnan(special[4]));
 }
 
+TEST_P(ElementaryFunctions, LogIsExactToAMillionth) {
+  std::vector<float> x = range(1e-3f, 3, 20000);
+  for (float large : {1e-30f, 0.70710677f, 0.70710683f, 1.4142135f, 1281.0f, 16777216.0f, 1e30f})
+    x.push_back(large);
+  const std::vector<float> l = run(x, one<emitLog>);
+  for (size_t i = 0; i < x.size(); ++i)
+    ASSERT_NEAR(l[i], std::log(double(x[i])), 1e-6 * std::abs(std::log(double(x[i])))) << x[i];
+  EXPECT_EQ(run({1.0f}, one<emitLog>)[0], 0);
+}
+
 TEST_P(ElementaryFunctions, SigmoidAndSilu) {
   const std::vector<float> x = range(-80, 80, 20000), s = run(x, one<emitSigmoid>),
                            t = run(x, one<emitSilu>);
