@@ -274,10 +274,14 @@ static bool matches(std::string_view pattern, std::string_view text) {
   return pattern.find_first_not_of('*', p) == pattern.npos;
 }
 
-void TensorClaims::skip(std::string_view pattern) {
+size_t TensorClaims::skip(std::string_view pattern) {
+  size_t count = 0;
   for (size_t index = 0; index < claimed.size(); ++index)
-    if (matches(pattern, checkpoint->tensors()[index].name))
+    if (matches(pattern, checkpoint->tensors()[index].name)) {
       claimed[index] = true;
+      ++count;
+    }
+  return count;
 }
 
 Status TensorClaims::finish() const {

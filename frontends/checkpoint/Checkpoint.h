@@ -90,8 +90,9 @@ public:
   /// Checks that every tensor of the family is there, in its shape and all of one type, and claims
   /// them. Gives the type; one that is not a plain float (F32, F16, BF16) is Code::Unsupported.
   Result<DataType> claim(const TensorFamily &family);
-  /// Tensors whose names match are known and not needed; `*` stands for any characters.
-  void skip(std::string_view pattern);
+  /// Tensors whose names match are known and not needed; `*` stands for any characters. Gives how
+  /// many there are.
+  size_t skip(std::string_view pattern);
   /// Code::Unsupported, naming a tensor that was neither claimed nor skipped and how many there
   /// are.
   Status finish() const;

@@ -162,6 +162,11 @@ bool ConfigReader::has(const ConfigKey &key) {
   return lookUp(key, spelling) != nullptr;
 }
 
+bool ConfigReader::isNull(std::string_view key) const {
+  auto value = config->text().find(key);
+  return value != config->text().end() && value->is_null();
+}
+
 /// The integer in `value`, also where it is written `4096.0`.
 static std::optional<int64_t> asInteger(const json &value) {
   if (value.is_number_unsigned())

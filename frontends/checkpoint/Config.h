@@ -65,6 +65,8 @@ public:
   explicit ConfigReader(const Config &config) : config(&config) {}
 
   bool has(const ConfigKey &key);
+  /// Whether the key is there, with a null for its value; that may mean another than its absence.
+  bool isNull(std::string_view key) const;
   int64_t integer(const ConfigKey &key, std::optional<int64_t> missing, int64_t least,
                   int64_t most);
   double number(const ConfigKey &key, std::optional<double> missing,

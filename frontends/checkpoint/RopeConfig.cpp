@@ -64,6 +64,12 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
     return std::nullopt;
   };
 
+  if (!scaling && support.missing) {
+    const double theta = rope.theta;
+    rope = *support.missing;
+    rope.theta = theta;
+    return rope;
+  }
   if (scaling) {
     std::string name = "default";
     bool isNamed = false;
@@ -116,8 +122,8 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
     read.refuse(Code::Model, object, "wanted `original_max_position_embeddings`");
   rope.lowFrequencyFactor = number("low_freq_factor", 1e-6, 1e6).value_or(1.0);
   rope.highFrequencyFactor = number("high_freq_factor", 1e-6, 1e6).value_or(4.0);
-  if (rope.kind == RopeKind::Llama3 && rope.highFrequencyFactor <= rope.lowFrequencyFactor)
-    read.refuse(Code::Model, object, "wanted `high_freq_factor` above `low_freq_factor`");
+  if (rope.kind == RopeKind::Llama3 && rope.highFrequencyFactor < rope.lowFrequencyFactor)
+    read.refuse(Code::Model, object, "wanted `high_freq_factor` no less than `low_freq_factor`");
   rope.betaFast = number("beta_fast", 1e-6, 1e6).value_or(32.0);
   rope.betaSlow = number("beta_slow", 1e-6, 1e6).value_or(1.0);
   rope.givenAttentionFactor = number("attention_factor", 0.0, 1e6);
@@ -154,7 +160,7 @@ std::vector<float> RopeConfig::inverseFrequencies(int64_t width) const {
       double wavelength = twoPi / frequency;
       if (wavelength > positions / lowFrequencyFactor)
         frequency = static_cast<float>(frequency / factor);
-      else if (wavelength >= positions / highFrequencyFactor) {
+      else if (wavelength > positions / highFrequencyFactor) { // no blending where both are equal
         double blend = (positions / wavelength - lowFrequencyFactor) /
                        (highFrequencyFactor - lowFrequencyFactor);
         frequency = static_cast<float>((1.0 - blend) * frequency / factor + blend * frequency);

@@ -37,7 +37,8 @@ struct RopeConfig {
 /// What an architecture's compiler can do.
 struct RopeSupport {
   std::vector<RopeKind> kinds = {RopeKind::Default};
-  bool partial = false; ///< heads that are rotated in part
+  bool partial = false;                   ///< heads that are rotated in part
+  std::optional<RopeConfig> missing = {}; ///< what a config without rope parameters means
 };
 
 /// Reads `rope_theta` with `rope_scaling`, or `rope_parameters`, and `partial_rotary_factor`; a

@@ -3,6 +3,7 @@
 #ifndef MOEC_FRONTENDS_MODELS_DECODERCONFIG_H
 #define MOEC_FRONTENDS_MODELS_DECODERCONFIG_H
 
+#include "dialects/moe/MoeDialect.h"
 #include "frontends/checkpoint/Config.h"
 #include "frontends/checkpoint/RopeConfig.h"
 
@@ -17,45 +18,77 @@ inline constexpr int64_t kMaxPositions = int64_t(1) << 30;
 struct DecoderDefaults {
   int64_t vocabulary, hidden, layers, heads, keyHeads, positions;
   double epsilon, theta;
+  int64_t headSize = 0;                ///< 0: `hidden` divided among the heads
+  std::optional<RopeConfig> rope = {}; ///< where it has rope parameters of its own
 };
 
 /// What surrounds the experts. Letters as in the papers: V vocabulary, H hidden, L layers.
 struct DecoderConfig {
   int64_t vocabulary, hidden, layers;
   int64_t heads, keyHeads, headSize; ///< of the queries, of keys and values, and both's size
+  int64_t ropeSize;                  ///< entries of a head that are rotated
   int64_t positions;                 ///< most that the model is made for
   double epsilon;                    ///< of all norms
   RopeConfig rope;
   bool tied;          ///< the embedding is also the output's weight
-  int64_t window = 0; ///< positions that a row sees, itself included; 0: all
+  std::string prefix; ///< of the names of all tensors
 
   int64_t queryWidth() const { return heads * headSize; }
   int64_t keyWidth() const { return keyHeads * headSize; }
 };
 
-/// Reads the keys that every such architecture has; a failure is left in `config`.
+/// Reads the keys that every such architecture has, but for those of attention; a failure is left
+/// in `config`, here and below.
+DecoderConfig readTrunk(ConfigReader &config, const DecoderDefaults &defaults);
+/// Those and the heads of attention, whose keys and values are of one size.
 DecoderConfig readDecoder(ConfigReader &config, const DecoderDefaults &defaults);
+
+/// How a token chooses its experts, and what these weigh; see moe.score and moe.route.
+struct RoutingConfig {
+  moe::ScoreFunction score = moe::ScoreFunction::Softmax;
+  moe::Weighing weighing = moe::Weighing::AsIs;
+  double epsilon = 0, scale = 1;
+  int64_t groups = 1, keptGroups = 1;
+  moe::GroupValue groupValue = moe::GroupValue::Best;
+  bool weighInput = false; ///< the weight multiplies what the expert gets, not what it gives
+};
+
+/// What joins gate and up; see moe.gated_activation.
+struct ActivationConfig {
+  moe::ActivationKind kind = moe::ActivationKind::Silu;
+  double limit = 0, slope = 0; ///< of a clamped one
+};
 
 /// E experts of width F, of which each token picks K.
 struct ExpertConfig {
   int64_t experts, picked, width;
-  bool renormalize; ///< the weights of a token's picks are made to sum to one
+  RoutingConfig routing = {};
+  ActivationConfig activation = {};
 };
 
 /// Spelling and defaults of the experts' keys.
 struct ExpertKeys {
   ConfigKey experts, picked, width;
-  int64_t defaultExperts, defaultPicked, defaultWidth;
+  int64_t defaultExperts;
+  std::optional<int64_t> defaultPicked; ///< none where the key has to be there
+  int64_t defaultWidth;
   int64_t leastExperts = 1; ///< 0 where a model without experts is one of this architecture
 };
 
-/// Reads the experts' sizes, and `norm_topk_prob`, which is false where it is absent.
+/// Reads the experts' sizes.
 ExpertConfig readExperts(ConfigReader &config, const ExpertKeys &keys);
+
+/// Whether `norm_topk_prob` has the weights of a token's picks made to sum to one.
+moe::Weighing readNormalization(ConfigReader &config, bool missing);
 
 /// The layers of a model by what follows their attention.
 struct LayerKinds {
   std::vector<int64_t> moe, dense;
 };
+
+/// `layer_types`, one for each layer, each one of `known`; empty where it is absent.
+std::vector<std::string> readLayerTypes(ConfigReader &config, int64_t layers,
+                                        std::initializer_list<std::string_view> known);
 
 /// Layer i has experts if there are any, (i + 1) is a multiple of `decoder_sparse_step`, and
 /// `mlp_only_layers` does not list it.

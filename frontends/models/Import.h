@@ -4,9 +4,11 @@
 #define MOEC_FRONTENDS_MODELS_IMPORT_H
 
 #include "frontends/checkpoint/Checkpoint.h"
+#include "frontends/models/LatentAttention.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include <functional>
 #include <string>
 
 namespace moec {
@@ -16,6 +18,9 @@ struct ImportOptions {
   int64_t context = 0;
   /// What the model is called; empty: the last part of the checkpoint's directory.
   std::string name;
+  LatentForm latentForm = LatentForm::Absorbed; ///< of attention to latent vectors
+  /// Called with what the user should know, a line each.
+  std::function<void(const std::string &)> notice = {};
 };
 
 /// The model of `checkpoint` as a module:

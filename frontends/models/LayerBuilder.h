@@ -3,25 +3,43 @@
 #ifndef MOEC_FRONTENDS_MODELS_LAYERBUILDER_H
 #define MOEC_FRONTENDS_MODELS_LAYERBUILDER_H
 
+#include "frontends/models/CacheTable.h"
 #include "frontends/models/DecoderConfig.h"
 #include "frontends/models/WeightTable.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <optional>
 
 namespace moec {
 
 /// Where a checkpoint keeps what makes up an expert layer, below `model.layers.{l}.`.
 struct ExpertTensors {
   std::string router;
-  std::string gate, up, down; ///< one per expert, with `{e}`
+  TensorRows gate = {}, up = {}, down = {};
+  std::string routerBias = {};                          ///< added to logits; empty: none
+  std::string correction = {};                          ///< added to scores to choose; empty: none
+  TensorRows gateBias = {}, upBias = {}, downBias = {}; ///< one entry a row; empty: none
 };
 
-/// Names of symbols and of the checkpoint's tensors that all decoders share.
-inline constexpr const char *kCacheSymbol = "attention";
-inline constexpr const char *kLayerPrefix = "model.layers.{l}.";
+/// What a row of attention sees, and how it weighs that.
+struct AttentionConfig {
+  int64_t keyHeads = 0; ///< 0: as many as the decoder's
+  int64_t latent =
+      0; ///< entries of a key that are its value, from the first on; 0: values are given
+  int64_t window = 0;          ///< positions, its own included; 0: all
+  int64_t chunk = 0;           ///< or those from the last multiple of this on; 0: all
+  double scale = 0;            ///< of scores; 0: one over the root of the keys' size
+  const char *sinks = nullptr; ///< a tensor of a score per query head that weighs no value
+};
 
 /// A new tensor of f32, to be written by an op: `rows` x `columns`.
 mlir::Value emptyRows(mlir::OpBuilder &builder, mlir::Location location, mlir::Value rows,
                       int64_t columns, mlir::Type element = {});
+
+struct ExpertPlan;
+
+/// Which entries of a head rope rotates together.
+enum class RopePairs { Halves, Neighbours };
 
 /// Builds the function of a kind of layer, op by op. Names are those of tensors or modules below
 /// `model.layers.{l}.`, and go into the ops' locations. Every result is T rows of f32.
@@ -29,7 +47,7 @@ class LayerBuilder {
 public:
   /// Builds into `function`, which stands for `layers`. The ordinal of an expert layer is its place
   /// in `moeLayers`.
-  LayerBuilder(WeightTable &weights, const DecoderConfig &decoder,
+  LayerBuilder(WeightTable &weights, CacheTable &caches, const DecoderConfig &decoder,
                llvm::ArrayRef<int64_t> moeLayers, mlir::func::FuncOp function,
                llvm::ArrayRef<int64_t> layers);
 
@@ -39,36 +57,61 @@ public:
   void finish(mlir::Value output);
 
   /// `x / sqrt(mean(x * x) + epsilon) * weight`, for each of `heads` parts of a row.
-  mlir::Value norm(mlir::Value x, const std::string &module, int64_t heads = 1);
+  mlir::Value norm(mlir::Value x, const std::string &module, int64_t heads = 1,
+                   std::optional<double> epsilon = {});
+  /// The same without a weight.
+  mlir::Value plainNorm(mlir::Value x, int64_t heads, const std::string &module);
   /// `x * transpose(weight)`, of `columns` columns, plus a bias if there is one.
   mlir::Value linear(mlir::Value x, const std::string &module, int64_t columns, bool bias = false);
   /// Limits every entry to +-limit.
   mlir::Value clamp(mlir::Value x, double limit, const std::string &module);
-  /// Rotates each of `heads` parts of a row by the row's position, half against half.
-  mlir::Value rope(mlir::Value x, int64_t heads, const std::string &module);
+  /// Rotates each of `heads` parts of a row by the row's position: its last entries, as many as the
+  /// table of angles has, half against half or each even one against the next.
+  mlir::Value rope(mlir::Value x, int64_t heads, const std::string &module,
+                   RopePairs pairs = RopePairs::Halves);
+  /// x times `1 + scale ln(1 + floor((position + 1) / interval))`.
+  mlir::Value temperature(mlir::Value x, int64_t interval, double scale, const std::string &module);
+  /// `size` entries from `first` on of each of `heads` parts of a row.
+  mlir::Value sliceHeads(mlir::Value x, int64_t heads, int64_t first, int64_t size,
+                         const std::string &module);
+  /// Each of `heads` parts of `left`, followed by that of `right`; or by all of `right`, where that
+  /// `isShared`.
+  mlir::Value joinHeads(mlir::Value left, mlir::Value right, int64_t heads, bool isShared,
+                        const std::string &module);
+  /// Each part of a row times the transpose of a matrix of its own.
+  mlir::Value headLinear(mlir::Value x, const std::string &symbol, std::vector<int64_t> shape,
+                         TensorRows rows);
   /// Stores keys and values in the cache, and attends to it.
   mlir::Value attention(mlir::Value queries, mlir::Value keys, mlir::Value values,
-                        const std::string &module);
+                        const AttentionConfig &config, const std::string &module);
   /// `down(silu(gate x) * up x)`, with an inner width of `width`.
   mlir::Value gatedMlp(mlir::Value x, const std::string &module, int64_t width);
-  /// The router's softmax, its top K, and the weighted sum of those experts' gated products. Reads
-  /// the tensors of `published`, or those in which transformers 5 keeps all experts of a layer.
+  /// What the router chooses, and the weighted sum of those experts' gated products. Reads the
+  /// tensors of `published`, or those in which transformers 5 keeps all experts of a layer.
   mlir::Value experts(mlir::Value x, const ExpertConfig &config, const ExpertTensors &published);
   /// Each row of x times the sigmoid of its one entry of `gate`.
   mlir::Value scaleRows(mlir::Value x, mlir::Value gate, const std::string &module);
   mlir::Value add(mlir::Value left, mlir::Value right, const std::string &module);
 
 private:
+  /// The name of a tensor or module of the layer, and a place named so.
+  std::string nameOf(const std::string &name) const;
+  TensorRows named(TensorRows rows) const;
   mlir::Location at(const std::string &name);
   /// A destination of as many rows as the step has.
   mlir::Value destination(mlir::Location location, int64_t columns, mlir::Type element = {});
   mlir::Value load(const Weight &weight);
-  /// Each pick's row times the weight of its expert; `rows` says which row of x that is, if it is
-  /// not the pick's own.
-  mlir::Value groupedMatmul(mlir::Value x, const Weight &weight, mlir::Value tiles,
-                            mlir::Value rows, mlir::Value picks);
+  /// The choice of experts.
+  ExpertPlan route(mlir::Value x, const ExpertConfig &config, const ExpertTensors &published);
+  /// The rest of the plan.
+  void dispatch(ExpertPlan &plan, const ExpertConfig &config, mlir::Location location);
+  /// Each pick's row times the weight of its expert: the row of its token where it `gathers`, else
+  /// the pick's own; `weighs` multiplies it by the pick's weight.
+  mlir::Value groupedMatmul(mlir::Value x, const Weight &weight, const TensorRows &bias,
+                            const ExpertPlan &plan, bool gathers, bool weighs);
 
   WeightTable &weights;
+  CacheTable &caches;
   const DecoderConfig &decoder;
   llvm::ArrayRef<int64_t> moeLayers, layers;
   mlir::OpBuilder builder;

@@ -17,14 +17,14 @@ Status moec::buildMixtral(ConfigReader &config, ModelBuilder &model) {
                                                .positions = 131072,
                                                .epsilon = 1e-5,
                                                .theta = 1e6});
-  decoder.window = config.integer("sliding_window", 0, 1, kMaxPositions);
+  int64_t window = config.integer("sliding_window", 0, 1, kMaxPositions); // 0: all
   ExpertConfig experts = readExperts(config, {.experts = {"num_local_experts", "num_experts"},
                                               .picked = "num_experts_per_tok",
                                               .width = "intermediate_size",
                                               .defaultExperts = 8,
                                               .defaultPicked = 2,
                                               .defaultWidth = 14336});
-  experts.renormalize = true; // this family has no key for it
+  experts.routing.weighing = moe::Weighing::Renormalize; // this family has no key for it
   if (Status status = config.finish(); !status.ok())
     return status;
 
@@ -39,15 +39,15 @@ Status moec::buildMixtral(ConfigReader &config, ModelBuilder &model) {
     Value v = layer.linear(x, "self_attn.v_proj", decoder.keyWidth());
     q = layer.rope(q, decoder.heads, "self_attn.q_proj");
     k = layer.rope(k, decoder.keyHeads, "self_attn.k_proj");
-    Value a = layer.attention(q, k, v, "self_attn");
+    Value a = layer.attention(q, k, v, {.window = window}, "self_attn");
     h = layer.add(h, layer.linear(a, "self_attn.o_proj", decoder.hidden), "self_attn");
 
     x = layer.norm(h, "post_attention_layernorm");
     Value y = layer.experts(x, experts,
                             {.router = "block_sparse_moe.gate.weight",
-                             .gate = "block_sparse_moe.experts.{e}.w1.weight",
-                             .up = "block_sparse_moe.experts.{e}.w3.weight",
-                             .down = "block_sparse_moe.experts.{e}.w2.weight"});
+                             .gate = {"block_sparse_moe.experts.{e}.w1.weight"},
+                             .up = {"block_sparse_moe.experts.{e}.w3.weight"},
+                             .down = {"block_sparse_moe.experts.{e}.w2.weight"}});
     return layer.add(h, y, "block_sparse_moe");
   });
   return {};

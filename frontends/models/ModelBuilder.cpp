@@ -10,14 +10,12 @@
 #include "mlir/IR/Verifier.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <numeric>
 
 using namespace mlir;
 using namespace moec;
-
-/// Positions per block of the cache.
-static constexpr int64_t kCacheBlock = 128;
 
 static RankedTensorType rowsType(MLIRContext *context, int64_t columns) {
   return RankedTensorType::get({ShapedType::kDynamic, columns}, Float32Type::get(context));
@@ -25,12 +23,14 @@ static RankedTensorType rowsType(MLIRContext *context, int64_t columns) {
 
 /// Weights outside the layers; an output of its own where it is not tied to the embedding.
 static Weight embeddingWeight(const DecoderConfig &decoder) {
-  return {"embed_tokens", {decoder.vocabulary, decoder.hidden}, {"model.embed_tokens.weight"}};
+  return {"embed_tokens",
+          {decoder.vocabulary, decoder.hidden},
+          {decoder.prefix + "model.embed_tokens.weight"}};
 }
 static Weight outputWeight(const DecoderConfig &decoder) {
   if (decoder.tied)
     return embeddingWeight(decoder);
-  return {"lm_head", {decoder.vocabulary, decoder.hidden}, {"lm_head.weight"}};
+  return {"lm_head", {decoder.vocabulary, decoder.hidden}, {decoder.prefix + "lm_head.weight"}};
 }
 
 ModelBuilder::ModelBuilder(const Checkpoint &checkpoint, MLIRContext &context,
@@ -53,19 +53,21 @@ void ModelBuilder::begin(const DecoderConfig &numbers) {
   if (identity.context <= 0)
     identity.context = decoder.positions;
 
-  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  SmallVector<int64_t> layers(decoder.layers);
-  std::iota(layers.begin(), layers.end(), 0);
-  auto cache = lm::CacheOp::create(
-      builder, NameLoc::get(builder.getStringAttr(std::string(kLayerPrefix) + "self_attn")),
-      kCacheSymbol, layers, decoder.keyHeads, decoder.headSize, kCacheBlock, decoder.window,
-      builder.getF32Type());
-  // Weights come before the cache, functions after it.
-  weights.emplace(checkpoint, OpBuilder(cache));
+  weights.emplace(checkpoint, OpBuilder::atBlockEnd(module->getBody()));
+  caches.emplace(OpBuilder::atBlockEnd(module->getBody()));
   weights->skip("*rotary_emb.inv_freq"); // tables that old checkpoints carry along
   if (decoder.tied)
-    weights->skip("lm_head.weight");
+    weights->skip(decoder.prefix + "lm_head.weight");
   weights->declare(embeddingWeight(decoder), {});
+}
+
+void ModelBuilder::skip(const std::vector<std::string> &patterns, const std::string &what) {
+  size_t skipped = 0;
+  for (const std::string &pattern : patterns)
+    skipped += weights->skip(pattern);
+  if (skipped > 0 && identity.notice)
+    identity.notice(
+        fmt::format("leaves out {} tensors of {}: {}", skipped, what, fmt::join(patterns, ", ")));
 }
 
 void ModelBuilder::setExperts(const ExpertConfig &numbers, std::vector<int64_t> layers) {
@@ -83,14 +85,14 @@ void ModelBuilder::addLayers(std::string_view kind, std::vector<int64_t> layers,
   MLIRContext *context = module->getContext();
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
   Type residual = rowsType(context, decoder.hidden),
-       angles = rowsType(context, decoder.headSize / 2);
+       angles = rowsType(context, decoder.ropeSize / 2);
   auto type = builder.getFunctionType(
       {lm::BatchType::get(context), builder.getIndexType(), residual, angles, angles}, residual);
-  auto function =
-      func::FuncOp::create(builder, NameLoc::get(builder.getStringAttr("model.layers.{l}")),
-                           fmt::format("layer_{}", kind), type);
+  auto function = func::FuncOp::create(
+      builder, NameLoc::get(builder.getStringAttr(decoder.prefix + "model.layers.{l}")),
+      fmt::format("layer_{}", kind), type);
   function.setPrivate();
-  LayerBuilder layer(*weights, decoder, moeLayers, function, layers);
+  LayerBuilder layer(*weights, *caches, decoder, moeLayers, function, layers);
   layer.finish(build(layer, layer.input()));
   kinds.push_back({function, std::move(layers)});
 }
@@ -124,7 +126,9 @@ Value ModelBuilder::runLayer(OpBuilder &builder, Value layer, ValueRange argumen
 void ModelBuilder::buildStep() {
   MLIRContext *context = module->getContext();
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  auto name = [&](StringRef text) -> Location { return NameLoc::get(builder.getStringAttr(text)); };
+  auto name = [&](const std::string &text) -> Location {
+    return NameLoc::get(builder.getStringAttr(text));
+  };
   auto function =
       func::FuncOp::create(builder, name("model"), "step",
                            builder.getFunctionType(lm::BatchType::get(context), TypeRange()));
@@ -147,9 +151,9 @@ void ModelBuilder::buildStep() {
 
   Location rotary = name("model.rotary_emb");
   Value positions = lm::PositionsOp::create(builder, rotary, ids, batch);
-  std::vector<float> frequencies = decoder.rope.inverseFrequencies(decoder.headSize);
-  Value cosines = emptyRows(builder, rotary, tokens, decoder.headSize / 2);
-  Value sines = emptyRows(builder, rotary, tokens, decoder.headSize / 2);
+  std::vector<float> frequencies = decoder.rope.inverseFrequencies(decoder.ropeSize);
+  Value cosines = emptyRows(builder, rotary, tokens, decoder.ropeSize / 2);
+  Value sines = emptyRows(builder, rotary, tokens, decoder.ropeSize / 2);
   auto angles = lm::RopeTableOp::create(
       builder, rotary, TypeRange{cosines.getType(), sines.getType()},
       builder.getDenseF32ArrayAttr(frequencies),
@@ -175,7 +179,7 @@ void ModelBuilder::buildStep() {
   out = emptyRows(builder, norm, outputs, hidden);
   h = lm::SelectRowsOp::create(builder, norm, out.getType(), loop.getResult(0), wanted, out)
           .getResult(0);
-  Value scale = load({"norm", {hidden}, {"model.norm.weight"}});
+  Value scale = load({"norm", {hidden}, {decoder.prefix + "model.norm.weight"}});
   out = emptyRows(builder, norm, outputs, hidden);
   h = lm::RmsNormOp::create(builder, norm, out.getType(),
                             builder.getF32FloatAttr(static_cast<float>(decoder.epsilon)),
@@ -224,6 +228,14 @@ void ModelBuilder::describe() {
 Result<OwningOpRef<ModuleOp>> ModelBuilder::finish() {
   buildStep();
   describe();
+  // Weights first, then caches, then functions.
+  SmallVector<Operation *> symbols;
+  for (auto weight : module->getOps<lm::WeightOp>())
+    symbols.push_back(weight);
+  for (auto cache : module->getOps<lm::CacheOp>())
+    symbols.push_back(cache);
+  for (Operation *symbol : llvm::reverse(symbols))
+    symbol->moveBefore(module->getBody(), module->getBody()->begin());
   if (failure.ok())
     failure = weights->finish();
   if (!failure.ok())

@@ -3,10 +3,12 @@
 #ifndef MOEC_FRONTENDS_MODELS_MODELBUILDER_H
 #define MOEC_FRONTENDS_MODELS_MODELBUILDER_H
 
-#include "frontends/models/LayerBuilder.h"
+#include "frontends/models/LatentAttention.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <functional>
 
 namespace moec {
 
@@ -14,6 +16,8 @@ namespace moec {
 struct ModelIdentity {
   std::string name, architecture;
   int64_t context = 0; ///< 0: all positions that the model is made for
+  LatentForm latentForm = LatentForm::Absorbed;
+  std::function<void(const std::string &)> notice = {};
 };
 
 /// Builds a module of layers and the step that runs them. Failures are kept until finish().
@@ -22,8 +26,14 @@ public:
   /// Loads the dialects it needs into `context`.
   ModelBuilder(const Checkpoint &checkpoint, mlir::MLIRContext &context, ModelIdentity identity);
 
+  /// The form of attention to latent vectors that the user wants.
+  LatentForm latentForm() const { return identity.latentForm; }
+
   /// States what surrounds the experts; comes first.
   void begin(const DecoderConfig &decoder);
+  /// Tensors whose names match are not needed, but are told of: they are `what`. `*` stands for any
+  /// characters.
+  void skip(const std::vector<std::string> &patterns, const std::string &what);
   /// States the expert layers' numbers, and which layers those are; before the first layer is
   /// built.
   void setExperts(const ExpertConfig &experts, std::vector<int64_t> layers);
@@ -50,6 +60,7 @@ private:
   ModelIdentity identity;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::optional<WeightTable> weights;
+  std::optional<CacheTable> caches;
   DecoderConfig decoder{};
   ExpertConfig experts{};
   std::vector<int64_t> moeLayers;

@@ -22,6 +22,7 @@ Status moec::buildOlmoe(ConfigReader &config, ModelBuilder &model) {
                                               .defaultExperts = 64,
                                               .defaultPicked = 8,
                                               .defaultWidth = 2048});
+  experts.routing.weighing = readNormalization(config, /*missing=*/false);
   bool bias = config.boolean("attention_bias", false);
   double limit = config.number("clip_qkv", 0.0, 1e-6, 1e6); // 0 where it is absent
   if (decoder.queryWidth() != decoder.hidden)
@@ -48,15 +49,15 @@ Status moec::buildOlmoe(ConfigReader &config, ModelBuilder &model) {
     }
     q = layer.rope(q, decoder.heads, "self_attn.q_proj");
     k = layer.rope(k, decoder.keyHeads, "self_attn.k_proj");
-    Value a = layer.attention(q, k, v, "self_attn");
+    Value a = layer.attention(q, k, v, {}, "self_attn");
     h = layer.add(h, layer.linear(a, "self_attn.o_proj", decoder.hidden, bias), "self_attn");
 
     x = layer.norm(h, "post_attention_layernorm");
     Value y = layer.experts(x, experts,
                             {.router = "mlp.gate.weight",
-                             .gate = "mlp.experts.{e}.gate_proj.weight",
-                             .up = "mlp.experts.{e}.up_proj.weight",
-                             .down = "mlp.experts.{e}.down_proj.weight"});
+                             .gate = {"mlp.experts.{e}.gate_proj.weight"},
+                             .up = {"mlp.experts.{e}.up_proj.weight"},
+                             .down = {"mlp.experts.{e}.down_proj.weight"}});
     return layer.add(h, y, "mlp");
   });
   return {};

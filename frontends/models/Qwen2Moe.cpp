@@ -22,6 +22,7 @@ Status moec::buildQwen2Moe(ConfigReader &config, ModelBuilder &model) {
                                               .defaultPicked = 4,
                                               .defaultWidth = 1408,
                                               .leastExperts = 0});
+  experts.routing.weighing = readNormalization(config, /*missing=*/false);
   LayerKinds layers = readLayerKinds(config, decoder.layers, experts.experts);
   int64_t denseWidth = config.integer("intermediate_size", 5632, 1, kMaxExtent);
   int64_t sharedWidth = config.integer("shared_expert_intermediate_size", 5632, 1, kMaxExtent);
@@ -38,7 +39,7 @@ Status moec::buildQwen2Moe(ConfigReader &config, ModelBuilder &model) {
     Value v = layer.linear(x, "self_attn.v_proj", decoder.keyWidth(), bias);
     q = layer.rope(q, decoder.heads, "self_attn.q_proj");
     k = layer.rope(k, decoder.keyHeads, "self_attn.k_proj");
-    Value a = layer.attention(q, k, v, "self_attn");
+    Value a = layer.attention(q, k, v, {}, "self_attn");
     return layer.add(h, layer.linear(a, "self_attn.o_proj", decoder.hidden), "self_attn");
   };
 
@@ -49,9 +50,9 @@ Status moec::buildQwen2Moe(ConfigReader &config, ModelBuilder &model) {
     Value x = layer.norm(h, "post_attention_layernorm");
     Value routed = layer.experts(x, experts,
                                  {.router = "mlp.gate.weight",
-                                  .gate = "mlp.experts.{e}.gate_proj.weight",
-                                  .up = "mlp.experts.{e}.up_proj.weight",
-                                  .down = "mlp.experts.{e}.down_proj.weight"});
+                                  .gate = {"mlp.experts.{e}.gate_proj.weight"},
+                                  .up = {"mlp.experts.{e}.up_proj.weight"},
+                                  .down = {"mlp.experts.{e}.down_proj.weight"}});
     Value shared = layer.gatedMlp(x, "mlp.shared_expert", sharedWidth);
     Value gate = layer.linear(x, "mlp.shared_expert_gate", 1);
     shared = layer.scaleRows(shared, gate, "mlp.shared_expert_gate");

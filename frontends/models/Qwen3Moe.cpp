@@ -22,6 +22,7 @@ Status moec::buildQwen3Moe(ConfigReader &config, ModelBuilder &model) {
                                               .defaultPicked = 8,
                                               .defaultWidth = 768,
                                               .leastExperts = 0});
+  experts.routing.weighing = readNormalization(config, /*missing=*/false);
   LayerKinds layers = readLayerKinds(config, decoder.layers, experts.experts);
   int64_t denseWidth = config.integer("intermediate_size", 6144, 1, kMaxExtent);
   bool bias = config.boolean("attention_bias", false);
@@ -40,7 +41,7 @@ Status moec::buildQwen3Moe(ConfigReader &config, ModelBuilder &model) {
     k = layer.norm(k, "self_attn.k_norm", decoder.keyHeads);
     q = layer.rope(q, decoder.heads, "self_attn.q_proj");
     k = layer.rope(k, decoder.keyHeads, "self_attn.k_proj");
-    Value a = layer.attention(q, k, v, "self_attn");
+    Value a = layer.attention(q, k, v, {}, "self_attn");
     return layer.add(h, layer.linear(a, "self_attn.o_proj", decoder.hidden, bias), "self_attn");
   };
 
@@ -51,9 +52,9 @@ Status moec::buildQwen3Moe(ConfigReader &config, ModelBuilder &model) {
     Value x = layer.norm(h, "post_attention_layernorm");
     Value y = layer.experts(x, experts,
                             {.router = "mlp.gate.weight",
-                             .gate = "mlp.experts.{e}.gate_proj.weight",
-                             .up = "mlp.experts.{e}.up_proj.weight",
-                             .down = "mlp.experts.{e}.down_proj.weight"});
+                             .gate = {"mlp.experts.{e}.gate_proj.weight"},
+                             .up = {"mlp.experts.{e}.up_proj.weight"},
+                             .down = {"mlp.experts.{e}.down_proj.weight"}});
     return layer.add(h, y, "mlp");
   });
   model.addLayers("dense", layers.dense, [&](LayerBuilder &layer, Value h) {

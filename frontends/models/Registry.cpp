@@ -11,6 +11,11 @@
 using namespace moec;
 
 static constexpr Architecture kArchitectures[] = {
+    {"DeepseekV2ForCausalLM", "deepseek_v2", buildDeepseekV2},
+    {"DeepseekV3ForCausalLM", "deepseek_v3", buildDeepseekV3},
+    {"GptOssForCausalLM", "gpt_oss", buildGptOss},
+    {"Llama4ForCausalLM", "llama4_text", buildLlama4},
+    {"Llama4ForConditionalGeneration", "llama4", buildLlama4},
     {"MixtralForCausalLM", "mixtral", buildMixtral},
     {"OlmoeForCausalLM", "olmoe", buildOlmoe},
     {"Qwen2MoeForCausalLM", "qwen2_moe", buildQwen2Moe},
@@ -60,7 +65,9 @@ Result<mlir::OwningOpRef<mlir::ModuleOp>> moec::importModel(const Checkpoint &ch
       checkpoint, context,
       {.name = options.name.empty() ? lastPart(checkpoint.directory()) : options.name,
        .architecture = std::string((*architecture)->name),
-       .context = options.context});
+       .context = options.context,
+       .latentForm = options.latentForm,
+       .notice = options.notice});
   ConfigReader config(checkpoint.config());
   if (Status status = (*architecture)->build(config, model); !status.ok())
     return status;

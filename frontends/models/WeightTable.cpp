@@ -27,6 +27,12 @@ static Type elementType(MLIRContext *context, DataType type) {
 static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
   TensorFamily family{
       .pattern = weight.source.pattern, .layers = layers.vec(), .shape = weight.shape};
+  if (!weight.source.shape.empty()) {
+    family.shape = weight.source.shape;
+    bool hasOwn = weight.source.pattern.find("{e}") != std::string::npos;
+    family.experts = hasOwn ? weight.shape.front() : 0;
+    return family;
+  }
   if (weight.shape.size() < 3)
     return family;
   if (weight.source.rowsPerExpert > 0) {
@@ -87,7 +93,8 @@ lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> laye
   int64_t rows = weight.shape[weight.shape.size() == 3 ? 1 : 0];
   Attribute piece =
       lm::PieceAttr::get(symbols.getContext(), weight.source.pattern, rows, weight.source.firstRow,
-                         weight.source.rowsPerExpert, /*side_by_side=*/false, /*first_expert=*/0,
+                         weight.source.rowStep, weight.source.rowsPerExpert,
+                         weight.source.transposed, /*side_by_side=*/false, /*first_expert=*/0,
                          /*experts=*/0, stored);
   auto op =
       lm::WeightOp::create(symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),

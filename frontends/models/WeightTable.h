@@ -11,12 +11,15 @@
 
 namespace moec {
 
-/// Rows of a stored tensor that make up a weight.
+/// Rows of a stored tensor that make up a weight; see lm.piece.
 struct TensorRows {
   std::string pattern;  ///< of the tensor's name; `{l}` stands for the layer, `{e}` for the expert
   int64_t firstRow = 0; ///< of the weight in the tensor, or in an expert's part of it
   int64_t rowsPerExpert =
-      0; ///< in a tensor that stacks all experts; 0: a tensor per expert, or none
+      0;                   ///< in a tensor that stacks all experts; 0: a tensor per expert, or none
+  int64_t rowStep = 1;     ///< from one row of the weight to the next
+  bool transposed = false; ///< rows of the weight are columns of the tensor
+  std::vector<int64_t> shape = {}; ///< of each tensor; empty: as the weight's and the above have it
 };
 
 /// A weight of one layer, of several, or of none.
@@ -39,8 +42,9 @@ public:
   lm::WeightType declare(const Weight &weight, llvm::ArrayRef<int64_t> layers);
   /// Whether the checkpoint has the tensor of `pattern` for the first of these layers and experts.
   bool has(const std::string &pattern, llvm::ArrayRef<int64_t> layers) const;
-  /// Names that match are no weights of the model; `*` stands for any characters.
-  void skip(std::string_view pattern) { claims.skip(pattern); }
+  /// Names that match are no weights of the model; `*` stands for any characters. How many there
+  /// are.
+  size_t skip(std::string_view pattern) { return claims.skip(pattern); }
   /// The first failure; else an error if a tensor of the checkpoint was neither declared nor
   /// skipped.
   Status finish() const;

@@ -89,7 +89,8 @@ static Result<std::string> entryName(const CompileRequest &request,
   for (const std::string &pass : request.without)
     hasher.addField(pass);
   for (uint64_t number : {static_cast<uint64_t>(request.context), uint64_t(request.reference),
-                          uint64_t(request.followLinks), uint64_t(request.libc)})
+                          uint64_t(request.followLinks), uint64_t(request.libc),
+                          static_cast<uint64_t>(request.latentForm)})
     hasher.add(number);
   if (Status status = addFolder(hasher, request.input); !status.ok())
     return status;

@@ -26,6 +26,9 @@ static const std::map<std::string, LibcLink> linkNames = {{"static", LibcLink::S
 static const std::map<std::string, Linker> linkerNames = {{"lld", Linker::Lld},
                                                           {"cc", Linker::SystemCompiler}};
 
+static const std::map<std::string, LatentForm> latentNames = {{"absorbed", LatentForm::Absorbed},
+                                                              {"expanded", LatentForm::Expanded}};
+
 /// Adds an option whose values are the keys of `names`; its help ends with the default.
 template <typename T>
 static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
@@ -89,6 +92,11 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
   addPrecision("--kv-cache", request.cache,
                "what keys and values are rounded to where they are kept; by default as "
                "--activations says, else the type of the weights");
+  addChoice(
+      app, "--mla", request.latentForm, latentNames,
+      "how multi-head latent attention is computed: on the cached latent vectors (absorbed), or "
+      "on keys and values of each head, which makes the cache many times larger (expanded)")
+      ->group("Target");
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")

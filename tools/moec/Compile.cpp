@@ -199,7 +199,11 @@ Status Compile::importDirectory() {
       if (isSameFile(path, file))
         return {Code::Usage, fmt::format("-o: '{}' is a file of the model itself", path)};
   Result<mlir::OwningOpRef<mlir::ModuleOp>> imported =
-      importModel(*checkpoint, context, {.context = request.context, .name = {}});
+      importModel(*checkpoint, context,
+                  {.context = request.context,
+                   .name = {},
+                   .latentForm = request.latentForm,
+                   .notice = [this](const std::string &line) { say(line); }});
   if (!imported.ok())
     return imported.status();
   modules.push_back(std::move(*imported));

@@ -4,6 +4,7 @@
 #define MOEC_TOOLS_MOEC_COMPILE_H
 
 #include "compiler/emit/Link.h"
+#include "frontends/models/LatentAttention.h"
 #include "runtime/core/Manifest.h"
 #include "runtime/core/Result.h"
 
@@ -28,6 +29,7 @@ struct CompileRequest {
   std::string cache;       ///< likewise; the type of keys and values
   std::string quantize;    ///< CLASS:FORMAT,...
   int64_t context = 0;     ///< 0: the model's own
+  LatentForm latentForm = LatentForm::Absorbed;
   bool reference = false;
   bool profile = false;             ///< the program's bench tells the time of each phase
   std::vector<std::string> without; ///< passes to leave out, by name
