@@ -57,7 +57,8 @@ static std::string generationText(const std::optional<std::string> &file, const 
 Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLinks) {
   TextData text;
   const std::string &directory = checkpoint.directory();
-  Result<std::optional<std::vector<uint8_t>>> tables = compileTokenizer(directory, followLinks);
+  Result<std::optional<std::vector<uint8_t>>> tables =
+      compileTokenizerIn(directory, checkpoint.config().modelType(), followLinks);
   if (!tables.ok())
     return tables.status();
   if (*tables)

@@ -16,7 +16,7 @@ struct TextData {
       generation; ///< generation_config.json; without one, the stop ids of config.json in its form
 };
 
-/// Reads tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json of a
+/// Reads the tokenizer's files, tokenizer_config.json, chat_template.jinja and generation_config.json of a
 /// model directory. What is malformed or not supported fails now, naming file and field, not when
 /// the program runs.
 Result<TextData> compileText(const Checkpoint &checkpoint, bool followLinks = false);

@@ -3,6 +3,7 @@
 #include "frontends/checkpoint/TokenizerCompiler.h"
 
 #include "frontends/checkpoint/Checkpoint.h"
+#include "frontends/checkpoint/RankFile.h"
 #include "frontends/checkpoint/TokenizerComponents.h"
 #include "frontends/checkpoint/TokenizerModel.h"
 #include "runtime/core/Json.h"
@@ -19,6 +20,8 @@ using nlohmann::json;
 
 /// Far above any published file: the largest tokenizer.json has some 30 MB.
 constexpr uint64_t maxFileBytes = uint64_t{512} << 20;
+/// The same of rank files, which have up to 4 MB.
+constexpr uint64_t maxRankFileBytes = uint64_t{64} << 20;
 
 /// Works out what is looked for in the text for each added token.
 static Status normalizeAddedTokens(TokenizerDescription &description) {
@@ -46,12 +49,12 @@ static Status normalizeAddedTokens(TokenizerDescription &description) {
   return {};
 }
 
-/// The id of a special token of tokenizer_config.json, which spells it as a string or an object; -1
-/// where there is none.
-static int32_t readSpecialToken(const JsonField &field, const WordIds &words,
+/// The id of a special token of tokenizer_config.json, which spells it as a string or an object;
+/// `otherwise` where the field is null, -1 where there is no such token.
+static int32_t readSpecialToken(const JsonField &field, int32_t otherwise, const WordIds &words,
                                 const TokenizerDescription &description) {
   if (field.isNull())
-    return -1;
+    return otherwise;
   std::string text = field.isObject() ? field["content"].string() : field.string();
   for (const AddedTokenDescription &token : description.added)
     if (token.text == text)
@@ -64,9 +67,10 @@ static void readConfig(const JsonField &config, const WordIds &words,
                        TokenizerDescription &description) {
   if (!config.isObject())
     return config.malformed("no object");
-  description.bos = readSpecialToken(config["bos_token"], words, description);
-  description.eos = readSpecialToken(config["eos_token"], words, description);
-  description.pad = readSpecialToken(config["pad_token"], words, description);
+  for (auto [key, id] :
+       {std::pair("bos_token", &description.bos), std::pair("eos_token", &description.eos),
+        std::pair("pad_token", &description.pad)})
+    *id = readSpecialToken(config[key], *id, words, description);
   // The class says nothing about the algorithm, but it decides whether a missing flag means true.
   std::string type = config["tokenizer_class"].string("");
   bool isLlama = type == "LlamaTokenizer" || type == "LlamaTokenizerFast";
@@ -91,6 +95,28 @@ static void checkIds(const JsonField &root, const TokenizerDescription &descript
       if (id >= ids)
         return root["post_processor"].malformed(
             fmt::format("the id {} belongs to no token; the highest is {}", id, ids - 1));
+}
+
+/// tokenizer_config.json; an empty object where its text is empty.
+static Result<json> parseConfig(const TokenizerFile &config) {
+  if (config.text.empty())
+    return json::object();
+  return parseJson(config.text, config.name);
+}
+
+/// The tables of a description that has everything; `name` is that of its file.
+static Result<std::vector<uint8_t>> finish(TokenizerDescription &description,
+                                           const std::string &name) {
+  Status status = normalizeAddedTokens(description);
+  if (!status.ok())
+    return Status{status.code, fmt::format("{}: `added_tokens`: {}", name, status.message)};
+  Result<std::vector<uint8_t>> bytes = writeTokenizerTables(description);
+  if (!bytes.ok())
+    return Status{bytes.status().code, fmt::format("{}: {}", name, bytes.status().message)};
+  Result<Tokenizer> proof = Tokenizer::open(*bytes);
+  if (!proof.ok())
+    return Status{proof.status().code, fmt::format("{}: {}", name, proof.status().message)};
+  return std::move(*bytes);
 }
 
 Result<std::vector<uint8_t>> moec::compileTokenizer(const TokenizerFile &tokenizer,
@@ -120,46 +146,58 @@ Result<std::vector<uint8_t>> moec::compileTokenizer(const TokenizerFile &tokeniz
   if (!report.status.ok())
     return report.status;
 
-  if (!config.text.empty()) {
-    Result<json> parsedConfig = parseJson(config.text, config.name);
-    if (!parsedConfig.ok())
-      return parsedConfig.status();
-    JsonField::Report configReport{config.name, {}};
-    readConfig(JsonField(*parsedConfig, configReport), words, description);
-    if (!configReport.status.ok())
-      return configReport.status;
-  }
-  Status status = normalizeAddedTokens(description);
-  if (!status.ok())
-    return Status{status.code,
-                  fmt::format("{}: `added_tokens`: {}", tokenizer.name, status.message)};
-  Result<std::vector<uint8_t>> bytes = writeTokenizerTables(description);
-  if (!bytes.ok())
-    return Status{bytes.status().code,
-                  fmt::format("{}: {}", tokenizer.name, bytes.status().message)};
-  Result<Tokenizer> proof = Tokenizer::open(*bytes);
-  if (!proof.ok())
-    return Status{proof.status().code,
-                  fmt::format("{}: {}", tokenizer.name, proof.status().message)};
-  return std::move(*bytes);
+  Result<json> parsedConfig = parseConfig(config);
+  if (!parsedConfig.ok())
+    return parsedConfig.status();
+  JsonField::Report configReport{config.name, {}};
+  readConfig(JsonField(*parsedConfig, configReport), words, description);
+  if (!configReport.status.ok())
+    return configReport.status;
+  return finish(description, tokenizer.name);
 }
 
-Result<std::optional<std::vector<uint8_t>>> moec::compileTokenizer(const std::string &directory,
-                                                                   bool followLinks) {
-  Result<std::optional<std::string>> text =
-      readOptional(directory, "tokenizer.json", maxFileBytes, followLinks);
-  if (!text.ok())
-    return text.status();
-  if (!*text)
-    return std::optional<std::vector<uint8_t>>();
+Result<std::vector<uint8_t>> moec::compileRankFile(const TokenizerFile &ranks,
+                                                   const TokenizerFile &config,
+                                                   std::string_view modelType) {
+  Result<json> parsed = parseConfig(config);
+  if (!parsed.ok())
+    return parsed.status();
+  Result<TokenizerDescription> description = readRankFile(ranks.text, ranks.name, modelType);
+  if (!description.ok())
+    return description.status();
+  JsonField::Report report{config.name, {}};
+  JsonField root(*parsed, report);
+  if (parsed->is_object())
+    readAddedTokensDecoder(root["added_tokens_decoder"], *description);
+  readConfig(root, {}, *description);
+  if (!report.status.ok())
+    return report.status;
+  return finish(*description, ranks.name);
+}
+
+Result<std::optional<std::vector<uint8_t>>> moec::compileTokenizerIn(const std::string &directory,
+                                                                     std::string_view modelType,
+                                                                     bool followLinks) {
   Result<std::optional<std::string>> config =
       readOptional(directory, "tokenizer_config.json", maxFileBytes, followLinks);
   if (!config.ok())
     return config.status();
-  Result<std::vector<uint8_t>> tables =
-      compileTokenizer({**text, "tokenizer.json"},
-                       {*config ? std::string_view(**config) : "", "tokenizer_config.json"});
-  if (!tables.ok())
-    return tables.status();
-  return std::optional<std::vector<uint8_t>>(std::move(*tables));
+  TokenizerFile configFile{*config ? std::string_view(**config) : "", "tokenizer_config.json"};
+  for (const char *name :
+       {"tokenizer.json", "tiktoken.model", "tokenizer.model", "qwen.tiktoken"}) {
+    bool isJson = std::string_view(name) == "tokenizer.json";
+    Result<std::optional<std::string>> text =
+        readOptional(directory, name, isJson ? maxFileBytes : maxRankFileBytes, followLinks);
+    if (!text.ok())
+      return text.status();
+    if (!*text)
+      continue;
+    TokenizerFile file{**text, name};
+    Result<std::vector<uint8_t>> tables = isJson ? compileTokenizer(file, configFile)
+                                                 : compileRankFile(file, configFile, modelType);
+    if (!tables.ok())
+      return tables.status();
+    return std::optional<std::vector<uint8_t>>(std::move(*tables));
+  }
+  return std::optional<std::vector<uint8_t>>();
 }

@@ -1,4 +1,4 @@
-// Makes the tables of a tokenizer from tokenizer.json and tokenizer_config.json.
+// Makes the tables of a tokenizer from the files that models are published with.
 
 #ifndef MOEC_FRONTENDS_CHECKPOINT_TOKENIZERCOMPILER_H
 #define MOEC_FRONTENDS_CHECKPOINT_TOKENIZERCOMPILER_H
@@ -13,7 +13,7 @@
 
 namespace moec {
 
-/// A JSON file: its text, and its name in messages.
+/// A file: its text, and its name in messages.
 struct TokenizerFile {
   std::string_view text;
   std::string name;
@@ -25,9 +25,17 @@ struct TokenizerFile {
 Result<std::vector<uint8_t>> compileTokenizer(const TokenizerFile &tokenizer,
                                               const TokenizerFile &config);
 
-/// The same for the files of a model directory; none where it has no tokenizer.json.
-Result<std::optional<std::vector<uint8_t>>> compileTokenizer(const std::string &directory,
-                                                             bool followLinks = false);
+/// The same for a tiktoken rank file; the rest comes from the family of `modelType`, the model_type
+/// of config.json, and from `added_tokens_decoder` of `config`.
+Result<std::vector<uint8_t>> compileRankFile(const TokenizerFile &ranks,
+                                             const TokenizerFile &config,
+                                             std::string_view modelType);
+
+/// The same for a model directory: of the first that is there of tokenizer.json, tiktoken.model,
+/// tokenizer.model and qwen.tiktoken; none where there is none of them.
+Result<std::optional<std::vector<uint8_t>>> compileTokenizerIn(const std::string &directory,
+                                                               std::string_view modelType,
+                                                               bool followLinks = false);
 
 } // namespace moec
 

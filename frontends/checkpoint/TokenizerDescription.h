@@ -41,6 +41,8 @@ struct AddedTokenDescription {
 struct TokenizerDescription {
   std::vector<WordDescription> words; ///< in any order; texts and ids differ
   std::vector<tokenizer::Merge> merges;
+  std::vector<uint32_t>
+      ranks; ///< by id, that of merges that make it; empty: by order of the merges
   std::vector<AddedTokenDescription> added; ///< texts and ids differ
   std::vector<StepDescription> normalizer, preTokenizer, decoder;
   std::vector<uint32_t> prefix, suffix;

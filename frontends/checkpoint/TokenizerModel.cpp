@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 using namespace moec;
 using namespace moec::tokenizer;
@@ -132,6 +133,18 @@ WordIds moec::readModel(const JsonField &model, TokenizerDescription &descriptio
   return words;
 }
 
+/// Everything but the id.
+static AddedTokenDescription readAddedToken(const JsonField &entry) {
+  AddedTokenDescription token;
+  token.text = entry["content"].string();
+  token.special = entry["special"].boolean(false);
+  token.normalized = entry["normalized"].boolean(!token.special);
+  token.flags = (entry["single_word"].boolean(false) ? addedSingleWord : 0) |
+                (entry["lstrip"].boolean(false) ? addedStripLeft : 0) |
+                (entry["rstrip"].boolean(false) ? addedStripRight : 0);
+  return token;
+}
+
 void moec::readAddedTokens(const JsonField &field, const WordIds &words,
                            TokenizerDescription &description) {
   if (field.isNull())
@@ -140,14 +153,8 @@ void moec::readAddedTokens(const JsonField &field, const WordIds &words,
   std::unordered_map<uint32_t, std::string> texts;
   for (size_t i = 0, count = field.size(); i < count && field.ok(); ++i) {
     JsonField entry = field[i];
-    AddedTokenDescription token;
-    token.text = entry["content"].string();
+    AddedTokenDescription token = readAddedToken(entry);
     token.id = entry["id"].number(maxIds - 1);
-    token.special = entry["special"].boolean(false);
-    token.normalized = entry["normalized"].boolean(!token.special);
-    token.flags = (entry["single_word"].boolean(false) ? addedSingleWord : 0) |
-                  (entry["lstrip"].boolean(false) ? addedStripLeft : 0) |
-                  (entry["rstrip"].boolean(false) ? addedStripRight : 0);
     if (!field.ok() || token.text.empty())
       continue;
     auto word = words.find(token.text);
@@ -165,4 +172,37 @@ void moec::readAddedTokens(const JsonField &field, const WordIds &words,
     if (isNewText && isNewId)
       description.added.push_back(std::move(token));
   }
+}
+
+void moec::readAddedTokensDecoder(const JsonField &field, TokenizerDescription &description) {
+  if (field.isNull())
+    return;
+  if (!field.isObject())
+    return field.malformed("no object of ids and tokens");
+  std::unordered_map<uint32_t, size_t> known;
+  for (size_t i = 0; i < description.added.size(); ++i)
+    known.emplace(description.added[i].id, i);
+  for (const auto &[key, value] : field.json().items()) {
+    JsonField entry = field[key];
+    uint32_t id = 0;
+    auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || stop != key.data() + key.size() || id >= maxIds)
+      return entry.malformed(fmt::format("`{}` is no id", key));
+    AddedTokenDescription token = readAddedToken(entry);
+    token.id = id;
+    if (!field.ok())
+      return;
+    if (token.text.empty())
+      continue;
+    auto [at, isNew] = known.emplace(id, description.added.size());
+    if (isNew)
+      description.added.push_back(std::move(token));
+    else
+      description.added[at->second] = std::move(token);
+  }
+  std::unordered_map<std::string_view, uint32_t> texts;
+  for (const AddedTokenDescription &token : description.added)
+    if (auto [other, isNew] = texts.emplace(token.text, token.id); !isNew)
+      return field.malformed(
+          fmt::format("`{}` has the ids {} and {}", token.text, other->second, token.id));
 }

@@ -1,4 +1,4 @@
-// The parts of tokenizer.json that hold tokens: the model and the added tokens.
+// The parts of JSON files that hold tokens: the model and the added tokens.
 
 #ifndef MOEC_FRONTENDS_CHECKPOINT_TOKENIZERMODEL_H
 #define MOEC_FRONTENDS_CHECKPOINT_TOKENIZERMODEL_H
@@ -21,6 +21,9 @@ WordIds readModel(const JsonField &model, TokenizerDescription &description);
 /// `added_tokens`, which may be null; `words` is what readModel() gave.
 void readAddedTokens(const JsonField &field, const WordIds &words,
                      TokenizerDescription &description);
+/// `added_tokens_decoder` of tokenizer_config.json, which may be null: tokens by their ids, in
+/// place of what has those ids already.
+void readAddedTokensDecoder(const JsonField &field, TokenizerDescription &description);
 
 } // namespace moec
 

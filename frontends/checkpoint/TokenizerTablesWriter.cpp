@@ -188,6 +188,10 @@ Result<std::vector<uint8_t>> moec::writeTokenizerTables(const TokenizerDescripti
     if (slot)
       slot = static_cast<uint32_t>(counted[slot - 1] + 1);
 
+  std::vector<uint32_t> tokenRanks = description.ranks;
+  if (!tokenRanks.empty())
+    tokenRanks.resize(ids, 0);
+
   Trie raw = buildTrie(description.added, false), normalized = buildTrie(description.added, true);
   std::string programText;
   std::vector<Step> normalizer = storeSteps(description.normalizer, programText);
@@ -209,6 +213,7 @@ Result<std::vector<uint8_t>> moec::writeTokenizerTables(const TokenizerDescripti
   writer.section(SectionName::WordSlots, wordSlots);
   writer.section(SectionName::Merges, description.merges);
   writer.section(SectionName::MergeSlots, mergeSlots);
+  writer.section(SectionName::Ranks, tokenRanks);
   writer.section(SectionName::AddedTokens, added);
   writer.section(SectionName::RawNodes, raw.nodes);
   writer.section(SectionName::RawEdges, raw.edges);

@@ -82,6 +82,7 @@ Result<Tables> Tables::open(std::span<const uint8_t> blob) {
   tables.wordSlots = sections.get<uint32_t>(SectionName::WordSlots);
   tables.merges = sections.get<Merge>(SectionName::Merges);
   tables.mergeSlots = sections.get<uint32_t>(SectionName::MergeSlots);
+  tables.ranks = sections.get<uint32_t>(SectionName::Ranks);
   tables.added = sections.get<AddedToken>(SectionName::AddedTokens);
   tables.nodes[0] = sections.get<TrieNode>(SectionName::RawNodes);
   tables.edges[0] = sections.get<TrieEdge>(SectionName::RawEdges);
@@ -98,6 +99,8 @@ Result<Tables> Tables::open(std::span<const uint8_t> blob) {
   if (header.ids > maxIds || tables.flags.size() != header.ids ||
       tables.offsets.size() != tables.flags.size() + tables.further.size() + 1)
     return damaged("the number of tokens is inconsistent");
+  if (!tables.ranks.empty() && tables.ranks.size() != header.ids)
+    return damaged("the number of ranks is inconsistent");
   auto isId = [&](int64_t id) { return id < static_cast<int64_t>(header.ids); };
   for (int32_t id : header.byteIds)
     if (!isId(id))
@@ -164,14 +167,15 @@ std::optional<Tables::Merged> Tables::merge(uint32_t left, uint32_t right) const
   for (size_t probes = 0; probes < mergeSlots.size(); ++probes) {
     if (mergeSlots[slot] == 0)
       return std::nullopt;
-    size_t rank = mergeSlots[slot] - 1;
-    if (rank >= merges.size())
+    size_t index = mergeSlots[slot] - 1;
+    if (index >= merges.size())
       return std::nullopt;
-    const Merge &merge = merges[rank];
+    const Merge &merge = merges[index];
     if (merge.left == left && merge.right == right) {
       if (merge.result >= flags.size())
         return std::nullopt;
-      return Merged{static_cast<uint32_t>(rank), merge.result};
+      uint32_t rank = ranks.empty() ? static_cast<uint32_t>(index) : ranks[merge.result];
+      return Merged{rank, merge.result};
     }
     if (++slot == mergeSlots.size())
       slot = 0;

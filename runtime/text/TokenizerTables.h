@@ -19,7 +19,7 @@ namespace moec::tokenizer {
 // of the Header.
 
 constexpr char magic[8] = {'m', 'o', 'e', 'c', 't', 'o', 'k', '\n'};
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 constexpr uint32_t maxIds = 1u << 24;
 
 /// A section: where it begins, and how many elements it has.
@@ -83,7 +83,8 @@ struct Step {
   uint32_t second;
 };
 
-/// Two adjacent tokens and what they become; the index in the section is the rank.
+/// Two adjacent tokens and what they become; the index in the section is the rank, unless the
+/// tokens have ranks of their own.
 struct Merge {
   uint32_t left;
   uint32_t right;
@@ -128,7 +129,8 @@ enum class SectionName : uint32_t {
   FurtherWords,    ///< uint32_t: ids of words whose id shows another text
   WordSlots,       ///< uint32_t: open addressing over words; 0 or 1 + the number of the text
   Merges,          ///< Merge
-  MergeSlots,      ///< uint32_t: open addressing over pairs; 0 or 1 + the rank
+  MergeSlots,      ///< uint32_t: open addressing over pairs; 0 or 1 + the index of the merge
+  Ranks,           ///< uint32_t, one per id: that of any merge that makes it; empty: see Merge
   AddedTokens,     ///< AddedToken
   RawNodes,        ///< TrieNode: added tokens looked for in the text as given
   RawEdges,        ///< TrieEdge
@@ -186,7 +188,7 @@ public:
   }
   /// The id of a word of the vocabulary.
   std::optional<uint32_t> word(std::string_view word) const;
-  /// The rank of merging two tokens, which is their index in merges(), and the result.
+  /// The rank of merging two tokens, and the result.
   struct Merged {
     uint32_t rank;
     uint32_t result;
@@ -217,6 +219,7 @@ private:
   std::span<const uint32_t> wordSlots;
   std::span<const Merge> merges;
   std::span<const uint32_t> mergeSlots;
+  std::span<const uint32_t> ranks;
   std::span<const AddedToken> added;
   std::span<const TrieNode> nodes[2];
   std::span<const TrieEdge> edges[2];

@@ -370,7 +370,9 @@ Status Compile::makeArtifact(const std::string &code) {
   if (!text.ok())
     return text.status();
   if (text->tokenizer.empty())
-    say(fmt::format("'{}' has no tokenizer.json: what needs text will not work", request.input));
+    say(fmt::format("'{}' has no tokenizer (tokenizer.json, tiktoken.model, tokenizer.model or "
+                    "qwen.tiktoken): what needs text will not work",
+                    request.input));
   ProgramData data{.manifest = *manifest,
                    .tokenizer = text->tokenizer,
                    .chatTemplate = text->chatTemplate,

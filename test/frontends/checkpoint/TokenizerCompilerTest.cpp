@@ -117,7 +117,8 @@ TEST(TokenizerCompiler, ChecksTheIdsOfTheTemplate) {
 }
 
 TEST(TokenizerCompiler, DirectoriesWithoutATokenizerHaveNone) {
-  Result<std::optional<std::vector<uint8_t>>> none = compileTokenizer(MOEC_TEST_DIR "/golden/onnx");
+  Result<std::optional<std::vector<uint8_t>>> none =
+      compileTokenizerIn(MOEC_TEST_DIR "/golden/onnx", "");
   ASSERT_TRUE(none.ok());
   EXPECT_FALSE(none->has_value());
 }

@@ -22,7 +22,7 @@ static void writeArray(std::ostream &out, const char *name, const std::string &b
 int main(int argc, char **argv) {
   if (argc != 4)
     return 2;
-  moec::Result<std::optional<std::vector<uint8_t>>> tables = moec::compileTokenizer(argv[1]);
+  moec::Result<std::optional<std::vector<uint8_t>>> tables = moec::compileTokenizerIn(argv[1], "");
   if (!tables.ok() || !*tables) {
     fprintf(stderr, "%s\n", tables.ok() ? "no tokenizer.json" : tables.status().message.c_str());
     return 1;

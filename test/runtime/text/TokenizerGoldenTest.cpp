@@ -36,7 +36,7 @@ static std::vector<std::string> goldenDirectories() {
 
 static GoldenTokenizer load(const std::string &directory) {
   GoldenTokenizer golden;
-  Result<std::optional<std::vector<uint8_t>>> tables = compileTokenizer(directory);
+  Result<std::optional<std::vector<uint8_t>>> tables = compileTokenizerIn(directory, "");
   EXPECT_TRUE(tables.ok()) << tables.status().message;
   if (tables.ok() && *tables)
     golden.tables = **tables;

@@ -15,7 +15,7 @@ using namespace moec::tokenizer;
 
 static std::vector<uint8_t> goodTables() {
   Result<std::optional<std::vector<uint8_t>>> tables =
-      compileTokenizer(MOEC_TEST_DIR "/golden/deepseek_v3");
+      compileTokenizerIn(MOEC_TEST_DIR "/golden/deepseek_v3", "");
   EXPECT_TRUE(tables.ok() && *tables);
   return tables.ok() && *tables ? **tables : std::vector<uint8_t>();
 }
