@@ -4,6 +4,7 @@
 
 #include "frontends/checkpoint/Checkpoint.h"
 #include "frontends/checkpoint/RankFile.h"
+#include "frontends/checkpoint/SentencePiece.h"
 #include "frontends/checkpoint/TokenizerComponents.h"
 #include "frontends/checkpoint/TokenizerModel.h"
 #include "runtime/core/Json.h"
@@ -20,7 +21,7 @@ using nlohmann::json;
 
 /// Far above any published file: the largest tokenizer.json has some 30 MB.
 constexpr uint64_t maxFileBytes = uint64_t{512} << 20;
-/// The same of rank files, which have up to 4 MB.
+/// The same of rank files and sentencepiece models, which have up to 4 MB.
 constexpr uint64_t maxRankFileBytes = uint64_t{64} << 20;
 
 /// Works out what is looked for in the text for each added token.
@@ -175,6 +176,34 @@ Result<std::vector<uint8_t>> moec::compileRankFile(const TokenizerFile &ranks,
   return finish(*description, ranks.name);
 }
 
+Result<std::vector<uint8_t>> moec::compileSentencePiece(const TokenizerFile &model,
+                                                        const TokenizerFile &config) {
+  Result<json> parsed = parseConfig(config);
+  if (!parsed.ok())
+    return parsed.status();
+  JsonField::Report report{config.name, {}};
+  JsonField root(*parsed, report);
+  if (!parsed->is_object())
+    root.malformed("no object");
+  bool isLegacy = root.ok() && root["legacy"].boolean(true);
+  bool addsBos = root.ok() && root["add_bos_token"].boolean(true);
+  bool addsEos = root.ok() && root["add_eos_token"].boolean(false);
+  if (!report.status.ok())
+    return report.status;
+  Result<TokenizerDescription> description = readSentencePiece(model.text, model.name, !isLegacy);
+  if (!description.ok())
+    return description.status();
+  readAddedTokensDecoder(root["added_tokens_decoder"], *description);
+  readConfig(root, {}, *description);
+  if (!report.status.ok())
+    return report.status;
+  if (addsBos && description->bos >= 0)
+    description->prefix.push_back(static_cast<uint32_t>(description->bos));
+  if (addsEos && description->eos >= 0)
+    description->suffix.push_back(static_cast<uint32_t>(description->eos));
+  return finish(*description, model.name);
+}
+
 Result<std::optional<std::vector<uint8_t>>> moec::compileTokenizerIn(const std::string &directory,
                                                                      std::string_view modelType,
                                                                      bool followLinks) {
@@ -194,7 +223,9 @@ Result<std::optional<std::vector<uint8_t>>> moec::compileTokenizerIn(const std::
       continue;
     TokenizerFile file{**text, name};
     Result<std::vector<uint8_t>> tables = isJson ? compileTokenizer(file, configFile)
-                                                 : compileRankFile(file, configFile, modelType);
+                                          : isSentencePiece(file.text)
+                                              ? compileSentencePiece(file, configFile)
+                                              : compileRankFile(file, configFile, modelType);
     if (!tables.ok())
       return tables.status();
     return std::optional<std::vector<uint8_t>>(std::move(*tables));

@@ -31,8 +31,12 @@ Result<std::vector<uint8_t>> compileRankFile(const TokenizerFile &ranks,
                                              const TokenizerFile &config,
                                              std::string_view modelType);
 
+/// The same for sentencepiece's tokenizer.model.
+Result<std::vector<uint8_t>> compileSentencePiece(const TokenizerFile &model,
+                                                  const TokenizerFile &config);
+
 /// The same for a model directory: of the first that is there of tokenizer.json, tiktoken.model,
-/// tokenizer.model and qwen.tiktoken; none where there is none of them.
+/// tokenizer.model (in either form) and qwen.tiktoken; none where there is none of them.
 Result<std::optional<std::vector<uint8_t>>> compileTokenizerIn(const std::string &directory,
                                                                std::string_view modelType,
                                                                bool followLinks = false);
