@@ -1,6 +1,7 @@
 // Reads what a model directory says about text, and checks it.
 
 #include "frontends/checkpoint/TextData.h"
+#include "frontends/checkpoint/BuiltInTemplates.h"
 #include "frontends/checkpoint/TokenizerCompiler.h"
 #include "runtime/text/ChatTemplate.h"
 #include "runtime/text/GenerationConfig.h"
@@ -86,13 +87,17 @@ Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLink
       return found.status();
     text.chatTemplate = std::move(*found);
   }
+  bool isBuiltIn = text.chatTemplate.empty();
+  if (isBuiltIn)
+    text.chatTemplate = builtInTemplate(checkpoint.config().architecture());
   if (!text.chatTemplate.empty())
     if (Result<ChatTemplate> parsed = ChatTemplate::parse(text.chatTemplate); !parsed.ok())
-      return Status{
-          parsed.status().code,
-          fmt::format("{}: {}",
-                      jinja ? "chat_template.jinja" : "tokenizer_config.json: `chat_template`",
-                      parsed.status().message)};
+      return Status{parsed.status().code,
+                    fmt::format("{}: {}",
+                                isBuiltIn ? "built-in chat template"
+                                : jinja   ? "chat_template.jinja"
+                                          : "tokenizer_config.json: `chat_template`",
+                                parsed.status().message)};
   text.generation = generationText(generation, checkpoint.config());
   if (Result<GenerationConfig> parsed = parseGenerationConfig(
           text.generation, generation ? "generation_config.json" : "config.json");

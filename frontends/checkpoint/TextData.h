@@ -11,14 +11,14 @@ namespace moec {
 /// Checked, and ready to become part of the program. An empty string: the model has none.
 struct TextData {
   std::string tokenizer;    ///< tables (runtime/text/TokenizerTables.h)
-  std::string chatTemplate; ///< Jinja source
+  std::string chatTemplate; ///< Jinja source, the model's or a built-in one
   std::string
       generation; ///< generation_config.json; without one, the stop ids of config.json in its form
 };
 
-/// Reads the tokenizer's files, tokenizer_config.json, chat_template.jinja and generation_config.json of a
-/// model directory. What is malformed or not supported fails now, naming file and field, not when
-/// the program runs.
+/// Reads the tokenizer's files, tokenizer_config.json, chat_template.jinja and
+/// generation_config.json of a model directory. What is malformed or not supported fails now,
+/// naming file and field, not when the program runs.
 Result<TextData> compileText(const Checkpoint &checkpoint, bool followLinks = false);
 
 } // namespace moec
