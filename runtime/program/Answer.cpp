@@ -1,8 +1,8 @@
-// Sampling, stop conditions and streaming of one answer.
+// Sampling one answer, token by token.
 
 #include "runtime/program/Answer.h"
 
-#include "runtime/text/Stops.h"
+#include "runtime/program/AnswerBuilder.h"
 
 #include <fmt/format.h>
 
@@ -66,9 +66,9 @@ private:
 } // namespace
 
 Result<Answer> answerPrompt(Model &model, const Tokenizer &tokenizer, Sequence &sequence,
-                            std::vector<int32_t> &history, const std::vector<int32_t> &prompt,
+                            std::vector<int32_t> &history, const Prompt &prompt,
                             const Sampling &sampling, const AnswerOptions &options) {
-  int64_t length = static_cast<int64_t>(prompt.size());
+  int64_t length = static_cast<int64_t>(prompt.tokens.size());
   if (length >= model.context())
     return Status{Code::Usage,
                   fmt::format("the prompt has {} tokens, which leaves no room for an answer in a "
@@ -78,32 +78,21 @@ Result<Answer> answerPrompt(Model &model, const Tokenizer &tokenizer, Sequence &
       Sampler::create(sampling.sampler, static_cast<int32_t>(model.manifest().vocabulary));
   if (!sampler.ok())
     return sampler.status();
-  StopIds stopIds(sampling.stopIds);
-  StopStrings stopStrings(sampling.stopStrings);
-  TextStream stream(tokenizer);
-  Answer answer;
-  auto show = [&](const std::string &text) -> Status {
-    answer.text += text;
-    return text.empty() || !options.show ? Status{} : options.show(text);
-  };
+  AnswerBuilder builder(tokenizer, sampling, prompt.format, prompt.reasoning, options);
+  Answer &answer = builder.answer;
 
   Reader reader(model, sequence, history, options.stop);
-  Status status = reader.readPrompt(prompt);
+  Status status = reader.readPrompt(prompt.tokens);
   int64_t most = mostNewTokens(sampling, length, model.context());
-  std::vector<int32_t> tokens = prompt;
+  std::vector<int32_t> tokens = prompt.tokens;
   while (status.ok()) {
-    Result<int32_t> next = sampler->pick(reader.lastLogits(), tokens, prompt.size());
+    Result<int32_t> next = sampler->pick(reader.lastLogits(), tokens, prompt.tokens.size());
     if (!next.ok())
       return next.status();
     tokens.push_back(*next);
-    answer.tokens.push_back(*next);
-    if (stopIds.contains(*next)) {
-      answer.finish = Finish::Stop;
-      break;
-    }
-    if (status = show(stopStrings.feed(stream.push(*next))); !status.ok())
-      return status;
-    if (stopStrings.stopped()) {
+    if (Status shown = builder.push(*next); !shown.ok())
+      return shown;
+    if (builder.stopped()) {
       answer.finish = Finish::Stop;
       break;
     }
@@ -115,9 +104,9 @@ Result<Answer> answerPrompt(Model &model, const Tokenizer &tokenizer, Sequence &
     answer.finish = Finish::Interrupted;
   else if (!status.ok())
     return status;
-  if (status = show(stopStrings.feed(stream.finish()) + stopStrings.finish()); !status.ok())
+  if (status = builder.finish(); !status.ok())
     return status;
-  return answer;
+  return std::move(answer);
 }
 
 } // namespace moec

@@ -1,7 +1,7 @@
 // chat: a conversation, turn by turn. Ctrl-C stops an answer, and at the prompt the program.
 
 #include "runtime/core/File.h"
-#include "runtime/program/Answer.h"
+#include "runtime/program/AnswerOutput.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
 
@@ -80,7 +80,7 @@ class Conversation {
 public:
   Conversation(Model &model, const Text &text, const ChatOptions &options, bool interactive)
       : model(model), text(text), sampling(resolveSampling(text.defaults(), options.sampling)),
-        sequence(model), interactive(interactive) {
+        sequence(model), output(options.verbatim), interactive(interactive) {
     if (options.prompt.system)
       turns.push_back({"system", *options.prompt.system});
     first = turns.size();
@@ -92,13 +92,13 @@ public:
     if (Status status = checkPrompt(line); !status.ok())
       return complain(status);
     turns.push_back({"user", line});
-    Result<std::vector<int32_t>> prompt = fitting();
+    Result<Prompt> prompt = fitting();
     if (!prompt.ok()) {
       turns.pop_back();
       return complain(prompt.status());
     }
     AnswerOptions options;
-    options.show = writeOutput;
+    output.connect(options);
     options.stop = wasInterrupted;
     Result<Answer> answer =
         answerPrompt(model, text.tokenizer(), sequence, history, *prompt, sampling, options);
@@ -107,15 +107,15 @@ public:
       return outputClosed() ? answer.status() : complain(answer.status());
     }
     turns.push_back({"assistant", answer->text});
-    return writeOutput("\n");
+    return output.finish(*answer);
   }
 
 private:
   /// The conversation as tokens; its oldest turns are dropped where it outgrows the context.
-  Result<std::vector<int32_t>> fitting() {
+  Result<Prompt> fitting() {
     for (bool told = false;; told = true) {
-      Result<std::vector<int32_t>> prompt = text.render(turns);
-      if (!prompt.ok() || static_cast<int64_t>(prompt->size()) < model.context() ||
+      Result<Prompt> prompt = text.render(turns);
+      if (!prompt.ok() || static_cast<int64_t>(prompt->tokens.size()) < model.context() ||
           turns.size() < first + 3)
         return prompt;
       if (!told)
@@ -138,6 +138,7 @@ private:
   Sequence sequence;
   std::vector<int32_t> history;
   std::vector<Turn> turns;
+  AnswerOutput output;
   size_t first = 0;
   bool interactive;
 };

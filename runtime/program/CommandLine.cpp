@@ -123,6 +123,11 @@ const char *templateOption(const PromptOptions &options) {
   return options.templateArguments.empty() ? nullptr : "--template-arg";
 }
 
+static void addVerbatim(Flags &flags, bool &verbatim) {
+  flags.flag("--verbatim", verbatim,
+             "show all that the model writes: also reasoning and control tokens");
+}
+
 static void addBench(Flags &flags, BenchOptions &options) {
   flags.option("--prompt", "N,...", takeIntegers(options.prompts, 0, most),
                "prompt lengths to time; 0: none (default, without -n: 512)", 'p');
@@ -180,12 +185,14 @@ static void addAll(Flags &flags, CommandLine &line) {
     flags.option("--file", "FILE", takePath(line.generate.file), "read the prompt from FILE");
     flags.flag("--raw", line.generate.raw, "continue the prompt, without chat template");
     flags.flag("--json", line.generate.json, "print one JSON object");
+    addVerbatim(flags, line.generate.verbatim);
     addPrompt(flags, line.generate.prompt);
     addContext(flags, line.generate.open);
     addOpen(flags, line.generate.open);
     addSampling(flags, line.generate.sampling);
     break;
   case Command::Chat:
+    addVerbatim(flags, line.chat.verbatim);
     addPrompt(flags, line.chat.prompt);
     addContext(flags, line.chat.open);
     addOpen(flags, line.chat.open);

@@ -1,6 +1,6 @@
 // generate: one prompt, one answer.
 
-#include "runtime/program/Answer.h"
+#include "runtime/program/AnswerOutput.h"
 #include "runtime/program/CommandLine.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Output.h"
@@ -28,8 +28,8 @@ static Result<std::string> promptText(const GenerateOptions &options) {
   return text;
 }
 
-static Result<std::vector<int32_t>> promptTokens(const GenerateOptions &options, const Text &text,
-                                                 const std::string &prompt) {
+static Result<Prompt> makePrompt(const GenerateOptions &options, const Text &text,
+                                 const std::string &prompt) {
   if (!options.raw && text.hasTemplate()) {
     std::vector<Turn> turns;
     if (options.prompt.system)
@@ -47,15 +47,22 @@ static Result<std::vector<int32_t>> promptTokens(const GenerateOptions &options,
   Result<std::vector<int32_t>> tokens = text.tokenizer().encode(prompt);
   if (tokens.ok() && tokens->empty())
     return Status{Code::Usage, "the prompt has no tokens"};
-  return tokens;
+  if (!tokens.ok())
+    return tokens.status();
+  return Prompt{.tokens = std::move(*tokens)};
 }
 
-static Status printJson(const Answer &answer, size_t promptTokens, const Sampling &sampling) {
-  nlohmann::ordered_json json = {{"text", answer.text},
-                                 {"finish", answer.finish == Finish::Stop ? "stop" : "length"},
-                                 {"prompt_tokens", promptTokens},
-                                 {"tokens", answer.tokens},
-                                 {"seed", sampling.sampler.seed}};
+static Status printJson(const Answer &answer, const std::string &text, size_t promptTokens,
+                        const Sampling &sampling) {
+  nlohmann::ordered_json json = {{"text", text}};
+  if (!answer.reasoning.empty())
+    json["reasoning"] = answer.reasoning;
+  for (const ToolCall &call : answer.calls)
+    json["tool_calls"].push_back(describeCall(call));
+  json["finish"] = answer.finish == Finish::Stop ? "stop" : "length";
+  json["prompt_tokens"] = promptTokens;
+  json["tokens"] = answer.tokens;
+  json["seed"] = sampling.sampler.seed;
   return writeOutput(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
                      "\n");
 }
@@ -69,26 +76,34 @@ Status runGenerate(const GenerateOptions &options) {
   Result<std::unique_ptr<Text>> text = Text::open(options.prompt);
   if (!text.ok())
     return text.status();
-  Result<std::vector<int32_t>> tokens = promptTokens(options, **text, *prompt);
-  if (!tokens.ok())
-    return tokens.status();
+  Result<Prompt> asked = makePrompt(options, **text, *prompt);
+  if (!asked.ok())
+    return asked.status();
   Result<std::unique_ptr<Model>> model = openModel(options.open);
   if (!model.ok())
     return model.status();
 
   Sampling sampling = resolveSampling((*text)->defaults(), options.sampling);
   AnswerOptions answering;
+  AnswerOutput output(options.verbatim);
+  std::string verbatim;
   if (!options.json)
-    answering.show = writeOutput;
+    output.connect(answering);
+  else if (options.verbatim)
+    answering.showVerbatim = [&](std::string_view piece) {
+      verbatim += piece;
+      return Status{};
+    };
   Sequence sequence(**model);
   std::vector<int32_t> history;
   Result<Answer> answer =
-      answerPrompt(**model, (*text)->tokenizer(), sequence, history, *tokens, sampling, answering);
+      answerPrompt(**model, (*text)->tokenizer(), sequence, history, *asked, sampling, answering);
   if (!answer.ok())
     return answer.status();
   if (options.json)
-    return printJson(*answer, tokens->size(), sampling);
-  return answer->text.ends_with('\n') ? Status{} : writeOutput("\n");
+    return printJson(*answer, options.verbatim ? verbatim : answer->text, asked->tokens.size(),
+                     sampling);
+  return output.finish(*answer);
 }
 
 } // namespace moec

@@ -47,12 +47,14 @@ struct GenerateOptions {
   std::string file;
   bool raw = false;
   bool json = false;
+  bool verbatim = false;
 };
 
 struct ChatOptions {
   OpenOptions open;
   SamplingOptions sampling;
   PromptOptions prompt;
+  bool verbatim = false;
 };
 
 struct EvalOptions {

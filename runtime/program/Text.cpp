@@ -65,6 +65,7 @@ Result<std::unique_ptr<Text>> Text::open(const PromptOptions &options) {
     if (!parsed.ok())
       return text->templateFailure(parsed.status());
     text->chatTemplate = std::move(*parsed);
+    text->format = answerFormatOf(source);
   }
   text->templateArguments = options.templateArguments;
   return text;
@@ -76,7 +77,7 @@ static Json argumentValue(const std::string &text) {
   return value.is_discarded() ? Json(text) : value;
 }
 
-Result<std::vector<int32_t>> Text::render(const std::vector<Turn> &turns) const {
+Result<Prompt> Text::render(const std::vector<Turn> &turns) const {
   if (!chatTemplate)
     return Status{Code::Internal, "a conversation for a model without chat template"};
   Json messages = Json::array();
@@ -101,7 +102,9 @@ Result<std::vector<int32_t>> Text::render(const std::vector<Turn> &turns) const 
   Result<std::vector<int32_t>> ids = tokens.encode(*rendered, AddSpecial::None);
   if (ids.ok() && ids->empty())
     return Status{Code::Usage, templateName + ": it renders this conversation to no token at all"};
-  return ids;
+  if (!ids.ok())
+    return ids.status();
+  return Prompt{std::move(*ids), format, opensReasoning(format, *rendered)};
 }
 
 Sampling resolveSampling(const GenerationConfig &defaults, const SamplingOptions &options) {

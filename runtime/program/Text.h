@@ -6,6 +6,7 @@
 
 #include "runtime/core/Result.h"
 #include "runtime/program/Options.h"
+#include "runtime/text/AnswerFormat.h"
 #include "runtime/text/ChatTemplate.h"
 #include "runtime/text/GenerationConfig.h"
 #include "runtime/text/Sampler.h"
@@ -24,6 +25,13 @@ struct Turn {
   std::string role, content;
 };
 
+/// What the model is to read, and how it will answer.
+struct Prompt {
+  std::vector<int32_t> tokens;
+  AnswerFormat format = AnswerFormat::Plain;
+  bool reasoning = false; ///< the answer begins inside reasoning
+};
+
 /// What text commands need besides the model.
 class Text {
 public:
@@ -36,8 +44,8 @@ public:
   const GenerationConfig &defaults() const { return generation; }
   bool hasTemplate() const { return chatTemplate.has_value(); }
 
-  /// The tokens of a conversation up to where the model is to answer; needs a template.
-  Result<std::vector<int32_t>> render(const std::vector<Turn> &turns) const;
+  /// A conversation up to where the model is to answer; needs a template.
+  Result<Prompt> render(const std::vector<Turn> &turns) const;
 
 private:
   explicit Text(Tokenizer tokenizer) : tokens(std::move(tokenizer)) {}
@@ -46,8 +54,9 @@ private:
 
   Tokenizer tokens;
   std::optional<ChatTemplate> chatTemplate;
-  std::string templateName;     ///< for messages
-  bool templateIsUsers = false; ///< of the command line, not the model's
+  AnswerFormat format = AnswerFormat::Plain; ///< of models trained with the template
+  std::string templateName;                  ///< for messages
+  bool templateIsUsers = false;              ///< of the command line, not the model's
   std::vector<std::pair<std::string, std::string>> templateArguments;
   GenerationConfig generation;
 };

@@ -62,6 +62,30 @@ TEST(Generate, ControlTokensNeverReachTheOutput) {
   EXPECT_EQ(greedy({"--logit-bias", biased(turnStart), "hello"}).output, "\n");
 }
 
+TEST(Generate, VerbatimAnswersHaveControlTokens) {
+  std::string all;
+  for (int i = 0; i < 12; ++i)
+    all += "<|im_start|>";
+  EXPECT_EQ(greedy({"--verbatim", "--logit-bias", biased(turnStart), "hello"}).output, all + "\n");
+  EXPECT_EQ(answered({"--verbatim", "--logit-bias", biased(turnStart), "hello"})["text"], all);
+  Ran chat = runFakeText({"chat", "--verbatim", "--greedy", "--max-tokens", "2", "--logit-bias",
+                          biased(turnStart)},
+                         "hello\n");
+  EXPECT_EQ(chat.output, "<|im_start|><|im_start|>\n");
+}
+
+TEST(Generate, ReasoningIsNotShown) {
+  std::string file = temporaryFolder() + "/thinks.jinja";
+  writeAll(file, "{{ messages[0].content }}{# </think> #}<think>\n");
+  Ran ran = greedy({"--chat-template", file, "--logit-bias", biased("65"), "hello"});
+  EXPECT_EQ(ran.output, "\n");
+  EXPECT_NE(ran.errors.find("still reasoning"), std::string::npos) << ran.errors;
+  nlohmann::json json =
+      answered({"--chat-template", file, "--logit-bias", biased("65"), "hello"});
+  EXPECT_EQ(json["text"], "");
+  EXPECT_EQ(json["reasoning"].get<std::string>().size(), 12u);
+}
+
 TEST(Generate, StopTokensEndTheAnswer) {
   nlohmann::json json = answered({"--logit-bias", biased(turnEnd), "hello"});
   EXPECT_EQ(json["tokens"], std::vector<int>{321});
