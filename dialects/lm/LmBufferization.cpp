@@ -69,9 +69,9 @@ template <typename... Ops> void attachDestination(MLIRContext *context) {
 
 void moec::lm::registerBufferization(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LmDialect *) {
-    attachDestination<EmbeddingOp, RmsNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp, TemperatureOp,
-                      SliceHeadsOp, JoinHeadsOp, HeadLinearOp, AttentionOp, ScaleRowsOp, AddOp,
-                      RoundOp, QuantizeOp, SelectRowsOp>(context);
+    attachDestination<EmbeddingOp, RmsNormOp, LayerNormOp, ChooseKeysOp, LinearOp, ClampOp,
+                      RopeTableOp, RopeOp, TemperatureOp, SliceHeadsOp, JoinHeadsOp, HeadLinearOp,
+                      AttentionOp, ScaleRowsOp, AddOp, RoundOp, QuantizeOp, SelectRowsOp>(context);
     CacheAppendOp::attachInterface<SinkBufferization<CacheAppendOp>>(*context);
     RecordRoutingOp::attachInterface<SinkBufferization<RecordRoutingOp>>(*context);
     TokenIdsOp::attachInterface<ViewBufferization<TokenIdsOp>>(*context);

@@ -51,8 +51,8 @@ Operation *LmDialect::materializeConstant(OpBuilder &builder, Attribute value, T
 
 void moec::lm::registerTiling(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LmDialect *) {
-    attachRowTiling<EmbeddingOp, RmsNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp, TemperatureOp,
-                    SliceHeadsOp, JoinHeadsOp, HeadLinearOp, ScaleRowsOp, AddOp, RoundOp,
-                    QuantizeOp, SelectRowsOp>(context);
+    attachRowTiling<EmbeddingOp, RmsNormOp, LayerNormOp, LinearOp, ClampOp, RopeTableOp, RopeOp,
+                    TemperatureOp, SliceHeadsOp, JoinHeadsOp, HeadLinearOp, ScaleRowsOp, AddOp,
+                    RoundOp, QuantizeOp, SelectRowsOp>(context);
   });
 }

@@ -45,6 +45,7 @@ MOEC_DESTINATION_EFFECTS(EmbeddingOp)
 MOEC_DESTINATION_EFFECTS(RmsNormOp)
 MOEC_DESTINATION_EFFECTS(LinearOp)
 MOEC_DESTINATION_EFFECTS(ClampOp)
+MOEC_DESTINATION_EFFECTS(LayerNormOp)
 MOEC_DESTINATION_EFFECTS(RopeTableOp)
 MOEC_DESTINATION_EFFECTS(RopeOp)
 MOEC_DESTINATION_EFFECTS(TemperatureOp)
@@ -57,6 +58,11 @@ MOEC_DESTINATION_EFFECTS(RoundOp)
 MOEC_DESTINATION_EFFECTS(QuantizeOp)
 MOEC_DESTINATION_EFFECTS(SelectRowsOp)
 #undef MOEC_DESTINATION_EFFECTS
+
+void ChooseKeysOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addDestinationStyleEffects(*this, readsDestinations(), effects);
+  effects.emplace_back(MemoryEffects::Read::get(), CacheResource::get());
+}
 
 void AttentionOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
   addDestinationStyleEffects(*this, readsDestinations(), effects);
@@ -99,6 +105,8 @@ LogicalResult CacheOp::verify() {
                          << kBlockStep;
   if (getLatent() && (!getValues() || *getValues() > getSize()))
     return emitOpError("is latent, so that its values are some of the elements of its keys");
+  if (getIndexed() && (getWindow() > 0 || getChunk() > 0))
+    return emitOpError("is indexed, so that rows see what they choose, but has a window or chunks");
   if (getWindow() > 0 && getChunk() > 0)
     return emitOpError("has both a window and chunks");
   return verifyLayers(*this, getLayers());
@@ -212,6 +220,17 @@ LogicalResult CacheAppendOp::verifySymbolUses(SymbolTableCollection &symbols) {
                      : success();
 }
 
+LogicalResult ChooseKeysOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = lookup<CacheOp>(*this, getCacheAttr(), symbols);
+  if (!cache)
+    return failure();
+  if (cache.getHeads() != 1 || !cache.getLatent() || cache.getIndexed())
+    return emitOpError("compares with a cache that is not one of one head of keys alone");
+  const int64_t size = cache.getSize();
+  return verifyExtents(*this, "columns of the queries", extentOf(getQueries(), 1),
+                       "elements of the heads", extentOf(getWeights(), 1) * size);
+}
+
 LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto cache = lookup<CacheOp>(*this, getCacheAttr(), symbols);
   if (!cache)
@@ -225,6 +244,9 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError() << "columns of the queries are " << width
                          << ", which is no multiple of the cache's " << cache.getHeads()
                          << " heads of " << cache.getSize();
+  if (cache.getIndexed() != bool(getChosen()))
+    return emitOpError() << (getChosen() ? "chooses from a cache that is not indexed"
+                                         : "reads all of a cache that is indexed");
   const int64_t heads = width / static_cast<int64_t>(cache.getSize());
   if (getSinks() && failed(verifyExtents(*this, "entries of the sinks", extentOf(getSinks(), 0),
                                          "heads of the queries", heads)))
@@ -265,6 +287,22 @@ LogicalResult RmsNormOp::verify() {
   return getWeight() ? verifyExtents(*this, "elements of the weight", extentOf(getWeight(), 0),
                                      "columns of a head", columns / heads)
                      : success();
+}
+
+LogicalResult LayerNormOp::verify() {
+  const int64_t columns = extentOf(getInput(), 1);
+  for (Value weight : {getWeight(), getBias()})
+    if (failed(verifyExtents(*this, "elements of weight or bias", extentOf(weight, 0),
+                             "columns of the input", columns)))
+      return failure();
+  return verifyExtents(*this, "columns of the input", columns, "columns of the result",
+                       extentOf(getOut(), 1));
+}
+
+LogicalResult ChooseKeysOp::verify() {
+  if (extentOf(getOut(), 1) < 2)
+    return emitOpError("has no room for a position behind their number");
+  return success();
 }
 
 LogicalResult LinearOp::verify() {

@@ -442,3 +442,45 @@ func.func @head_linear(%x: tensor<?x48xf32>, %w: tensor<4x20x13xf32>, %o: tensor
   %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, tensor<4x20x13xf32>) outs(%o : tensor<?x80xf32>) -> tensor<?x80xf32>
   return
 }
+
+// -----
+
+// expected-error @below {{is indexed, so that rows see what they choose, but has a window or chunks}}
+lm.cache @c layers [0] heads 1 size 48 indexed block 32 window 8 : f32
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 indexed block 32 : f32
+func.func @all_of_indexed(%batch: !lm.batch, %layer: index, %q: tensor<?x96xf32>) {
+  // expected-error @below {{reads all of a cache that is indexed}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x96xf32>) outs(%q : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 block 32 : f32
+func.func @chosen_of_plain(%batch: !lm.batch, %layer: index, %q: tensor<?x96xf32>, %c: tensor<?x9xi32>) {
+  // expected-error @below {{chooses from a cache that is not indexed}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x96xf32>) chosen(%c : tensor<?x9xi32>)
+      outs(%q : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 2 size 32 values 32 latent block 32 : f32
+func.func @index_heads(%batch: !lm.batch, %layer: index, %q: tensor<?x128xf32>, %w: tensor<?x4xf32>, %c: tensor<?x9xi32>) {
+  // expected-error @below {{compares with a cache that is not one of one head of keys alone}}
+  %y = lm.choose_keys @c[%layer] of %batch scale 0.01 context 64 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
+      outs(%c : tensor<?x9xi32>) -> tensor<?x9xi32>
+  return
+}
+
+// -----
+
+func.func @layer_norm(%x: tensor<?x40xf32>, %w: tensor<40xf32>, %b: tensor<39xf32>) {
+  // expected-error @below {{elements of weight or bias are 39, but columns of the input are 40}}
+  %y = lm.layer_norm epsilon 1.0e-6 ins(%x, %w, %b : tensor<?x40xf32>, tensor<40xf32>, tensor<39xf32>) outs(%x : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return
+}

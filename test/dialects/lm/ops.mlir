@@ -254,3 +254,23 @@ func.func @latent_attention(%batch: !lm.batch, %layer: index, %k: tensor<?x48xf3
       outs(%o : tensor<?x128xf32>) -> tensor<?x128xf32>
   return %y : tensor<?x128xf32>
 }
+
+// Each row chooses the positions that it attends to.
+// CHECK-LABEL: lm.cache @index layers [0] heads 1 size 32 values 32 latent block 32 : f32
+lm.cache @index layers [0] heads 1 size 32 values 32 latent block 32 : f32
+// CHECK-LABEL: lm.cache @indexed layers [0] heads 1 size 48 values 32 latent indexed block 32 : f32
+lm.cache @indexed layers [0] heads 1 size 48 values 32 latent indexed block 32 : f32
+// CHECK-LABEL: func @chosen
+// CHECK:         lm.layer_norm epsilon {{[^ ]+}} ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x32xf32>, tensor<32xf32>, tensor<32xf32>) outs(
+// CHECK:         lm.choose_keys @index[%{{.*}}] of %{{.*}} scale {{[^ ]+}} context 4096 ins(%{{.*}}, %{{.*}} : tensor<?x128xf32>, tensor<?x4xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x9xi32>) -> tensor<?x9xi32>
+// CHECK:         lm.attention @indexed[%{{.*}}] of %{{.*}} scale {{[^ ]+}} ins(%{{.*}} : tensor<?x192xf32>) chosen(%{{.*}} : tensor<?x9xi32>) outs(
+func.func @chosen(%batch: !lm.batch, %layer: index, %x: tensor<?x32xf32>, %n: tensor<32xf32>, %qi: tensor<?x128xf32>, %a: tensor<?x4xf32>,
+                  %c: tensor<?x9xi32>, %q: tensor<?x192xf32>, %o: tensor<?x128xf32>) -> tensor<?x128xf32> {
+  %k = lm.layer_norm epsilon 1.0e-6 ins(%x, %n, %n : tensor<?x32xf32>, tensor<32xf32>, tensor<32xf32>) outs(%x : tensor<?x32xf32>) -> tensor<?x32xf32>
+  %chosen = lm.choose_keys @index[%layer] of %batch scale 0.01 context 4096 ins(%qi, %a : tensor<?x128xf32>, tensor<?x4xf32>)
+      outs(%c : tensor<?x9xi32>) -> tensor<?x9xi32>
+  %y = lm.attention @indexed[%layer] of %batch scale 0.28 ins(%q : tensor<?x192xf32>) chosen(%chosen : tensor<?x9xi32>)
+      outs(%o : tensor<?x128xf32>) -> tensor<?x128xf32>
+  return %y : tensor<?x128xf32>
+}
