@@ -103,6 +103,7 @@ private:
     return llvm::TypeSwitch<Operation *, bool>(&op)
         .Case([&](lm::EmbeddingOp op) { return lowerEmbedding(kernel, op, tile), true; })
         .Case([&](lm::RmsNormOp op) { return lowerRmsNorm(kernel, op, tile), true; })
+        .Case([&](lm::LayerNormOp op) { return lowerLayerNorm(kernel, op, tile), true; })
         .Case([&](lm::ClampOp op) { return lowerClamp(kernel, op, tile), true; })
         .Case([&](lm::RopeTableOp op) { return lowerRopeTable(kernel, op, tile), true; })
         .Case([&](lm::RopeOp op) { return lowerRope(kernel, op, tile), true; })
@@ -133,6 +134,7 @@ private:
         .Case([&](moe::GateOp op) { return lowerGatePlainly(kernel, op), true; })
         .Case([&](moe::GroupedMatmulOp op) { return lowerGroupedMatmulPlainly(kernel, op), true; })
         .Case([&](moe::GroupedGluOp op) { return lowerGroupedGluPlainly(kernel, op), true; })
+        .Case([&](lm::ChooseKeysOp op) { return lowerChooseKeysPlainly(kernel, op), true; })
         .Case([&](lm::AttentionOp op) { return lowerAttentionPlainly(kernel, op), true; })
         .Default(false);
   }
@@ -144,6 +146,7 @@ private:
         .Case([&](moe::GateOp op) { return lowerGate(kernel, op, tile), true; })
         .Case([&](moe::GroupedMatmulOp op) { return lowerGroupedMatmul(kernel, op, tile), true; })
         .Case([&](moe::GroupedGluOp op) { return lowerGroupedGlu(kernel, op, tile), true; })
+        .Case([&](lm::ChooseKeysOp op) { return lowerChooseKeys(kernel, op, tile), true; })
         .Case([&](lm::AttentionOp op) { return lowerAttention(kernel, op, tile), true; })
         .Default(false);
   }

@@ -19,6 +19,7 @@ struct Tile {
 // Row by row.
 void lowerEmbedding(KernelBuilder &kernel, lm::EmbeddingOp op, const Tile &tile);
 void lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &tile);
+void lowerLayerNorm(KernelBuilder &kernel, lm::LayerNormOp op, const Tile &tile);
 void lowerClamp(KernelBuilder &kernel, lm::ClampOp op, const Tile &tile);
 void lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile &tile);
 void lowerRope(KernelBuilder &kernel, lm::RopeOp op, const Tile &tile);
@@ -47,6 +48,7 @@ void lowerHeadLinear(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &til
 void lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile);
 void lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
 void lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
+void lowerChooseKeys(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
 void lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
 
 // The same by plain loops; one tile does everything.
@@ -55,6 +57,7 @@ void lowerHeadLinearPlainly(KernelBuilder &kernel, lm::HeadLinearOp op);
 void lowerGatePlainly(KernelBuilder &kernel, moe::GateOp op);
 void lowerGroupedMatmulPlainly(KernelBuilder &kernel, moe::GroupedMatmulOp op);
 void lowerGroupedGluPlainly(KernelBuilder &kernel, moe::GroupedGluOp op);
+void lowerChooseKeysPlainly(KernelBuilder &kernel, lm::ChooseKeysOp op);
 void lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op);
 
 // What fused ops share with their parts.

@@ -321,8 +321,8 @@ CacheLayout::CacheLayout(lm::CacheOp cache)
     : element(cache.getElement()), heads(cache.getHeads()), size(cache.getSize()),
       values(cache.getValueSize()), block(cache.getBlock()), window(cache.getWindow()),
       chunk(cache.getChunk()), layers(cache.getLayers().size()), latent(cache.getLatent()),
-      elementBytes(bytesOf(element)), keyDepth(panelDepth(size, elementBytes)),
-      valueWidth(roundUpTo(values, kPanelLanes)) {}
+      indexed(cache.getIndexed()), elementBytes(bytesOf(element)),
+      keyDepth(panelDepth(size, elementBytes)), valueWidth(roundUpTo(values, kPanelLanes)) {}
 
 CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer) {
   int64_t group = 0;
@@ -373,15 +373,25 @@ static Value panelOffset(KernelBuilder &kernel, const CacheLayout &layout, int64
   return kernel.mul(kernel.add(start, element), size);
 }
 
+/// Bytes to an element of rows of `width`.
+static Value rowOffset(KernelBuilder &kernel, const CacheLayout &layout, int64_t width, Value slot,
+                       Value i) {
+  Value element = kernel.add(kernel.mul(slot, kernel.integer(width)), i);
+  return kernel.mul(element, kernel.integer(layout.elementBytes));
+}
+
 Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
+  if (layout.indexed)
+    return rowOffset(kernel, layout, layout.keyDepth, slot, i);
   return panelOffset(kernel, layout, layout.keyDepth, i, slot);
 }
 
 Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
   if (layout.latent)
     return keyOffset(kernel, layout, slot, i);
-  return kernel.add(kernel.integer(layout.keyBytes()),
-                    panelOffset(kernel, layout, layout.block, slot, i));
+  Value offset = layout.indexed ? rowOffset(kernel, layout, layout.valueWidth, slot, i)
+                                : panelOffset(kernel, layout, layout.block, slot, i);
+  return kernel.add(kernel.integer(layout.keyBytes()), offset);
 }
 
 Value moec::fillLanes(KernelBuilder &kernel, Value vector, int64_t lanes, double fill) {

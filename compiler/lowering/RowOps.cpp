@@ -68,6 +68,39 @@ void moec::lowerRmsNorm(KernelBuilder &kernel, lm::RmsNormOp op, const Tile &til
   });
 }
 
+void moec::lowerLayerNorm(KernelBuilder &kernel, lm::LayerNormOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  Matrix weight = matrixOf(kernel, op.getWeight()), bias = matrixOf(kernel, op.getBias());
+  const int64_t columns = input.columns;
+  Value zero = kernel.number(kernel.lanes(kernel.f32()), 0),
+        count = kernel.number(kernel.f32(), static_cast<double>(columns));
+  auto [begin, end] = tile.rowsOf(kernel, out);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value from = input.row(kernel, row), to = out.row(kernel, row);
+    auto meanOf = [&](function_ref<Value(Value x)> term) {
+      Value sums = kernel.forColumns(
+          columns, zero, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
+            Value x = term(loadRow(kernel, input.element, from, column, lanes));
+            return {kernel.add(sum[0], fillLanes(kernel, x, lanes, 0))};
+          })[0];
+      return kernel.div(kernel.sumOfLanes(sums), count);
+    };
+    Value mean = kernel.broadcast(meanOf([](Value x) { return x; }));
+    Value variance = meanOf([&](Value x) {
+      Value distance = kernel.sub(x, mean);
+      return kernel.mul(distance, distance);
+    });
+    Value epsilon = kernel.number(kernel.f32(), op.getEpsilon().convertToFloat());
+    Value scale = kernel.broadcast(emitRsqrt(kernel, kernel.add(variance, epsilon)));
+    kernel.forColumns(columns, [&](Value column, int64_t lanes) {
+      Value x = kernel.sub(loadRow(kernel, input.element, from, column, lanes), mean);
+      Value w = matrixLanes(kernel, weight, kernel.integer(0), column, lanes),
+            b = matrixLanes(kernel, bias, kernel.integer(0), column, lanes);
+      storeRow(kernel, kernel.fma(kernel.mul(x, scale), w, b), out.element, to, column, lanes);
+    });
+  });
+}
+
 void moec::lowerClamp(KernelBuilder &kernel, lm::ClampOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Type type = kernel.lanes(kernel.f32());

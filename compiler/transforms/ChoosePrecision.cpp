@@ -62,7 +62,7 @@ private:
     auto type = cast<RankedTensorType>(value.getType());
     Operation *producer = value.getDefiningOp();
     bool canRound =
-        isa_and_nonnull<lm::RmsNormOp, lm::RopeOp, lm::TemperatureOp, lm::SliceHeadsOp,
+        isa_and_nonnull<lm::RmsNormOp, lm::LayerNormOp, lm::RopeOp, lm::TemperatureOp, lm::SliceHeadsOp,
                         lm::JoinHeadsOp, lm::HeadLinearOp, lm::AttentionOp, moe::GatedActivationOp>(
             producer);
     Value shaped =

@@ -101,6 +101,7 @@ private:
                                                        attention.getBatch()),
                           attentionParts(attention, cache))};
         })
+        .Case([&](lm::ChooseKeysOp choice) { return byRows(choice.getOut()); })
         .Case([&](lm::CacheAppendOp append) { return byRows(append.getKeys()); })
         .Case([&](lm::RecordRoutingOp record) { return byRows(record.getExperts()); })
         .Default([&](Operation *other) {

@@ -3,6 +3,7 @@
 
 #include "compiler/targets/cpu/AttentionProducts.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/cpu/GatheredKeys.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -260,23 +261,6 @@ void Attention::weigh(Value row, const KeyRange &keys, const Seen *seen) {
   kernel.store(kernel.fma(total, load(layout.factors), sum), totalsAt(row));
 }
 
-/// Turns 16 vectors into those of their first lanes, of their second lanes, and so on.
-static void transpose(KernelBuilder &kernel, SmallVector<Value> &vectors) {
-  for (int64_t step = 1; step < kLanes; step *= 2)
-    for (int64_t i = 0; i < kLanes; ++i) {
-      if (i & step)
-        continue;
-      SmallVector<int64_t> low, high;
-      for (int64_t lane = 0; lane < kLanes; ++lane) {
-        low.push_back(lane & step ? kLanes + lane - step : lane);
-        high.push_back(lane & step ? kLanes + lane : lane + step);
-      }
-      Value a = vectors[i], b = vectors[i + step];
-      vectors[i] = kernel.shuffle(a, b, low);
-      vectors[i + step] = kernel.shuffle(a, b, high);
-    }
-}
-
 /// The values of a latent cache's block, made of its keys in the scratch memory.
 Value Attention::layOutValues(Value keys, const KeyRange &range) {
   Type floats = kernel.lanes(kernel.f32());
@@ -293,7 +277,7 @@ Value Attention::layOutValues(Value keys, const KeyRange &range) {
                               : kernel.load(floats, at));
     }
     vectors.resize(kLanes, kernel.number(floats, 0));
-    transpose(kernel, vectors);
+    emitTranspose(kernel, vectors);
     Value row = kernel.add(
         kernel.mul(kernel.div(column, kernel.integer(kLanes)), kernel.integer(shape.block)),
         kernel.mul(panel, kernel.integer(kLanes)));
@@ -314,7 +298,8 @@ Value Attention::layOutValues(Value keys, const KeyRange &range) {
 
 void Attention::addBlock(Value number, Value last) {
   const AttentionBlock block = tile.block(number);
-  const AttentionBlock next = tile.block(kernel.min(kernel.add(number, kernel.integer(1)), last));
+  const AttentionBlock next =
+      tile.gathers ? block : tile.block(kernel.min(kernel.add(number, kernel.integer(1)), last));
   Value size = kernel.integer(shape.block), firstPosition = kernel.mul(number, size);
   const KeyRange keys = seenKeys(firstPosition);
   // What is read after the keys: values, or the next keys.

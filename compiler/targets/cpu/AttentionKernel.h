@@ -56,6 +56,7 @@ struct AttentionTile {
   mlir::Value rows;     ///< i64, 1 to shape.rows
   mlir::Value position; ///< i64, of the first token; the others follow
   mlir::Value scratch;  ///< !llvm.ptr to attentionScratchBytes(shape), aligned to 64 bytes
+  bool gathers = false; ///< blocks are made where they are asked for, so that none is ahead
   /// Emits the addresses of block `number` (i64): that of the positions from number * B on.
   llvm::function_ref<AttentionBlock(mlir::Value number)> block;
 };
