@@ -12,11 +12,12 @@ using namespace moec;
 /// Positions per block of the cache.
 static constexpr int64_t kCacheBlock = 128;
 
-/// "attention" for what sees all positions, else with what it sees.
+/// "attention" for what sees all positions, else followed by what it sees.
 static std::string symbolOf(const CacheKind &kind) {
   if (kind.window > 0)
-    return fmt::format("attention_window_{}", kind.window);
-  return kind.chunk > 0 ? fmt::format("attention_chunk_{}", kind.chunk) : "attention";
+    return fmt::format("{}_window_{}", kind.symbol, kind.window);
+  return kind.chunk > 0 ? fmt::format("{}_chunk_{}", kind.symbol, kind.chunk)
+                        : std::string(kind.symbol);
 }
 
 lm::CacheOp CacheTable::declare(const CacheKind &kind, ArrayRef<int64_t> layers, StringRef name) {
@@ -27,7 +28,7 @@ lm::CacheOp CacheTable::declare(const CacheKind &kind, ArrayRef<int64_t> layers,
         kind.size,
         kind.values == kind.size && !kind.latent ? IntegerAttr()
                                                  : symbols.getI64IntegerAttr(kind.values),
-        kind.latent, kCacheBlock, kind.window, kind.chunk, symbols.getF32Type());
+        kind.latent, kind.indexed, kCacheBlock, kind.window, kind.chunk, symbols.getF32Type());
     declared.emplace_back(kind, cache);
     return cache;
   }

@@ -7,6 +7,7 @@
 #include "dialects/lm/LmDialect.h"
 #include "mlir/IR/Builders.h"
 
+#include <string_view>
 #include <vector>
 
 namespace moec {
@@ -15,7 +16,9 @@ namespace moec {
 struct CacheKind {
   int64_t heads, size, values; ///< sizes of a head's key and value
   bool latent = false;         ///< values are the first entries of keys
+  bool indexed = false;        ///< single positions are read
   int64_t window = 0, chunk = 0;
+  std::string_view symbol = "attention"; ///< what its symbol begins with
 
   bool operator==(const CacheKind &) const = default;
 };

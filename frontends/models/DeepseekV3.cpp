@@ -1,5 +1,5 @@
-// DeepSeek V3 (R1, V3.1, Kimi K2) and V2: latent attention, and experts in groups beside some that
-// all tokens share.
+// DeepSeek V3 (R1, V3.1, Kimi K2), V3.2 and V2: latent attention, and experts in groups beside some
+// that all tokens share.
 
 #include "frontends/models/LatentAttention.h"
 #include "frontends/models/Registry.h"
@@ -94,19 +94,18 @@ static void buildLayers(const DeepseekConfig &family, ModelBuilder &model) {
   });
 }
 
-Status moec::buildDeepseekV3(ConfigReader &config, ModelBuilder &model) {
+/// What V3 and V3.2 have in common; a failure is left in `config`.
+static DeepseekConfig readV3(ConfigReader &config, int64_t positions) {
   DeepseekConfig family{};
   family.decoder = readTrunk(config, {.vocabulary = 129280,
                                       .hidden = 7168,
                                       .layers = 61,
                                       .heads = 128,
                                       .keyHeads = 128,
-                                      .positions = 4096,
+                                      .positions = positions,
                                       .epsilon = 1e-6,
                                       .theta = 10000});
   family.latent = readLatent(config, family.decoder);
-  family.latent.pairs =
-      config.boolean("rope_interleave", true) ? RopePairs::Neighbours : RopePairs::Halves;
   family.experts = readExperts(config, {.experts = {"n_routed_experts", "num_local_experts"},
                                         .picked = "num_experts_per_tok",
                                         .width = "moe_intermediate_size",
@@ -127,6 +126,37 @@ Status moec::buildDeepseekV3(ConfigReader &config, ModelBuilder &model) {
   family.layers = readKinds(config, family.decoder.layers, 3);
   config.expect("scoring_func", "sigmoid");
   config.expect("topk_method", "noaux_tc");
+  return family;
+}
+
+Status moec::buildDeepseekV3(ConfigReader &config, ModelBuilder &model) {
+  DeepseekConfig family = readV3(config, 4096);
+  family.latent.pairs =
+      config.boolean("rope_interleave", true) ? RopePairs::Neighbours : RopePairs::Halves;
+  if (Status status = config.finish(); !status.ok())
+    return status;
+  buildLayers(family, model);
+  return {};
+}
+
+Status moec::buildDeepseekV32(ConfigReader &config, ModelBuilder &model) {
+  DeepseekConfig family = readV3(config, 163840);
+  family.latent.pairs = RopePairs::Neighbours;
+  family.latent.index = {.heads = config.integer("index_n_heads", 64, 1, 4096),
+                         .size = config.integer("index_head_dim", 128, 2, 4096),
+                         .count = config.integer("index_topk", 2048, 1, int64_t(1) << 20)};
+  if (family.latent.queryRank == 0)
+    config.refuse(Code::Unsupported, "q_lora_rank",
+                  "which is not supported here: the indexer reads the queries' latent vector");
+  if (family.latent.index->size < family.latent.rotated)
+    config.refuse(
+        Code::Model, "index_head_dim",
+        fmt::format("wanted at least the {} entries that are rotated", family.latent.rotated));
+  if (family.decoder.positions > int64_t(1) << 20)
+    config.refuse(Code::Unsupported, "max_position_embeddings",
+                  "and positions are chosen among 1048576 at most");
+  config.ignore({"rope_interleave"}); // the class does not read it
+  readLayerTypes(config, family.decoder.layers, {"deepseek_sparse_attention", "indexed_attention"});
   if (Status status = config.finish(); !status.ok())
     return status;
   buildLayers(family, model);

@@ -42,6 +42,21 @@ LatentConfig moec::readLatent(ConfigReader &config, DecoderConfig &decoder) {
   return latent;
 }
 
+/// The positions that each row attends to; of `queries`, the normalised vector that queries are
+/// made of.
+static Value chooseKeys(LayerBuilder &layer, Value x, Value queries, const IndexConfig &config) {
+  const std::string module = "self_attn.indexer";
+  constexpr double epsilon = 1e-6;
+  Value q = layer.linear(queries, module + ".wq_b", config.heads * config.size);
+  Value k =
+      layer.layerNorm(layer.linear(x, module + ".wk", config.size), module + ".k_norm", epsilon);
+  q = layer.rope(q, config.heads, module + ".wq_b", RopePairs::Halves, RopePlace::First);
+  k = layer.rope(k, /*heads=*/1, module + ".wk", RopePairs::Halves, RopePlace::First);
+  Value weights = layer.linear(x, module + ".weights_proj", config.heads);
+  const double scale = 1 / std::sqrt(static_cast<double>(config.heads * config.size));
+  return layer.chooseKeys(q, k, weights, config.count, scale, module);
+}
+
 Value moec::latentAttention(LayerBuilder &layer, Value x, const LatentConfig &config,
                             LatentForm form) {
   const int64_t heads = config.heads, rank = config.rank, plain = config.plain,
@@ -56,6 +71,9 @@ Value moec::latentAttention(LayerBuilder &layer, Value x, const LatentConfig &co
     queries = layer.norm(queries, "self_attn.q_a_layernorm", /*heads=*/1, kLatentEpsilon);
     made = "self_attn.q_b_proj";
   }
+  Value chosen;
+  if (config.index)
+    chosen = chooseKeys(layer, x, queries, *config.index);
   queries = layer.linear(queries, made, heads * config.querySize());
   queries = layer.rope(queries, heads, made, config.pairs);
 
@@ -72,7 +90,7 @@ Value moec::latentAttention(LayerBuilder &layer, Value x, const LatentConfig &co
     keys = layer.joinHeads(keys, shared, heads, /*isShared=*/true, keyValue);
     return layer.attention(queries, keys,
                            layer.sliceHeads(expanded, heads, plain, values, keyValue),
-                           {.scale = config.scale}, "self_attn");
+                           {.scale = config.scale, .chosen = chosen}, "self_attn");
   }
 
   // A head's key is W c, so that its score is q . W c = (W^T q) . c.
@@ -86,7 +104,8 @@ Value moec::latentAttention(LayerBuilder &layer, Value x, const LatentConfig &co
   queries = layer.joinHeads(absorbed, layer.sliceHeads(queries, heads, plain, rotated, made), heads,
                             /*isShared=*/false, made);
   Value keys = layer.joinHeads(latent, shared, /*heads=*/1, /*isShared=*/false, both);
-  Value sums = layer.attention(queries, keys, /*values=*/Value(),
-                               {.keyHeads = 1, .latent = rank, .scale = config.scale}, "self_attn");
+  Value sums = layer.attention(
+      queries, keys, /*values=*/Value(),
+      {.keyHeads = 1, .latent = rank, .scale = config.scale, .chosen = chosen}, "self_attn");
   return layer.headLinear(sums, keyValue + ".values", {heads, values, rank}, valueRows);
 }

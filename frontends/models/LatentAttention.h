@@ -6,7 +6,15 @@
 
 #include "frontends/models/LayerBuilder.h"
 
+#include <optional>
+
 namespace moec {
+
+/// A small attention whose scores say which positions are attended to (DeepSeek V3.2).
+struct IndexConfig {
+  int64_t heads, size;
+  int64_t count; ///< positions that a token sees at most
+};
 
 /// Its sizes. A query, and a key, of a head is a part of `plain` entries and one of `rotated`.
 struct LatentConfig {
@@ -17,6 +25,7 @@ struct LatentConfig {
   double scale; ///< of scores
   bool bias;    ///< of the projections from and to the residual stream
   RopePairs pairs;
+  std::optional<IndexConfig> index;
 
   int64_t querySize() const { return plain + rotated; }
 };

@@ -15,6 +15,9 @@ Value moec::emptyRows(OpBuilder &builder, Location location, Value rows, int64_t
                                  element ? element : builder.getF32Type(), rows);
 }
 
+/// Columns of rows.
+static int64_t widthOf(Value rows) { return cast<RankedTensorType>(rows.getType()).getDimSize(1); }
+
 LayerBuilder::LayerBuilder(WeightTable &weights, CacheTable &caches, const DecoderConfig &decoder,
                            ArrayRef<int64_t> moeLayers, func::FuncOp function,
                            ArrayRef<int64_t> layers)
@@ -49,7 +52,7 @@ Value LayerBuilder::load(const Weight &weight) {
 
 Value LayerBuilder::norm(Value x, const std::string &module, int64_t heads,
                          std::optional<double> epsilon) {
-  int64_t columns = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  int64_t columns = widthOf(x);
   Value weight = load({module, {columns / heads}, {nameOf(module + ".weight")}});
   Location location = weight.getLoc();
   Value out = destination(location, columns);
@@ -62,15 +65,26 @@ Value LayerBuilder::norm(Value x, const std::string &module, int64_t heads,
 
 Value LayerBuilder::plainNorm(Value x, int64_t heads, const std::string &module) {
   Location location = at(module);
-  Value out = destination(location, cast<RankedTensorType>(x.getType()).getDimSize(1));
+  Value out = destination(location, widthOf(x));
   return lm::RmsNormOp::create(builder, location, out.getType(),
                                builder.getF32FloatAttr(static_cast<float>(decoder.epsilon)),
                                builder.getI64IntegerAttr(heads), x, /*weight=*/Value(), out)
       .getResult(0);
 }
 
+Value LayerBuilder::layerNorm(Value x, const std::string &module, double epsilon) {
+  const int64_t columns = widthOf(x);
+  Value weight = load({module, {columns}, {nameOf(module + ".weight")}}),
+        bias = load({module + ".bias", {columns}, {nameOf(module + ".bias")}});
+  Value out = destination(weight.getLoc(), columns);
+  return lm::LayerNormOp::create(builder, weight.getLoc(), out.getType(),
+                                 builder.getF32FloatAttr(static_cast<float>(epsilon)), x, weight,
+                                 bias, out)
+      .getResult(0);
+}
+
 Value LayerBuilder::linear(Value x, const std::string &module, int64_t columns, bool bias) {
-  int64_t inner = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  int64_t inner = widthOf(x);
   Value weight = load({module, {columns, inner}, {nameOf(module + ".weight")}});
   Value shift;
   if (bias)
@@ -84,21 +98,23 @@ Value LayerBuilder::linear(Value x, const std::string &module, int64_t columns, 
 
 Value LayerBuilder::clamp(Value x, double limit, const std::string &module) {
   Location location = at(module);
-  Value out = destination(location, cast<RankedTensorType>(x.getType()).getDimSize(1));
+  Value out = destination(location, widthOf(x));
   return lm::ClampOp::create(builder, location, out.getType(),
                              builder.getF32FloatAttr(static_cast<float>(limit)), x, out)
       .getResult(0);
 }
 
-Value LayerBuilder::rope(Value x, int64_t heads, const std::string &module, RopePairs pairs) {
+Value LayerBuilder::rope(Value x, int64_t heads, const std::string &module, RopePairs pairs,
+                         RopePlace place) {
   Location location = at(module);
-  int64_t columns = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  int64_t columns = widthOf(x);
   int64_t rotated = 2 * cast<RankedTensorType>(cosines.getType()).getDimSize(1);
   Value out = destination(location, columns);
-  return lm::RopeOp::create(builder, location, out.getType(), builder.getI64IntegerAttr(heads),
-                            builder.getI64IntegerAttr(columns / heads - rotated),
-                            pairs == RopePairs::Neighbours ? builder.getUnitAttr() : UnitAttr(), x,
-                            cosines, sines, out)
+  return lm::RopeOp::create(
+             builder, location, out.getType(), builder.getI64IntegerAttr(heads),
+             builder.getI64IntegerAttr(place == RopePlace::First ? 0 : columns / heads - rotated),
+             pairs == RopePairs::Neighbours ? builder.getUnitAttr() : UnitAttr(), x, cosines, sines,
+             out)
       .getResult(0);
 }
 
@@ -108,15 +124,12 @@ Value LayerBuilder::temperature(Value x, int64_t interval, double scale,
   Value positions = lm::PositionsOp::create(
       builder, location, RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type()),
       batch);
-  Value out = destination(location, cast<RankedTensorType>(x.getType()).getDimSize(1));
+  Value out = destination(location, widthOf(x));
   return lm::TemperatureOp::create(
              builder, location, out.getType(), builder.getI64IntegerAttr(interval),
              builder.getF32FloatAttr(static_cast<float>(scale)), x, positions, out)
       .getResult(0);
 }
-
-/// Columns of rows.
-static int64_t widthOf(Value rows) { return cast<RankedTensorType>(rows.getType()).getDimSize(1); }
 
 Value LayerBuilder::sliceHeads(Value x, int64_t heads, int64_t first, int64_t size,
                                const std::string &module) {
@@ -142,6 +155,21 @@ Value LayerBuilder::headLinear(Value x, const std::string &symbol, std::vector<i
       .getResult(0);
 }
 
+Value LayerBuilder::chooseKeys(Value queries, Value keys, Value weights, int64_t count,
+                               double scale, const std::string &module) {
+  Location location = at(module);
+  const int64_t size = widthOf(keys);
+  const CacheKind kind{.heads = 1, .size = size, .values = size, .latent = true, .symbol = "index"};
+  auto cache = FlatSymbolRefAttr::get(caches.declare(kind, layers, nameOf(module)));
+  lm::CacheAppendOp::create(builder, location, cache, layer, batch, keys, /*values=*/Value());
+  Value out = destination(location, 1 + count, builder.getI32Type());
+  return lm::ChooseKeysOp::create(builder, location, out.getType(), cache,
+                                  builder.getF32FloatAttr(static_cast<float>(scale)),
+                                  builder.getI64IntegerAttr(decoder.positions), layer, batch,
+                                  queries, weights, out)
+      .getResult(0);
+}
+
 Value LayerBuilder::attention(Value queries, Value keys, Value values,
                               const AttentionConfig &config, const std::string &module) {
   Location location = at(module);
@@ -150,6 +178,7 @@ Value LayerBuilder::attention(Value queries, Value keys, Value values,
                        .size = widthOf(keys) / keyHeads,
                        .values = values ? widthOf(values) / keyHeads : config.latent,
                        .latent = !values,
+                       .indexed = bool(config.chosen),
                        .window = config.window,
                        .chunk = config.chunk};
   auto cache = FlatSymbolRefAttr::get(caches.declare(kind, layers, nameOf(module)));
@@ -163,12 +192,12 @@ Value LayerBuilder::attention(Value queries, Value keys, Value values,
   Value out = destination(location, heads * kind.values);
   return lm::AttentionOp::create(builder, location, out.getType(), cache,
                                  builder.getF32FloatAttr(static_cast<float>(scale)), layer, batch,
-                                 queries, sinks, out)
+                                 queries, sinks, config.chosen, out)
       .getResult(0);
 }
 
 Value LayerBuilder::gatedMlp(Value x, const std::string &module, int64_t width) {
-  int64_t hidden = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  int64_t hidden = widthOf(x);
   Value gate = linear(x, module + ".gate_proj", width);
   Value up = linear(x, module + ".up_proj", width);
   Location location = at(module);
@@ -183,7 +212,7 @@ Value LayerBuilder::gatedMlp(Value x, const std::string &module, int64_t width) 
 
 Value LayerBuilder::scaleRows(Value x, Value gate, const std::string &module) {
   Location location = at(module);
-  Value out = destination(location, cast<RankedTensorType>(x.getType()).getDimSize(1));
+  Value out = destination(location, widthOf(x));
   return lm::ScaleRowsOp::create(builder, location, out.getType(), x, gate, out).getResult(0);
 }
 

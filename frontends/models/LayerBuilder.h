@@ -29,6 +29,7 @@ struct AttentionConfig {
   int64_t window = 0;          ///< positions, its own included; 0: all
   int64_t chunk = 0;           ///< or those from the last multiple of this on; 0: all
   double scale = 0;            ///< of scores; 0: one over the root of the keys' size
+  mlir::Value chosen = {};     ///< the positions that each row sees; null: all
   const char *sinks = nullptr; ///< a tensor of a score per query head that weighs no value
 };
 
@@ -38,8 +39,10 @@ mlir::Value emptyRows(mlir::OpBuilder &builder, mlir::Location location, mlir::V
 
 struct ExpertPlan;
 
-/// Which entries of a head rope rotates together.
+/// Which entries of a head rope rotates together: of one half with the other, or each even one with
+/// the next; and where they are, if not all are rotated.
 enum class RopePairs { Halves, Neighbours };
+enum class RopePlace { Last, First };
 
 /// Builds the function of a kind of layer, op by op. Names are those of tensors or modules below
 /// `model.layers.{l}.`, and go into the ops' locations. Every result is T rows of f32.
@@ -61,14 +64,16 @@ public:
                    std::optional<double> epsilon = {});
   /// The same without a weight.
   mlir::Value plainNorm(mlir::Value x, int64_t heads, const std::string &module);
+  /// `(x - mean) / sqrt(variance + epsilon) * weight + bias`.
+  mlir::Value layerNorm(mlir::Value x, const std::string &module, double epsilon);
   /// `x * transpose(weight)`, of `columns` columns, plus a bias if there is one.
   mlir::Value linear(mlir::Value x, const std::string &module, int64_t columns, bool bias = false);
   /// Limits every entry to +-limit.
   mlir::Value clamp(mlir::Value x, double limit, const std::string &module);
-  /// Rotates each of `heads` parts of a row by the row's position: its last entries, as many as the
-  /// table of angles has, half against half or each even one against the next.
+  /// Rotates each of `heads` parts of a row by the row's position: as many entries as the table of
+  /// angles has, the last or the first ones.
   mlir::Value rope(mlir::Value x, int64_t heads, const std::string &module,
-                   RopePairs pairs = RopePairs::Halves);
+                   RopePairs pairs = RopePairs::Halves, RopePlace place = RopePlace::Last);
   /// x times `1 + scale ln(1 + floor((position + 1) / interval))`.
   mlir::Value temperature(mlir::Value x, int64_t interval, double scale, const std::string &module);
   /// `size` entries from `first` on of each of `heads` parts of a row.
@@ -81,6 +86,11 @@ public:
   /// Each part of a row times the transpose of a matrix of its own.
   mlir::Value headLinear(mlir::Value x, const std::string &symbol, std::vector<int64_t> shape,
                          TensorRows rows);
+  /// Stores keys of one head, and chooses for each row the `count` positions of the best scores:
+  /// `scale` times the sum, over the heads of `queries`, of `weights` times what is positive of
+  /// their products with the keys.
+  mlir::Value chooseKeys(mlir::Value queries, mlir::Value keys, mlir::Value weights, int64_t count,
+                         double scale, const std::string &module);
   /// Stores keys and values in the cache, and attends to it.
   mlir::Value attention(mlir::Value queries, mlir::Value keys, mlir::Value values,
                         const AttentionConfig &config, const std::string &module);

@@ -13,6 +13,7 @@ using namespace moec;
 static constexpr Architecture kArchitectures[] = {
     {"DeepseekV2ForCausalLM", "deepseek_v2", buildDeepseekV2},
     {"DeepseekV3ForCausalLM", "deepseek_v3", buildDeepseekV3},
+    {"DeepseekV32ForCausalLM", "deepseek_v32", buildDeepseekV32},
     {"GptOssForCausalLM", "gpt_oss", buildGptOss},
     {"Llama4ForCausalLM", "llama4_text", buildLlama4},
     {"Llama4ForConditionalGeneration", "llama4", buildLlama4},

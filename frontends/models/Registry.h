@@ -23,6 +23,7 @@ Result<const Architecture *> findArchitecture(const Config &config);
 // One line per architecture; its file says what a layer is.
 Status buildDeepseekV2(ConfigReader &config, ModelBuilder &model);
 Status buildDeepseekV3(ConfigReader &config, ModelBuilder &model);
+Status buildDeepseekV32(ConfigReader &config, ModelBuilder &model);
 Status buildGptOss(ConfigReader &config, ModelBuilder &model);
 Status buildLlama4(ConfigReader &config, ModelBuilder &model);
 Status buildMixtral(ConfigReader &config, ModelBuilder &model);
