@@ -52,7 +52,7 @@ private:
   }
 
   /// A product's input is quantised where its weight is of integers, and in blocks of the weight's
-  /// groups.
+  /// groups; where that is of floats of 4 bits it may be.
   static LogicalResult checkQuantized(Operation &op, Value input, Value weight) {
     auto load = weight.getDefiningOp<lm::LoadWeightOp>();
     Type element = getElementTypeOrSelf(weight);
@@ -63,8 +63,11 @@ private:
     const std::optional<QuantFormat> format = quantFormatOf(element);
     const int64_t depth = cast<ShapedType>(weight.getType()).getShape().back();
     const bool isQuantized = getElementTypeOrSelf(input).isInteger(8);
-    if (isQuantized == (format && quantMultipliesIntegers(*format)) &&
-        (!isQuantized || extentOf(input, 1) == quantizedColumns(depth, quantGroup(*format, depth))))
+    const QuantCodes codes = format ? traitsOf(*format).codes : QuantCodes::Floats8;
+    if (isQuantized ? codes != QuantCodes::Floats8 &&
+                          extentOf(input, 1) == quantizedColumns(depth, quantGroup(*format, depth))
+                    : codes == QuantCodes::Floats8 ||
+                          (codes == QuantCodes::Floats4 && depth % quantGroup(*format, depth) == 0))
       return success();
     return op.emitOpError() << "multiplies rows of " << extentOf(input, 1) << " "
                             << getElementTypeOrSelf(input) << " with a weight of " << element;

@@ -87,6 +87,21 @@ static Value lookUpBytes(KernelBuilder &kernel, ValueRange operands) {
   return result;
 }
 
+/// VPERMPS and VPERMW: an index has as many bits as it takes to name a lane.
+static Value pickLanes(KernelBuilder &kernel, ValueRange operands) {
+  auto [table, indices] = std::pair(operands[0], operands[1]);
+  const auto type = cast<VectorType>(indices.getType());
+  const int64_t count = type.getNumElements();
+  indices = kernel.bitAnd(indices, kernel.integer(type, count - 1));
+  Value result = table;
+  for (int64_t i = 0; i < count; ++i) {
+    Value found = kernel.shuffle(table, table, SmallVector<int64_t>(count, i));
+    Value isHere = kernel.compare(arith::CmpIPredicate::eq, indices, kernel.integer(type, i));
+    result = kernel.select(isHere, found, result);
+  }
+  return result;
+}
+
 /// VPDPBUSD.
 static Value dotBytes(KernelBuilder &kernel, ValueRange operands) {
   return dotIntegers(kernel, operands[0], operands[1], false, operands[2], true, 4);
@@ -229,6 +244,8 @@ static constexpr std::pair<StringRef, Expansion> kExpansions[] = {
     {"llvm.x86.avx512.pmaddw.d.512", multiplyWords},
     {"llvm.x86.avx512.pmaddubs.w.512", multiplyBytes},
     {"llvm.x86.avx512.pshuf.b.512", lookUpBytes},
+    {"llvm.x86.avx512.permvar.sf.512", pickLanes},
+    {"llvm.x86.avx512.permvar.hi.512", pickLanes},
     {"llvm.x86.avx512.vpdpbusd.512", dotBytes},
     {"llvm.x86.avx512bf16.dpbf16ps.512", dotBf16},
     {"llvm.x86.tilezero.internal", zeroMatrix},

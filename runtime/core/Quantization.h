@@ -48,7 +48,7 @@ enum class QuantFormat : uint8_t {
 /// What codes are.
 enum class QuantCodes : uint8_t {
   Integers,
-  Floats4, ///< multiplied as the integers that they are twice
+  Floats4, ///< multiplied as the integers that they are twice, or as floats
   Floats8, ///< multiplied as floats, by activations that stay floats
 };
 
@@ -85,7 +85,8 @@ constexpr int64_t doubledFloat4(int64_t code) {
   return code < 4 ? code : (2 | (code & 1)) << (code / 2 - 1);
 }
 
-/// Whether the activations of products become integers too.
+/// Whether the activations of products become integers too where a weight is quantised to the
+/// format; those of one that is stored so stay floats.
 constexpr bool quantMultipliesIntegers(QuantFormat format) {
   return traitsOf(format).codes != QuantCodes::Floats8;
 }

@@ -166,11 +166,41 @@ Value KernelBuilder::lookUp(ArrayRef<uint8_t> table, Value indices) {
         arith::ConstantOp::create(
             builder, loc, DenseElementsAttr::get(cast<ShapedType>(bytes), ArrayRef(repeated))),
         indices);
+  if (target.arch == "aarch64") {
+    const VectorType narrow = lanes(i8(), 16);
+    Value constant = arith::ConstantOp::create(
+        builder, loc,
+        DenseElementsAttr::get(cast<ShapedType>(narrow), ArrayRef(repeated).take_front(16)));
+    SmallVector<Value> parts;
+    for (int64_t first = 0; first < 4 * kLanes; first += 16)
+      parts.push_back(callIntrinsic(*this, "llvm.aarch64.neon.tbl1.v16i8", narrow,
+                                    {constant, shuffle(indices, indices, numbers(first, 16))}));
+    return shuffle(shuffle(parts[0], parts[1], numbers(0, 32)),
+                   shuffle(parts[2], parts[3], numbers(0, 32)), numbers(0, 4 * kLanes));
+  }
   Value result = integer(bytes, 0);
   for (int64_t i = 0; i < 16; ++i)
     result = select(compare(arith::CmpIPredicate::eq, indices, integer(bytes, i)),
                     integer(bytes, static_cast<int8_t>(table[i])), result);
   return result;
+}
+
+Value KernelBuilder::pick(ArrayRef<float> table, Value indices) {
+  const VectorType floats = lanes(f32());
+  Value constant = arith::ConstantOp::create(
+      builder, loc, DenseElementsAttr::get(cast<ShapedType>(floats), table));
+  return callIntrinsic(*this, "llvm.x86.avx512.permvar.sf.512", floats, {constant, indices});
+}
+
+Value KernelBuilder::pickHalves(ArrayRef<float> table, Value indices) {
+  const VectorType halves = lanes(i16(), 2 * kLanes);
+  SmallVector<int16_t> repeated; // the instruction takes five bits for an index
+  for (int64_t i = 0; i < 2 * kLanes; ++i)
+    repeated.push_back(static_cast<int16_t>(llvm::bit_cast<uint32_t>(table[i % 16]) >> 16));
+  Value constant = arith::ConstantOp::create(
+      builder, loc, DenseElementsAttr::get(cast<ShapedType>(halves), ArrayRef(repeated)));
+  return callIntrinsic(*this, "llvm.x86.avx512.permvar.hi.512", halves,
+                       {constant, bitcast(halves, indices)});
 }
 
 Value KernelBuilder::byteDot(Value sum, Value a, Value b) {

@@ -87,6 +87,10 @@ public:
   mlir::Value bitcast(mlir::Type type, mlir::Value value);
   /// Bytes of `table`, of 16, that the bytes of `indices`, 0 to 15 each, name; vectors of 64.
   mlir::Value lookUp(llvm::ArrayRef<uint8_t> table, mlir::Value indices);
+  /// Elements of `table`, of 16 f32, that the low four bits of each lane of i32 name; and, of 16
+  /// bf16, those of each half of such a lane. Only for levels with registers of 64 bytes.
+  mlir::Value pick(llvm::ArrayRef<float> table, mlir::Value indices);
+  mlir::Value pickHalves(llvm::ArrayRef<float> table, mlir::Value indices);
   mlir::Value bitAnd(mlir::Value a, mlir::Value b);
   mlir::Value bitOr(mlir::Value a, mlir::Value b);
   mlir::Value shiftLeft(mlir::Value value, int64_t bits);

@@ -92,8 +92,8 @@ static void storeRowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
 bool moec::multipliesMatrices(const CpuTarget &target, Type activation, const PanelShape &shape) {
   if (!target.hasMatrices() || shape.layout != WeightLayout::Panels)
     return false;
-  if (std::optional<QuantFormat> format = quantFormatOf(shape.element))
-    return quantMultipliesIntegers(*format);
+  if (quantFormatOf(shape.element))
+    return activation.isInteger(8);
   return activation.isBF16() && shape.element.isBF16();
 }
 
@@ -101,8 +101,7 @@ bool moec::multipliesMatrices(const CpuTarget &target, Type activation, const Pa
 static int64_t tallestTile(const CpuTarget &target, Type activation, const PanelShape &shape) {
   if (multipliesMatrices(target, activation, shape))
     return target.matrixRows;
-  if (std::optional<QuantFormat> format = quantFormatOf(shape.element);
-      format && quantMultipliesIntegers(*format))
+  if (activation.isInteger(8))
     return target.quantRows;
   return shape.layout == WeightLayout::Rows ? target.storedTileRows : target.tileRows;
 }
@@ -142,8 +141,9 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
                             MatmulEpilogue epilogue) {
   const bool stored = shape.layout == WeightLayout::Rows;
-  const std::optional<QuantFormat> format = quantFormatOf(shape.element);
-  const bool integers = format && quantMultipliesIntegers(*format);
+  const bool integers = rows.element.isInteger(8);
+  const bool floats = !integers && quantFormatOf(shape.element);
+  const bool exchanges = floats && exchangesColumns(kernel, rows.element, shape);
   const bool gathers = rows.indices && multipliesMatrices(kernel.target, rows.element, shape);
   const int64_t tallest = tallestTile(kernel.target, rows.element, shape);
   // A row as the product functions read it. Quantised ones are words: blocks end in two.
@@ -151,7 +151,7 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
   const int64_t rowBytes =
       integers ? preparedRowBytes(kernel.target, shape) : shape.depth * bytesOf(rows.element);
   Value addresses = kernel.scratch(tallest * kPointerBytes);
-  Value room = integers || gathers ? kernel.scratch(tallest * rowBytes) : Value();
+  Value room = integers || exchanges || gathers ? kernel.scratch(tallest * rowBytes) : Value();
   SmallVector<Value> sums;
   for (size_t i = 0; i < panels.size(); ++i)
     sums.push_back(kernel.scratch(tallest * shape.width * 4));
@@ -159,6 +159,8 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
     storeRowAddresses(kernel, rows, first, height, addresses);
     if (integers)
       prepareRows(kernel, shape, addresses, height, room);
+    if (exchanges)
+      exchangeColumns(kernel, shape, addresses, height, room);
     if (gathers) // what matrix registers load: rows equally far apart, which one row always is
       kernel.when(kernel.compare(arith::CmpIPredicate::sgt, height,
                                  kernel.integer(integers ? kernel.target.quantRows : 1)),
@@ -170,8 +172,8 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
       const TileOperands tile{addresses, height, number, panel, result};
       if (integers)
         callQuantizedProduct(kernel, shape, tile);
-      else if (format)
-        callFloat8Product(kernel, rows.element, shape, tile);
+      else if (floats)
+        callFloatProduct(kernel, rows.element, shape, tile);
       else if (stored)
         callStoredProduct(kernel, rows.element, shape, tile);
       else

@@ -1,14 +1,14 @@
 // Products of rows of activations with a weight matrix, as register tiles: the API for both weight
 // layouts.
 //
-// Sums are f32, but with quantised weights those within a group are of integers, and exact. The
+// Sums are f32, but of integers those within a group of quantised weights are too, and exact. The
 // order in which a sum over K is taken depends on K, the element types and the CPU level alone,
 // never on how many rows there are or which of them a row is, so a row's result is the same bits in
-// every batch. With packed floats it is the sum over the first half of K, in order, plus that
-// over the second; of those quantised to integers that of the groups in order. Where matrix
-// registers multiply bf16, it is that of the products of every 32 of K in order, each what one
-// instruction adds, and then of what is left of K, pair by pair; one row is multiplied by them as
-// many are.
+// every batch. Of floats it is the sum over the first half of K, in order, plus that over the
+// second, with quantised weights group by group; of integers that of the groups in order. Where
+// matrix registers multiply bf16, it is that of the products of every 32 of K in order, each what
+// one instruction adds, and then of what is left of K, pair by pair; one row is multiplied by them
+// as many are.
 
 #ifndef MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H

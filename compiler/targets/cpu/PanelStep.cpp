@@ -1,4 +1,4 @@
-// Widens weights in registers, or multiplies pairs of bf16 as they are.
+// Widens weights in registers, or multiplies pairs of bf16.
 
 #include "compiler/targets/cpu/PanelStep.h"
 
@@ -6,31 +6,93 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
+#include <array>
+
 using namespace mlir;
 using namespace moec;
 
-/// Bytes of a weight; the only quantised ones whose values are floats are those of fp8.
-static int64_t weightBytes(Type weight) { return quantFormatOf(weight) ? 1 : bytesOf(weight); }
+static int64_t weightBits(Type weight) {
+  const std::optional<QuantFormat> format = quantFormatOf(weight);
+  return format ? traitsOf(*format).bits : int64_t(weight.getIntOrFloatBitWidth());
+}
+
+/// Columns of K that a lane holds of weights of so many bits.
+static int64_t columnsOf(int64_t bits) { return bits == 32 ? 1 : bits == 4 ? 8 : 2; }
 
 PanelStep::PanelStep(KernelBuilder &kernel, Type activation, Type weight)
-    : depth(weightBytes(weight) == 4 ? 1 : 2), lineBytes(kLanes * depth * weightBytes(weight)),
+    : depth(columnsOf(weightBits(weight))), lineBytes(kLanes * depth * weightBits(weight) / 8),
       activationBytes(depth * bytesOf(activation)), kernel(kernel), activation(activation),
-      weight(weight) {}
+      weight(weight), isFloat8(quantFormatOf(weight) == QuantFormat::Fp8),
+      isFloat4(quantFormatOf(weight) == QuantFormat::Mxfp4) {}
 
-/// A vector's weights: each lane has one of 32 bits, or the two of a step.
+double PanelStep::unit() const { return isFloat8 ? 256 : isFloat4 ? 0.5 : 1; }
+
+bool PanelStep::multipliesPairs() const {
+  return activation == kernel.bf16() && (weight == kernel.bf16() || isFloat8 || isFloat4) &&
+         kernel.target.hasBf16Dot();
+}
+
+bool PanelStep::exchangesColumns() const { return isFloat4 && multipliesPairs(); }
+
+/// A vector's weights: each lane has one of 32 bits, or all of a step.
 Value PanelStep::loadWeights(Value from) const {
   if (depth == 1)
     return kernel.load(kernel.lanes(weight), from);
-  return kernel.load(kernel.lanes(weightBytes(weight) == 1 ? kernel.i16() : kernel.i32()), from);
+  return kernel.load(kernel.lanes(isFloat8 ? kernel.i16() : kernel.i32()), from);
+}
+
+/// What kernels read the floats of 4 bits as: twice their values.
+static std::array<float, 16> doubledFloats4() {
+  std::array<float, 16> table;
+  for (int64_t code = 0; code < 8; ++code) {
+    table[code] = static_cast<float>(doubledFloat4(code));
+    table[code + 8] = -table[code];
+  }
+  return table;
+}
+
+template <typename Part> static std::array<uint8_t, 16> bytesOfFloats4(Part part) {
+  std::array<uint8_t, 16> bytes;
+  for (auto [byte, value] : llvm::zip_equal(bytes, doubledFloats4()))
+    byte = static_cast<uint8_t>(part(value));
+  return bytes;
+}
+
+/// Four of a lane's codes of 4 bits, the first or the last, a byte each; as i16.
+static Value quadOfCodes(KernelBuilder &kernel, Value loaded, bool last) {
+  const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
+  loaded = kernel.bitcast(halves, loaded);
+  return kernel.bitAnd(last ? kernel.shiftRight(loaded, 4) : loaded,
+                       kernel.integer(halves, 0x0f0f));
+}
+
+// The bits of column c of a word: byte c % 4, low half first.
+Value PanelStep::widenFloat4(Value loaded, int64_t column) const {
+  const int64_t byte = column % 4;
+  const bool last = column >= 4;
+  if (kernel.target.vectorBytes == 64) {
+    const int64_t bit = 8 * byte + (last ? 4 : 0);
+    return kernel.pick(doubledFloats4(), bit ? kernel.shiftRight(loaded, bit) : loaded);
+  }
+  const VectorType words = kernel.lanes(kernel.i32());
+  const auto table = bytesOfFloats4([](float value) { return static_cast<int8_t>(value); });
+  Value bytes = kernel.bitcast(words, kernel.lookUp(table, quadOfCodes(kernel, loaded, last)));
+  Value high = byte < 3 ? kernel.shiftLeft(bytes, 24 - 8 * byte) : bytes;
+  Value number =
+      arith::ShRSIOp::create(kernel.builder, kernel.loc, high, kernel.integer(words, 24));
+  return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.f32()), number);
 }
 
 /// One of the values in each lane, as f32.
-Value PanelStep::widenWeights(Value loaded, bool second) const {
+Value PanelStep::widenWeights(Value loaded, int64_t column) const {
   if (depth == 1)
     return loaded;
+  if (isFloat4)
+    return widenFloat4(loaded, column);
+  const bool second = column == 1;
   if (weight == kernel.bf16())
     return kernel.widenHalf(loaded, second);
-  if (weightBytes(weight) == 1) {
+  if (isFloat8) {
     // A float of 8 bits is one of 16 but for the width and the bias of its exponent: sign, a zero,
     // and the rest.
     Value high = second ? loaded : kernel.shiftLeft(loaded, 8);
@@ -44,12 +106,36 @@ Value PanelStep::widenWeights(Value loaded, bool second) const {
   return kernel.widen(kernel.bitcast(kernel.lanes(weight), low));
 }
 
-/// The two values of each lane as bf16; what is widened to f32 here fits bf16.
-Value PanelStep::pairOfWeights(Value loaded) const {
+/// Of each lane's codes of 4 bits those in the same place of both of its halves, as bf16: pair p is
+/// of columns 0 and 2, 1 and 3, 4 and 6, or 5 and 7.
+Value PanelStep::pairOfFloats4(Value loaded, int64_t pair) const {
+  const bool last = pair >= 2, odd = pair % 2 == 1;
+  if (kernel.target.vectorBytes == 64) {
+    Value halves = kernel.bitcast(kernel.lanes(kernel.i16(), 2 * kLanes), loaded);
+    const int64_t bit = 8 * (pair % 2) + (last ? 4 : 0);
+    return kernel.pickHalves(doubledFloats4(), bit ? kernel.shiftRight(halves, bit) : halves);
+  }
+  Value codes = quadOfCodes(kernel, loaded, last);
+  auto bytesAt = [&](int64_t bit) {
+    const auto table =
+        bytesOfFloats4([&](float value) { return llvm::bit_cast<uint32_t>(value) >> bit & 0xff; });
+    return kernel.bitcast(codes.getType(), kernel.lookUp(table, codes));
+  };
+  Value high = bytesAt(24), low = bytesAt(16);
+  high = odd ? kernel.bitAnd(high, kernel.integer(high.getType(), int16_t(0xff00)))
+             : kernel.shiftLeft(high, 8);
+  low = odd ? kernel.shiftRight(low, 8) : kernel.bitAnd(low, kernel.integer(low.getType(), 0xff));
+  return kernel.bitOr(high, low);
+}
+
+/// Two values of each lane as bf16; what is widened to f32 here fits bf16.
+Value PanelStep::pairOfWeights(Value loaded, int64_t pair) const {
   const VectorType words = kernel.lanes(kernel.i32());
-  if (weight != kernel.bf16()) {
-    Value first = kernel.bitcast(words, widenWeights(loaded, false)),
-          second = kernel.bitcast(words, widenWeights(loaded, true));
+  if (isFloat4) {
+    loaded = pairOfFloats4(loaded, pair);
+  } else if (weight != kernel.bf16()) {
+    Value first = kernel.bitcast(words, widenWeights(loaded, 0)),
+          second = kernel.bitcast(words, widenWeights(loaded, 1));
     loaded = kernel.bitOr(kernel.shiftRight(first, 16),
                           kernel.bitAnd(second, kernel.integer(words, int32_t(0xffff0000))));
   }
@@ -66,10 +152,11 @@ Value PanelStep::activationPair(Value from, bool single) const {
 }
 
 /// One of the activations of a step as f32, in every lane.
-Value PanelStep::activationLanes(Value from, bool second, bool single) const {
+Value PanelStep::activationLanes(Value from, int64_t column, bool single) const {
   if (activation == kernel.f32())
-    return kernel.broadcast(kernel.load(kernel.f32(), kernel.address(from, second ? 4 : 0)));
-  return kernel.widenHalf(activationPair(from, single), second);
+    return kernel.broadcast(kernel.load(kernel.f32(), kernel.address(from, 4 * column)));
+  return kernel.widenHalf(activationPair(kernel.address(from, column / 2 * 4), single),
+                          column % 2 == 1);
 }
 
 SmallVector<Value> PanelStep::emit(ArrayRef<Value> rows, Value weights, SmallVector<Value> sums,
@@ -90,23 +177,25 @@ SmallVector<Value> PanelStep::emit(ArrayRef<Value> rows, Value weights, SmallVec
     }
   };
   SmallVector<Value> operands(taken);
-  const bool fitsBf16 = weight == kernel.bf16() || weightBytes(weight) == 1;
-  if (activation == kernel.bf16() && fitsBf16 && kernel.target.hasBf16Dot()) {
-    for (size_t v = 0; v < taken; ++v)
-      operands[v] = pairOfWeights(load(v));
-    const Type type = operands.front().getType();
-    multiply([&](Value from) { return kernel.bitcast(type, activationPair(from, single)); },
-             operands, [&](Value sum, Value a, Value b) { return kernel.bf16Dot(sum, a, b); });
+  if (multipliesPairs()) {
+    for (int64_t pair = 0; pair < depth / 2; ++pair) {
+      for (size_t v = 0; v < taken; ++v)
+        operands[v] = pairOfWeights(load(v), pair);
+      const Type type = operands.front().getType();
+      multiply(
+          [&](Value from) {
+            return kernel.bitcast(type, activationPair(kernel.address(from, 4 * pair), single));
+          },
+          operands, [&](Value sum, Value a, Value b) { return kernel.bf16Dot(sum, a, b); });
+    }
     return sums;
   }
-  // All rows by the first of each pair, then all by the second: the weights of both, widened, would
-  // take more registers than there are.
-  for (bool second : {false, true}) {
-    if (second && single)
-      break;
+  // All rows by the first column, then all by the next: the weights of all, widened, would take
+  // more registers than there are.
+  for (int64_t column = 0; column < (single ? 1 : depth); ++column) {
     for (size_t v = 0; v < taken; ++v)
-      operands[v] = widenWeights(load(v), second);
-    multiply([&](Value from) { return activationLanes(from, second, single); }, operands,
+      operands[v] = widenWeights(load(v), column);
+    multiply([&](Value from) { return activationLanes(from, column, single); }, operands,
              [&](Value sum, Value a, Value b) { return kernel.fma(a, b, sum); });
   }
   return sums;

@@ -60,12 +60,20 @@ bool multipliesMatrices(const CpuTarget &target, mlir::Type activation, const Pa
 void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile);
 
-/// Multiplies with a panel of fp8.
-void callFloat8Product(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
-                       const TileOperands &tile);
+/// Multiplies rows of floats with a panel of fp8, or of mxfp4 with K a multiple of 32.
+void callFloatProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+                      const TileOperands &tile);
 
-/// Multiplies with a panel of quantised weights of integers; the rows are such as prepareRows
-/// gives.
+/// Whether that takes rows as exchangeColumns gives them: with the middle two of every four columns
+/// exchanged.
+bool exchangesColumns(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape);
+
+/// Copies `height` rows of bf16, whose addresses are at `rows`, to `room` with columns exchanged
+/// so, and writes where they are over those addresses.
+void exchangeColumns(KernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
+                     mlir::Value height, mlir::Value room);
+
+/// Multiplies integers with a panel of quantised weights; the rows are such as prepareRows gives.
 void callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape, const TileOperands &tile);
 
 /// Bytes of a row of activations as the product with a quantised panel reads it.

@@ -10,6 +10,16 @@ func.func @dot(%sum: vector<16xi32>, %a: vector<64xi8>, %b: vector<64xi8>, %word
   return %dot, %stays : vector<16xi32>, vector<8xi32>
 }
 
+// Whatever is picked from a table becomes a call too.
+// CHECK-LABEL: func @pick
+// CHECK:         call @plain.llvm.x86.avx512.permvar.sf.512(
+// CHECK:         call @plain.llvm.x86.avx512.permvar.hi.512(
+func.func @pick(%floats: vector<16xf32>, %words: vector<16xi32>, %halves: vector<32xi16>) -> (vector<16xf32>, vector<32xi16>) {
+  %f = llvm.call_intrinsic "llvm.x86.avx512.permvar.sf.512"(%floats, %words) : (vector<16xf32>, vector<16xi32>) -> vector<16xf32>
+  %h = llvm.call_intrinsic "llvm.x86.avx512.permvar.hi.512"(%halves, %halves) : (vector<32xi16>, vector<32xi16>) -> vector<32xi16>
+  return %f, %h : vector<16xf32>, vector<32xi16>
+}
+
 // Rounding to bf16 is spelled out, with denormals taken for zero.
 // CHECK-LABEL: func @round
 // CHECK:         arith.constant dense<2139095040> : vector<8xi32>

@@ -201,11 +201,19 @@ protected:
 
   const CpuTarget &target = *std::get<0>(GetParam());
   const Operands operands = std::get<1>(GetParam());
+
+  /// Floats by floats of 4 bits come in whole groups.
+  int64_t wholeDepth(int64_t depth) const {
+    const bool isWhole =
+        operands.activation != Activation::I8 && operands.format == QuantFormat::Mxfp4;
+    return isWhole ? roundUpTo(depth, quantGroup(operands.format, depth)) : depth;
+  }
 };
 
 TEST_P(QuantizedPanels, EqualTheExactSums) {
   const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {520, 100}};
-  for (auto [depth, columns] : shapes) {
+  for (auto [given, columns] : shapes) {
+    const int64_t depth = wholeDepth(given);
     const QuantizedProduct product(operands, 7, depth, columns);
     const std::vector<float> sums = run(productKernel(target, product), product, 0, 7);
     for (int64_t i = 0; i < 7 * columns; ++i)
@@ -217,7 +225,7 @@ TEST_P(QuantizedPanels, EqualTheExactSums) {
 
 TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
   constexpr int64_t most = 19;
-  const QuantizedProduct product(operands, most, 300, 70);
+  const QuantizedProduct product(operands, most, wholeDepth(300), 70);
   const KernelJit kernel = productKernel(target, product);
   const std::vector<float> all = run(kernel, product, 0, most);
   for (int64_t rows = 0; rows <= most; ++rows) {
@@ -228,7 +236,7 @@ TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
 }
 
 TEST_P(QuantizedPanels, GatherRows) {
-  const QuantizedProduct product(operands, 9, 70, 20);
+  const QuantizedProduct product(operands, 9, wholeDepth(70), 20);
   const std::vector<float> all = run(productKernel(target, product), product, 0, 9);
   const std::vector<int32_t> indices = {8, 0, 0, 5, 7, 1, 2, 6};
   const std::vector<float> some = run(productKernel(target, product, /*gathered=*/true), product, 0,
@@ -266,12 +274,13 @@ std::vector<const CpuTarget *> allTargets() {
 
 std::vector<Operands> allOperands() {
   std::vector<Operands> all;
-  for (const QuantTraits &traits : kQuantFormats)
-    if (quantMultipliesIntegers(traits.format))
+  for (const QuantTraits &traits : kQuantFormats) {
+    if (traits.codes != QuantCodes::Floats8)
       all.push_back({traits.format, Activation::I8});
-    else
+    if (traits.codes != QuantCodes::Integers)
       for (Activation activation : {Activation::F32, Activation::BF16})
         all.push_back({traits.format, activation});
+  }
   return all;
 }
 
