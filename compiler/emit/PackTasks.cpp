@@ -2,8 +2,7 @@
 
 #include "compiler/emit/PackTasks.h"
 
-#include "compiler/emit/Quantizer.h"
-#include "runtime/core/TensorPattern.h"
+#include "compiler/emit/StoredPlaces.h"
 
 #include <fmt/format.h>
 
@@ -19,8 +18,6 @@ using namespace moec;
 static constexpr uint64_t kTaskBytes = 4 << 20;
 
 // Units -----------------------------------------------------------------------------------------
-
-static uint64_t storedBytes(DataType type) { return static_cast<uint64_t>(dataTypeBits(type)) / 8; }
 
 static uint64_t unitsPerMatrix(const PackedWeight &weight) {
   return static_cast<uint64_t>(weight.layout == PackedLayout::Panels ? panelCount(weight.rows)
@@ -53,116 +50,33 @@ std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
   return tasks;
 }
 
-// Sources ---------------------------------------------------------------------------------------
-
-static uint64_t expertsPerLayer(const PackedWeight &weight) {
-  return weight.experts ? static_cast<uint64_t>(weight.experts) : 1;
-}
-
-/// Whether a source is for the expert of one matrix of the stack.
-static bool isFor(const PackedWeight &weight, const StoredRows &source, uint64_t matrix) {
-  auto expert = static_cast<int64_t>(matrix % expertsPerLayer(weight));
-  return expert >= source.firstExpert && expert - source.firstExpert < weight.expertsOf(source);
-}
-
-/// The expert of a matrix, counted from the first that the source is for.
-static uint64_t expertOf(const PackedWeight &weight, const StoredRows &source, uint64_t matrix) {
-  return matrix % expertsPerLayer(weight) - static_cast<uint64_t>(source.firstExpert);
-}
-
-/// The tensor of a source for one matrix of the stack.
-static std::string tensorName(const PackedWeight &weight, const StoredRows &source,
-                              uint64_t matrix) {
-  int64_t layer = weight.layers.empty() ? 0 : weight.layers[matrix / expertsPerLayer(weight)];
-  return expandPattern(source.pattern, layer,
-                       static_cast<int64_t>(expertOf(weight, source, matrix)));
-}
-
-/// The expert whose part of the tensor is meant; 0 where it has a tensor of its own.
-static uint64_t expertInTensor(const PackedWeight &weight, const StoredRows &source,
-                               uint64_t matrix) {
-  bool shared = weight.experts > 0 && source.pattern.find("{e}") == std::string::npos;
-  return shared ? expertOf(weight, source, matrix) : 0;
-}
-
-/// Elements of a stored row.
-static uint64_t rowElements(const PackedWeight &weight, const StoredRows &source,
-                            const CheckpointTensor &tensor) {
-  if (source.transposed)
-    return tensor.shape.empty() ? 1 : static_cast<uint64_t>(tensor.shape.back());
-  return static_cast<uint64_t>(weight.columns) *
-         static_cast<uint64_t>(source.sideBySide ? weight.expertsOf(source) : 1);
-}
-
-/// Whether the tensor has all that the source takes for an expert.
-static bool holds(const CheckpointTensor &tensor, const PackedWeight &weight,
-                  const StoredRows &source, uint64_t expert) {
-  const uint64_t elements = tensor.bytes / storedBytes(tensor.type);
-  const uint64_t length = rowElements(weight, source, tensor);
-  if (length == 0 || elements % length != 0)
-    return false;
-  const uint64_t begin = expert * static_cast<uint64_t>(source.rowsPerExpert);
-  const uint64_t last =
-      static_cast<uint64_t>(source.firstRow) +
-      static_cast<uint64_t>(source.rows - 1) * static_cast<uint64_t>(source.rowStep);
-  const uint64_t rows = elements / length;
-  if (source.transposed)
-    return last < length && begin + static_cast<uint64_t>(weight.columns) <= rows;
-  return begin + last < rows;
-}
-
-Result<PackSources> PackSources::open(const Checkpoint &checkpoint, const WeightPlan &plan) {
-  PackSources opened;
-  opened.tensors = &checkpoint;
-  for (const CheckpointFile &shard : checkpoint.files()) {
-    Result<File> file = File::open(shard.path);
-    if (!file.ok())
-      return file.status();
-    if (file->size() != shard.bytes)
-      return Status{Code::Model, fmt::format("{}: holds {} bytes now, and held {} a moment ago",
-                                             shard.path, file->size(), shard.bytes)};
-    opened.files.push_back(std::move(*file));
-  }
-  for (const PackedWeight &weight : plan.weights)
-    for (const StoredRows &source : weight.sources)
-      for (uint64_t matrix = 0; matrix < weight.matrices(); ++matrix) {
-        if (!isFor(weight, source, matrix))
-          continue;
-        std::string name = tensorName(weight, source, matrix);
-        const CheckpointTensor *tensor = checkpoint.find(name);
-        if (!tensor)
-          return Status{Code::Model,
-                        fmt::format("{}: tensor `{}` is missing, which `{}` is made of",
-                                    checkpoint.directory(), name, weight.name)};
-        if (tensor->type != source.stored)
-          return Status{Code::Model,
-                        fmt::format("{}: tensor `{}` is {}, wanted {}",
-                                    checkpoint.files()[tensor->file].path, name,
-                                    dataTypeName(tensor->type), dataTypeName(source.stored))};
-        if (!holds(*tensor, weight, source, expertInTensor(weight, source, matrix)))
-          return Status{Code::Model,
-                        fmt::format("{}: tensor `{}` of shape {} does not hold the {} rows of {} "
-                                    "elements that `{}` takes from it",
-                                    checkpoint.files()[tensor->file].path, name,
-                                    shapeText(tensor->shape), source.rows, weight.columns,
-                                    weight.name)};
-      }
-  return opened;
-}
-
 // Work ------------------------------------------------------------------------------------------
 
-/// The most bytes of stored rows that a task has in memory at a time: those of one matrix.
-static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
+/// The most rows that a task has in memory at a time: those of one matrix.
+static uint64_t rowsAtOnce(const PackedWeight &weight, const PackTask &task) {
   uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
-  uint64_t rows = std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit,
-                           static_cast<uint64_t>(weight.rows));
+  return std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit,
+                  static_cast<uint64_t>(weight.rows));
+}
+
+/// The bytes of these rows as they are stored.
+static uint64_t inputBytes(const PackedWeight &weight, const PackTask &task) {
+  const uint64_t elements = rowsAtOnce(weight, task) * static_cast<uint64_t>(weight.columns);
   uint64_t most = 0;
   for (const StoredRows &source : weight.sources) {
     uint64_t read = static_cast<uint64_t>(source.rowStep);
-    most = std::max(most, storedBytes(source.stored) * (source.transposed ? 1 + read : read));
+    most = std::max(most,
+                    storedBytes(source.stored, elements) * (source.transposed ? 1 + read : read));
   }
-  return rows * static_cast<uint64_t>(weight.columns) * most;
+  return most;
+}
+
+/// The bytes of their scales: as stored, and as numbers.
+static uint64_t scaleBytes(const PackedWeight &weight, const PackTask &task) {
+  uint64_t most = 0;
+  for (const StoredRows &source : weight.sources)
+    most = std::max(most, mostScales(weight, source, rowsAtOnce(weight, task)));
+  return 2 * sizeof(float) * most;
 }
 
 /// Bytes of a panel's rows in between: of quantised ones the codes twice, and scales and zeros;
@@ -175,28 +89,73 @@ static uint64_t stagingBytes(const PackedWeight &weight) {
 
 uint64_t PackWorker::memoryFor(const WeightPlan &plan, const PackTask &task) {
   const PackedWeight &weight = plan.weights[task.weight];
-  return task.bytes + inputBytes(weight, task) + stagingBytes(weight);
+  return task.bytes + inputBytes(weight, task) + scaleBytes(weight, task) + stagingBytes(weight);
+}
+
+/// Fetches the scales of rows that follow `first` in their source, and tells them where they are.
+Status PackWorker::loadScales(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
+                              uint64_t first, std::span<Row> loaded) {
+  const auto columns = static_cast<uint64_t>(weight.columns);
+  const CheckpointTensor *codes = sources.checkpoint().find(
+                             tensorName(weight, source, source.pattern, matrix)),
+                         *tensor = sources.checkpoint().find(
+                             tensorName(weight, source, source.scales, matrix));
+  const ScalePlaces places(weight, source, *codes, matrix);
+  auto rowOf = [&](uint64_t n) {
+    return static_cast<uint64_t>(source.firstRow) +
+           (first + n) * static_cast<uint64_t>(source.rowStep);
+  };
+  // Of a transposed tensor the rows of scales are those of K.
+  const uint64_t from = places.rowOf(source.transposed ? 0 : rowOf(0)),
+                 end = places.rowOf(source.transposed ? columns - 1 : rowOf(loaded.size() - 1)) + 1;
+  const uint64_t count = (end - from) * places.columns;
+  std::vector<uint8_t> stored(storedBytes(tensor->type, count));
+  const uint64_t offset = tensor->offset + storedBytes(tensor->type, from * places.columns);
+  if (Status status = sources.file(tensor->file).readAt(offset, stored); !status.ok())
+    return status;
+  const size_t base = scales.size();
+  scales.resize(base + count);
+  widenScales(stored.data(), tensor->type, scales.data() + base, count);
+  if (source.transposed) { // a row's scales lie below one another
+    for (uint64_t n = 0; n < loaded.size(); ++n) {
+      loaded[n].scale = scales.size();
+      loaded[n].block = static_cast<size_t>(source.scaleRows);
+      loaded[n].lead = places.skipped % places.blockRows;
+      for (uint64_t k = 0; k < end - from; ++k)
+        scales.push_back(scales[base + k * places.columns + places.columnOf(rowOf(n))]);
+    }
+    return {};
+  }
+  const uint64_t column = source.sideBySide ? expertInTensor(weight, source, matrix) * columns : 0;
+  for (uint64_t n = 0; n < loaded.size(); ++n) {
+    loaded[n].scale =
+        base + (places.rowOf(rowOf(n)) - from) * places.columns + places.columnOf(column);
+    loaded[n].block = static_cast<size_t>(source.scaleColumns);
+    loaded[n].lead = column % places.blockColumns;
+  }
+  return {};
 }
 
 Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
                              uint64_t first, uint64_t count) {
-  const CheckpointTensor *tensor = sources.checkpoint().find(tensorName(weight, source, matrix));
+  const CheckpointTensor *tensor =
+      sources.checkpoint().find(tensorName(weight, source, source.pattern, matrix));
   const File &file = sources.file(tensor->file);
   auto columns = static_cast<uint64_t>(weight.columns);
   auto step = static_cast<uint64_t>(source.rowStep);
   uint64_t perExpert = static_cast<uint64_t>(source.rowsPerExpert);
   uint64_t expert = expertInTensor(weight, source, matrix);
-  uint64_t size = storedBytes(source.stored);
+  auto bytesOf = [&](uint64_t elements) { return storedBytes(source.stored, elements); };
   uint64_t begin = static_cast<uint64_t>(source.firstRow) + first * step;
   uint64_t span = (count - 1) * step + 1; // rows from the first to the last
 
   if (source.sideBySide) {
     uint64_t length = rowElements(weight, source, *tensor);
     for (uint64_t n = 0; n < count; ++n) {
-      std::span<uint8_t> room(in.data() + used, columns * size);
+      std::span<uint8_t> room(in.data() + used, bytesOf(columns));
       used += room.size();
       uint64_t at = (begin + n * step) * length + expert * columns;
-      if (Status status = file.readAt(tensor->offset + at * size, room); !status.ok())
+      if (Status status = file.readAt(tensor->offset + bytesOf(at), room); !status.ok())
         return status;
       rows.push_back({room.data(), source.stored});
     }
@@ -204,17 +163,18 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
   }
 
   if (!source.transposed) {
-    std::span<uint8_t> room(in.data() + used, span * columns * size);
+    std::span<uint8_t> room(in.data() + used, bytesOf(span * columns));
     used += room.size();
     uint64_t row = expert * perExpert + begin;
-    if (Status status = file.readAt(tensor->offset + row * columns * size, room); !status.ok())
+    if (Status status = file.readAt(tensor->offset + bytesOf(row * columns), room); !status.ok())
       return status;
     for (uint64_t n = 0; n < count; ++n)
-      rows.push_back({room.data() + n * step * columns * size, source.stored});
+      rows.push_back({room.data() + n * bytesOf(step * columns), source.stored});
     return {};
   }
 
   // Fetch the columns that are our rows, and turn them.
+  const uint64_t size = bytesOf(1); // elements that share a byte are not stored so
   strip.resize(columns * span * size);
   const uint64_t length = rowElements(weight, source, *tensor);
   uint64_t base = tensor->offset + expert * perExpert * length * size;
@@ -242,6 +202,7 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
 Status PackWorker::loadRows(const PackedWeight &weight, uint64_t matrix, uint64_t first,
                             uint64_t count) {
   rows.clear();
+  scales.clear();
   used = 0;
   uint64_t begin = 0; // of the source, among the matrix's rows
   for (const StoredRows &source : weight.sources) {
@@ -249,12 +210,41 @@ Status PackWorker::loadRows(const PackedWeight &weight, uint64_t matrix, uint64_
       continue;
     uint64_t end = begin + static_cast<uint64_t>(source.rows);
     uint64_t from = std::max(first, begin), to = std::min(first + count, end);
-    if (from < to)
-      if (Status status = loadPiece(weight, source, matrix, from - begin, to - from); !status.ok())
-        return status;
     begin = end;
+    if (from >= to)
+      continue;
+    const size_t known = rows.size();
+    const uint64_t row = from - (end - static_cast<uint64_t>(source.rows));
+    if (Status status = loadPiece(weight, source, matrix, row, to - from); !status.ok())
+      return status;
+    if (!isCode(source.stored))
+      continue;
+    if (Status status = loadScales(weight, source, matrix, row, std::span(rows).subspan(known));
+        !status.ok())
+      return status;
   }
   return {};
+}
+
+void PackWorker::widen(const PackedWeight &weight, const Row &row) {
+  const auto columns = static_cast<size_t>(weight.columns);
+  widened.resize(columns);
+  if (isCode(row.stored))
+    widenCodes(codesOf(row), columns, widened.data());
+  else
+    convertElements(row.data, row.stored, reinterpret_cast<uint8_t *>(widened.data()),
+                    PackedElement::F32, columns);
+}
+
+void PackWorker::convert(const PackedWeight &weight, const Row &row, uint8_t *to) {
+  const auto columns = static_cast<size_t>(weight.columns);
+  if (!isCode(row.stored)) {
+    lost |= convertElements(row.data, row.stored, to, weight.element, columns);
+    return;
+  }
+  widen(weight, row);
+  lost |= convertElements(reinterpret_cast<const uint8_t *>(widened.data()), DataType::F32, to,
+                          weight.element, columns);
 }
 
 void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
@@ -271,7 +261,7 @@ void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> pa
       pointers[n] = panel[n].data;
     } else {
       uint8_t *row = staging.data() + n * depth;
-      lost |= convertElements(panel[n].data, panel[n].stored, row, weight.element, columns);
+      convert(weight, panel[n], row);
       pointers[n] = row;
     }
   }
@@ -293,7 +283,6 @@ void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> 
   const auto columns = static_cast<size_t>(weight.columns);
   const auto groups = static_cast<size_t>(quantGroups(*weight.quantized, weight.columns));
   const auto codeBytes = static_cast<size_t>(quantRowCodeBytes(*weight.quantized, weight.columns));
-  widened.resize(columns);
   const auto scaleBytes = groups * static_cast<size_t>(quantScaleBytes(*weight.quantized));
   // The rows' codes, twice: as they come, and as the panel has them; then scales, then zeros.
   uint8_t *codes = staging.data(), *words = codes + width * codeBytes;
@@ -301,11 +290,15 @@ void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> 
   QuantizedRow quantized[kPanelColumns];
   for (uint64_t n = 0; n < width; ++n) {
     quantized[n] = {codes + n * codeBytes, scales + n * scaleBytes, zeros + n * groups};
+    if (n < panel.size() && isCode(panel[n].stored))
+      if (const StoredCodes row = codesOf(panel[n]); row.fit(*weight.quantized)) {
+        keepCodes(row, columns, quantized[n]);
+        continue;
+      }
     if (n < panel.size())
-      convertElements(panel[n].data, panel[n].stored, reinterpret_cast<uint8_t *>(widened.data()),
-                      PackedElement::F32, columns);
+      widen(weight, panel[n]);
     else
-      std::fill(widened.begin(), widened.end(), 0.0f);
+      widened.assign(columns, 0.0f);
     largestElement = std::max(largestElement, largestFinite(widened.data(), columns));
     quantizeRow(*weight.quantized, widened.data(), columns, quantized[n]);
   }
@@ -351,7 +344,13 @@ Status PackWorker::run(const PackTask &task) {
       // element.
       for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
         const Row &row = rows[begin];
-        uint64_t bytes = static_cast<uint64_t>(weight.columns) * storedBytes(row.stored);
+        if (isCode(row.stored)) {
+          convert(weight, row, out.data() + written);
+          written += depth;
+          end = begin + 1;
+          continue;
+        }
+        uint64_t bytes = storedBytes(row.stored, static_cast<uint64_t>(weight.columns));
         for (end = begin + 1; end < rows.size() && rows[end].stored == row.stored &&
                               rows[end].data == row.data + (end - begin) * bytes;)
           ++end;

@@ -4,9 +4,10 @@
 #ifndef MOEC_COMPILER_EMIT_PACKTASKS_H
 #define MOEC_COMPILER_EMIT_PACKTASKS_H
 
+#include "compiler/emit/PackSources.h"
 #include "compiler/emit/PanelCopy.h"
+#include "compiler/emit/StoredCodes.h"
 #include "compiler/emit/WeightPlan.h"
-#include "frontends/checkpoint/Checkpoint.h"
 
 #include <cstdint>
 #include <span>
@@ -27,22 +28,6 @@ struct PackTask {
 /// Cuts a checked plan into tasks, in the order of the blob, without gaps.
 std::vector<PackTask> makePackTasks(const WeightPlan &plan);
 
-/// Opened files of a checkpoint, and the plan's tensors in them.
-class PackSources {
-public:
-  /// Opens the files, and checks that every tensor that the plan reads is there, of the stored type
-  /// and large enough.
-  static Result<PackSources> open(const Checkpoint &checkpoint, const WeightPlan &plan);
-
-  const File &file(size_t index) const { return files[index]; }
-  std::span<const File> all() const { return files; }
-  const Checkpoint &checkpoint() const { return *tensors; }
-
-private:
-  const Checkpoint *tensors = nullptr;
-  std::vector<File> files;
-};
-
 /// One thread's buffers.
 class PackWorker {
 public:
@@ -59,15 +44,26 @@ public:
   static uint64_t memoryFor(const WeightPlan &plan, const PackTask &task);
 
 private:
-  /// A row of a matrix in memory: K stored elements.
+  /// A row of a matrix in memory: K stored elements, and where their scales are, if they have any:
+  /// the first one in `scales`, and what StoredCodes says of them.
   struct Row {
     const uint8_t *data = nullptr;
     DataType stored = DataType::F32;
+    size_t scale = 0, block = 0, lead = 0;
   };
 
   Status loadRows(const PackedWeight &weight, uint64_t matrix, uint64_t first, uint64_t count);
   Status loadPiece(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
                    uint64_t first, uint64_t count);
+  Status loadScales(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
+                    uint64_t first, std::span<Row> loaded);
+  StoredCodes codesOf(const Row &row) const {
+    return {row.stored, row.data, scales.data() + row.scale, row.block, row.lead};
+  }
+  /// A row of K elements as floats, in `widened`.
+  void widen(const PackedWeight &weight, const Row &row);
+  /// A row of K elements as packed ones, at `to`.
+  void convert(const PackedWeight &weight, const Row &row, uint8_t *to);
   void layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
                    uint8_t *to);
   void quantizePanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
@@ -78,7 +74,8 @@ private:
   std::vector<uint8_t> in;      // stored rows
   std::vector<uint8_t> strip;   // of a transposed tensor, as it is stored
   std::vector<uint8_t> staging; // converted rows of one panel
-  std::vector<float> widened;   // a row that is quantised
+  std::vector<float> widened;   // a row that is quantised, or was
+  std::vector<float> scales;    // of the rows
   std::vector<uint8_t> out;
   std::vector<Row> rows;
   size_t used = 0; // of `in`

@@ -70,6 +70,10 @@ Digest WeightPlan::digest() const {
       hasher.addField(dataTypeName(source.stored));
       addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerExpert,
                   source.transposed, source.sideBySide, source.firstExpert, source.experts});
+      if (source.scales.empty()) // which only other types have
+        continue;
+      hasher.addField(source.scales);
+      addNumbers({source.scaleRows, source.scaleColumns});
     }
   }
   return hasher.finish();
@@ -89,9 +93,17 @@ static std::string_view findFault(const PackedWeight &weight, const StoredRows &
   if (source.sideBySide && (weight.experts == 0 || source.transposed || source.rowsPerExpert > 0 ||
                             source.pattern.find("{e}") != std::string::npos))
     return "has a source of experts side by side that says otherwise where they are";
-  if (source.stored != DataType::F32 && source.stored != DataType::F16 &&
+  const bool isFloat4 = source.stored == DataType::F4;
+  const bool hasScales = isFloat4 || source.stored == DataType::F8E4M3;
+  if (!hasScales && source.stored != DataType::F32 && source.stored != DataType::F16 &&
       source.stored != DataType::BF16)
-    return "has a source that is not stored as F32, F16 or BF16";
+    return "has a source that is not stored as F32, F16, BF16, F8_E4M3 or F4";
+  if (hasScales == source.scales.empty() || source.scaleRows < 0 || source.scaleRows > kMost ||
+      source.scaleColumns < 0 || source.scaleColumns > kMost)
+    return "has a source of codes without scales, or of others with them";
+  if (isFloat4 && (source.scaleRows != 1 || source.scaleColumns != kQuantChunk ||
+                   weight.columns % kQuantChunk != 0 || source.transposed))
+    return "has a source of F4 that is not of rows of whole groups";
   return {};
 }
 

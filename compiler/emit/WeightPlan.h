@@ -38,7 +38,7 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
 /// counts from the first of them, and as 0 where each expert has its own tensor.
 struct StoredRows {
   std::string pattern;             ///< `{l}` stands for the layer of the ordinal, `{e}` for e
-  DataType stored = DataType::F32; ///< F32, F16 or BF16
+  DataType stored = DataType::F32; ///< F32, F16, BF16, or with scales F8E4M3 or F4
   int64_t rows = 0;
   int64_t firstRow = 0;
   int64_t rowStep = 1;
@@ -47,6 +47,11 @@ struct StoredRows {
   bool sideBySide = false;
   int64_t firstExpert = 0;
   int64_t experts = 0; ///< 0: all from `firstExpert` on
+  /// Of codes: the tensors of their scales, and how many adjacent stored rows and columns of a
+  /// matrix, or of each expert's, share one (0: all). F4 lies in tensors of U8, two codes in a
+  /// byte, the first in its low half.
+  std::string scales = {};
+  int64_t scaleRows = 0, scaleColumns = 0;
 };
 
 /// A stack [ordinal][expert] of matrices of N rows and K columns. A vector has one row.

@@ -131,6 +131,14 @@ constexpr int64_t quantGroups(QuantFormat format, int64_t columns) {
   return (columns + quantGroup(format, columns) - 1) / quantGroup(format, columns);
 }
 
+/// Whether stored codes and scales may be packed as they are, where stored rows have a scale for
+/// every `block` columns (0: for all) and the weight's begin `lead` columns after such a block
+/// does: a group has one scale then.
+constexpr bool quantKeepsScales(QuantFormat format, int64_t block, int64_t lead) {
+  const int64_t group = traitsOf(format).group;
+  return block == 0 || (block % group == 0 && lead % group == 0);
+}
+
 /// Bytes of the codes of one row's group, and of all that a row has in a group; less in the last
 /// group of fp8.
 constexpr int64_t quantCodeBytes(QuantFormat format, int64_t columns) {

@@ -3,8 +3,8 @@
 #ifndef MOEC_TEST_COMPILER_EMIT_NAIVEPACKING_H
 #define MOEC_TEST_COMPILER_EMIT_NAIVEPACKING_H
 
-#include "compiler/emit/WeightPlan.h"
-#include "frontends/checkpoint/Checkpoint.h"
+#include "compiler/emit/Packer.h"
+#include "runtime/core/AtomicFile.h"
 #include "test/ScratchFolder.h"
 
 #include <gtest/gtest.h>
@@ -14,6 +14,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace moec {
@@ -199,6 +200,24 @@ inline void expectEqual(const WeightPlan &plan, const std::vector<uint8_t> &foun
     if (at >= weight.offset && at < weight.offset + weight.bytes())
       ADD_FAILURE() << weight.name << " differs at byte " << at - weight.offset;
   FAIL() << "first difference at byte " << at;
+}
+
+/// The blob that the packer makes.
+inline Result<std::vector<uint8_t>> packToMemory(const Checkpoint &checkpoint,
+                                                 const WeightPlan &plan,
+                                                 const PackOptions &options = {}) {
+  ScratchFolder folder;
+  Result<AtomicFile> file = AtomicFile::create(folder.path("packed"));
+  if (!file.ok())
+    return file.status();
+  std::vector<uint8_t> bytes(packedFileBytes(plan), 0xee); // so that a byte left out shows
+  if (Status status = file->append(bytes); !status.ok())
+    return status;
+  if (Result<PackReport> report = packInto(checkpoint, plan, *file, 0, options); !report.ok())
+    return report.status();
+  EXPECT_EQ(pread(file->fd(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  auto blob = bytes.begin() + kPackedHeaderBytes;
+  return std::vector<uint8_t>(blob, blob + static_cast<ptrdiff_t>(plan.totalBytes()));
 }
 
 inline PackedWeight panels(std::string name, PackedElement element, int64_t rows, int64_t columns,

@@ -17,23 +17,6 @@
 using namespace moec;
 namespace fs = std::filesystem;
 
-static Result<std::vector<uint8_t>> packToMemory(const Checkpoint &checkpoint,
-                                                 const WeightPlan &plan,
-                                                 const PackOptions &options = {}) {
-  ScratchFolder folder;
-  Result<AtomicFile> file = AtomicFile::create(folder.path("packed"));
-  if (!file.ok())
-    return file.status();
-  std::vector<uint8_t> bytes(packedFileBytes(plan), 0xee); // so that a byte left out shows
-  if (Status status = file->append(bytes); !status.ok())
-    return status;
-  if (Result<PackReport> report = packInto(checkpoint, plan, *file, 0, options); !report.ok())
-    return report.status();
-  EXPECT_EQ(pread(file->fd(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
-  auto blob = bytes.begin() + kPackedHeaderBytes;
-  return std::vector<uint8_t>(blob, blob + static_cast<ptrdiff_t>(plan.totalBytes()));
-}
-
 // Layout -----------------------------------------------------------------------------------------
 
 TEST(Packer, MatrixBytesAreThoseOfTheLayout) {

@@ -2,7 +2,7 @@
 
 #include "compiler/emit/Quantizer.h"
 #include "compiler/emit/WeightPlan.h"
-#include "test/compiler/emit/Float8.h"
+#include "test/compiler/emit/QuantizedPanel.h"
 
 #include <gtest/gtest.h>
 
@@ -22,21 +22,13 @@ void PrintTo(const QuantTraits &traits, std::ostream *out) { *out << traits.name
 
 namespace {
 
-template <typename Float> double loadDouble(const uint8_t *at) {
-  Float value;
-  std::memcpy(&value, at, sizeof value);
-  return double(value);
-}
-
-/// A panel of `width` quantised rows.
-struct Panel {
-  QuantFormat format;
-  int64_t width, depth;
-  std::vector<uint8_t> bytes;
+/// A panel of `width` rows that are quantised.
+struct Panel : QuantizedPanel {
+  std::vector<uint8_t> storage;
 
   Panel(QuantFormat format, const std::vector<std::vector<float>> &rows)
-      : format(format), width(int64_t(rows.size())), depth(int64_t(rows[0].size())),
-        bytes(size_t(width * quantDepthBytes(format, depth))) {
+      : QuantizedPanel{format, int64_t(rows.size()), int64_t(rows[0].size()), nullptr},
+        storage(size_t(width * quantDepthBytes(format, depth))) {
     const auto groups = size_t(quantGroups(format, depth));
     const auto codes = size_t(quantRowCodeBytes(format, depth));
     std::vector<uint8_t> words(size_t(width) * codes), laidOut(words.size()),
@@ -50,57 +42,8 @@ struct Panel {
       quantizeRow(format, rows[n].data(), rows[n].size(), quantized.back());
     }
     layOutQuantizedPanel(format, rows[0].size(), quantized.data(), rows.size(), laidOut.data(),
-                         bytes.data());
-  }
-
-  const uint8_t *record(int64_t k) const {
-    return &bytes[size_t(k / quantGroup(format, depth) * width * quantGroupBytes(format, depth))];
-  }
-  const uint8_t *scales(int64_t k) const {
-    const int64_t group = quantGroup(format, depth), begin = k / group * group;
-    if (traitsOf(format).codes == QuantCodes::Floats8) // the last group may be shorter
-      return record(k) + width * std::min(group, (depth - begin + 3) / 4 * 4);
-    return record(k) + width * quantCodeBytes(format, depth);
-  }
-  double scale(int64_t n, int64_t k) const {
-    switch (traitsOf(format).codes) {
-    case QuantCodes::Integers:
-      return loadDouble<_Float16>(scales(k) + 2 * n);
-    case QuantCodes::Floats4:
-      return scales(k)[n] == 255 ? double(NAN) : std::ldexp(1, scales(k)[n] - 127);
-    case QuantCodes::Floats8:
-      return loadDouble<float>(scales(k) + 4 * n);
-    }
-    return 0;
-  }
-
-  /// What code `code` of row n stands for where element k is, as Quantization.h says.
-  double valueOf(int64_t code, int64_t n, int64_t k) const {
-    const QuantTraits &traits = traitsOf(format);
-    const double floats[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
-    if (traits.codes == QuantCodes::Floats8)
-      return scale(n, k) * float8(code);
-    if (traits.codes == QuantCodes::Floats4)
-      return scale(n, k) * floats[code & 7] * (code & 8 ? -1 : 1);
-    const double zero = traits.hasZeros ? scales(k)[2 * width + n] / 16.0 : double(traits.zero);
-    return scale(n, k) * (double(code) - zero);
-  }
-
-  /// Element k of row n.
-  double element(int64_t n, int64_t k) const {
-    const int64_t inGroup = k % quantGroup(format, depth);
-    if (traitsOf(format).codes == QuantCodes::Floats8)
-      return valueOf(record(k)[(inGroup / 2 * width + n) * 2 + inGroup % 2], n, k);
-    if (traitsOf(format).bits == 8)
-      return valueOf(record(k)[(inGroup / 4 * width + n) * 4 + inGroup % 4], n, k);
-    auto byteOf = [&](int64_t word) { return record(k)[(word * width + n) * 4 + inGroup % 4]; };
-    const int64_t low = byteOf(inGroup / 8), above = traitsOf(format).bits - 4;
-    int64_t code = inGroup % 8 < 4 ? low & 15 : low >> 4;
-    if (above > 0) {
-      const int64_t bit = inGroup / 4 * above;
-      code += (byteOf(4 + bit / 8) >> bit % 8 & ((1 << above) - 1)) << 4;
-    }
-    return valueOf(code, n, k);
+                         storage.data());
+    bytes = storage.data();
   }
 };
 
@@ -210,7 +153,7 @@ TEST_P(Quantizer, OtherBytesAreAnotherRevision) {
       value = float(int32_t(random())) * 0x1p-31f;
   const Panel panel(GetParam().format, rows);
   Hasher hasher;
-  hasher.add(panel.bytes);
+  hasher.add(panel.storage);
   EXPECT_EQ(digestText(hasher.finish()).substr(0, 16), digests.at(GetParam().name))
       << "raise kPackRevision";
 }

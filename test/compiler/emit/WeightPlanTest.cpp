@@ -32,6 +32,34 @@ TEST(WeightPlan, ChecksItself) {
                "side by side");
 }
 
+TEST(WeightPlan, CodesHaveScales) {
+  auto check = [](DataType type, auto change) {
+    WeightPlan plan;
+    StoredRows source{.pattern = "a", .stored = type, .rows = 16};
+    source.scales = "s";
+    source.scaleRows = 1;
+    source.scaleColumns = 32;
+    PackedWeight weight = panels("a", PackedElement::BF16, 16, 64, {source});
+    change(weight);
+    plan.append(weight);
+    return plan.check();
+  };
+  const DataType f4 = DataType::F4, f8 = DataType::F8E4M3;
+  EXPECT_TRUE(check(f4, [](PackedWeight &) {}).ok());
+  EXPECT_TRUE(check(f8, [](PackedWeight &w) { w.sources[0].scaleRows = 0; }).ok());
+  for (DataType type : {f4, f8})
+    EXPECT_FAILS(check(type, [](PackedWeight &w) { w.sources[0].scales = ""; }), Code::Internal,
+                 "codes without scales");
+  EXPECT_FAILS(check(DataType::F32, [](PackedWeight &) {}), Code::Internal,
+               "codes without scales, or of others with them");
+  EXPECT_FAILS(check(f8, [](PackedWeight &w) { w.sources[0].scaleColumns = -1; }), Code::Internal,
+               "codes without scales");
+  EXPECT_FAILS(check(f4, [](PackedWeight &w) { w.sources[0].scaleRows = 2; }), Code::Internal,
+               "rows of whole groups");
+  EXPECT_FAILS(check(f4, [](PackedWeight &w) { w.columns = 48; }), Code::Internal,
+               "rows of whole groups");
+}
+
 TEST(WeightPlan, SourcesAreForAllExpertsInOrder) {
   auto check = [](auto change) {
     WeightPlan plan;
@@ -94,4 +122,13 @@ TEST(WeightPlan, DigestSeesEveryField) {
       digest([](PackedWeight &w) { w.sources.push_back(w.sources[0]); }),
   };
   EXPECT_EQ(seen.size(), 20u);
+  auto scales = [&](std::string name, int64_t rows, int64_t columns) {
+    return digest([&](PackedWeight &w) {
+      w.sources[0].scales = std::move(name);
+      w.sources[0].scaleRows = rows;
+      w.sources[0].scaleColumns = columns;
+    });
+  };
+  seen.insert({scales("s", 1, 1), scales("t", 1, 1), scales("s", 2, 1), scales("s", 1, 2)});
+  EXPECT_EQ(seen.size(), 24u);
 }
