@@ -25,14 +25,17 @@ def Ids : BufferOf<[I32], 1>;
 def IdRows : BufferOf<[I32], 2>;
 
 // A weight as its users see it: anything shaped, so that the ops work on tensors and memrefs (rows as written) as well as on
-// handles to stored weights, whose layout only the lowering knows.
+// handles to stored weights, whose layout only the lowering knows, and which may be of codes that have scales elsewhere.
 class Weight<int rank>
     : Type<And<[CPred<"::llvm::isa<::mlir::ShapedType>($_self)">,
                 CPred<"::llvm::cast<::mlir::ShapedType>($_self).hasRank()">,
                 CPred<"::llvm::cast<::mlir::ShapedType>($_self).getRank() == " # rank>,
-                CPred<"::llvm::isa<::mlir::Float32Type, ::mlir::BFloat16Type, ::mlir::Float16Type>("
-                      "::llvm::cast<::mlir::ShapedType>($_self).getElementType())">]>,
-           "weight of rank " # rank # " of f32, bf16 or f16">;
+                Or<[CPred<"::llvm::isa<::mlir::Float32Type, ::mlir::BFloat16Type, ::mlir::Float16Type>("
+                          "::llvm::cast<::mlir::ShapedType>($_self).getElementType())">,
+                    And<[CPred<"!::llvm::isa<::mlir::TensorType, ::mlir::BaseMemRefType>($_self)">,
+                         CPred<"::llvm::isa<::mlir::Float8E4M3FNType, ::mlir::Float4E2M1FNType>("
+                               "::llvm::cast<::mlir::ShapedType>($_self).getElementType())">]>]>]>,
+           "weight of rank " # rank # " of f32, bf16 or f16, or a handle to one of f8E4M3FN or f4E2M1FN">;
 
 // An op whose last `destinations` operands are where its results go: tensors in and out, or memrefs written in place.
 class DestinationOp<Dialect dialect, string mnemonic, int destinations, list<Trait> traits = []>

@@ -167,17 +167,18 @@ private:
     SmallVector<int64_t> shape(first.getType().getShape());
     SmallVector<Attribute> pieces;
     for (auto piece : first.getPieces().getAsRange<lm::PieceAttr>())
-      pieces.push_back(lm::PieceAttr::get(
-          context, piece.getPattern(), piece.getRows(), piece.getFirstRow(), piece.getRowStep(),
-          piece.getRowsPerExpert(), piece.getTransposed(), piece.getSideBySide(),
-          piece.getFirstExpert(), first.getNumExperts(piece), piece.getStored()));
+      pieces.push_back(
+          lm::PieceAttr::get(context, piece.getPattern(), piece.getRows(), piece.getFirstRow(),
+                             piece.getRowStep(), piece.getRowsPerExpert(), piece.getTransposed(),
+                             piece.getSideBySide(), piece.getFirstExpert(),
+                             first.getNumExperts(piece), piece.getStored(), piece.getScales()));
     // Gate and up have the rows of one expert after the other, down their columns.
     auto piece = cast<lm::PieceAttr>(second.getPieces()[0]);
     bool sideBySide = extentOf(other, 1) != shape[2];
     pieces.push_back(lm::PieceAttr::get(context, piece.getPattern(), shape[1], piece.getFirstRow(),
                                         /*row_step=*/1, sideBySide ? 0 : shape[1],
                                         /*transposed=*/false, sideBySide, shape[0], added,
-                                        piece.getStored()));
+                                        piece.getStored(), piece.getScales()));
     shape[0] += added;
     return WeightLoads::loadLike(own, loads.join({own, other}, shape, pieces), builder);
   }

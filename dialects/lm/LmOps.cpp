@@ -129,6 +129,18 @@ static LogicalResult verifyPiece(WeightOp weight, PieceAttr piece) {
   if (piece.getTransposed() && piece.getSideBySide())
     return weight.emitOpError() << "has a piece \"" << piece.getPattern()
                                 << "\" both transposed and of experts side by side";
+  const bool isFloat4 = isa<Float4E2M1FNType>(piece.getStored());
+  if ((isFloat4 || isa<Float8E4M3FNType>(piece.getStored())) !=
+      static_cast<bool>(piece.getScales()))
+    return weight.emitOpError() << "has a piece \"" << piece.getPattern() << "\" of "
+                                << piece.getStored() << " with" << (piece.getScales() ? "" : "out")
+                                << " scales, which codes have and floats have not";
+  if (ScalesAttr scales = piece.getScales();
+      isFloat4 && (scales.getRows() != 1 || scales.getColumns() != 32))
+    return weight.emitOpError() << "has a piece \"" << piece.getPattern() << "\" of "
+                                << piece.getStored() << " with a scale for each "
+                                << scales.getRows() << " x " << scales.getColumns()
+                                << ", wanted 1 x 32";
   return success();
 }
 

@@ -55,6 +55,18 @@ def Lm_QuantizedType : TypeDef<Lm_Dialect, "Quantized"> {
   let assemblyFormat = "`<` $format `>`";
 }
 
+def Lm_ScalesAttr : AttrDef<Lm_Dialect, "Scales"> {
+  let mnemonic = "scales";
+  let summary = "what the codes of a stored tensor are multiplied by";
+  let description = [{
+    `pattern` names a tensor of the checkpoint with one number for each block of `rows` x `columns` codes (0: as many as there are) of the
+    matrix, or of each expert's, as it is stored; the last block of a row or a column may be smaller.
+  }];
+  let parameters = (ins StringRefParameter<>:$pattern, DefaultValuedParameter<"int64_t", "0">:$rows,
+                        DefaultValuedParameter<"int64_t", "0">:$columns);
+  let assemblyFormat = "`<` struct($pattern, $rows, $columns) `>`";
+}
+
 def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
   let mnemonic = "piece";
   let summary = "rows of a stored tensor";
@@ -63,7 +75,7 @@ def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
     that tensor, `row_step` apart; where one tensor holds several experts (no `{e}`), expert e's rows start `rows_per_expert * e` later, or,
     `side_by_side`, each stored row holds that row of one expert after the other. Of a `transposed` tensor the piece is columns instead, which
     `first_row` and `row_step` count, each as long as the weight has columns; expert e's begin at row `rows_per_expert * e`. `stored` is the
-    element type in the file.
+    element type in the file: a float, or, with `scales`, f8E4M3FN, a byte each, or f4E2M1FN, two in a byte, the first in its low half.
 
     The piece is for `experts` experts of the weight (0: for all that are left) from `first_expert` on, which is the piece's expert 0.
   }];
@@ -71,8 +83,8 @@ def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
                         DefaultValuedParameter<"int64_t", "1">:$row_step, DefaultValuedParameter<"int64_t", "0">:$rows_per_expert,
                         DefaultValuedParameter<"bool", "false">:$transposed, DefaultValuedParameter<"bool", "false">:$side_by_side,
                         DefaultValuedParameter<"int64_t", "0">:$first_expert, DefaultValuedParameter<"int64_t", "0">:$experts,
-                        "::mlir::Type":$stored);
-  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $row_step, $rows_per_expert, $transposed, $side_by_side, $first_expert, $experts, $stored) `>`";
+                        "::mlir::Type":$stored, OptionalParameter<"::moec::lm::ScalesAttr">:$scales);
+  let assemblyFormat = "`<` struct($pattern, $rows, $first_row, $row_step, $rows_per_expert, $transposed, $side_by_side, $first_expert, $experts, $stored, $scales) `>`";
 }
 def Lm_PieceArrayAttr : TypedArrayAttrBase<Lm_PieceAttr, "pieces">;
 
@@ -120,6 +132,9 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
     ```mlir
     lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
         from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.{e}.up_proj.weight", rows = 28, stored = f32>]
+    lm.weight @down : !lm.weight<320x200xf8E4M3FN> layers [0, 1]
+        from [#lm.piece<pattern = "model.layers.{l}.mlp.down_proj.weight", rows = 320, stored = f8E4M3FN,
+                        scales = <pattern = "model.layers.{l}.mlp.down_proj.weight_scale_inv", rows = 128, columns = 128>>]
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Lm_WeightType>:$type, DenseI64ArrayAttr:$layers, Lm_PieceArrayAttr:$pieces,

@@ -3,7 +3,6 @@
 #include "frontends/checkpoint/Checkpoint.h"
 
 #include "runtime/core/Json.h"
-#include "runtime/core/TensorPattern.h"
 
 #include <fmt/format.h>
 
@@ -204,95 +203,4 @@ Result<const CheckpointTensor *> Checkpoint::require(std::string_view name,
                                            shards[tensor->file].name, name,
                                            shapeText(tensor->shape), shapeText(shape))};
   return tensor;
-}
-
-// Families --------------------------------------------------------------------------------------
-
-/// Calls `visit` with each name of the family until it fails.
-template <typename Visitor> static Status forEachName(const TensorFamily &family, Visitor visit) {
-  size_t layers = std::max<size_t>(family.layers.size(), 1);
-  int64_t experts = std::max<int64_t>(family.experts, 1);
-  for (size_t ordinal = 0; ordinal < layers; ++ordinal)
-    for (int64_t expert = 0; expert < experts; ++expert)
-      if (Status status = visit(expandPattern(
-              family.pattern, family.layers.empty() ? 0 : family.layers[ordinal], expert));
-          !status.ok())
-        return status;
-  return {};
-}
-
-bool TensorClaims::has(const TensorFamily &family) const {
-  return checkpoint->find(
-      expandPattern(family.pattern, family.layers.empty() ? 0 : family.layers.front(), 0));
-}
-
-Result<DataType> TensorClaims::claim(const TensorFamily &family) {
-  const CheckpointTensor *first = nullptr;
-  auto place = [&](const CheckpointTensor *tensor) {
-    return checkpoint->directory() + "/" + checkpoint->files()[tensor->file].name;
-  };
-  Status status = forEachName(family, [&](const std::string &name) -> Status {
-    Result<const CheckpointTensor *> tensor = checkpoint->require(name, family.shape);
-    if (!tensor.ok())
-      return tensor.status();
-    DataType type = (*tensor)->type;
-    if (!first)
-      first = *tensor;
-    if (type != DataType::F32 && type != DataType::F16 && type != DataType::BF16)
-      return {Code::Unsupported,
-              fmt::format("{}: tensor `{}` is {}; supported are F32, F16 and BF16", place(*tensor),
-                          name, dataTypeName(type))};
-    if (type != first->type)
-      return {Code::Model,
-              fmt::format("{}: tensor `{}` is {}, wanted {} like `{}`", place(*tensor), name,
-                          dataTypeName(type), dataTypeName(first->type), first->name)};
-    claimed[static_cast<size_t>(*tensor - checkpoint->tensors().data())] = true;
-    return {};
-  });
-  if (!status.ok())
-    return status;
-  return first->type;
-}
-
-/// Whether `*` in `pattern` can be replaced so that it equals `text`.
-static bool matches(std::string_view pattern, std::string_view text) {
-  size_t p = 0, t = 0, star = pattern.npos, resume = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      resume = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (star != pattern.npos) {
-      p = star + 1;
-      t = ++resume;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', p) == pattern.npos;
-}
-
-size_t TensorClaims::skip(std::string_view pattern) {
-  size_t count = 0;
-  for (size_t index = 0; index < claimed.size(); ++index)
-    if (matches(pattern, checkpoint->tensors()[index].name)) {
-      claimed[index] = true;
-      ++count;
-    }
-  return count;
-}
-
-Status TensorClaims::finish() const {
-  auto left = static_cast<size_t>(std::count(claimed.begin(), claimed.end(), false));
-  if (left == 0)
-    return {};
-  size_t index =
-      static_cast<size_t>(std::find(claimed.begin(), claimed.end(), false) - claimed.begin());
-  const CheckpointTensor &tensor = checkpoint->tensors()[index];
-  return {Code::Unsupported,
-          fmt::format("{}/{}: tensor `{}`{} is read by no part of this architecture",
-                      checkpoint->directory(), checkpoint->files()[tensor.file].name, tensor.name,
-                      left == 1 ? "" : fmt::format(" (and {} more)", left - 1))};
 }

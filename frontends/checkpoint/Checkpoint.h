@@ -71,37 +71,6 @@ private:
 Result<std::optional<std::string>> readOptional(const std::string &directory, const char *name,
                                                 uint64_t limit, bool followLinks);
 
-/// Tensors of one shape and type whose names differ in layer and expert only.
-struct TensorFamily {
-  std::string pattern;         ///< `{l}` stands for the layer, `{e}` for the expert
-  std::vector<int64_t> layers; ///< empty where the pattern has no `{l}`
-  int64_t experts = 0;         ///< 0 where the pattern has no `{e}`
-  std::vector<int64_t> shape;  ///< of each tensor
-};
-
-/// Keeps count of the tensors that an architecture reads, so that none is forgotten silently.
-class TensorClaims {
-public:
-  explicit TensorClaims(const Checkpoint &checkpoint)
-      : checkpoint(&checkpoint), claimed(checkpoint.tensors().size(), false) {}
-
-  /// Whether the first tensor of the family exists: to choose between two layouts of a checkpoint.
-  bool has(const TensorFamily &family) const;
-  /// Checks that every tensor of the family is there, in its shape and all of one type, and claims
-  /// them. Gives the type; one that is not a plain float (F32, F16, BF16) is Code::Unsupported.
-  Result<DataType> claim(const TensorFamily &family);
-  /// Tensors whose names match are known and not needed; `*` stands for any characters. Gives how
-  /// many there are.
-  size_t skip(std::string_view pattern);
-  /// Code::Unsupported, naming a tensor that was neither claimed nor skipped and how many there
-  /// are.
-  Status finish() const;
-
-private:
-  const Checkpoint *checkpoint;
-  std::vector<bool> claimed;
-};
-
 } // namespace moec
 
 #endif // MOEC_FRONTENDS_CHECKPOINT_CHECKPOINT_H

@@ -33,9 +33,9 @@ static Weight outputWeight(const DecoderConfig &decoder) {
   return {"lm_head", {decoder.vocabulary, decoder.hidden}, {decoder.prefix + "lm_head.weight"}};
 }
 
-ModelBuilder::ModelBuilder(const Checkpoint &checkpoint, MLIRContext &context,
-                           ModelIdentity identity)
-    : checkpoint(checkpoint), identity(std::move(identity)) {
+ModelBuilder::ModelBuilder(const Checkpoint &checkpoint, QuantizationConfig quantization,
+                           MLIRContext &context, ModelIdentity identity)
+    : checkpoint(checkpoint), quantization(quantization), identity(std::move(identity)) {
   context.loadDialect<arith::ArithDialect, bufferization::BufferizationDialect, func::FuncDialect,
                       lm::LmDialect, moe::MoeDialect, scf::SCFDialect, tensor::TensorDialect>();
   module = ModuleOp::create(NameLoc::get(StringAttr::get(&context, this->identity.name)),
@@ -53,7 +53,7 @@ void ModelBuilder::begin(const DecoderConfig &numbers) {
   if (identity.context <= 0)
     identity.context = decoder.positions;
 
-  weights.emplace(checkpoint, OpBuilder::atBlockEnd(module->getBody()));
+  weights.emplace(checkpoint, quantization, OpBuilder::atBlockEnd(module->getBody()));
   caches.emplace(OpBuilder::atBlockEnd(module->getBody()));
   weights->skip("*rotary_emb.inv_freq"); // tables that old checkpoints carry along
   if (decoder.tied)

@@ -24,7 +24,8 @@ struct ModelIdentity {
 class ModelBuilder {
 public:
   /// Loads the dialects it needs into `context`.
-  ModelBuilder(const Checkpoint &checkpoint, mlir::MLIRContext &context, ModelIdentity identity);
+  ModelBuilder(const Checkpoint &checkpoint, QuantizationConfig quantization,
+               mlir::MLIRContext &context, ModelIdentity identity);
 
   /// The form of attention to latent vectors that the user wants.
   LatentForm latentForm() const { return identity.latentForm; }
@@ -57,6 +58,7 @@ private:
   void describe();
 
   const Checkpoint &checkpoint;
+  const QuantizationConfig quantization;
   ModelIdentity identity;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::optional<WeightTable> weights;

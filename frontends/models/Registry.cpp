@@ -62,14 +62,15 @@ Result<mlir::OwningOpRef<mlir::ModuleOp>> moec::importModel(const Checkpoint &ch
   Result<const Architecture *> architecture = findArchitecture(checkpoint.config());
   if (!architecture.ok())
     return architecture.status();
+  ConfigReader config(checkpoint.config());
+  const QuantizationConfig quantization = readQuantization(config);
   ModelBuilder model(
-      checkpoint, context,
+      checkpoint, quantization, context,
       {.name = options.name.empty() ? lastPart(checkpoint.directory()) : options.name,
        .architecture = std::string((*architecture)->name),
        .context = options.context,
        .latentForm = options.latentForm,
        .notice = options.notice});
-  ConfigReader config(checkpoint.config());
   if (Status status = (*architecture)->build(config, model); !status.ok())
     return status;
   return model.finish();

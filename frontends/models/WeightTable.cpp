@@ -17,8 +17,12 @@ static Type elementType(MLIRContext *context, DataType type) {
     return BFloat16Type::get(context);
   case DataType::F16:
     return Float16Type::get(context);
+  case DataType::F8E4M3:
+    return Float8E4M3FNType::get(context);
+  case DataType::F4:
+    return Float4E2M1FNType::get(context);
   default:
-    assert(type == DataType::F32 && "a claim gives plain floats only");
+    assert(type == DataType::F32 && "a claim gives no other type");
     return Float32Type::get(context);
   }
 }
@@ -44,14 +48,36 @@ static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
   return family;
 }
 
-Type WeightTable::claim(const Weight &weight, ArrayRef<int64_t> layers) {
-  Type fallback = symbols.getF32Type();
+WeightTable::WeightTable(const Checkpoint &checkpoint, QuantizationConfig quantization,
+                         OpBuilder symbols)
+    : claims(checkpoint, quantization), symbols(symbols) {
+  if (quantization.codes == QuantizationConfig::Codes::Float8)
+    for (const char *scale : {"*.input_scale", "*.activation_scale"})
+      claims.skip(scale); // of activations, which stay floats here
+}
+
+TensorRows WeightTable::sourceOf(const Weight &weight, ArrayRef<int64_t> layers) const {
+  TensorRows source = weight.source;
+  if (!source.transposed ||
+      !claims.isMxfp4({.pattern = source.pattern, .layers = layers.vec(), .shape = {}}))
+    return source;
+  source.transposed = false;
+  const size_t rank = source.shape.size();
+  if (rank > 1)
+    std::swap(source.shape[rank - 2], source.shape[rank - 1]);
+  if (source.rowsPerExpert > 0 && rank > 1)
+    source.rowsPerExpert = source.shape[rank - 2];
+  return source;
+}
+
+StoredFamily WeightTable::claim(const Weight &weight, ArrayRef<int64_t> layers) {
+  StoredFamily fallback{.pattern = weight.source.pattern};
   if (!failure.ok())
     return fallback;
-  Result<DataType> type = claims.claim(familyOf(weight, layers));
-  if (type.ok())
-    return elementType(symbols.getContext(), *type);
-  failure = type.status();
+  Result<StoredFamily> stored = claims.claim(familyOf(weight, layers));
+  if (stored.ok())
+    return *stored;
+  failure = stored.status();
   return fallback;
 }
 
@@ -65,8 +91,10 @@ void WeightTable::count(const Weight &weight, ArrayRef<int64_t> layers) {
   active = llvm::SaturatingMultiplyAdd<uint64_t>(matrix, used, active);
 }
 
-lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> layers) {
-  lm::WeightOp known = declared.lookup(weight.symbol);
+lm::WeightType WeightTable::declare(const Weight &asked, ArrayRef<int64_t> layers) {
+  const Weight weight{asked.symbol, asked.shape, sourceOf(asked, layers)};
+  const Declared before = declared.lookup(weight.symbol);
+  lm::WeightOp known = before.op;
   SmallVector<int64_t> added;
   for (int64_t layer : layers)
     if (!known || !llvm::is_contained(known.getLayers(), layer))
@@ -74,10 +102,10 @@ lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> laye
   if (known && added.empty())
     return known.getType();
 
-  Type stored = claim(weight, added);
+  StoredFamily stored = claim(weight, added);
   count(weight, added);
   if (known) {
-    if (stored != known.getType().getElementType() && failure.ok())
+    if (stored != before.stored && failure.ok())
       failure = {
           Code::Model,
           fmt::format("tensors `{}` have one type in layer {} and another in layer {}; wanted "
@@ -89,19 +117,22 @@ lm::WeightType WeightTable::declare(const Weight &weight, ArrayRef<int64_t> laye
     return known.getType();
   }
 
-  auto type = lm::WeightType::get(symbols.getContext(), weight.shape, stored);
+  MLIRContext *context = symbols.getContext();
+  auto type = lm::WeightType::get(context, weight.shape, elementType(context, stored.type));
   int64_t rows = weight.shape[weight.shape.size() == 3 ? 1 : 0];
-  Attribute piece =
-      lm::PieceAttr::get(symbols.getContext(), weight.source.pattern, rows, weight.source.firstRow,
-                         weight.source.rowStep, weight.source.rowsPerExpert,
-                         weight.source.transposed, /*side_by_side=*/false, /*first_expert=*/0,
-                         /*experts=*/0, stored);
+  lm::ScalesAttr scales;
+  if (!stored.scales.empty())
+    scales = lm::ScalesAttr::get(context, stored.scales, stored.scaleRows, stored.scaleColumns);
+  Attribute piece = lm::PieceAttr::get(
+      context, stored.pattern, rows, weight.source.firstRow, weight.source.rowStep,
+      weight.source.rowsPerExpert, weight.source.transposed, /*side_by_side=*/false,
+      /*first_expert=*/0, /*experts=*/0, type.getElementType(), scales);
   auto op =
       lm::WeightOp::create(symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
                            symbols.getStringAttr(weight.symbol), TypeAttr::get(type),
                            symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece),
                            /*quantized=*/nullptr, /*packed=*/nullptr);
-  declared[weight.symbol] = op;
+  declared[weight.symbol] = {op, std::move(stored)};
   return type;
 }
 

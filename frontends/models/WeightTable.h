@@ -5,7 +5,7 @@
 #define MOEC_FRONTENDS_MODELS_WEIGHTTABLE_H
 
 #include "dialects/lm/LmDialect.h"
-#include "frontends/checkpoint/Checkpoint.h"
+#include "frontends/checkpoint/TensorClaims.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -13,7 +13,8 @@ namespace moec {
 
 /// Rows of a stored tensor that make up a weight; see lm.piece.
 struct TensorRows {
-  std::string pattern;  ///< of the tensor's name; `{l}` stands for the layer, `{e}` for the expert
+  std::string pattern;  ///< of the tensor's name; `{l}` stands for the layer, `{e}` for the expert.
+                        ///< Of MXFP4 without what its parts' names end in
   int64_t firstRow = 0; ///< of the weight in the tensor, or in an expert's part of it
   int64_t rowsPerExpert =
       0;                   ///< in a tensor that stacks all experts; 0: a tensor per expert, or none
@@ -34,8 +35,8 @@ struct Weight {
 class WeightTable {
 public:
   /// Declares where `symbols` inserts.
-  WeightTable(const Checkpoint &checkpoint, mlir::OpBuilder symbols)
-      : claims(checkpoint), symbols(symbols) {}
+  WeightTable(const Checkpoint &checkpoint, QuantizationConfig quantization,
+              mlir::OpBuilder symbols);
 
   /// Declares `weight` for these layers (none: it belongs to no layer), in addition to those it is
   /// declared for. Gives its type.
@@ -56,13 +57,19 @@ public:
   uint64_t activeParameters() const { return active; }
 
 private:
-  /// The element type of the tensors that `weight` stands for in these layers.
-  mlir::Type claim(const Weight &weight, llvm::ArrayRef<int64_t> layers);
+  /// The weight's source, of which the rows of MXFP4 are never transposed.
+  TensorRows sourceOf(const Weight &weight, llvm::ArrayRef<int64_t> layers) const;
+  /// How the tensors that `weight` stands for in these layers are stored.
+  StoredFamily claim(const Weight &weight, llvm::ArrayRef<int64_t> layers);
   void count(const Weight &weight, llvm::ArrayRef<int64_t> layers);
 
   TensorClaims claims;
   mlir::OpBuilder symbols;
-  llvm::StringMap<lm::WeightOp> declared;
+  struct Declared {
+    lm::WeightOp op;
+    StoredFamily stored;
+  };
+  llvm::StringMap<Declared> declared;
   Status failure;
   int64_t picked = 0;
   uint64_t total = 0, active = 0;

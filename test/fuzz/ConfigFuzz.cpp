@@ -1,6 +1,6 @@
 // config.json: keys of every type are asked for, whatever the file says.
 
-#include "frontends/checkpoint/Config.h"
+#include "frontends/checkpoint/QuantizationConfig.h"
 #include "frontends/checkpoint/RopeConfig.h"
 
 #include <cstdlib>
@@ -29,6 +29,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                {{RopeKind::Default, RopeKind::Linear, RopeKind::Yarn, RopeKind::Llama3}, true});
   if (read.status().ok())
     (void)rope.inverseFrequencies(64);
+  const QuantizationConfig quantization = readQuantization(read);
+  if (quantization.scaleRows < 0 || quantization.scaleColumns < 0)
+    std::abort();
   (void)read.finish();
   return 0;
 }

@@ -132,3 +132,41 @@ func.func @other_summand(%x: tensor<?x16xf32>, %e: tensor<?x2xi32>, %w: tensor<?
   %y = lm.add ins(%routed, %p : tensor<?x16xf32>, tensor<?x16xf32>) outs(%routed : tensor<?x16xf32>) -> tensor<?x16xf32>
   return %y : tensor<?x16xf32>
 }
+
+// -----
+
+// Codes bring their scales along.
+// CHECK:       lm.weight @gate_shared.gate : !lm.weight<6x128x64xf8E4M3FN> layers []
+// CHECK-SAME:    pattern = "{e}.gate", {{.*}} scales = <pattern = "{e}.gate.s", rows = 128, columns = 128>>,
+// CHECK-SAME:    pattern = "shared.gate", {{.*}} experts = 2, stored = f8E4M3FN, scales = <pattern = "shared.gate.s", rows = 128, columns = 128>>]
+// CHECK:       lm.weight @down_shared.down : !lm.weight<6x64x128xf8E4M3FN> layers []
+// CHECK-SAME:    pattern = "shared.down", {{.*}} side_by_side = true, {{.*}} scales = <pattern = "shared.down.s", rows = 128, columns = 128>>]
+lm.weight @gate : !lm.weight<4x128x64xf8E4M3FN> layers [] from
+    [#lm.piece<pattern = "{e}.gate", rows = 128, stored = f8E4M3FN, scales = <pattern = "{e}.gate.s", rows = 128, columns = 128>>]
+lm.weight @up : !lm.weight<4x128x64xf8E4M3FN> layers [] from
+    [#lm.piece<pattern = "{e}.up", rows = 128, stored = f8E4M3FN, scales = <pattern = "{e}.up.s", rows = 128, columns = 128>>]
+lm.weight @down : !lm.weight<4x64x128xf8E4M3FN> layers [] from
+    [#lm.piece<pattern = "{e}.down", rows = 64, stored = f8E4M3FN, scales = <pattern = "{e}.down.s", rows = 128, columns = 128>>]
+lm.weight @shared.gate : !lm.weight<256x64xf8E4M3FN> layers [] from
+    [#lm.piece<pattern = "shared.gate", rows = 256, stored = f8E4M3FN, scales = <pattern = "shared.gate.s", rows = 128, columns = 128>>]
+lm.weight @shared.up : !lm.weight<256x64xf8E4M3FN> layers [] from
+    [#lm.piece<pattern = "shared.up", rows = 256, stored = f8E4M3FN, scales = <pattern = "shared.up.s", rows = 128, columns = 128>>]
+lm.weight @shared.down : !lm.weight<64x256xf8E4M3FN> layers [] from
+    [#lm.piece<pattern = "shared.down", rows = 64, stored = f8E4M3FN, scales = <pattern = "shared.down.s", rows = 128, columns = 128>>]
+func.func @codes(%n: index, %x: tensor<?x64xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %h: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %wg = lm.load_weight @gate : !lm.weight<4x128x64xf8E4M3FN>
+  %wu = lm.load_weight @up : !lm.weight<4x128x64xf8E4M3FN>
+  %wd = lm.load_weight @down : !lm.weight<4x64x128xf8E4M3FN>
+  %routed = moe.expert_ffn silu inner f32 ins(%x, %e, %w : tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+      experts(%wg, %wu, %wd : !lm.weight<4x128x64xf8E4M3FN>, !lm.weight<4x128x64xf8E4M3FN>, !lm.weight<4x64x128xf8E4M3FN>) outs(%h : tensor<?x64xf32>) -> tensor<?x64xf32>
+  %sg = lm.load_weight @shared.gate : !lm.weight<256x64xf8E4M3FN>
+  %su = lm.load_weight @shared.up : !lm.weight<256x64xf8E4M3FN>
+  %sd = lm.load_weight @shared.down : !lm.weight<64x256xf8E4M3FN>
+  %i = tensor.empty(%n) : tensor<?x256xf32>
+  %g = lm.linear ins(%x, %sg : tensor<?x64xf32>, !lm.weight<256x64xf8E4M3FN>) outs(%i : tensor<?x256xf32>) -> tensor<?x256xf32>
+  %u = lm.linear ins(%x, %su : tensor<?x64xf32>, !lm.weight<256x64xf8E4M3FN>) outs(%i : tensor<?x256xf32>) -> tensor<?x256xf32>
+  %a = moe.gated_activation silu ins(%g, %u : tensor<?x256xf32>, tensor<?x256xf32>) outs(%i : tensor<?x256xf32>) -> tensor<?x256xf32>
+  %d = lm.linear ins(%a, %sd : tensor<?x256xf32>, !lm.weight<64x256xf8E4M3FN>) outs(%h : tensor<?x64xf32>) -> tensor<?x64xf32>
+  %y = lm.add ins(%routed, %d : tensor<?x64xf32>, tensor<?x64xf32>) outs(%routed : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

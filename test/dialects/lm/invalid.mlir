@@ -31,6 +31,31 @@ lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", ro
 
 // -----
 
+// expected-error @below {{has a piece "w" of 'f8E4M3FN' without scales, which codes have and floats have not}}
+lm.weight @w : !lm.weight<48x40xf8E4M3FN> layers [] from [#lm.piece<pattern = "w", rows = 48, stored = f8E4M3FN>]
+
+// -----
+
+// expected-error @below {{has a piece "w" of 'f32' with scales, which codes have and floats have not}}
+lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", rows = 48, stored = f32, scales = <pattern = "s">>]
+
+// -----
+
+// expected-error @below {{has a piece "w" of 'f4E2M1FN' with a scale for each 1 x 16, wanted 1 x 32}}
+lm.weight @w : !lm.weight<48x64xf4E2M1FN> layers []
+    from [#lm.piece<pattern = "w", rows = 48, stored = f4E2M1FN, scales = <pattern = "s", rows = 1, columns = 16>>]
+
+// -----
+
+// Codes mean nothing without the scales that a handle leads to.
+func.func @codes(%x: tensor<?x40xf32>, %w: tensor<48x40xf8E4M3FN>, %i: tensor<?x48xf32>) -> tensor<?x48xf32> {
+  // expected-error @below {{operand #1 must be weight of rank 2 of f32, bf16 or f16, or a handle to one of f8E4M3FN or f4E2M1FN}}
+  %y = lm.linear ins(%x, %w : tensor<?x40xf32>, tensor<48x40xf8E4M3FN>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+  return %y : tensor<?x48xf32>
+}
+
+// -----
+
 // expected-error @below {{has no layers}}
 lm.cache @attention layers [] heads 2 size 12 block 32 : f32
 

@@ -7,6 +7,13 @@
 lm.weight @up : !lm.weight<8x28x40xf32> layers [0, 1]
     from [#lm.piece<pattern = "model.layers.{l}.mlp.experts.{e}.up_proj.weight", rows = 28, stored = f32>]
 
+// Codes with a scale for each block.
+// CHECK-LABEL: lm.weight @down : !lm.weight<320x200xf8E4M3FN> layers [0, 1]
+// CHECK-SAME:    stored = f8E4M3FN, scales = <pattern = "model.layers.{l}.mlp.down_proj.weight_scale_inv", rows = 128, columns = 128>>]
+lm.weight @down : !lm.weight<320x200xf8E4M3FN> layers [0, 1]
+    from [#lm.piece<pattern = "model.layers.{l}.mlp.down_proj.weight", rows = 320, stored = f8E4M3FN,
+                    scales = <pattern = "model.layers.{l}.mlp.down_proj.weight_scale_inv", rows = 128, columns = 128>>]
+
 // Rows of a tensor that stacks all experts, and where a program holds them.
 // CHECK-LABEL: lm.weight @stacked_up : !lm.weight<8x28x40xbf16> layers [0]
 // CHECK-SAME:    rows = 28, first_row = 28, rows_per_expert = 56, stored = bf16>

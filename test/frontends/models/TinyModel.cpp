@@ -18,7 +18,7 @@ static std::string headerOf(const std::map<std::string, TinyTensor> &tensors) {
   json header = json::object();
   uint64_t offset = 0;
   for (const auto &[name, tensor] : tensors) {
-    uint64_t bytes = tensor.type == "F32" ? 4 : 2;
+    auto bytes = static_cast<uint64_t>(dataTypeBits(*parseDataType(tensor.type))) / 8;
     for (int64_t extent : tensor.shape)
       bytes *= static_cast<uint64_t>(extent);
     header[name] = {{"dtype", tensor.type},

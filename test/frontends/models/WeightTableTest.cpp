@@ -64,3 +64,59 @@ TEST(WeightTableTest, AStackOfTooFewExpertsIsNamed) {
   model.tensors["model.layers.1.mlp.experts.down_proj"].shape = {7, 64, 96};
   expectFailure(model, Code::Model, "`model.layers.1.mlp.experts.down_proj` has shape [7, 64, 96]");
 }
+
+/// tinyMixtral with its experts stored as codes of 8 bits, in blocks.
+static TinyModel tinyFloat8() {
+  TinyModel model = tinyMixtral();
+  model.config["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", {128, 32}}};
+  for (auto &[name, tensor] : std::map(model.tensors))
+    if (name.find(".experts.") != std::string::npos) {
+      model.tensors[name].type = "F8_E4M3";
+      model.tensors[name + "_scale_inv"] = {
+          {(tensor.shape[0] + 127) / 128, (tensor.shape[1] + 31) / 32}};
+    }
+  return model;
+}
+
+TEST(WeightTableTest, FloatsOf8BitsNameTheirScales) {
+  TinyModel model = tinyFloat8();
+  model.tensors["model.layers.0.self_attn.q_proj.input_scale"] = {{1}};
+  EXPECT_NE(model.text().find("stored = f8E4M3FN, scales = <pattern = "
+                              "\"model.layers.{l}.block_sparse_moe.experts.{e}.w3."
+                              "weight_scale_inv\", rows = 128, columns = 32>"),
+            std::string::npos)
+      << model.text();
+  model.tensors[std::string(kUp) + "_scale_inv"].shape = {1, 3};
+  expectFailure(model, Code::Model,
+                std::string("`") + kUp + "_scale_inv` has shape [1, 3], wanted [1, 2]");
+  model.tensors.erase(std::string(kUp) + "_scale_inv");
+  expectFailure(model, Code::Model, std::string("`") + kUp + "_scale_inv` is missing");
+}
+
+TEST(WeightTableTest, CodesOfVectorsAreRefused) {
+  TinyModel model = tinyFloat8();
+  model.tensors["model.norm.weight"].type = "F8_E4M3";
+  expectFailure(model, Code::Unsupported, "`model.norm.weight` is F8_E4M3");
+}
+
+TEST(WeightTableTest, Mxfp4IsReadUnderItsOwnNames) {
+  TinyModel model = tinyMixtral();
+  model.config["quantization_config"] = {{"quant_method", "mxfp4"}};
+  for (auto &[name, tensor] : std::map(model.tensors))
+    if (name.find(".experts.") != std::string::npos) {
+      model.tensors.erase(name);
+      model.tensors[name + "_blocks"] = {{tensor.shape[0], tensor.shape[1] / 32, 16}, "U8"};
+      model.tensors[name + "_scales"] = {{tensor.shape[0], tensor.shape[1] / 32}, "U8"};
+    }
+  const std::string text = model.text();
+  EXPECT_NE(text.find("lm.weight @experts.up : !lm.weight<8x96x64xf4E2M1FN>"), std::string::npos)
+      << text;
+  EXPECT_NE(
+      text.find("w3.weight_blocks\", rows = 96, stored = f4E2M1FN, scales = <pattern = "
+                "\"model.layers.{l}.block_sparse_moe.experts.{e}.w3.weight_scales\", rows = 1, "
+                "columns = 32>"),
+      std::string::npos)
+      << text;
+  model.tensors.erase(std::string(kUp) + "_scales");
+  expectFailure(model, Code::Model, std::string("`") + kUp + "_scales` is missing");
+}

@@ -1,0 +1,207 @@
+// Claims tensors family by family, each name looked up once.
+
+#include "frontends/checkpoint/TensorClaims.h"
+
+#include "runtime/core/TensorPattern.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+using namespace moec;
+
+/// Of MXFP4: the ends of names, and how many numbers of a row share a scale.
+static constexpr const char *kBlocks = "_blocks", *kScales = "_scales";
+static constexpr int64_t kMxfp4Group = 32;
+
+/// Calls `visit` with each name of the family until it fails.
+template <typename Visitor> static Status forEachName(const TensorFamily &family, Visitor visit) {
+  size_t layers = std::max<size_t>(family.layers.size(), 1);
+  int64_t experts = std::max<int64_t>(family.experts, 1);
+  for (size_t ordinal = 0; ordinal < layers; ++ordinal)
+    for (int64_t expert = 0; expert < experts; ++expert)
+      if (Status status = visit(expandPattern(
+              family.pattern, family.layers.empty() ? 0 : family.layers[ordinal], expert));
+          !status.ok())
+        return status;
+  return {};
+}
+
+bool TensorClaims::has(const TensorFamily &family) const {
+  return checkpoint->find(
+      expandPattern(family.pattern, family.layers.empty() ? 0 : family.layers.front(), 0));
+}
+
+Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
+  const bool mayBeCodes =
+      quantization.codes == QuantizationConfig::Codes::Float8 && family.shape.size() > 1;
+  const CheckpointTensor *first = nullptr;
+  Status status = forEachName(family, [&](const std::string &name) -> Status {
+    Result<const CheckpointTensor *> tensor = checkpoint->require(name, family.shape);
+    if (!tensor.ok())
+      return tensor.status();
+    DataType type = (*tensor)->type;
+    if (!first)
+      first = *tensor;
+    if (type != DataType::F32 && type != DataType::F16 && type != DataType::BF16 &&
+        (type != DataType::F8E4M3 || !mayBeCodes))
+      return {Code::Unsupported,
+              fmt::format("{}: tensor `{}` is {}; supported are F32, F16 and BF16{}",
+                          placeOf(**tensor), name, dataTypeName(type),
+                          type == DataType::F8E4M3
+                              ? ", and F8_E4M3 of matrices where `quantization_config` says so"
+                              : "")};
+    if (type != first->type)
+      return {Code::Model,
+              fmt::format("{}: tensor `{}` is {}, wanted {} like `{}`", placeOf(**tensor), name,
+                          dataTypeName(type), dataTypeName(first->type), first->name)};
+    mark(**tensor);
+    return {};
+  });
+  if (!status.ok())
+    return status;
+  return first->type;
+}
+
+bool TensorClaims::isMxfp4(const TensorFamily &family) const {
+  TensorFamily blocks = family;
+  blocks.pattern += kBlocks;
+  return quantization.codes == QuantizationConfig::Codes::Mxfp4 && !has(family) && has(blocks);
+}
+
+Result<StoredFamily> TensorClaims::claim(const TensorFamily &family) {
+  if (isMxfp4(family))
+    return claimMxfp4(family);
+  Result<DataType> type = claimTensors(family);
+  if (!type.ok())
+    return type.status();
+  if (*type == DataType::F8E4M3)
+    return claimFloat8(family);
+  return StoredFamily{.type = *type, .pattern = family.pattern};
+}
+
+/// The shapes that the scales of a tensor may have, the usual one first: a number for each block of
+/// the last two dimensions; where a row or all share one these may be left out, or be 1.
+static std::vector<std::vector<int64_t>> shapesOfScales(std::span<const int64_t> shape,
+                                                        const QuantizationConfig &quantization) {
+  auto blocks = [](int64_t extent, int64_t block) {
+    return block ? extent / block + (extent % block ? 1 : 0) : 1;
+  };
+  std::vector<int64_t> stack(shape.begin(), shape.end() - 2), rows = stack, whole = stack,
+                                                              one = stack;
+  rows.push_back(blocks(shape[shape.size() - 2], quantization.scaleRows));
+  one.push_back(1);
+  whole = rows;
+  whole.push_back(blocks(shape.back(), quantization.scaleColumns));
+  if (quantization.scaleColumns)
+    return {whole};
+  if (quantization.scaleRows)
+    return {whole, rows};
+  return {stack, one, whole};
+}
+
+Result<StoredFamily> TensorClaims::claimFloat8(const TensorFamily &family) {
+  TensorFamily scales = family, others = family;
+  scales.pattern += "_scale_inv";
+  others.pattern += "_scale";
+  if (!has(scales) && has(others))
+    scales = others;
+  const std::vector<std::vector<int64_t>> shapes = shapesOfScales(family.shape, quantization);
+  Status status = forEachName(scales, [&](const std::string &name) -> Status {
+    const CheckpointTensor *tensor = checkpoint->find(name);
+    if (!tensor || std::find(shapes.begin(), shapes.end(), tensor->shape) == shapes.end())
+      return checkpoint->require(name, shapes.front()).status();
+    if (tensor->type != DataType::F32 && tensor->type != DataType::F16 &&
+        tensor->type != DataType::BF16 && tensor->type != DataType::F8E8M0)
+      return {Code::Unsupported, fmt::format("{}: tensor `{}` is {}; supported for scales are F32, "
+                                             "F16, BF16 and F8_E8M0",
+                                             placeOf(*tensor), name, dataTypeName(tensor->type))};
+    mark(*tensor);
+    return {};
+  });
+  if (!status.ok())
+    return status;
+  return StoredFamily{.type = DataType::F8E4M3,
+                      .pattern = family.pattern,
+                      .scales = scales.pattern,
+                      .scaleRows = quantization.scaleRows,
+                      .scaleColumns = quantization.scaleColumns};
+}
+
+Result<StoredFamily> TensorClaims::claimMxfp4(const TensorFamily &family) {
+  TensorFamily blocks = family, scales = family;
+  blocks.pattern += kBlocks;
+  scales.pattern += kScales;
+  if (family.shape.back() % kMxfp4Group != 0)
+    return Status{Code::Unsupported,
+                  fmt::format("{}: `{}` is to have rows of {} numbers, and MXFP4 has a scale for "
+                              "every {}",
+                              checkpoint->directory(), blocks.pattern, family.shape.back(),
+                              kMxfp4Group)};
+  scales.shape.back() /= kMxfp4Group;
+  blocks.shape = scales.shape;
+  blocks.shape.push_back(kMxfp4Group / 2);
+  for (const TensorFamily *part : {&blocks, &scales}) {
+    Status status = forEachName(*part, [&](const std::string &name) -> Status {
+      Result<const CheckpointTensor *> tensor = checkpoint->require(name, part->shape);
+      if (!tensor.ok())
+        return tensor.status();
+      if ((*tensor)->type != DataType::U8)
+        return {Code::Unsupported,
+                fmt::format("{}: tensor `{}` is {}; supported for MXFP4 is U8", placeOf(**tensor),
+                            name, dataTypeName((*tensor)->type))};
+      mark(**tensor);
+      return {};
+    });
+    if (!status.ok())
+      return status;
+  }
+  return StoredFamily{.type = DataType::F4,
+                      .pattern = blocks.pattern,
+                      .scales = scales.pattern,
+                      .scaleRows = 1,
+                      .scaleColumns = kMxfp4Group};
+}
+
+/// Whether `*` in `pattern` can be replaced so that it equals `text`.
+static bool matches(std::string_view pattern, std::string_view text) {
+  size_t p = 0, t = 0, star = pattern.npos, resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != pattern.npos) {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == pattern.npos;
+}
+
+size_t TensorClaims::skip(std::string_view pattern) {
+  size_t count = 0;
+  for (size_t index = 0; index < claimed.size(); ++index)
+    if (matches(pattern, checkpoint->tensors()[index].name)) {
+      claimed[index] = true;
+      ++count;
+    }
+  return count;
+}
+
+Status TensorClaims::finish() const {
+  auto left = static_cast<size_t>(std::count(claimed.begin(), claimed.end(), false));
+  if (left == 0)
+    return {};
+  size_t index =
+      static_cast<size_t>(std::find(claimed.begin(), claimed.end(), false) - claimed.begin());
+  const CheckpointTensor &tensor = checkpoint->tensors()[index];
+  return {Code::Unsupported,
+          fmt::format("{}/{}: tensor `{}`{} is read by no part of this architecture",
+                      checkpoint->directory(), checkpoint->files()[tensor.file].name, tensor.name,
+                      left == 1 ? "" : fmt::format(" (and {} more)", left - 1))};
+}
