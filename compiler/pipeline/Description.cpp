@@ -7,6 +7,7 @@
 #include "runtime/core/PackedLayout.h"
 
 #include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Config/llvm-config.h"
 
 #include <fmt/format.h>
@@ -18,7 +19,12 @@ using namespace moec;
 static constexpr int64_t kStepTokens = 512;
 
 static DataType storedType(Type type) {
-  return type.isF32() ? DataType::F32 : type.isBF16() ? DataType::BF16 : DataType::F16;
+  return llvm::TypeSwitch<Type, DataType>(type)
+      .Case([](Float32Type) { return DataType::F32; })
+      .Case([](BFloat16Type) { return DataType::BF16; })
+      .Case([](Float8E4M3FNType) { return DataType::F8E4M3; })
+      .Case([](Float4E2M1FNType) { return DataType::F4; })
+      .Default(DataType::F16);
 }
 
 static PackedElement packedElement(Type type) {
@@ -47,7 +53,7 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
   packed.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
   packed.experts = weight.getNumExperts();
   std::tie(packed.rows, packed.columns) = matrixShape(weight);
-  for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>())
+  for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
     packed.sources.push_back({.pattern = piece.getPattern().str(),
                               .stored = storedType(piece.getStored()),
                               .rows = piece.getRows(),
@@ -58,6 +64,12 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
                               .sideBySide = piece.getSideBySide(),
                               .firstExpert = piece.getFirstExpert(),
                               .experts = piece.getExperts()});
+    if (lm::ScalesAttr scales = piece.getScales()) {
+      packed.sources.back().scales = scales.getPattern().str();
+      packed.sources.back().scaleRows = scales.getRows();
+      packed.sources.back().scaleColumns = scales.getColumns();
+    }
+  }
   return packed;
 }
 

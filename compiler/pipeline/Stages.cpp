@@ -1,6 +1,7 @@
 // The compiler on one page: every stage, and the passes it runs.
 
 #include "compiler/pipeline/Stages.h"
+#include "compiler/analysis/StoredWeights.h"
 #include "compiler/lowering/Passes.h"
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightFormats.h"
@@ -182,8 +183,10 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
                           .without = request.without};
   if (Status status = adoptChoices(module, request, options); !status.ok())
     return status;
+  // Codes stand for numbers that fit bf16 but for their scale.
   const bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
-    return weight.holdsVectors() || weight.getType().getElementType().isBF16();
+    return weight.holdsVectors() || isStoredAsCodes(weight) ||
+           weight.getType().getElementType().isBF16();
   });
   if (options.cache.empty())
     options.cache = !options.activations.empty() ? options.activations : areBf16 ? "bf16" : "f32";

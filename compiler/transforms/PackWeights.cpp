@@ -1,6 +1,6 @@
 // Implements lm-pack-weights.
 
-#include "compiler/analysis/PackedWeights.h"
+#include "compiler/analysis/StoredWeights.h"
 #include "compiler/transforms/Passes.h"
 
 namespace moec {
@@ -29,6 +29,11 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
       if (mapped && weight.getQuantized()) {
         weight.emitOpError()
             << "is to be quantized, which mapped weights cannot be; use --weights=pack";
+        return signalPassFailure();
+      }
+      if (mapped && isStoredAsCodes(weight)) {
+        weight.emitOpError() << "is stored as " << weight.getType().getElementType()
+                             << " with scales, which mapped weights cannot be; use --weights=pack";
         return signalPassFailure();
       }
       if (mapped) {
@@ -68,12 +73,17 @@ private:
   lm::PackedAttr choose(lm::WeightOp weight, bool byProducts, int64_t offset) {
     Type element = weight.getType().getElementType();
     lm::Layout layout = lm::Layout::Rows;
+    std::optional<lm::QuantFormat> format = weight.getQuantized();
+    if (std::optional<QuantFormat> stored = storedFormatOf(weight); stored && !format)
+      format = static_cast<lm::QuantFormat>(*stored);
+    if (isStoredAsCodes(weight)) // where it does not keep them
+      element = Float32Type::get(&getContext());
     if (weight.holdsVectors())
       element = Float32Type::get(&getContext());
-    else if (byProducts || weight.getQuantized()) {
+    else if (byProducts || format) {
       layout = lm::Layout::Panels;
-      if (weight.getQuantized())
-        element = lm::QuantizedType::get(&getContext(), *weight.getQuantized());
+      if (format)
+        element = lm::QuantizedType::get(&getContext(), *format);
       else if (activations == "bf16")
         element = BFloat16Type::get(&getContext());
     }

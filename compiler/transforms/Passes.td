@@ -98,7 +98,8 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let description = [{
     Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows, matrices that are multiplied or quantised as panels (rows where
     they are mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16;
-    those that are to be quantised have the elements of their format.
+    those that are to be quantised have the elements of their format. Codes that the checkpoint stores are kept in a format that holds them as they are; where
+    a group of its columns would have several scales they become floats of that type, also in tables.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">,

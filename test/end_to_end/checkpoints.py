@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-SIZES = {"F32": 4, "BF16": 2, "F16": 2}
+SIZES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "U8": 1}
 
 
 def write_header(file, entries, kind):
@@ -15,6 +15,10 @@ def write_header(file, entries, kind):
         size = math.prod(shape) * SIZES[kind]
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
+    write_json_header(file, header)
+
+
+def write_json_header(file, header):
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
@@ -51,6 +55,26 @@ def write_checkpoint(directory, config, entries, kind, values=None, most=5_000_0
                     file.write(values(tensor, shape))
     (directory / "model.safetensors.index.json").write_text(
         json.dumps({"metadata": {"total_size": total}, "weight_map": where}))
+
+
+def write_mixed(directory, config, files):
+    """Writes config.json and a shard for each of `files`, whose entries are name -> (kind, shape, bytes, or what gives them)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.json").write_text(json.dumps(config, indent=2))
+    where = {}
+    for number, tensors in enumerate(files, 1):
+        name = f"model-{number:05}-of-{len(files):05}.safetensors"
+        header, offset = {}, 0
+        for tensor, (kind, shape, _) in tensors.items():
+            size = math.prod(shape) * SIZES[kind]
+            header[tensor] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + size]}
+            offset += size
+            where[tensor] = name
+        with open(directory / name, "wb") as file:
+            write_json_header(file, header)
+            for _, _, data in tensors.values():
+                file.write(data() if callable(data) else data)
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
 
 
 class Draw:

@@ -3,6 +3,7 @@
 #include "tools/moec/Compile.h"
 
 #include "compiler/analysis/FusionReport.h"
+#include "compiler/analysis/StoredWeights.h"
 #include "compiler/emit/EmbeddedWeights.h"
 #include "compiler/emit/JoinLevels.h"
 #include "compiler/emit/ObjectCode.h"
@@ -287,6 +288,8 @@ Status Compile::noteStage(Emit stage) {
   }
   if (stage == Emit::Scheduled) {
     fusions.addPhases(*modules.front());
+    for (const std::string &line : describeChangedCodes(*modules.front()))
+      say(line);
     if (request.emit >= Emit::Static) {
       Result<ProgramDescription> described = describeProgram(*modules.front(), options);
       if (!described.ok())

@@ -99,6 +99,30 @@ TEST(DescriptionTest, PanelsOfATableAreNoMatrices) {
   EXPECT_EQ(described.manifest.weights.pieces[0].matrixBytes, 96 * (32 + 2));
 }
 
+TEST(DescriptionTest, CodesKeepTheirTypeAndScales) {
+  ProgramDescription described =
+      describe("lm.weight @eight : !lm.weight<96x256xf8E4M3FN> layers [0, 1] from "
+               "[#lm.piece<pattern = \"e.{l}\", rows = 96, stored = f8E4M3FN, "
+               "scales = <pattern = \"s.{l}\", rows = 128, columns = 64>>] "
+               "packed <layout = panels, element = !lm.quantized<fp8>, offset = 0>\n"
+               "lm.weight @four : !lm.weight<96x256xf4E2M1FN> layers [] from "
+               "[#lm.piece<pattern = \"f_blocks\", rows = 96, stored = f4E2M1FN, "
+               "scales = <pattern = \"f_scales\", rows = 1, columns = 32>>] "
+               "packed <layout = panels, element = !lm.quantized<mxfp4>, offset = 50688>");
+  ASSERT_EQ(described.plan.weights.size(), 2u);
+  const StoredRows &eight = described.plan.weights[0].sources[0];
+  EXPECT_EQ(eight.stored, DataType::F8E4M3);
+  EXPECT_EQ(eight.scales, "s.{l}");
+  EXPECT_EQ(eight.scaleRows, 128);
+  EXPECT_EQ(eight.scaleColumns, 64);
+  EXPECT_EQ(described.plan.weights[1].sources[0].stored, DataType::F4);
+  const std::vector<ManifestPiece> &pieces = described.manifest.weights.pieces;
+  EXPECT_EQ(pieces[0].stored, "F8_E4M3");
+  EXPECT_EQ(pieces[0].matrixBytes, 96 * (256 + 2 * 4));
+  EXPECT_EQ(pieces[1].stored, "F4");
+  EXPECT_EQ(pieces[1].matrixBytes, 96 * (128 + 8));
+}
+
 TEST(DescriptionTest, CachesHaveBlocksOfOneSize) {
   EXPECT_EQ(failureOf("lm.cache @a layers [0] heads 2 size 12 block 32 : f32\n"
                       "lm.cache @b layers [1] heads 2 size 12 block 64 : f32"),

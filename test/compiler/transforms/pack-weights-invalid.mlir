@@ -37,3 +37,13 @@ func.func @step(%x: tensor<2x3xf32>, %i: tensor<2x4xf32>) -> tensor<2x4xf32> {
   %y = lm.linear ins(%x, %w : tensor<2x3xf32>, !lm.weight<4x3xf32>) outs(%i : tensor<2x4xf32>) -> tensor<2x4xf32>
   return %y : tensor<2x4xf32>
 }
+
+// -----
+
+// expected-error @below {{is stored as 'f8E4M3FN' with scales, which mapped weights cannot be; use --weights=pack}}
+lm.weight @codes : !lm.weight<4x8xf8E4M3FN> layers [] from [#lm.piece<pattern = "a", rows = 4, stored = f8E4M3FN, scales = <pattern = "s">>]
+func.func @step(%x: tensor<2x8xf32>, %i: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %w = lm.load_weight @codes : !lm.weight<4x8xf8E4M3FN>
+  %y = lm.linear ins(%x, %w : tensor<2x8xf32>, !lm.weight<4x8xf8E4M3FN>) outs(%i : tensor<2x4xf32>) -> tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
+}

@@ -1,0 +1,58 @@
+// Compares how weights are stored with how they are packed.
+
+#include "compiler/analysis/StoredWeights.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace moec;
+
+bool moec::isStoredAsCodes(lm::WeightOp weight) {
+  return isa<Float8E4M3FNType, Float4E2M1FNType>(weight.getType().getElementType());
+}
+
+std::optional<QuantFormat> moec::storedFormatOf(lm::WeightOp weight) {
+  if (!isStoredAsCodes(weight))
+    return std::nullopt;
+  const QuantFormat format = isa<Float4E2M1FNType>(weight.getType().getElementType())
+                                 ? QuantFormat::Mxfp4
+                                 : QuantFormat::Fp8;
+  const int64_t depth = weight.getType().getShape().back();
+  for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
+    // What the weight has in a row lies in stored rows, or columns; those of a second expert may
+    // begin within what has one scale.
+    const int64_t next = piece.getSideBySide()   ? depth
+                         : piece.getTransposed() ? piece.getRowsPerExpert()
+                                                 : 0;
+    lm::ScalesAttr scales = piece.getScales();
+    if (!quantKeepsScales(format, piece.getTransposed() ? scales.getRows() : scales.getColumns(),
+                          weight.getNumExperts(piece) > 1 ? next : 0))
+      return std::nullopt;
+  }
+  return format;
+}
+
+std::vector<std::string> moec::describeChangedCodes(ModuleOp module) {
+  llvm::MapVector<std::pair<Type, Type>, SmallVector<StringRef>> kinds; // stored and packed
+  for (auto weight : module.getOps<lm::WeightOp>()) {
+    if (!isStoredAsCodes(weight) || !weight.getPacked())
+      continue;
+    Type element = weight.getPackedAttr().getElement();
+    if (!storedFormatOf(weight) || quantFormatOf(element) != storedFormatOf(weight))
+      kinds[{weight.getType().getElementType(), element}].push_back(weight.getSymName());
+  }
+  std::vector<std::string> lines;
+  for (auto &[types, names] : kinds) {
+    auto [stored, element] = types;
+    llvm::raw_string_ostream line(lines.emplace_back());
+    line << names.size() << " of the weights stored as "
+         << (isa<Float4E2M1FNType>(stored) ? "mxfp4 " : "fp8 ");
+    if (std::optional<QuantFormat> format = quantFormatOf(element))
+      line << "quantized anew, to " << traitsOf(*format).name;
+    else
+      line << "widened to " << element << ", as scales change within a group of columns";
+    line << ": " << names.front() << (names.size() > 1 ? " and others" : "");
+  }
+  return lines;
+}

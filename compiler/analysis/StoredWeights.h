@@ -1,0 +1,28 @@
+// Weights that the checkpoint holds as codes with scales: what becomes of those.
+
+#ifndef MOEC_COMPILER_ANALYSIS_STOREDWEIGHTS_H
+#define MOEC_COMPILER_ANALYSIS_STOREDWEIGHTS_H
+
+#include "compiler/analysis/PackedWeights.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// Whether a weight is stored as codes of 8 or 4 bits.
+bool isStoredAsCodes(lm::WeightOp weight);
+
+/// The format that holds a weight's stored codes and scales as they are; none where it is stored as
+/// floats, or where a group of the format's columns would need several scales.
+std::optional<QuantFormat> storedFormatOf(lm::WeightOp weight);
+
+/// A line for the user about stored codes of a packed module that are not used as they are: widened
+/// to floats, or quantised anew.
+std::vector<std::string> describeChangedCodes(mlir::ModuleOp module);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_ANALYSIS_STOREDWEIGHTS_H
