@@ -33,13 +33,15 @@ MORE_FORMS = {"mixtral": [("f32", ["--weights=embed"], 1), ("f32", ["--weights=m
               "deepseek_v32": [("f32", ["--mla=expanded"], 2), ("f32", UNFUSED, 1), ("f32", ["--reference"], 1)],
               "kimi_k2": [("f32", ["--weights=embed"], 1)],
               "llama4": [("f32", UNFUSED, 1), ("f32", ["--reference"], 1)],
+              "deepseek_v3_fp8": [("f32", ["--mla=expanded"], 1), ("f32", UNFUSED, 1), ("f32", ["--reference"], 1)],
+              "gpt_oss_mxfp4": [("f32", UNFUSED, 1), ("f32", ["--reference"], 1)],
               "gpt_oss": [("f32", UNFUSED, 1), ("f32", ["--reference"], 1)]}
 
-# These have weights that are stored transposed, which cannot be used where they lie.
-TURNED = {"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "llama4", "gpt_oss"}
+# These have weights that are stored transposed, or as codes, which cannot be used where they lie.
+TURNED = {"deepseek_v2", "deepseek_v3", "deepseek_v3_fp8", "deepseek_v32", "kimi_k2", "llama4", "gpt_oss", "gpt_oss_mxfp4"}
 
 # In bf16 these choose among experts that are too near to each other for the numbers of f32; plain loops round alike.
-NEAR = {"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "llama4", "gpt_oss"}
+NEAR = {"deepseek_v2", "deepseek_v3", "deepseek_v3_fp8", "deepseek_v32", "kimi_k2", "llama4", "gpt_oss", "gpt_oss_mxfp4"}
 
 
 def forms(case):
