@@ -61,10 +61,9 @@ private:
     Location loc = value.getLoc();
     auto type = cast<RankedTensorType>(value.getType());
     Operation *producer = value.getDefiningOp();
-    bool canRound =
-        isa_and_nonnull<lm::RmsNormOp, lm::LayerNormOp, lm::RopeOp, lm::TemperatureOp, lm::SliceHeadsOp,
-                        lm::JoinHeadsOp, lm::HeadLinearOp, lm::AttentionOp, moe::GatedActivationOp>(
-            producer);
+    bool canRound = isa_and_nonnull<lm::RmsNormOp, lm::LayerNormOp, lm::RopeOp, lm::TemperatureOp,
+                                    lm::SliceHeadsOp, lm::JoinHeadsOp, lm::HeadLinearOp,
+                                    lm::AttentionOp, moe::GatedActivationOp>(producer);
     Value shaped =
         canRound ? cast<DestinationStyleOpInterface>(producer).getDpsInits().front() : value;
     Value empty =

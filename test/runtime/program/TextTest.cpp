@@ -68,9 +68,9 @@ TEST(Generate, VerbatimAnswersHaveControlTokens) {
     all += "<|im_start|>";
   EXPECT_EQ(greedy({"--verbatim", "--logit-bias", biased(turnStart), "hello"}).output, all + "\n");
   EXPECT_EQ(answered({"--verbatim", "--logit-bias", biased(turnStart), "hello"})["text"], all);
-  Ran chat = runFakeText({"chat", "--verbatim", "--greedy", "--max-tokens", "2", "--logit-bias",
-                          biased(turnStart)},
-                         "hello\n");
+  Ran chat = runFakeText(
+      {"chat", "--verbatim", "--greedy", "--max-tokens", "2", "--logit-bias", biased(turnStart)},
+      "hello\n");
   EXPECT_EQ(chat.output, "<|im_start|><|im_start|>\n");
 }
 
@@ -80,8 +80,7 @@ TEST(Generate, ReasoningIsNotShown) {
   Ran ran = greedy({"--chat-template", file, "--logit-bias", biased("65"), "hello"});
   EXPECT_EQ(ran.output, "\n");
   EXPECT_NE(ran.errors.find("still reasoning"), std::string::npos) << ran.errors;
-  nlohmann::json json =
-      answered({"--chat-template", file, "--logit-bias", biased("65"), "hello"});
+  nlohmann::json json = answered({"--chat-template", file, "--logit-bias", biased("65"), "hello"});
   EXPECT_EQ(json["text"], "");
   EXPECT_EQ(json["reasoning"].get<std::string>().size(), 12u);
 }
