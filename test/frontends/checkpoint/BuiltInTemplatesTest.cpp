@@ -2,6 +2,7 @@
 // the explanation of tools, which is ours.
 
 #include "frontends/checkpoint/BuiltInTemplates.h"
+#include "frontends/checkpoint/TextData.h"
 #include "runtime/text/ChatTemplate.h"
 
 #include <gtest/gtest.h>
@@ -31,6 +32,16 @@ TEST(DeepseekV32, IsForThatArchitectureAlone) {
   EXPECT_FALSE(builtInTemplate("DeepseekV32ForCausalLM").empty());
   for (const char *other : {"", "DeepseekV3ForCausalLM", "DeepseekV2ForCausalLM"})
     EXPECT_TRUE(builtInTemplate(other).empty()) << other;
+}
+
+TEST(DeepseekV32, IsTakenWhereTheDirectoryHasNone) {
+  for (auto [name, wanted] : {std::pair("deepseek_v32", true), std::pair("deepseek_v3", false)}) {
+    Result<Checkpoint> checkpoint = Checkpoint::open(std::string(MOEC_TEST_DIR "/golden/") + name);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message;
+    Result<TextData> text = compileText(*checkpoint);
+    ASSERT_TRUE(text.ok()) << text.status().message;
+    EXPECT_EQ(text->chatTemplate == builtInTemplate("DeepseekV32ForCausalLM"), wanted) << name;
+  }
 }
 
 TEST(DeepseekV32, AQuestionAsksForAnAnswerOrForThoughts) {
