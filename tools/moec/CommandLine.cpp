@@ -69,6 +69,14 @@ static void addWeightOptions(CLI::App *app, CompileRequest &request) {
       ->group("Weights");
 }
 
+static void addLatentForm(CLI::App *app, CompileRequest &request) {
+  addChoice(
+      app, "--mla", request.latentForm, latentNames,
+      "how multi-head latent attention is computed: on the cached latent vectors (absorbed), or "
+      "on keys and values of each head, which makes the cache many times larger (expanded)")
+      ->group("Target");
+}
+
 /// What else decides how the model is computed; quality takes it too.
 static void addModelOptions(CLI::App *app, CompileRequest &request) {
   app->add_option(
@@ -92,11 +100,7 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
   addPrecision("--kv-cache", request.cache,
                "what keys and values are rounded to where they are kept; by default as "
                "--activations says, else the type of the weights");
-  addChoice(
-      app, "--mla", request.latentForm, latentNames,
-      "how multi-head latent attention is computed: on the cached latent vectors (absorbed), or "
-      "on keys and values of each head, which makes the cache many times larger (expanded)")
-      ->group("Target");
+  addLatentForm(app, request);
   app->add_flag("--reference", request.reference, "plain loops for every op, for comparison")
       ->group("Target");
   app->add_option("--threads", request.threads, "threads that pack weights; by default all CPUs")
@@ -264,6 +268,7 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   inspect->add_flag("--json", line.json, "for a program to read");
   inspect->add_flag("--follow-links", inspectRequest.followLinks,
                     "let links of the model directory lead anywhere");
+  addLatentForm(inspect, inspectRequest);
   inspect->add_option("--cpu", inspectRequest.cpu, "as in moec compile")
       ->type_name("LEVEL|NAME,...");
 

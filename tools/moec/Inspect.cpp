@@ -44,7 +44,8 @@ static Result<Facts> gather(const CompileRequest &request) {
   mlir::DialectRegistry registry;
   registerDialects(registry);
   mlir::MLIRContext context(registry);
-  Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(*checkpoint, context);
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(
+      *checkpoint, context, {.context = 0, .name = {}, .latentForm = request.latentForm});
   if (!module.ok())
     return module.status();
   Result<PipelineOptions> options = choosePipelineOptions(**module, *levels,
