@@ -41,12 +41,15 @@ static StringRef fusionOf(Operation *op) {
       .Default("");
 }
 
-/// Whether other products of the same rows, that might be one with this one, stand beside it.
+/// Whether other products of the same rows, that might be one with this one, stand beside it: not
+/// those whose weights are stored as another type.
 static bool hasPeer(lm::LinearOp linear) {
   return mayJoinOthers(linear) && llvm::any_of(linear.getInput().getUsers(), [&](Operation *user) {
            auto other = dyn_cast<lm::LinearOp>(user);
            return other && other != linear && mayJoinOthers(other) &&
-                  user->getBlock() == linear->getBlock() && other.getInput() == linear.getInput();
+                  user->getBlock() == linear->getBlock() && other.getInput() == linear.getInput() &&
+                  getElementTypeOrSelf(other.getWeight()) ==
+                      getElementTypeOrSelf(linear.getWeight());
          });
 }
 

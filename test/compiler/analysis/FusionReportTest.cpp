@@ -98,6 +98,12 @@ TEST(FusionReportTest, ProductsOfTheSameRowsAreAFallback) {
   EXPECT_EQ(apart.entries[0].detail, "apart from other products of the same rows");
   EXPECT_TRUE(apart.hasFallback());
   EXPECT_TRUE(report(linear("a", "%x") + linear("b", "%other")).entries.empty());
+  // What is stored as another type cannot be joined.
+  EXPECT_FALSE(report(linear("a", "%x") +
+                      "%t = builtin.unrealized_conversion_cast to !lm.weight<28x40xbf16>\n"
+                      "%b = lm.linear ins(%x, %t : tensor<?x40xf32>, !lm.weight<28x40xbf16>) "
+                      "outs(%f : tensor<?x28xf32>) -> tensor<?x28xf32>\n")
+                   .hasFallback());
 }
 
 TEST(FusionReportTest, SumByItselfIsAFallback) {
