@@ -82,7 +82,7 @@ StoredFamily WeightTable::claim(const Weight &weight, ArrayRef<int64_t> layers) 
 }
 
 void WeightTable::count(const Weight &weight, ArrayRef<int64_t> layers) {
-  bool hasExperts = weight.shape.size() == 3;
+  bool hasExperts = weight.shape.size() == 3 && !weight.perHead;
   uint64_t matrix = std::max<size_t>(layers.size(), 1);
   for (int64_t extent : ArrayRef(weight.shape).drop_front(hasExperts))
     matrix = llvm::SaturatingMultiply<uint64_t>(matrix, extent);
@@ -92,7 +92,7 @@ void WeightTable::count(const Weight &weight, ArrayRef<int64_t> layers) {
 }
 
 lm::WeightType WeightTable::declare(const Weight &asked, ArrayRef<int64_t> layers) {
-  const Weight weight{asked.symbol, asked.shape, sourceOf(asked, layers)};
+  const Weight weight{asked.symbol, asked.shape, sourceOf(asked, layers), asked.perHead};
   const Declared before = declared.lookup(weight.symbol);
   lm::WeightOp known = before.op;
   SmallVector<int64_t> added;

@@ -28,6 +28,8 @@ struct Weight {
   std::string symbol;
   std::vector<int64_t> shape; ///< experts first, where it has them
   TensorRows source;
+  bool perHead =
+      false; ///< the first of three extents counts heads, not experts: tokens use them all
 };
 
 /// Declares an `lm.weight` the first time that one is asked for, and checks every tensor that it
