@@ -13,14 +13,23 @@ import pathlib
 
 from measure import FOLDER, MOEC, machine, spread, timed
 import checkpoints
+import published
 
 MODELS = {
-    "Mixtral 8x7B": checkpoints.mixtral_8x7b(),
-    "twice the layers": checkpoints.mixtral_8x7b(layers=64),
-    "twice the experts": checkpoints.mixtral_8x7b(experts=16),
-    "Qwen3-30B-A3B": checkpoints.qwen3_30b(),
-    "twice the layers ": checkpoints.qwen3_30b(layers=96),
-    "twice the experts ": checkpoints.qwen3_30b(experts=256),
+    "Mixtral 8x7B": published.mixtral_8x7b(),
+    "twice the layers": published.mixtral_8x7b(layers=64),
+    "twice the experts": published.mixtral_8x7b(experts=16),
+    "Qwen3-30B-A3B": published.qwen3_30b(),
+    "twice the layers ": published.qwen3_30b(layers=96),
+    "twice the experts ": published.qwen3_30b(experts=256),
+    "Llama 4 Maverick": published.maverick(),
+    "gpt-oss-120b": published.gpt_oss_120b(),
+    "DeepSeek-V3": published.deepseek_v3(),
+    "twice the layers  ": published.deepseek_v3(layers=122),
+    "twice the experts  ": published.deepseek_v3(experts=512),
+    "Kimi K2": published.kimi_k2(),
+    "twice the layers   ": published.kimi_k2(layers=122),
+    "twice the experts   ": published.kimi_k2(experts=768),
 }
 
 MOST = 10  # per cent that twice the layers or experts may add

@@ -5,63 +5,33 @@ import math
 
 import numpy as np
 
+import deepseek
+import gpt_oss
+import llama4
+
+ROOT = 3 ** 0.5  # how far uniform numbers reach, in deviations
 SIZES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "U8": 1}
 
 
-def write_header(file, entries, kind):
-    """Writes the safetensors header of `entries`, (name, shape) in the order of their bytes."""
-    header, offset = {}, 0
-    for name, shape in entries:
-        size = math.prod(shape) * SIZES[kind]
-        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + size]}
-        offset += size
-    write_json_header(file, header)
-
-
-def write_json_header(file, header):
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-
-
-def split(entries, kind, most):
-    """`entries` in lists of at most `most` bytes each."""
-    shards, size = [[]], 0
-    for name, shape in entries:
-        bytes_ = math.prod(shape) * SIZES[kind]
+def split(entries, most):
+    """`entries`, name -> (kind, shape, data), in parts of at most `most` bytes each, or of one tensor."""
+    shards, size = [{}], 0
+    for name, entry in entries.items():
+        bytes_ = math.prod(entry[1]) * SIZES[entry[0]]
         if shards[-1] and size + bytes_ > most:
-            shards.append([])
+            shards.append({})
             size = 0
-        shards[-1].append((name, shape))
+        shards[-1][name] = entry
         size += bytes_
     return shards
 
 
-def write_checkpoint(directory, config, entries, kind, values=None, most=5_000_000_000):
-    """Writes config.json and the shards with their index. `values(name, shape)` gives a tensor's bytes; without it the
-    shards end after their headers."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.json").write_text(json.dumps(config, indent=2))
-    shards = split(entries, kind, most)
-    where, total = {}, 0
-    for number, shard in enumerate(shards, 1):
-        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        with open(directory / name, "wb") as file:
-            write_header(file, shard, kind)
-            for tensor, shape in shard:
-                where[tensor] = name
-                total += math.prod(shape) * SIZES[kind]
-                if values:
-                    file.write(values(tensor, shape))
-    (directory / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {"total_size": total}, "weight_map": where}))
-
-
 def write_mixed(directory, config, files):
-    """Writes config.json and a shard for each of `files`, whose entries are name -> (kind, shape, bytes, or what gives them)."""
+    """Writes config.json and a shard for each of `files`, whose entries are name -> (kind, shape, bytes, or what gives them).
+    Without bytes a shard ends after its header."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(config, indent=2))
-    where = {}
+    where, total = {}, 0
     for number, tensors in enumerate(files, 1):
         name = f"model-{number:05}-of-{len(files):05}.safetensors"
         header, offset = {}, 0
@@ -70,11 +40,15 @@ def write_mixed(directory, config, files):
             header[tensor] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + size]}
             offset += size
             where[tensor] = name
+        total += offset
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
         with open(directory / name, "wb") as file:
-            write_json_header(file, header)
+            file.write(len(text).to_bytes(8, "little") + text)
             for _, _, data in tensors.values():
                 file.write(data() if callable(data) else data)
-    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    (directory / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": total}, "weight_map": where}))
 
 
 class Draw:
@@ -83,15 +57,20 @@ class Draw:
     def __init__(self, kind, seed=1, entries=1 << 23):
         self.kind = kind
         self.random = np.random.default_rng(seed)
-        self.table = (self.random.random(entries, np.float32) * 2 - 1) * np.float32(3 ** 0.5)
+        self.table = (self.random.random(entries, np.float32) * 2 - 1) * np.float32(ROOT)
         self.scaled = {}
 
     def bytes(self, shape, deviation):
         """Uniform numbers around 0 of this deviation, or, for None, norm weights from 0.8 to 1.2."""
-        if deviation not in self.scaled:
-            values = self.table * np.float32(deviation) if deviation else 1 + self.table * np.float32(0.2 / 3 ** 0.5)
-            self.scaled[deviation] = encode(values, self.kind)
-        table, count = self.scaled[deviation], math.prod(shape)
+        return self.uniform(shape, self.kind, *numbers(deviation))
+
+    def uniform(self, shape, kind, middle, deviation):
+        """Uniform numbers around `middle`."""
+        how = kind, middle, deviation
+        if how not in self.scaled:
+            values = self.table * np.float32(deviation)
+            self.scaled[how] = encode(values + np.float32(middle) if middle else values, kind)
+        table, count = self.scaled[how], math.prod(shape)
         parts = []
         while count:
             take = min(count, len(table) // 2)
@@ -101,11 +80,21 @@ class Draw:
         return b"".join(parts)
 
 
+def numbers(deviation):
+    """The middle and deviation of a weight, or, for None, of a norm's."""
+    return (1, 0.2 / ROOT) if deviation is None else (0, deviation)
+
+
 def encode(values, kind):
     if kind == "BF16":  # to the nearest, ties to even
         bits = values.astype(np.float32).view(np.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-    return values.astype({"F32": np.float32, "F16": np.float16}[kind])
+    if kind == "F8_E4M3":  # to the nearest
+        code = np.arange(127)
+        table = np.where(code < 8, code * 2.0 ** -9, (8 + (code & 7)) * 2.0 ** ((code >> 3) - 10.0))
+        codes = np.searchsorted((table[1:] + table[:-1]) / 2, np.abs(values))
+        return (codes + 128 * (values < 0)).astype(np.uint8)
+    return values.astype({"F32": np.float32, "F16": np.float16, "U8": np.uint8}[kind])
 
 
 def qwen3_moe(hidden, layers, experts, top, inter, heads, kv, dim, vocabulary, **more):
@@ -152,7 +141,12 @@ def expert_layers(c):
 
 
 def tensors(c, router=1.0):
-    """(name, shape, deviation) as published; None is a norm weight. `router` is the deviation of router logits."""
+    """(name, shape, deviation) as published but for codes; None is a norm weight. `router` is the deviation of router logits."""
+    return FAMILIES.get(c["model_type"], plain_tensors)(c, router)
+
+
+def plain_tensors(c, router):
+    """Those of Mixtral, Qwen and OLMoE, whose experts are tensors of their own beside grouped attention."""
     h, layers, family = c["hidden_size"], c["num_hidden_layers"], c["model_type"]
     dim = c.get("head_dim") or h // c["num_attention_heads"]
     q, kv = c["num_attention_heads"] * dim, c["num_key_value_heads"] * dim
@@ -194,27 +188,38 @@ def tensors(c, router=1.0):
         yield "lm_head.weight", (c["vocab_size"], h), h ** -0.5
 
 
-# Published models: shapes of the true sizes.
-def qwen3_30b(layers=48, experts=128):
-    return qwen3_moe(2048, layers, experts, 8, 768, 32, 4, 128, 151936)
+FAMILIES = {"deepseek_v2": deepseek.tensors, "deepseek_v3": deepseek.tensors, "deepseek_v32": deepseek.tensors,
+            "kimi_k2": deepseek.tensors, "llama4": llama4.tensors, "llama4_text": llama4.tensors, "gpt_oss": gpt_oss.tensors}
 
 
-def qwen15_a27b():
-    return qwen2_moe(2048, 24, 60, 4, 1408, 5632, 16, 16, 151936)
+def stored_tensors(c, draw, router=1.0):
+    """The tensors of `c` as its files have them, with codes for what is published as codes: name -> (kind, shape, what draws it)."""
+    method, out = c.get("quantization_config", {}).get("quant_method"), {}
 
+    def put(name, kind, shape, middle, deviation):
+        out[name] = kind, shape, lambda: draw.uniform(shape, kind, middle, deviation)
 
-def mixtral_8x7b(layers=32, experts=8):
-    return mixtral(4096, layers, experts, 2, 14336, 32, 8, 32000)
+    for name, shape, deviation in tensors(c, router):
+        if method == "fp8" and deepseek.is_float8(name):
+            put(name, "F8_E4M3", shape, 0, 440 / ROOT)
+            scale = deviation * ROOT / 440
+            put(name + "_scale_inv", "F32", tuple(-(-n // 128) for n in shape), scale, scale / 2 / ROOT)
+        elif method == "mxfp4" and gpt_oss.is_mxfp4(name):
+            count, inputs, outputs = shape
+            put(name + "_blocks", "U8", (count, outputs, inputs // 32, 16), 128, 127.9 / ROOT)
+            # Codes deviate by 2.9; a scale is this power of two or the next.
+            put(name + "_scales", "U8", (count, outputs, inputs // 32), 128 + round(math.log2(deviation / 4.6)), 0.99 / ROOT)
+        else:
+            put(name, "F32" if deepseek.is_float32(name) else draw.kind, shape, *numbers(deviation))
+    return out
 
 
 def write_headers(directory, config):
     """A directory of the model's true size whose shards end after their headers."""
-    write_checkpoint(directory, config, [(name, shape) for name, shape, _ in tensors(config)], "BF16")
+    entries = {name: (kind, shape, b"") for name, (kind, shape, _) in stored_tensors(config, Draw("BF16", entries=2)).items()}
+    write_mixed(directory, config, split(entries, 5_000_000_000))
 
 
 def write_random(directory, config, kind, seed=1, router=1.0, most=1 << 30):
     """A checkpoint of seeded random weights."""
-    draw = Draw(kind, seed)
-    deviations = {name: deviation for name, _, deviation in tensors(config, router)}
-    write_checkpoint(directory, config, [(name, shape) for name, shape, _ in tensors(config)], kind,
-                     lambda name, shape: draw.bytes(shape, deviations[name]), most)
+    write_mixed(directory, config, split(stored_tensors(config, Draw(kind, seed), router), most))
