@@ -67,14 +67,17 @@ static Value quadOfCodes(KernelBuilder &kernel, Value loaded, bool last) {
 }
 
 // The bits of column c of a word: byte c % 4, low half first.
-Value PanelStep::widenFloat4(Value loaded, int64_t column) const {
+Value PanelStep::widenFloat4(Value from, int64_t column) const {
   const int64_t byte = column % 4;
   const bool last = column >= 4;
-  if (kernel.target.vectorBytes == 64) {
-    const int64_t bit = 8 * byte + (last ? 4 : 0);
-    return kernel.pick(doubledFloats4(), bit ? kernel.shiftRight(loaded, bit) : loaded);
-  }
   const VectorType words = kernel.lanes(kernel.i32());
+  if (kernel.target.vectorBytes == 64) {
+    // An address shifts by bytes; what is read beyond the words is not looked at, and at most three
+    // bytes of the scales behind.
+    Value loaded = kernel.load(words, kernel.address(from, byte), 1);
+    return kernel.pick(doubledFloats4(), last ? kernel.shiftRight(loaded, 4) : loaded);
+  }
+  Value loaded = loadWeights(from);
   const auto table = bytesOfFloats4([](float value) { return static_cast<int8_t>(value); });
   Value bytes = kernel.bitcast(words, kernel.lookUp(table, quadOfCodes(kernel, loaded, last)));
   Value high = byte < 3 ? kernel.shiftLeft(bytes, 24 - 8 * byte) : bytes;
@@ -83,27 +86,53 @@ Value PanelStep::widenFloat4(Value loaded, int64_t column) const {
   return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.f32()), number);
 }
 
+// A float of 8 bits is one of 16 but for the width and the bias of its exponent: sign, a zero, and
+// the rest.
+Value PanelStep::spreadFloats8(Value loaded, int64_t column) const {
+  Value high = column == 1 ? loaded : kernel.shiftLeft(loaded, 8);
+  Value spread =
+      arith::ShRSIOp::create(kernel.builder, kernel.loc, high, kernel.integer(high.getType(), 1));
+  Value bits = kernel.bitAnd(spread, kernel.integer(high.getType(), int16_t(0xbf80)));
+  return kernel.bitcast(cast<VectorType>(bits.getType()).clone(kernel.builder.getF16Type()), bits);
+}
+
 /// One of the values in each lane, as f32.
 Value PanelStep::widenWeights(Value loaded, int64_t column) const {
   if (depth == 1)
     return loaded;
-  if (isFloat4)
-    return widenFloat4(loaded, column);
   const bool second = column == 1;
   if (weight == kernel.bf16())
     return kernel.widenHalf(loaded, second);
-  if (isFloat8) {
-    // A float of 8 bits is one of 16 but for the width and the bias of its exponent: sign, a zero,
-    // and the rest.
-    Value high = second ? loaded : kernel.shiftLeft(loaded, 8);
-    Value spread =
-        arith::ShRSIOp::create(kernel.builder, kernel.loc, high, kernel.integer(high.getType(), 1));
-    Value bits = kernel.bitAnd(spread, kernel.integer(high.getType(), int16_t(0xbf80)));
-    return kernel.widen(kernel.bitcast(kernel.lanes(kernel.builder.getF16Type()), bits));
-  }
+  if (isFloat8)
+    return kernel.widen(spreadFloats8(loaded, column));
   Value low = arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i16()),
                                       second ? kernel.shiftRight(loaded, 16) : loaded);
   return kernel.widen(kernel.bitcast(kernel.lanes(weight), low));
+}
+
+/// One of the values in each lane of some vectors, the first at `weights`, as f32.
+SmallVector<Value> PanelStep::widenVectors(Value weights, size_t count, int64_t column) const {
+  auto place = [&](size_t vector) {
+    return kernel.address(weights, static_cast<int64_t>(vector) * lineBytes);
+  };
+  SmallVector<Value> vectors;
+  // Integers of 16 bits are taken apart two vectors at a time where a register has room for them.
+  if (isFloat8 && kernel.target.vectorBytes == 64) {
+    auto low = llvm::to_vector(llvm::seq<int64_t>(0, kLanes)),
+         high = llvm::to_vector(llvm::seq<int64_t>(kLanes, 2 * kLanes));
+    while (vectors.size() + 1 < count) {
+      Value loaded = kernel.load(kernel.lanes(kernel.i16(), 2 * kLanes), place(vectors.size()), 2);
+      Value both = spreadFloats8(loaded, column);
+      vectors.push_back(kernel.widen(kernel.shuffle(both, both, low)));
+      vectors.push_back(kernel.widen(kernel.shuffle(both, both, high)));
+    }
+  }
+  while (vectors.size() < count) {
+    Value from = place(vectors.size());
+    vectors.push_back(isFloat4 ? widenFloat4(from, column)
+                               : widenWeights(loadWeights(from), column));
+  }
+  return vectors;
 }
 
 /// Of each lane's codes of 4 bits those in the same place of both of its halves, as bf16: pair p is
@@ -193,8 +222,7 @@ SmallVector<Value> PanelStep::emit(ArrayRef<Value> rows, Value weights, SmallVec
   // All rows by the first column, then all by the next: the weights of all, widened, would take
   // more registers than there are.
   for (int64_t column = 0; column < (single ? 1 : depth); ++column) {
-    for (size_t v = 0; v < taken; ++v)
-      operands[v] = widenWeights(load(v), column);
+    operands = widenVectors(weights, taken, column);
     multiply([&](Value from) { return activationLanes(from, column, single); }, operands,
              [&](Value sum, Value a, Value b) { return kernel.fma(a, b, sum); });
   }

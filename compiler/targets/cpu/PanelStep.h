@@ -34,7 +34,10 @@ private:
   bool multipliesPairs() const;
   mlir::Value loadWeights(mlir::Value from) const;
   mlir::Value widenWeights(mlir::Value loaded, int64_t column) const;
-  mlir::Value widenFloat4(mlir::Value loaded, int64_t column) const;
+  mlir::Value widenFloat4(mlir::Value from, int64_t column) const;
+  mlir::Value spreadFloats8(mlir::Value loaded, int64_t column) const;
+  llvm::SmallVector<mlir::Value> widenVectors(mlir::Value weights, size_t count,
+                                              int64_t column) const;
   mlir::Value pairOfWeights(mlir::Value loaded, int64_t pair) const;
   mlir::Value pairOfFloats4(mlir::Value loaded, int64_t pair) const;
   mlir::Value activationPair(mlir::Value from, bool single) const;
