@@ -12,9 +12,8 @@ import published
 from programs import MOEC, Checks, run, succeed, work_folder
 
 BYTES = 1 << 30  # at most, of a compile; test/bench/compile_cost.py measures the time
-# Models that --strict refuses: two kinds of Llama 4's layers share the weights of a shared expert; one of the products that V3.2
-# could do at once is stored as another type than the others.
-UNFUSED = ["deepseek-v3.2", "llama-4-scout", "llama-4-maverick"]
+# --strict refuses these, whose layers of several kinds share the weights of a shared expert.
+UNFUSED = ["llama-4-scout", "llama-4-maverick"]
 # What is left out, by what a model's name has in it.
 NOTICES = {"deepseek-v3": "tensors of multi-token prediction, which is not run: model.layers.61.*",
            "llama-4": "tensors of what reads images: vision_model.*, multi_modal_projector.*"}
