@@ -12,6 +12,9 @@
 using namespace moec;
 using nlohmann::json;
 
+/// How weights are stored may be said of the whole model.
+static constexpr std::string_view kStorageKeys[] = {"quantization_config", "compression_config"};
+
 /// A key that changes the result in some architecture, and the values that do not.
 struct MathsKey {
   std::string_view name;
@@ -110,10 +113,15 @@ const json &Config::text() const {
 }
 
 const json *Config::find(std::string_view key) const {
-  for (const json *object : {&text(), &root})
-    if (auto place = object->find(key); place != object->end() && !place->is_null())
-      return &*place;
-  return nullptr;
+  auto lookInto = [&](const json &object) -> const json * {
+    auto place = object.find(key);
+    return place == object.end() || place->is_null() ? nullptr : &*place;
+  };
+  if (const json *value = lookInto(text()))
+    return value;
+  bool isOfAll =
+      std::find(std::begin(kStorageKeys), std::end(kStorageKeys), key) != std::end(kStorageKeys);
+  return isOfAll ? lookInto(root) : nullptr;
 }
 
 std::string Config::architecture() const {

@@ -19,8 +19,9 @@
 
 namespace moec {
 
-/// A parsed config.json. Where it nests the language model (`text_config`), keys are looked up in
-/// there first and in the outer object second.
+/// A parsed config.json. Where it nests the language model (`text_config`), keys are those of the
+/// nested object alone: what it lacks has the default of its class, whatever the outer object says
+/// of the whole. How weights are stored may be said in either.
 class Config {
 public:
   /// `file` is the name in messages.
@@ -28,7 +29,7 @@ public:
 
   /// The value of `key`, or null where it is absent or JSON null.
   const nlohmann::json *find(std::string_view key) const;
-  /// `architectures[0]`, empty where there is none.
+  /// `architectures[0]` of the outer object, empty where there is none.
   std::string architecture() const;
   /// `model_type` of the outer object, empty where there is none.
   std::string modelType() const;

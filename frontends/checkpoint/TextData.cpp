@@ -45,13 +45,17 @@ static Result<std::string> templateOfConfig(const std::string &config) {
       "tokenizer_config.json: `chat_template` lists templates, but none is called 'default'"};
 }
 
-/// generation_config.json, or, where there is none, the stop ids that config.json gives.
+/// generation_config.json, or, where there is none, the stop ids that config.json gives: those of
+/// the whole, else those of the language model in it.
 static std::string generationText(const std::optional<std::string> &file, const Config &config) {
   if (file)
     return *file;
   nlohmann::json object = nlohmann::json::object();
-  if (const nlohmann::json *stop = config.find("eos_token_id"))
-    object["eos_token_id"] = *stop;
+  for (const nlohmann::json *place : {&config.outer(), &config.text()})
+    if (auto stop = place->find("eos_token_id"); stop != place->end() && !stop->is_null()) {
+      object["eos_token_id"] = *stop;
+      break;
+    }
   return object.dump();
 }
 

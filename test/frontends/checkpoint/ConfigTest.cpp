@@ -85,15 +85,28 @@ TEST(Config, TakesEitherSpellingAndRefusesDisagreement) {
   EXPECT_EQ(ConfigReader(one).integer({"num_experts", "num_local_experts"}, 1, 0, 99), 8);
 }
 
-TEST(Config, LooksIntoTextConfigFirst) {
-  Config nested =
-      config(R"({"architectures":["X"],"model_type":"outer","tie_word_embeddings":true,)"
-             R"("hidden_size":1,"text_config":{"hidden_size":2,"model_type":"inner"}})");
+TEST(Config, LooksIntoTextConfigAloneForTheLanguageModelsKeys) {
+  Config nested = config(
+      R"({"tie_word_embeddings":true,"hidden_size":1,"sliding_window":8,"head_dim":4,"layers":7,)"
+      R"("text_config":{"hidden_size":2,"head_dim":null}})");
   ConfigReader read(nested);
   EXPECT_EQ(read.integer("hidden_size", 0, 0, 9), 2);
-  EXPECT_TRUE(read.boolean("tie_word_embeddings", false));
+  EXPECT_EQ(read.integer("layers", 3, 0, 9), 3) << "the default, not what the outer object has";
+  EXPECT_EQ(read.integer("head_dim", 6, 0, 9), 6);
+  EXPECT_FALSE(read.has("tie_word_embeddings"));
+  EXPECT_TRUE(read.finish().ok()) << read.status().message;
+}
+
+TEST(Config, LooksIntoTheOuterObjectForWhatIsOfTheWhole) {
+  Config nested = config(
+      R"({"architectures":["X"],"model_type":"outer","quantization_config":{"quant_method":"a"},)"
+      R"("text_config":{"model_type":"inner","architectures":["Y"]}})");
   EXPECT_EQ(nested.architecture(), "X");
   EXPECT_EQ(nested.modelType(), "outer");
+  EXPECT_EQ((*ConfigReader(nested).object("quantization_config"))["quant_method"], "a");
+  EXPECT_FAILS(ConfigReader(nested).finish(), Code::Unsupported, "`quantization_config`");
+  Config inner = config(R"({"text_config":{"quantization_config":{"quant_method":"b"}}})");
+  EXPECT_EQ((*ConfigReader(inner).object("quantization_config"))["quant_method"], "b");
   EXPECT_EQ(config(R"({"architectures":[]})").architecture(), "");
 }
 
