@@ -17,7 +17,7 @@ struct ImportOptions {
   /// Most positions of a sequence; 0: what config.json says, and never more than that.
   int64_t context = 0;
   /// What the model is called; empty: the last part of the checkpoint's directory.
-  std::string name;
+  std::string name = {};
   LatentForm latentForm = LatentForm::Absorbed; ///< of attention to latent vectors
   /// Called with what the user should know, a line each.
   std::function<void(const std::string &)> notice = {};

@@ -42,7 +42,11 @@ static const GoldenCase kCases[] = {
     {"golden/mixtral", {0, 1}, 2},         {"golden/mixtral_bf16", {0, 1}, 2},
     {"golden/mixtral_sharded", {0, 1}, 2}, {"golden/qwen3_moe", {0, 2}, 3},
     {"golden/qwen3_moe_bf16", {0, 2}, 3},  {"golden/qwen2_moe", {0, 2}, 4},
-    {"golden/olmoe", {0, 1}, 3},           {"../examples/dictionary/model", {0, 1, 2, 3, 4, 5}, 2},
+    {"golden/olmoe", {0, 1}, 3},           {"golden/deepseek_v2", {1, 2}, 3},
+    {"golden/deepseek_v3", {1, 2}, 3},     {"golden/deepseek_v3_fp8", {1}, 2},
+    {"golden/deepseek_v32", {1}, 2},       {"golden/kimi_k2", {1, 2}, 3},
+    {"golden/llama4", {1, 3}, 2},          {"golden/gpt_oss", {0, 1, 2}, 3},
+    {"golden/gpt_oss_mxfp4", {0, 1}, 2},   {"../examples/dictionary/model", {0, 1, 2, 3, 4, 5}, 2},
 };
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenImportTest, testing::ValuesIn(kCases));

@@ -98,6 +98,14 @@ void TinyModel::fuseExperts(const std::string &gate, const std::string &up,
   tensors = std::move(fused);
 }
 
+void moec::expectRefusal(TinyModel model, const json &change, Code code, const std::string &part) {
+  model.config.merge_patch(change);
+  Status status = model.failure();
+  EXPECT_EQ(status.code, code) << status.message;
+  EXPECT_NE(status.message.find(part), std::string::npos) << status.message;
+  EXPECT_EQ(status.message.find('\n'), std::string::npos) << status.message;
+}
+
 int moec::count(const std::string &text, const std::string &part) {
   int found = 0;
   for (size_t place = text.find(part); place != text.npos; place = text.find(part, place + 1))
@@ -107,23 +115,13 @@ int moec::count(const std::string &text, const std::string &part) {
 
 // Models ----------------------------------------------------------------------------------------
 
-namespace {
-
-/// Sizes by which tensors are laid out; no two are equal.
-struct Sizes {
-  int64_t vocabulary = 131, hidden = 64, heads = 4, keyHeads = 2, headSize = 24;
-};
-
-} // namespace
-
-static void addFrame(TinyModel &model, const Sizes &sizes) {
+void moec::addFrame(TinyModel &model, const TinySizes &sizes) {
   model.tensors["model.embed_tokens.weight"] = {{sizes.vocabulary, sizes.hidden}};
   model.tensors["model.norm.weight"] = {{sizes.hidden}};
   model.tensors["lm_head.weight"] = {{sizes.vocabulary, sizes.hidden}};
 }
 
-/// Returns the layer's prefix.
-static std::string addAttention(TinyModel &model, const Sizes &sizes, int64_t layer) {
+std::string moec::addAttention(TinyModel &model, const TinySizes &sizes, int64_t layer) {
   std::string prefix = fmt::format("model.layers.{}.", layer);
   int64_t query = sizes.heads * sizes.headSize, key = sizes.keyHeads * sizes.headSize;
   model.tensors[prefix + "input_layernorm.weight"] = {{sizes.hidden}};
@@ -135,16 +133,15 @@ static std::string addAttention(TinyModel &model, const Sizes &sizes, int64_t la
   return prefix;
 }
 
-static void addMlp(TinyModel &model, const std::string &prefix, const Sizes &sizes, int64_t width,
-                   const char *gate = "gate_proj", const char *up = "up_proj",
-                   const char *down = "down_proj") {
+void moec::addMlp(TinyModel &model, const std::string &prefix, const TinySizes &sizes,
+                  int64_t width, const char *gate, const char *up, const char *down) {
   model.tensors[prefix + gate + ".weight"] = {{width, sizes.hidden}};
   model.tensors[prefix + up + ".weight"] = {{width, sizes.hidden}};
   model.tensors[prefix + down + ".weight"] = {{sizes.hidden, width}};
 }
 
 TinyModel moec::tinyMixtral() {
-  Sizes sizes;
+  TinySizes sizes;
   TinyModel model{.config = {{"architectures", {"MixtralForCausalLM"}},
                              {"model_type", "mixtral"},
                              {"vocab_size", sizes.vocabulary},
@@ -170,7 +167,7 @@ TinyModel moec::tinyMixtral() {
 }
 
 TinyModel moec::tinyQwen3Moe() {
-  Sizes sizes{.headSize = 32};
+  TinySizes sizes{.headSize = 32};
   TinyModel model{.config = {{"architectures", {"Qwen3MoeForCausalLM"}},
                              {"model_type", "qwen3_moe"},
                              {"vocab_size", sizes.vocabulary},
@@ -203,7 +200,7 @@ TinyModel moec::tinyQwen3Moe() {
 }
 
 TinyModel moec::tinyQwen2Moe() {
-  Sizes sizes{.headSize = 16};
+  TinySizes sizes{.headSize = 16};
   TinyModel model{.config = {{"architectures", {"Qwen2MoeForCausalLM"}},
                              {"model_type", "qwen2_moe"},
                              {"vocab_size", sizes.vocabulary},
@@ -240,7 +237,7 @@ TinyModel moec::tinyQwen2Moe() {
 }
 
 TinyModel moec::tinyOlmoe() {
-  Sizes sizes{.headSize = 16};
+  TinySizes sizes{.headSize = 16};
   TinyModel model{.config = {{"architectures", {"OlmoeForCausalLM"}},
                              {"model_type", "olmoe"},
                              {"vocab_size", sizes.vocabulary},
