@@ -11,7 +11,7 @@ import sys
 from safetensors.numpy import load_file
 
 from comparison import check_form, compare_outputs
-from programs import ALL, GOLDEN, OPTIONAL_PASSES, Checks, compile_model, evaluate, work_folder
+from programs import ALL, GOLDEN, MOEC, OPTIONAL_PASSES, Checks, compile_model, evaluate, run, work_folder
 
 # How eval may cut and share the work; its output must be the same to the byte.
 WAYS = [["--chunk", "1"], ["--chunk", "5"], ["--chunk", "7", "--threads", "3"], ["--chunk", "64", "--threads", "1"], ["--batch"],
@@ -52,7 +52,16 @@ def forms(case):
         ["f32", "bf16"], homes, [[], UNFUSED, ["--reference"]])]
 
 
+def check_mapped(checks, case):
+    with work_folder() as folder:
+        done = run(MOEC, "compile", GOLDEN / case, "-o", folder / "mapped", "--weights=map")
+        words = done.stderr.decode()
+        checks.that(done.returncode == 4 and "--weights=pack" in words, f"{case} mapped: status {done.returncode}, {words[-500:]}")
+
+
 def check_case(checks, case):
+    if case in TURNED:
+        check_mapped(checks, case)
     directory = GOLDEN / case
     source = directory / "golden.safetensors"
     golden = load_file(source)
