@@ -103,7 +103,8 @@ Value Index::sortKeys(Value numbers, Value first) {
   Value key = arith::XOrIOp::create(kernel.builder, kernel.loc, bits, flip);
   Value isNan = arith::CmpFOp::create(kernel.builder, kernel.loc, arith::CmpFPredicate::UNO,
                                       numbers, numbers);
-  key = kernel.select(isNan, kernel.integer(words, 0x7fffffff), key);
+  // One less than the largest integer, so that there is a bound above all keys.
+  key = kernel.select(isNan, kernel.integer(words, 0x7ffffffe), key);
   auto lanes = llvm::to_vector(llvm::seq<int32_t>(0, kLanes));
   Value lane = arith::ConstantOp::create(
       kernel.builder, kernel.loc, DenseElementsAttr::get(cast<ShapedType>(words), ArrayRef(lanes)));
