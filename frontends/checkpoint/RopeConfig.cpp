@@ -64,12 +64,6 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
     return std::nullopt;
   };
 
-  if (!scaling && support.missing) {
-    const double theta = rope.theta;
-    rope = *support.missing;
-    rope.theta = theta;
-    return rope;
-  }
   if (scaling) {
     std::string name = "default";
     bool isNamed = false;
@@ -109,6 +103,12 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
               fmt::format("{}: `partial_rotary_factor` is {}, which is not supported for this "
                           "architecture",
                           read.source().file(), rope.partialRotaryFactor));
+  if (!scaling && support.missing) {
+    const double theta = rope.theta;
+    rope = *support.missing;
+    rope.theta = theta;
+    return rope;
+  }
   if (rope.kind == RopeKind::Default)
     return rope;
 
