@@ -148,9 +148,11 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
         int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
         if (isa<lm::EmbeddingOp>(op)) // one row
           matrix /= packed.getLayout() == lm::Layout::Panels ? panelColumns(rows) : rows;
-        // Those folded in are picked by every token.
-        int64_t experts = weight.getNumExperts();
-        bytes += matrix * (experts ? picked + experts - routed : 1);
+        // Those folded in are picked by every token; of heads all are read.
+        int64_t matrices = std::max<int64_t>(weight.getNumExperts(), 1);
+        if (weight.getNumExperts() > 0 && !isa<lm::HeadLinearOp>(op))
+          matrices = picked + weight.getNumExperts() - routed;
+        bytes += matrix * matrices;
       }
     });
     phases.push_back({weights.empty()
