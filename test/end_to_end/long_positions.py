@@ -57,11 +57,12 @@ def check_case(checks, name):
         greedy = got["s.greedy_ids"]
         reference.rows = slice(-ROWS - 2, None)  # the greedy tokens but the last are read, too
         want = reference.logits(np.append(ids, greedy[:2]))[reference.rows]
-        checks.that(reference.key_gap > 1e-7, f"{name}: the test's own numbers choose keys too closely, change its seed")
+        clear = reference.key_gaps > 1e-6  # a row depends on its own choice only: there is one layer
+        checks.that(clear.mean() > 0.5, f"{name}: the test's own numbers choose keys too closely, change its seed")
         for layer, gaps in reference.gaps.items():
             checks.that(gaps[reference.rows, -1].min() > 2e-6, f"{name}: the test's own numbers decide too closely, change its seed")
-        compare_logits(checks, name, got["s.logits"][-ROWS:], want[:ROWS], "f32")
-        check_greedy(checks, name, greedy, want[-3:])
+        compare_logits(checks, name, got["s.logits"][-ROWS:][clear[:ROWS]], want[:ROWS][clear[:ROWS]], "f32")
+        check_greedy(checks, name, greedy[clear[-3:]], want[-3:][clear[-3:]])
 
 
 if __name__ == "__main__":
