@@ -33,6 +33,12 @@ struct CpuFeature {
   llvm::StringRef cpuinfo; ///< as in /proc/cpuinfo
 };
 
+/// Asking for memory before it is needed: so many bytes ahead, into the caches from this number (1
+/// to 3) on.
+struct ReadAhead {
+  int64_t bytes, cache;
+};
+
 /// What kernel builders and code generation need to know of a CPU. A level is a set of
 /// instructions; all CPUs of a level compute the same bits.
 struct CpuTarget {
@@ -48,10 +54,10 @@ struct CpuTarget {
   int64_t storedTileColumns;       ///< Weight rows of it; divides 16.
   int64_t quantRows;               ///< Rows of the tallest register tile with quantised weights.
   int64_t quantLanes;              ///< i32 sums of such a tile.
-  int64_t aheadBytes;     ///< Few rows ask for packed weights so long before they need them,
-  int64_t aheadCache;     ///< into the caches from this number (1 to 3) on.
-  int64_t streams;        ///< Of reads, 1 or 2, with few rows of floats.
-  DotInstruction bf16Dot; ///< Two bf16 products a lane; none where there is no intrinsic.
+  ReadAhead ahead;                 ///< How few rows ask for packed weights, as one stream of reads.
+  ReadAhead floatAhead;            ///< The same with floats, in each of the streams.
+  int64_t streams;                 ///< Of reads, 1 or 2, with few rows of floats.
+  DotInstruction bf16Dot;          ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
   int64_t matrixRows = 0; ///< Rows of the tallest tile by matrix registers; 0 where there are none.
 

@@ -87,7 +87,8 @@ SmallVector<Value> FloatProduct::addSteps(const Group &group, Value first, int64
         kernel.addressBytes(row, kernel.mul(first, kernel.integer(step.activationBytes))));
   for (int64_t s = 0; s < count; ++s) {
     if (waitsForMemory(rows.size(), kernel.target.tileRows))
-      askAhead(kernel, weights, sums.size() / rows.size() * step.lineBytes);
+      askAhead(kernel, kernel.target.floatAhead, weights,
+               sums.size() / rows.size() * step.lineBytes);
     sums = step.emit(rows, weights, std::move(sums), half);
     for (Value &row : rows)
       row = kernel.address(row, step.activationBytes);
@@ -117,7 +118,8 @@ SmallVector<Value> FloatProduct::addScaled(const Group &group, ArrayRef<Value> p
   const size_t taken = products.size() / group.rows.size();
   SmallVector<Value> scales, results;
   if (waitsForMemory(group.rows.size(), kernel.target.tileRows))
-    askAhead(kernel, group.scales, static_cast<int64_t>(taken) * kLanes * scaleBytes);
+    askAhead(kernel, kernel.target.floatAhead, group.scales,
+             static_cast<int64_t>(taken) * kLanes * scaleBytes);
   for (size_t v = 0; v < taken; ++v)
     scales.push_back(loadScale(group.scales, static_cast<int64_t>(v)));
   for (auto [index, product] : llvm::enumerate(products))

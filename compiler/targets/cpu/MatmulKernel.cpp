@@ -49,10 +49,10 @@ bool moec::readsHalvesTogether(const CpuTarget &target, size_t count) {
   return target.streams == 2 && 2 * count * kLanes <= static_cast<size_t>(target.tileLanes);
 }
 
-void moec::askAhead(KernelBuilder &kernel, Value at, int64_t bytes) {
+void moec::askAhead(KernelBuilder &kernel, const ReadAhead &ahead, Value at, int64_t bytes) {
   constexpr int64_t kCacheLine = 64;
   for (int64_t line = 0; line < bytes; line += kCacheLine)
-    kernel.prefetch(kernel.address(at, line + kernel.target.aheadBytes), kernel.target.aheadCache);
+    kernel.prefetch(kernel.address(at, line + ahead.bytes), ahead.cache);
 }
 
 std::string moec::productName(StringRef stem, Type activation, Type weight) {

@@ -73,7 +73,8 @@ SmallVector<Value> PanelProduct::emitSteps(const Sources &start, Value first, in
     if (now.lines)
       kernel.prefetch(now.lines);
     else if (waitsForMemory(now.rows.size(), kernel.target.tileRows))
-      askAhead(kernel, now.weights, sums.size() / now.rows.size() * step.lineBytes);
+      askAhead(kernel, kernel.target.floatAhead, now.weights,
+               sums.size() / now.rows.size() * step.lineBytes);
     for (Value &row : now.rows)
       row = kernel.address(row, step.activationBytes);
     now.weights = advance(now.weights, stride);

@@ -73,7 +73,7 @@ SmallVector<Value> MatrixPass::step(Value rows, Value weights, SmallVector<Value
   int64_t held = -1;
   Value activations;
   if (tiles == 1)
-    askAhead(kernel, weights, bytes / kWordBytes * columns * kLineBytes);
+    askAhead(kernel, kernel.target.ahead, weights, bytes / kWordBytes * columns * kLineBytes);
   for (int64_t column = 0; column < columns; ++column) {
     Value weight =
         kernel.matrixLoad(weightShape, kernel.address(weights, column * kLineBytes), lineStride);

@@ -45,8 +45,8 @@ bool waitsForMemory(size_t rows, int64_t tallest);
 /// as two streams: where the level gains by it and has registers for the sums of both.
 bool readsHalvesTogether(const CpuTarget &target, size_t count);
 
-/// Asks for the `bytes` that lie the level's aheadBytes behind `at`.
-void askAhead(KernelBuilder &kernel, mlir::Value at, int64_t bytes);
+/// Asks for the `bytes` that lie so far behind `at`.
+void askAhead(KernelBuilder &kernel, const ReadAhead &ahead, mlir::Value at, int64_t bytes);
 
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);

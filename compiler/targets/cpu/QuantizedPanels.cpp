@@ -312,7 +312,8 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
   const int64_t low = quantLowWords(format);
   const bool asksAhead = waitsForMemory(activations.size(), kernel.target.quantRows);
   for (int64_t word = low; asksAhead && word < quantChunkWords(format); ++word)
-    askAhead(kernel, kernel.addressBytes(chunk, kernel.mul(kernel.integer(word), wordStride)),
+    askAhead(kernel, kernel.target.ahead,
+             kernel.addressBytes(chunk, kernel.mul(kernel.integer(word), wordStride)),
              taken * kLanes * kWordBytes);
   SmallVector<Value> results =
       kernel.loop(kernel.integer(0), kernel.integer(low), 1, sumsPairs() ? none : sums,
@@ -323,7 +324,8 @@ SmallVector<Value> QuantizedProduct::addChunk(ArrayRef<Value> activations, Value
                     for (Value row : activations)
                       starts.push_back(kernel.addressBytes(row, ahead));
                     if (asksAhead)
-                      askAhead(kernel, kernel.addressBytes(chunk, kernel.mul(word, wordStride)),
+                      askAhead(kernel, kernel.target.ahead,
+                               kernel.addressBytes(chunk, kernel.mul(word, wordStride)),
                                taken * kLanes * kWordBytes);
                     SmallVector<Part> parts;
                     for (auto [quad, codes] : llvm::enumerate(loadCodes(chunk, word, taken)))
@@ -367,7 +369,8 @@ SmallVector<Value> QuantizedProduct::scaleGroup(ArrayRef<Value> blocks, Value re
                                               loadBytes(kernel.addressBytes(zerosAt, first))));
   }
   if (waitsForMemory(blocks.size(), kernel.target.quantRows))
-    askAhead(kernel, scalesAt, taken * kLanes * (quantScaleBytes(format) + traits.hasZeros));
+    askAhead(kernel, kernel.target.ahead, scalesAt,
+             taken * kLanes * (quantScaleBytes(format) + traits.hasZeros));
   SmallVector<Value> results(sums);
   for (auto [row, block] : llvm::enumerate(blocks)) {
     Value tail =
