@@ -33,8 +33,8 @@ bool TensorClaims::has(const TensorFamily &family) const {
 }
 
 Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
-  const bool mayBeCodes =
-      quantization.codes == QuantizationConfig::Codes::Float8 && family.shape.size() > 1;
+  const bool mayBeCodes = quantization.codes == QuantizationConfig::Codes::Float8 &&
+                          family.shape.size() > 1 && !family.isVectors;
   const CheckpointTensor *first = nullptr;
   Status status = forEachName(family, [&](const std::string &name) -> Status {
     Result<const CheckpointTensor *> tensor = checkpoint->require(name, family.shape);
@@ -66,7 +66,8 @@ Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
 bool TensorClaims::isMxfp4(const TensorFamily &family) const {
   TensorFamily blocks = family;
   blocks.pattern += kBlocks;
-  return quantization.codes == QuantizationConfig::Codes::Mxfp4 && !has(family) && has(blocks);
+  return quantization.codes == QuantizationConfig::Codes::Mxfp4 && !family.isVectors &&
+         !has(family) && has(blocks);
 }
 
 Result<StoredFamily> TensorClaims::claim(const TensorFamily &family) {

@@ -18,6 +18,7 @@ struct TensorFamily {
   std::vector<int64_t> layers; ///< empty where the pattern has no `{l}`
   int64_t experts = 0;         ///< 0 where the pattern has no `{e}`
   std::vector<int64_t> shape;  ///< of each tensor
+  bool isVectors = false;      ///< it holds a vector for each expert, and those are never codes
 };
 
 /// How the numbers of a family are stored.

@@ -29,8 +29,10 @@ static Type elementType(MLIRContext *context, DataType type) {
 
 /// The tensors that `weight` lies in.
 static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
-  TensorFamily family{
-      .pattern = weight.source.pattern, .layers = layers.vec(), .shape = weight.shape};
+  TensorFamily family{.pattern = weight.source.pattern,
+                      .layers = layers.vec(),
+                      .shape = weight.shape,
+                      .isVectors = weight.shape.size() == 3 && weight.shape.back() == 1};
   if (!weight.source.shape.empty()) {
     family.shape = weight.source.shape;
     bool hasOwn = weight.source.pattern.find("{e}") != std::string::npos;

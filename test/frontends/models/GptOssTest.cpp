@@ -161,6 +161,23 @@ TEST(GptOssTest, MissingSinksAreNamed) {
   expectRefusal(model, json::object(), Code::Model, "`model.layers.1.self_attn.sinks` is missing");
 }
 
+TEST(GptOssTest, BiasesOfExpertsAreNeverCodes) {
+  TinyModel model = tinyPacked();
+  const std::string bias = "model.layers.0.mlp.experts.gate_up_proj_bias";
+  model.tensors.erase(bias);
+  model.tensors[bias + "_blocks"] = {{6, 6, 16}, "U8"};
+  model.tensors[bias + "_scales"] = {{6, 6}, "U8"};
+  expectRefusal(model, json::object(), Code::Model, "`" + bias + "` is missing");
+
+  model = tinyGptOss();
+  model.config["quantization_config"] = {{"quant_method", "fp8"},
+                                         {"weight_block_size", {128, 128}}};
+  for (int layer = 0; layer < 3; ++layer)
+    model.tensors["model.layers." + std::to_string(layer) + ".mlp.experts.gate_up_proj_bias"].type =
+        "F8_E4M3";
+  expectRefusal(model, json::object(), Code::Unsupported, "`" + bias + "` is F8_E4M3");
+}
+
 TEST(GptOssTest, PackedExpertsOfAnotherShapeAreNamed) {
   TinyModel model = tinyPacked();
   model.tensors["model.layers.1.mlp.experts.down_proj_blocks"].shape = {6, 96, 2, 16};
