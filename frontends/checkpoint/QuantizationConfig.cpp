@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
+#include <string_view>
 
 using namespace moec;
 using nlohmann::json;
@@ -51,6 +53,16 @@ public:
       refuse(Code::Unsupported, key, "which changes the result and is not supported");
   }
 
+  /// Any key but these is not supported: it may say of the codes what is read nowhere.
+  void expectKeys(std::initializer_list<std::string_view> known) const {
+    if (!object.is_object())
+      return;
+    for (const auto &[key, value] : object.items())
+      if (!value.is_null() && std::find(known.begin(), known.end(), key) == known.end())
+        return refuse(Code::Unsupported, key.c_str(),
+                      "a key that may change the result and is not known");
+  }
+
   /// Names of modules whose tensors' types say the same.
   void expectNames(const char *key) const {
     const json *value = find(key);
@@ -84,6 +96,11 @@ public:
 
 static QuantizationConfig readFloat8(const Fields &fields) {
   QuantizationConfig found{.codes = QuantizationConfig::Codes::Float8};
+  fields.expectKeys({"quant_method", "fmt", "scale_fmt", "activation_scheme", "kv_cache_scheme",
+                     "modules_to_not_convert", "ignored_layers", "weight_block_size",
+                     "dequantize"});
+  fields.expect("scale_fmt", {"ue8m0", "float"}, /*required=*/false); // scales are tensors
+  fields.expect("dequantize", {false, true}, /*required=*/false);     // by another program
   fields.expect("fmt", {"e4m3", "float8_e4m3fn"}, /*required=*/false);
   fields.expect("activation_scheme", {"dynamic", "static"}, /*required=*/false);
   fields.expectNone("kv_cache_scheme");
@@ -95,15 +112,23 @@ static QuantizationConfig readFloat8(const Fields &fields) {
 
 static QuantizationConfig readGroup(const Fields &weights) {
   QuantizationConfig found{.codes = QuantizationConfig::Codes::Float8};
+  weights.expectKeys({"type", "num_bits", "symmetric", "strategy", "block_structure", "group_size",
+                      "dynamic", "actorder", "observer", "observer_kwargs", "scale_dtype",
+                      "zp_dtype"});
+  weights.expect("dynamic", {false}, /*required=*/false);
+  weights.expect("actorder", {false}, /*required=*/false);
   weights.expect("type", {"float"}, /*required=*/true);
   weights.expect("num_bits", {8}, /*required=*/true);
   weights.expect("symmetric", {true}, /*required=*/false);
   weights.expect("strategy", {"tensor", "channel", "block"}, /*required=*/true);
+  weights.expect("group_size", {-1}, /*required=*/false);
   const json *strategy = weights.find("strategy");
   if (strategy && *strategy == "channel")
     found.scaleRows = 1;
-  if (!strategy || *strategy != "block")
+  if (!strategy || *strategy != "block") {
+    weights.expectNone("block_structure");
     return found;
+  }
   if (!weights.find("block_structure"))
     weights.refuse(Code::Model, "block_structure", "wanted two positive numbers");
   weights.readBlock("block_structure", found);
@@ -112,6 +137,11 @@ static QuantizationConfig readGroup(const Fields &weights) {
 
 static QuantizationConfig readCompressedTensors(const Fields &fields) {
   QuantizationConfig found;
+  fields.expectKeys({"quant_method", "format", "quantization_status", "config_groups", "ignore",
+                     "kv_cache_scheme", "transform_config", "sparsity_config",
+                     "global_compression_ratio", "version"});
+  // Codes are there in both; what comes before has none yet.
+  fields.expect("quantization_status", {"compressed", "frozen"}, /*required=*/false);
   fields.expect("format", {"float-quantized"}, /*required=*/true);
   for (const char *key : {"kv_cache_scheme", "transform_config"})
     fields.expectNone(key);
@@ -126,6 +156,8 @@ static QuantizationConfig readCompressedTensors(const Fields &fields) {
   }
   for (const auto &[name, group] : groups->items()) {
     const Fields entry(fields.config, group, fmt::format("{}.config_groups.{}", fields.path, name));
+    entry.expectKeys({"weights", "input_activations", "output_activations", "targets", "format"});
+    entry.expectNames("targets");
     entry.expect("format", {"float-quantized"}, /*required=*/false);
     const json *weights = entry.find("weights");
     if (!weights || !weights->is_object()) {
@@ -155,6 +187,8 @@ QuantizationConfig moec::readQuantization(ConfigReader &config) {
     return readFloat8(fields);
   if (*method == "compressed-tensors")
     return readCompressedTensors(fields);
+  fields.expectKeys({"quant_method", "modules_to_not_convert", "dequantize"});
+  fields.expect("dequantize", {false, true}, /*required=*/false);
   fields.expectNames("modules_to_not_convert");
   return {.codes = QuantizationConfig::Codes::Mxfp4};
 }

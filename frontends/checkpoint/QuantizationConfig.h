@@ -21,7 +21,7 @@ struct QuantizationConfig {
 };
 
 /// Reads the key of the methods `fp8`, `compressed-tensors` (of floats of 8 bits) and `mxfp4`. A
-/// failure is left in `config`; any other method, and what changes the numbers and is not known, is
+/// failure is left in `config`; any other method, key or value that may change the numbers is
 /// Code::Unsupported. How a program may quantise activations is no matter of the weights: ours stay
 /// floats.
 QuantizationConfig readQuantization(ConfigReader &config);

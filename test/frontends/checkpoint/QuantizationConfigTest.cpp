@@ -55,6 +55,50 @@ TEST(QuantizationConfig, SaysWhichElementsShareAScale) {
              Codes::Mxfp4, 0, 0);
 }
 
+TEST(QuantizationConfig, TakesWhatOtherProgramsWriteBesides) {
+  expectRead(R"({"quant_method":"fp8","activation_scheme":"dynamic","weight_block_size":[128,128],)"
+             R"("dequantize":false,"modules_to_not_convert":null,"scale_fmt":"float","bits":null})",
+             Codes::Float8, 128, 128);
+  expectRead(R"({"quant_method":"mxfp4","dequantize":true})", Codes::Mxfp4, 0, 0);
+  expectRead(
+      compressed(
+          R"(,"strategy":"channel","actorder":null,"block_structure":null,"group_size":null,)"
+          R"("observer":"minmax","observer_kwargs":{},"scale_dtype":null,"zp_dtype":null)",
+          R"(,"global_compression_ratio":1.5,"quantization_status":"frozen","version":"0.10.0",)"
+          R"("transform_config":{})"),
+      Codes::Float8, 1, 0);
+}
+
+TEST(QuantizationConfig, RefusesKeysThatItDoesNotKnow) {
+  EXPECT_FAILS(read(R"({"quant_method":"fp8","weight_zero_point":3})"), Code::Unsupported,
+               "`quantization_config.weight_zero_point` is 3, a key that may change the result and "
+               "is not known");
+  EXPECT_FAILS(read(R"({"quant_method":"mxfp4","group_size":16})"), Code::Unsupported,
+               "`quantization_config.group_size` is 16");
+  EXPECT_FAILS(read(compressed(R"(,"strategy":"tensor")", R"(,"rotation":"hadamard")")),
+               Code::Unsupported, "`quantization_config.rotation` is \"hadamard\"");
+  EXPECT_FAILS(read(compressed(R"(,"strategy":"tensor","bias":7)")), Code::Unsupported,
+               "`quantization_config.config_groups.group_0.weights.bias` is 7");
+  EXPECT_FAILS(
+      read(R"({"quant_method":"compressed-tensors","format":"float-quantized","config_groups":)"
+           R"({"a":{"scheme":"odd"}}})"),
+      Code::Unsupported, "`quantization_config.config_groups.a.scheme` is \"odd\"");
+}
+
+TEST(QuantizationConfig, RefusesValuesThatItDoesNotKnow) {
+  EXPECT_FAILS(read(R"({"quant_method":"fp8","scale_fmt":"log2"})"), Code::Unsupported,
+               "`quantization_config.scale_fmt` is \"log2\"");
+  EXPECT_FAILS(read(R"({"quant_method":"fp8","dequantize":"half"})"), Code::Unsupported,
+               "`quantization_config.dequantize` is \"half\"");
+  EXPECT_FAILS(
+      read(compressed(R"(,"strategy":"tensor")", R"(,"quantization_status":"initialized")")),
+      Code::Unsupported, "`quantization_config.quantization_status` is \"initialized\"");
+  for (const char *field :
+       {R"("group_size":128)", R"("actorder":"weight")", R"("block_structure":[2,4])"})
+    EXPECT_FAILS(read(compressed(std::string(R"(,"strategy":"channel",)") + field)),
+                 Code::Unsupported, "config_groups.group_0.weights.");
+}
+
 TEST(QuantizationConfig, RefusesWhatItDoesNotKnowByName) {
   EXPECT_FAILS(
       read(R"({"quant_method":"gptq","bits":4})"), Code::Unsupported,
