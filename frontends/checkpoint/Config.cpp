@@ -146,7 +146,10 @@ void ConfigReader::fail(Code code, std::string message) {
 void ConfigReader::refuse(Code code, std::string_view key, std::string_view more) {
   const json *value = config->find(key);
   fail(code, fmt::format("{}: `{}` is {}, {}", config->file(), key,
-                         value ? shownJson(*value) : "absent", more));
+                         value         ? shownJson(*value)
+                         : isNull(key) ? "null"
+                                       : "absent",
+                         more));
 }
 
 const json *ConfigReader::lookUp(const ConfigKey &key, std::string_view &spelling) {

@@ -18,7 +18,7 @@ LatentConfig moec::readLatent(ConfigReader &config, DecoderConfig &decoder) {
     config.refuse(Code::Unsupported, "num_key_value_heads",
                   "wanted as many as `num_attention_heads`, all of which share a latent key");
   latent.queryRank =
-      config.isNull("q_lora_rank") ? 0 : config.integer("q_lora_rank", 1536, 0, kMaxExtent);
+      config.isNull("q_lora_rank") ? 0 : config.integer("q_lora_rank", 1536, 1, kMaxExtent);
   latent.rank = config.integer("kv_lora_rank", 512, 1, kMaxExtent);
   latent.plain = config.integer("qk_nope_head_dim", 128, 1, 4096);
   latent.rotated = config.integer("qk_rope_head_dim", 64, 2, 4096);

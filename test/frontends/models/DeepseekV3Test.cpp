@@ -117,6 +117,12 @@ TEST(DeepseekV3Test, QueriesCanBeMadeOfTheLayersInput) {
   EXPECT_TRUE(contains(model.text(), "@self_attn.q_proj : !lm.weight<112x64xf32>"));
 }
 
+TEST(DeepseekV3Test, QueriesOfNoLatentVectorAreSaidByNull) {
+  for (int rank : {0, -1})
+    expectRefusal(tinyDeepseekV3(), {{"q_lora_rank", rank}}, Code::Model,
+                  "`q_lora_rank` is " + std::to_string(rank) + ", wanted an integer from 1 to ");
+}
+
 TEST(DeepseekV3Test, BiasesAreOfWhatTouchesTheResidualStream) {
   TinyModel model = tinyDeepseekV3();
   model.config["attention_bias"] = true;
