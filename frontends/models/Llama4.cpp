@@ -88,7 +88,7 @@ Status moec::buildLlama4(ConfigReader &config, ModelBuilder &model) {
   bool bias = config.boolean("attention_bias", false);
   bool hasTemperature = readFlag(config, "attn_temperature_tuning", true);
   double scale = config.number("attn_scale", 0.1, 0, 1e3);
-  auto interval = static_cast<int64_t>(config.number("floor_scale", 8192, 1, kMaxPositions));
+  int64_t interval = config.integer("floor_scale", 8192, 1, kMaxPositions);
   std::vector<bool> isMoe = readMoeLayers(config, decoder.layers),
                     isRotated = readRotatedLayers(config, decoder.layers);
   std::vector<std::string> types =

@@ -143,6 +143,15 @@ TEST(Llama4Test, TheTemperaturesSwitchMayBeANumber) {
   EXPECT_FALSE(contains(model.text(), "lm.temperature"));
 }
 
+TEST(Llama4Test, TheTemperaturesIntervalIsAnInteger) {
+  TinyModel model = tinyLlama4();
+  std::string text = model.text();
+  model.config["floor_scale"] = 4.0;
+  EXPECT_EQ(model.text(), text);
+  expectRefusal(model, {{"floor_scale", 4.5}}, Code::Model,
+                "`floor_scale` is 4.5, wanted an integer from 1 to ");
+}
+
 // Inside a model that reads images --------------------------------------------------------------
 
 TEST(Llama4Test, WhatReadsImagesIsLeftOutWithANotice) {
