@@ -20,6 +20,7 @@ struct DeepseekConfig {
   int64_t denseWidth;
   LayerKinds layers;
   bool hasCorrection;
+  int64_t predicting; ///< layers behind the last one, which guess tokens after the next
 };
 
 } // namespace
@@ -74,10 +75,10 @@ static void buildLayers(const DeepseekConfig &family, ModelBuilder &model) {
   if (family.hasCorrection)
     tensors.correction = "mlp.gate.e_score_correction_bias";
   model.begin(decoder);
-  // Layers that predict several tokens at once follow the last one.
-  for (int64_t more = 0; more < 16; ++more)
-    model.skip({fmt::format("model.layers.{}.*", decoder.layers + more)},
-               "multi-token prediction, which is not run");
+  std::vector<std::string> predicting;
+  for (int64_t more = 0; more < family.predicting; ++more)
+    predicting.push_back(fmt::format("model.layers.{}.*", decoder.layers + more));
+  model.skip(predicting, "multi-token prediction, which is not run");
   model.setExperts(family.experts, family.layers.moe);
   model.addLayers("dense", family.layers.dense, [&](LayerBuilder &layer, Value h) {
     h = attend(layer, h);
@@ -124,6 +125,7 @@ static DeepseekConfig readV3(ConfigReader &config, int64_t positions) {
   family.sharedWidth = config.integer("n_shared_experts", 1, 0, 1024) * family.experts.width;
   family.denseWidth = config.integer("intermediate_size", 18432, 1, kMaxExtent);
   family.layers = readKinds(config, family.decoder.layers, 3);
+  family.predicting = config.integer("num_nextn_predict_layers", 1, 0, 1024);
   config.expect("scoring_func", "sigmoid");
   config.expect("topk_method", "noaux_tc");
   return family;

@@ -63,11 +63,15 @@ void ModelBuilder::begin(const DecoderConfig &numbers) {
 
 void ModelBuilder::skip(const std::vector<std::string> &patterns, const std::string &what) {
   size_t skipped = 0;
+  std::vector<std::string> found;
   for (const std::string &pattern : patterns)
-    skipped += weights->skip(pattern);
+    if (size_t count = weights->skip(pattern); count > 0) {
+      skipped += count;
+      found.push_back(pattern);
+    }
   if (skipped > 0 && identity.notice)
     identity.notice(
-        fmt::format("leaves out {} tensors of {}: {}", skipped, what, fmt::join(patterns, ", ")));
+        fmt::format("leaves out {} tensors of {}: {}", skipped, what, fmt::join(found, ", ")));
 }
 
 void ModelBuilder::setExperts(const ExpertConfig &numbers, std::vector<int64_t> layers) {

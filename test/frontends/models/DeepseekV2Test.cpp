@@ -62,3 +62,10 @@ TEST(DeepseekV2Test, HowManyExpertsATokenPicksHasNoDefault) {
   expectRefusal(tinyDeepseekV2(), {{"num_experts_per_tok", nullptr}}, Code::Model,
                 "`num_experts_per_tok` is absent");
 }
+
+TEST(DeepseekV2Test, LayersBehindTheLastAreRefused) {
+  TinyModel model = tinyDeepseekV2();
+  model.tensors["model.layers.3.eh_proj.weight"] = {{64, 128}};
+  expectRefusal(model, {{"num_nextn_predict_layers", 1}}, Code::Unsupported,
+                "`model.layers.3.eh_proj.weight` is read by no part");
+}

@@ -146,13 +146,33 @@ TEST(DeepseekV3Test, TheFirstLayersAreDenseAndOfAnotherWidth) {
   EXPECT_TRUE(contains(text, "lm.weight @experts.up : !lm.weight<8x18x64xf32> layers [1, 2]"));
 }
 
-TEST(DeepseekV3Test, LayersOfMultiTokenPredictionAreLeftOutWithANotice) {
+TEST(DeepseekV3Test, LayersOfMultiTokenPredictionAreLeftOutWithOneNotice) {
   TinyModel model = tinyDeepseekV3();
   std::string text = model.text(), said;
+  const ImportOptions options{.notice = [&](const std::string &line) { said += line + "\n"; }};
   model.tensors["model.layers.3.eh_proj.weight"] = {{64, 128}};
   model.tensors["model.layers.3.mlp.gate.weight"] = {{8, 64}};
-  EXPECT_EQ(model.text({.notice = [&](const std::string &line) { said += line; }}), text);
-  EXPECT_TRUE(contains(said, "leaves out 2 tensors of multi-token prediction")) << said;
+  EXPECT_EQ(model.text(options), text) << "there is one, where nothing is said";
+  EXPECT_EQ(said, "leaves out 2 tensors of multi-token prediction, which is not run: "
+                  "model.layers.3.*\n");
+  said.clear();
+  model.tensors["model.layers.4.eh_proj.weight"] = {{64, 128}};
+  model.config["num_nextn_predict_layers"] = 3;
+  EXPECT_EQ(model.text(options), text);
+  EXPECT_EQ(said, "leaves out 3 tensors of multi-token prediction, which is not run: "
+                  "model.layers.3.*, model.layers.4.*\n");
+}
+
+TEST(DeepseekV3Test, OtherLayersBehindTheLastAreRefused) {
+  TinyModel model = tinyDeepseekV3();
+  model.tensors["model.layers.3.eh_proj.weight"] = {{64, 128}};
+  expectRefusal(model, {{"num_nextn_predict_layers", 0}}, Code::Unsupported,
+                "`model.layers.3.eh_proj.weight` is read by no part");
+  model.tensors["model.layers.4.eh_proj.weight"] = {{64, 128}};
+  expectRefusal(model, {{"num_nextn_predict_layers", 1}}, Code::Unsupported,
+                "`model.layers.4.eh_proj.weight` is read by no part");
+  expectRefusal(model, {{"num_nextn_predict_layers", -1}}, Code::Model,
+                "`num_nextn_predict_layers` is -1");
 }
 
 TEST(DeepseekV3Test, BothLayoutsOfExpertsAreRead) {
