@@ -64,10 +64,11 @@ Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
 }
 
 bool TensorClaims::isMxfp4(const TensorFamily &family) const {
-  TensorFamily blocks = family;
+  TensorFamily blocks = family, scales = family;
   blocks.pattern += kBlocks;
+  scales.pattern += kScales;
   return quantization.codes == QuantizationConfig::Codes::Mxfp4 && !family.isVectors &&
-         !has(family) && has(blocks);
+         !has(family) && (has(blocks) || has(scales));
 }
 
 Result<StoredFamily> TensorClaims::claim(const TensorFamily &family) {

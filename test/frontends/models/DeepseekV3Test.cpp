@@ -133,6 +133,9 @@ TEST(DeepseekV3Test, BiasesAreOfWhatTouchesTheResidualStream) {
     model.tensors[module + "o_proj.bias"] = {{64}};
   }
   EXPECT_EQ(count(model.text(), "bias("), 6) << "three in each of two kinds of layers";
+  model.tensors.erase("model.layers.1.self_attn.o_proj.bias");
+  expectRefusal(model, nlohmann::json::object(), Code::Model,
+                "`model.layers.1.self_attn.o_proj.bias` is missing");
 }
 
 // Layers and tensors ----------------------------------------------------------------------------

@@ -161,6 +161,25 @@ TEST(GptOssTest, MissingSinksAreNamed) {
   expectRefusal(model, json::object(), Code::Model, "`model.layers.1.self_attn.sinks` is missing");
 }
 
+TEST(GptOssTest, AMissingBiasIsNamed) {
+  for (const char *part : {"self_attn.k_proj.bias", "self_attn.o_proj.bias", "mlp.router.bias",
+                           "mlp.experts.gate_up_proj_bias", "mlp.experts.down_proj_bias"}) {
+    TinyModel model = tinyGptOss();
+    const std::string name = std::string("model.layers.1.") + part;
+    ASSERT_EQ(model.tensors.erase(name), 1u) << name;
+    expectRefusal(model, json::object(), Code::Model, "`" + name + "` is missing");
+  }
+}
+
+TEST(GptOssTest, AMissingHalfOfCodesIsNamed) {
+  for (const char *half : {"_blocks", "_scales"}) {
+    TinyModel model = tinyPacked();
+    const std::string name = std::string("model.layers.0.mlp.experts.gate_up_proj") + half;
+    ASSERT_EQ(model.tensors.erase(name), 1u) << name;
+    expectRefusal(model, json::object(), Code::Model, "`" + name + "` is missing");
+  }
+}
+
 TEST(GptOssTest, BiasesOfExpertsAreNeverCodes) {
   TinyModel model = tinyPacked();
   const std::string bias = "model.layers.0.mlp.experts.gate_up_proj_bias";

@@ -19,6 +19,16 @@ TEST(Qwen2MoeTest, BiasesCanBeSwitchedOff) {
   EXPECT_EQ(count(model.text(), "bias("), 0);
 }
 
+TEST(Qwen2MoeTest, AMissingBiasIsNamed) {
+  for (const char *name :
+       {"model.layers.0.self_attn.q_proj.bias", "model.layers.2.self_attn.k_proj.bias"}) {
+    TinyModel model = tinyQwen2Moe();
+    ASSERT_EQ(model.tensors.erase(name), 1u);
+    expectRefusal(model, nlohmann::json::object(), Code::Model,
+                  "`" + std::string(name) + "` is missing");
+  }
+}
+
 TEST(Qwen2MoeTest, TheSharedExpertHasAWidthAndAGateOfItsOwn) {
   std::string text = tinyQwen2Moe().text();
   EXPECT_NE(text.find("lm.weight @mlp.shared_expert.up_proj : !lm.weight<72x64xf32> layers [0, 2]"),
