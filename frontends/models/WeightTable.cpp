@@ -27,6 +27,19 @@ static Type elementType(MLIRContext *context, DataType type) {
   }
 }
 
+/// How a family is stored, for messages.
+static std::string textOf(const StoredFamily &stored) {
+  const std::string type(dataTypeName(stored.type));
+  if (stored.scales.empty())
+    return type;
+  auto extent = [](int64_t count, const char *all) {
+    return count ? std::to_string(count) : std::string(all);
+  };
+  return fmt::format("{} in `{}` with a scale in `{}` for {} rows by {} columns", type,
+                     stored.pattern, stored.scales, extent(stored.scaleRows, "all"),
+                     extent(stored.scaleColumns, "all"));
+}
+
 /// The tensors that `weight` lies in.
 static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
   TensorFamily family{.pattern = weight.source.pattern,
@@ -52,7 +65,7 @@ static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
 
 WeightTable::WeightTable(const Checkpoint &checkpoint, QuantizationConfig quantization,
                          OpBuilder symbols)
-    : claims(checkpoint, quantization), symbols(symbols) {
+    : directory(checkpoint.directory()), claims(checkpoint, quantization), symbols(symbols) {
   if (quantization.codes == QuantizationConfig::Codes::Float8)
     for (const char *scale : {"*.input_scale", "*.activation_scale"})
       claims.skip(scale); // of activations, which stay floats here
@@ -110,9 +123,10 @@ lm::WeightType WeightTable::declare(const Weight &asked, ArrayRef<int64_t> layer
     if (stored != before.stored && failure.ok())
       failure = {
           Code::Model,
-          fmt::format("tensors `{}` have one type in layer {} and another in layer {}; wanted "
-                      "one for all layers",
-                      weight.source.pattern, known.getLayers().front(), added.front())};
+          fmt::format("{}: tensors `{}` are stored as {} in layer {}, and as {} in layer {}; "
+                      "wanted one way for all layers",
+                      directory, weight.source.pattern, textOf(before.stored),
+                      known.getLayers().front(), textOf(stored), added.front())};
     added.append(known.getLayers().begin(), known.getLayers().end());
     llvm::sort(added);
     known.setLayers(added);

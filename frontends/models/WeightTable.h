@@ -65,6 +65,7 @@ private:
   StoredFamily claim(const Weight &weight, llvm::ArrayRef<int64_t> layers);
   void count(const Weight &weight, llvm::ArrayRef<int64_t> layers);
 
+  std::string directory; ///< for messages
   TensorClaims claims;
   mlir::OpBuilder symbols;
   struct Declared {

@@ -43,7 +43,9 @@ TEST(WeightTableTest, TypesMayDifferBetweenWeightsButNotBetweenLayers) {
   for (int layer : {0, 2}) // those without experts
     model.tensors["model.layers." + std::to_string(layer) + ".self_attn.q_proj.weight"].type =
         "F16";
-  expectFailure(model, Code::Model, "one type in layer 1 and another in layer 0");
+  expectFailure(model, Code::Model,
+                "tensors `model.layers.{l}.self_attn.q_proj.weight` are stored as BF16 in layer 1, "
+                "and as F16 in layer 0; wanted one way for all layers");
 }
 
 TEST(WeightTableTest, ATensorThatNothingReadsIsNamed) {
@@ -91,6 +93,21 @@ TEST(WeightTableTest, FloatsOf8BitsNameTheirScales) {
                 std::string("`") + kUp + "_scale_inv` has shape [1, 3], wanted [1, 2]");
   model.tensors.erase(std::string(kUp) + "_scale_inv");
   expectFailure(model, Code::Model, std::string("`") + kUp + "_scale_inv` is missing");
+}
+
+TEST(WeightTableTest, CodesInSomeLayersAreNamedWithTheirScales) {
+  TinyModel model = tinyQwen3Moe();
+  model.config["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", {128, 32}}};
+  for (int layer : {1, 3}) { // those with experts
+    const std::string name = "model.layers." + std::to_string(layer) + ".self_attn.q_proj.weight";
+    model.tensors[name].type = "F8_E4M3";
+    model.tensors[name + "_scale_inv"] = {{1, 2}};
+  }
+  expectFailure(
+      model, Code::Model,
+      "are stored as F8_E4M3 in `model.layers.{l}.self_attn.q_proj.weight` with a scale in "
+      "`model.layers.{l}.self_attn.q_proj.weight_scale_inv` for 128 rows by 32 columns in layer 1, "
+      "and as F32 in layer 0");
 }
 
 TEST(WeightTableTest, CodesOfVectorsAreRefused) {
