@@ -33,6 +33,27 @@ std::optional<QuantFormat> moec::storedFormatOf(lm::WeightOp weight) {
   return format;
 }
 
+std::string moec::whyNotMapped(lm::WeightOp weight) {
+  if (weight.getQuantized())
+    return "is to be quantized";
+  std::string why;
+  llvm::raw_string_ostream line(why);
+  if (isStoredAsCodes(weight)) {
+    line << "is stored as " << weight.getType().getElementType() << " with scales";
+    return why;
+  }
+  if (weight.getPieces().size() != 1) {
+    line << "is made of " << weight.getPieces().size() << " stored tensors";
+    return why;
+  }
+  auto piece = cast<lm::PieceAttr>(weight.getPieces()[0]);
+  if (piece.getSideBySide())
+    return "has experts side by side in a stored row";
+  if (piece.getTransposed())
+    return "is stored transposed";
+  return piece.getRowStep() != 1 ? "is every so many rows of a stored tensor" : "";
+}
+
 std::vector<std::string> moec::describeChangedCodes(ModuleOp module) {
   llvm::MapVector<std::pair<Type, Type>, SmallVector<StringRef>> kinds; // stored and packed
   for (auto weight : module.getOps<lm::WeightOp>()) {

@@ -1,4 +1,5 @@
-// Weights that the checkpoint holds as codes with scales: what becomes of those.
+// How the checkpoint holds weights: as codes with scales, and what becomes of those; or so that
+// they cannot be used where they lie.
 
 #ifndef MOEC_COMPILER_ANALYSIS_STOREDWEIGHTS_H
 #define MOEC_COMPILER_ANALYSIS_STOREDWEIGHTS_H
@@ -18,6 +19,10 @@ bool isStoredAsCodes(lm::WeightOp weight);
 /// The format that holds a weight's stored codes and scales as they are; none where it is stored as
 /// floats, or where a group of the format's columns would need several scales.
 std::optional<QuantFormat> storedFormatOf(lm::WeightOp weight);
+
+/// What keeps a weight from being used where the checkpoint's files have it, as in "NAME is stored
+/// transposed"; empty where nothing does.
+std::string whyNotMapped(lm::WeightOp weight);
 
 /// A line for the user about stored codes of a packed module that are not used as they are: widened
 /// to floats, or quantised anew.

@@ -26,25 +26,8 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
         weight.erase();
         continue;
       }
-      if (mapped && weight.getQuantized()) {
-        weight.emitOpError()
-            << "is to be quantized, which mapped weights cannot be; use --weights=pack";
-        return signalPassFailure();
-      }
-      if (mapped && isStoredAsCodes(weight)) {
-        weight.emitOpError() << "is stored as " << weight.getType().getElementType()
-                             << " with scales, which mapped weights cannot be; use --weights=pack";
-        return signalPassFailure();
-      }
       if (mapped) {
-        if (weight.getPieces().size() != 1) {
-          weight.emitOpError()
-              << "is made of " << weight.getPieces().size()
-              << " stored tensors, which mapped weights cannot be; use --weights=pack";
-          return signalPassFailure();
-        }
-        if (StringRef obstacle = whyNotMapped(cast<lm::PieceAttr>(weight.getPieces()[0]));
-            !obstacle.empty()) {
+        if (std::string obstacle = whyNotMapped(weight); !obstacle.empty()) {
           weight.emitOpError(obstacle)
               << ", and mapped weights are used as they lie; use --weights=pack";
           return signalPassFailure();
@@ -61,15 +44,6 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
   }
 
 private:
-  /// What keeps a piece from being used where it lies; empty where nothing does.
-  static StringRef whyNotMapped(lm::PieceAttr piece) {
-    if (piece.getSideBySide())
-      return "has experts side by side in a stored row";
-    if (piece.getTransposed())
-      return "is stored transposed";
-    return piece.getRowStep() != 1 ? "is every so many rows of a stored tensor" : "";
-  }
-
   lm::PackedAttr choose(lm::WeightOp weight, bool byProducts, int64_t offset) {
     Type element = weight.getType().getElementType();
     lm::Layout layout = lm::Layout::Rows;

@@ -200,6 +200,27 @@ def check_run(checks, folder):
     checks.that(done.returncode == 0 and done.stdout != first, "run: a changed model was served from the cache")
 
 
+def check_run_packs(checks, folder):
+    """`moec run` packs what cannot be mapped, and says so once; other models it maps."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    model = GOLDEN / "deepseek_v3"
+
+    def answer(name, *options):
+        output = folder / f"{name}.safetensors"
+        done = run(MOEC, "run", "--activations=f32", "--cpu=avx2", *options, model, "eval", "--input", model / "golden.safetensors",
+                   "--output", output, env=environment)
+        checks.that(done.returncode == 0, f"run {name}: status {done.returncode}: {done.stderr.decode()[-500:]}")
+        return done.stderr.decode(), output.read_bytes() if output.exists() else b""
+
+    told, first = answer("first")
+    checks.that(told.count("packs the weights into the cache") == 1 and "kv_b_proj.weight` is stored transposed" in told, f"run first: {told[-500:]}")
+    again, second = answer("again")
+    checks.that(not again and second == first, f"run again: {again[-500:]}")
+    packed, third = answer("packed", "--weights=pack")
+    checks.that(not packed and third == first, f"run --weights=pack: it is not the same program: {packed[-500:]}")
+    checks.that(len(list((folder / "cache").rglob("*.weights"))) == 1, "run: weights were packed twice")
+
+
 def check_stages(checks, folder):
     """Every stage can be stopped at, and gone on from; a dump holds them all."""
     direct = folder / "direct.o"
@@ -227,5 +248,5 @@ def check_stages(checks, folder):
 if __name__ == "__main__":
     checks = Checks()
     checks.run_parts(check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect,
-                     check_profile, check_text, check_run, check_stages)
+                     check_profile, check_text, check_run, check_run_packs, check_stages)
     checks.finish()

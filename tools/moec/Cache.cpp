@@ -6,6 +6,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/File.h"
+#include "tools/moec/TextOutput.h"
 
 #include <fmt/format.h>
 
@@ -97,6 +98,17 @@ static Result<std::string> entryName(const CompileRequest &request,
   return digestText(hasher.finish()).substr(0, 32);
 }
 
+/// Where the program for `request` is or will be. It gets its name when it is whole, weights
+/// included: where it is, it can be run, also from a cache that nobody may write.
+static Result<fs::path> programPath(const CompileRequest &request,
+                                    llvm::ArrayRef<const CpuTarget *> levels,
+                                    const fs::path &cache) {
+  Result<std::string> name = entryName(request, levels);
+  if (!name.ok())
+    return name.status();
+  return cache / *name / "program";
+}
+
 /// Whether `program` is there, with the weights that it needs beside it.
 static bool isComplete(const fs::path &program, WeightsMode weights) {
   std::error_code error;
@@ -147,14 +159,26 @@ Result<std::string> moec::cachedProgram(CompileRequest request) {
   Result<fs::path> cache = cacheFolder();
   if (!cache.ok())
     return cache.status();
-  Result<std::string> name = entryName(request, *levels);
-  if (!name.ok())
-    return name.status();
-  // The program gets its name when it is whole, weights included: where it is, it can be run, also
-  // from a cache that nobody may write.
-  fs::path program = *cache / *name / "program";
-  if (!isComplete(program, request.weights))
-    if (Status status = makeEntry(std::move(request), program); !status.ok())
+  Result<fs::path> program = programPath(request, *levels, *cache);
+  if (!program.ok())
+    return program.status();
+  if (!isComplete(*program, request.weights) && request.packsUnmappable) {
+    Result<std::string> obstacle = whyNotMapped(request);
+    if (!obstacle.ok())
+      return obstacle.status();
+    if (!obstacle->empty()) {
+      request.weights = WeightsMode::Pack;
+      program = programPath(request, *levels, *cache);
+      if (!program.ok())
+        return program.status();
+      if (!isComplete(*program, request.weights) && !request.quiet)
+        writeMessage(fmt::format("moec: packs the weights into the cache, since they cannot be "
+                                 "used where they lie: {}\n",
+                                 *obstacle));
+    }
+  }
+  if (!isComplete(*program, request.weights))
+    if (Status status = makeEntry(std::move(request), *program); !status.ok())
       return status;
-  return program.string();
+  return program->string();
 }

@@ -29,14 +29,17 @@ static const std::map<std::string, Linker> linkerNames = {{"lld", Linker::Lld},
 static const std::map<std::string, LatentForm> latentNames = {{"absorbed", LatentForm::Absorbed},
                                                               {"expanded", LatentForm::Expanded}};
 
-/// Adds an option whose values are the keys of `names`; its help ends with the default.
+/// Adds an option whose values are the keys of `names`; its help ends with the default, which is
+/// `value` unless `standard` says more.
 template <typename T>
 static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
-                              const std::map<std::string, T> &names, const std::string &help) {
-  std::string choices, standard;
+                              const std::map<std::string, T> &names, const std::string &help,
+                              std::string standard = "") {
+  const bool isValue = standard.empty();
+  std::string choices;
   for (const auto &[key, meant] : names) {
     choices += (choices.empty() ? "" : "|") + key;
-    if (meant == value)
+    if (isValue && meant == value)
       standard = key;
   }
   return app
@@ -57,15 +60,18 @@ static std::string aboutQuantize() {
          weightFormatNames();
 }
 
-/// In what form weights are kept; compile and run share it.
-static void addWeightOptions(CLI::App *app, CompileRequest &request) {
+/// In what form weights are kept; compile and run share it, but for what `standard` says of the
+/// default.
+static void addWeightOptions(CLI::App *app, CompileRequest &request,
+                             const std::string &standard = "") {
   app->add_option("--quantize", request.quantize, aboutQuantize())
       ->type_name("LIST")
       ->group("Weights")
       ->take_last();
   addChoice(app, "--weights", request.weights, weightNames,
             "where they live: a file beside the program in the target's layout (pack), inside the "
-            "program (embed), or the model's own files (map)")
+            "program (embed), or the model's own files (map)",
+            standard)
       ->group("Weights");
 }
 
@@ -205,7 +211,11 @@ static size_t countOwnWords(const CLI::App &app, const std::vector<std::string> 
 static Status checkModel(const CLI::App &app, CompileRequest &request) {
   request.weightsGiven = app.count("--weights") > 0;
   if (app.count("--threads") && request.weights == WeightsMode::Map)
-    return {Code::Usage, "--threads is for packing weights, and --weights=map packs none"};
+    return {Code::Usage,
+            request.weightsGiven
+                ? "--threads is for packing weights, and --weights=map packs none"
+                : "--threads is for packing weights, which only --weights=pack always does; the "
+                  "program's own --threads comes after the directory"};
   if (!request.quantize.empty() && request.weights == WeightsMode::Map)
     return {Code::Usage,
             "--quantize makes packed weights, and these stay in the model's own files: "
@@ -257,7 +267,8 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   run->add_option("directory", runRequest.input,
                   "the model; whatever follows it goes to the program")
       ->required();
-  addWeightOptions(run, runRequest);
+  addWeightOptions(run, runRequest,
+                   "map where the files permit it and nothing is quantized, else pack");
   addModelOptions(run, runRequest);
   run->footer("Options of moec run come before the directory. Programs are kept below "
               "$XDG_CACHE_HOME/moec, or ~/.cache/moec, one for each state of a model's files and "
@@ -313,6 +324,11 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
       return status;
   } else if (run->parsed()) {
     line.command = Command::Run;
+    if (!run->count("--weights")) {
+      runRequest.packsUnmappable = runRequest.quantize.empty();
+      if (!runRequest.packsUnmappable)
+        runRequest.weights = WeightsMode::Pack;
+    }
     if (Status status = checkModel(*run, runRequest); !status.ok())
       return status;
     line.request = std::move(runRequest);

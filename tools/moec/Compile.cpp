@@ -27,6 +27,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -495,3 +496,28 @@ Status Compile::packBeside() {
 }
 
 Status moec::compile(const CompileRequest &request) { return Compile(request).run(); }
+
+Result<std::string> moec::whyNotMapped(const CompileRequest &request) {
+  Result<Checkpoint> checkpoint =
+      Checkpoint::open(request.input, {.followLinks = request.followLinks});
+  if (!checkpoint.ok())
+    return checkpoint.status();
+  mlir::DialectRegistry registry;
+  registerDialects(registry);
+  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(
+      *checkpoint, context,
+      {.context = request.context, .name = {}, .latentForm = request.latentForm, .notice = {}});
+  if (!module.ok())
+    return module.status();
+  for (auto weight : (*module)->getOps<lm::WeightOp>())
+    if (std::string why = moec::whyNotMapped(weight); !why.empty()) {
+      auto piece = mlir::cast<lm::PieceAttr>(weight.getPieces()[0]);
+      return fmt::format("`{}` {}", piece.getPattern().str(), why);
+    }
+  for (const CheckpointTensor &tensor : checkpoint->tensors())
+    if (auto bytes = static_cast<uint64_t>(std::max<int64_t>(dataTypeBits(tensor.type) / 8, 1));
+        tensor.offset % bytes != 0)
+      return fmt::format("`{}` does not lie at a multiple of {} bytes", tensor.name, bytes);
+  return std::string();
+}

@@ -36,6 +36,8 @@ struct CompileRequest {
 
   WeightsMode weights = WeightsMode::Pack;
   bool weightsGiven = false; ///< by the user
+  /// With WeightsMode::Map, of cachedProgram(): weights that cannot be mapped are packed.
+  bool packsUnmappable = false;
   bool headersOnly = false;
   bool followLinks = false;
   unsigned threads = 0; ///< of the packer; 0: what the CPUs permit
@@ -52,6 +54,10 @@ struct CompileRequest {
 
 /// Carries out the request. On failure the output is as it was before.
 Status compile(const CompileRequest &request);
+
+/// What keeps the weights of the model directory from being mapped, by the name of one of them;
+/// empty where nothing does. Reads headers.
+Result<std::string> whyNotMapped(const CompileRequest &request);
 
 } // namespace moec
 

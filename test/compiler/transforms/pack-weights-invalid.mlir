@@ -1,5 +1,5 @@
 // RUN: moe-opt %s --lm-pack-weights=mapped --split-input-file --verify-diagnostics
-// expected-error @below {{is made of 2 stored tensors, which mapped weights cannot be; use --weights=pack}}
+// expected-error @below {{is made of 2 stored tensors, and mapped weights are used as they lie; use --weights=pack}}
 lm.weight @both : !lm.weight<8x4xf32> layers [] from [#lm.piece<pattern = "a", rows = 4, stored = f32>, #lm.piece<pattern = "b", rows = 4, stored = f32>]
 func.func @step(%x: tensor<2x4xf32>) -> tensor<2x8xf32> {
   %w = lm.load_weight @both : !lm.weight<8x4xf32>
@@ -40,7 +40,7 @@ func.func @step(%x: tensor<2x3xf32>, %i: tensor<2x4xf32>) -> tensor<2x4xf32> {
 
 // -----
 
-// expected-error @below {{is stored as 'f8E4M3FN' with scales, which mapped weights cannot be; use --weights=pack}}
+// expected-error @below {{is stored as f8E4M3FN with scales, and mapped weights are used as they lie; use --weights=pack}}
 lm.weight @codes : !lm.weight<4x8xf8E4M3FN> layers [] from [#lm.piece<pattern = "a", rows = 4, stored = f8E4M3FN, scales = <pattern = "s">>]
 func.func @step(%x: tensor<2x8xf32>, %i: tensor<2x4xf32>) -> tensor<2x4xf32> {
   %w = lm.load_weight @codes : !lm.weight<4x8xf8E4M3FN>

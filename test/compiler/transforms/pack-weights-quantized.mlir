@@ -5,7 +5,7 @@
 // CHECK:  lm.weight @integers {{.*}} packed <layout = panels, element = !lm.quantized<int4>, offset = 0>
 // CHECK:  lm.weight @after {{.*}} offset = 1152>
 // CHECK:  lm.weight @table {{.*}} packed <layout = panels, element = !lm.quantized<int6>, offset = {{[0-9]+}}>
-// MAPPED: is to be quantized, which mapped weights cannot be; use --weights=pack
+// MAPPED: is to be quantized, and mapped weights are used as they lie; use --weights=pack
 lm.weight @integers : !lm.weight<20x40xf32> layers [] from [#lm.piece<pattern = "q", rows = 20, stored = f32>] quantized int4
 lm.weight @after : !lm.weight<20x40xf32> layers [] from [#lm.piece<pattern = "a", rows = 20, stored = f32>]
 lm.weight @table : !lm.weight<20x40xf32> layers [] from [#lm.piece<pattern = "t", rows = 20, stored = f32>] quantized int6
