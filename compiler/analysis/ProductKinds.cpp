@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -34,6 +35,19 @@ std::optional<WeightClass> moec::weightClassOf(Operation *op) {
       linear.getInput().getDefiningOp<moe::GatedActivationOp>())
     return WeightClass::Dense;
   return WeightClass::Attention;
+}
+
+std::vector<std::string> moec::headWeights(ModuleOp module) {
+  llvm::SetVector<StringRef> names;
+  module.walk([&](lm::HeadLinearOp product) {
+    if (auto load = product.getWeight().getDefiningOp<lm::LoadWeightOp>())
+      names.insert(load.getWeight());
+  });
+  std::vector<std::string> sorted;
+  for (auto weight : module.getOps<lm::WeightOp>())
+    if (names.contains(weight.getSymName()))
+      sorted.push_back(weight.getSymName().str());
+  return sorted;
 }
 
 OpOperand *moec::productInput(Operation *op) {

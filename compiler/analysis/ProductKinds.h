@@ -6,9 +6,12 @@
 #include "dialects/lm/LmDialect.h"
 #include "dialects/moe/MoeDialect.h"
 
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace moec {
 
@@ -34,6 +37,10 @@ enum class WeightClass {
 /// The class of the weights that `op` reads; none for routers and gates, which are small and decide
 /// much, and for other ops. Norms and biases always stay as they are.
 std::optional<WeightClass> weightClassOf(mlir::Operation *op);
+
+/// The names of weights that are multiplied head by head, in the order of the module. They are of
+/// attention, and of no class.
+std::vector<std::string> headWeights(mlir::ModuleOp module);
 
 /// The rows that a product multiplies with weights; null for what is no product.
 mlir::OpOperand *productInput(mlir::Operation *op);

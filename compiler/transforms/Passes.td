@@ -67,7 +67,7 @@ def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
   let description = [{
     `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without experts, and shared experts that were not folded), `head`,
     `embedding`, or `all`. Such weights get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A table of embeddings that
-    is the head as well counts as head. Routers, gates, norms and biases keep their type. It is an error that one op takes a weight as integers and another
+    is the head as well counts as head, an indexer's projections as attention. Routers, gates, norms, biases and what `lm.head_linear` reads keep their type. It is an error that one op takes a weight as integers and another
     as something else.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];

@@ -219,6 +219,10 @@ def check_run_packs(checks, folder):
     packed, third = answer("packed", "--weights=pack")
     checks.that(not packed and third == first, f"run --weights=pack: it is not the same program: {packed[-500:]}")
     checks.that(len(list((folder / "cache").rglob("*.weights"))) == 1, "run: weights were packed twice")
+    told, _ = answer("quantized", "--quantize=attention:int8")
+    checks.that("self_attn.kv_b_proj.keys, self_attn.kv_b_proj.values; --mla=expanded" in told, f"run --quantize=attention:int8: {told[-500:]}")
+    done = run(MOEC, "compile", model, "--emit=optimized", "--quantize=attention:int8", "--mla=expanded")
+    checks.that(done.returncode == 0 and b"head by head" not in done.stderr, f"--mla=expanded: {done.stderr.decode()[-500:]}")
 
 
 def check_stages(checks, folder):

@@ -56,7 +56,8 @@ static CLI::Option *addChoice(CLI::App *app, const std::string &name, T &value,
 static std::string aboutQuantize() {
   return "weights that become small integers or floats: CLASS:FORMAT,... with the classes " +
          weightClassNames() +
-         " (head: the embedding too, where that is the same), and the formats " +
+         " (head: the embedding too, where that is the same; attention: an indexer too, but of "
+         "latent attention what is absorbed stays as it is stored), and the formats " +
          weightFormatNames();
 }
 

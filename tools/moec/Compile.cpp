@@ -3,6 +3,7 @@
 #include "tools/moec/Compile.h"
 
 #include "compiler/analysis/FusionReport.h"
+#include "compiler/analysis/ProductKinds.h"
 #include "compiler/analysis/StoredWeights.h"
 #include "compiler/emit/EmbeddedWeights.h"
 #include "compiler/emit/JoinLevels.h"
@@ -13,6 +14,7 @@
 #include "compiler/pipeline/Description.h"
 #include "compiler/pipeline/Stages.h"
 #include "compiler/targets/cpu/CpuTarget.h"
+#include "compiler/transforms/WeightFormats.h"
 #include "frontends/checkpoint/TextData.h"
 #include "frontends/models/Import.h"
 #include "runtime/core/AtomicFile.h"
@@ -26,6 +28,7 @@
 #include "llvm/Support/Path.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -91,6 +94,7 @@ private:
   Status runStages();
   Status runStage(const Stage &stage, Emit emit);
   Status noteStage(Emit stage);
+  void noteKeptWeights();
   Result<std::string> finishManifest();
   Result<std::string> makeCode();
   Status writeOutput(const std::string &bytes);
@@ -286,6 +290,7 @@ Status Compile::noteStage(Emit stage) {
     if (request.strict && fusions.hasFallback())
       return {Code::Unsupported,
               "--strict: not everything was fused\n" + fusions.text(stages.remarks())};
+    noteKeptWeights();
   }
   if (stage == Emit::Scheduled) {
     fusions.addPhases(*modules.front());
@@ -304,6 +309,18 @@ Status Compile::noteStage(Emit stage) {
     writeMessage(fusions.text(stages.remarks()));
   }
   return {};
+}
+
+/// Says which weights of attention a format was asked for and not given to.
+void Compile::noteKeptWeights() {
+  if (request.quantize.empty())
+    return;
+  Result<WeightFormats> formats = parseWeightFormats(request.quantize);
+  std::vector<std::string> kept = headWeights(*modules.front());
+  if (formats.ok() && formats->count(WeightClass::Attention) && !kept.empty())
+    say(fmt::format("--quantize leaves weights of attention as they are stored that are "
+                    "multiplied head by head: {}; --mla=expanded has none",
+                    fmt::join(kept, ", ")));
 }
 
 Result<std::string> Compile::makeCode() {
