@@ -28,7 +28,8 @@ struct ImportOptions {
 /// - `moec.model`, a dictionary of what is known of it as a whole: name, architecture, vocabulary,
 ///   hidden, layers, context, parameters and active_parameters, moe_layers (their indices), experts
 ///   and picked (0 where there is no such layer);
-/// - an `lm.weight` per kind of weight, and the `lm.cache` @attention;
+/// - an `lm.weight` per kind of weight, and an `lm.cache` per kind of keys and values: of all
+///   positions, of a window, of a chunk, or of an indexer;
 /// - `func.func private @layer_KIND(!lm.batch, index, tensor<?xHxf32>, cosines, sines)` per kind of
 ///   layer;
 /// - `func.func @step(!lm.batch)`, which loops over them.
