@@ -144,9 +144,7 @@ void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const T
   std::optional<RowBuffer> values;
   if (op.getValues())
     values = rowBuffer(kernel, op.getValues());
-  auto cache =
-      cacheView(kernel, SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(op, op.getCacheAttr()),
-                op.getLayer());
+  auto cache = cacheView(kernel, lm::cacheOf(op), op.getLayer());
   const CacheLayout &layout = cache.layout;
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
   Value sequences =

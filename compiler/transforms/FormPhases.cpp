@@ -95,8 +95,7 @@ private:
         .Case([&](moe::DispatchOp) -> Cut { return {constant(1)}; })
         .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), kGateRows); })
         .Case([&](lm::AttentionOp attention) -> Cut {
-          auto cache = SymbolTable::lookupNearestSymbolFrom<lm::CacheOp>(attention,
-                                                                         attention.getCacheAttr());
+          auto cache = lm::cacheOf(attention);
           return {product(lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(),
                                                        attention.getBatch()),
                           attentionParts(attention, cache))};

@@ -31,6 +31,11 @@ struct RecordResource : mlir::SideEffects::Resource::Base<RecordResource> {
   llvm::StringRef getName() final { return "<Record>"; }
 };
 
+/// The cache that `op`, a verified user of one, names.
+template <typename Op> CacheOp cacheOf(Op op) {
+  return mlir::SymbolTable::lookupNearestSymbolFrom<CacheOp>(op, op.getCacheAttr());
+}
+
 /// Attaches the bufferization of the dialect's ops.
 void registerBufferization(mlir::DialectRegistry &registry);
 
