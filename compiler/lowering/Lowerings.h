@@ -60,6 +60,11 @@ void lowerGroupedGluPlainly(KernelBuilder &kernel, moe::GroupedGluOp op);
 void lowerChooseKeysPlainly(KernelBuilder &kernel, lm::ChooseKeysOp op);
 void lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op);
 
+/// Writes to `out` (!llvm.ptr to i32) how many positions are chosen, then these, ascending: of the
+/// `count` (i64) keys, i32, at `keys` the `most` largest, of equal ones the first.
+void chooseLargestPlainly(KernelBuilder &kernel, mlir::Value keys, mlir::Value count, int64_t most,
+                          mlir::Value out);
+
 // What fused ops share with their parts.
 
 /// Scores of one row of `columns` logits, in place.

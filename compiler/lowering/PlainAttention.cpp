@@ -3,6 +3,7 @@
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/cpu/SortKey.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>
@@ -12,6 +13,34 @@ using namespace moec;
 
 static void forEach(KernelBuilder &kernel, int64_t count, function_ref<void(Value)> body) {
   kernel.loop(kernel.integer(0), kernel.integer(count), 1, body);
+}
+
+// One is chosen if fewer than can be chosen come before it.
+void moec::chooseLargestPlainly(KernelBuilder &kernel, Value keys, Value count, int64_t most,
+                                Value out) {
+  Value zero = kernel.integer(0), one = kernel.integer(1);
+  auto compare = [&](arith::CmpIPredicate how, Value a, Value b) {
+    return kernel.compare(how, a, b);
+  };
+  auto keyAt = [&](Value at) { return loadId(kernel, keys, at); };
+  Value chosen = kernel.loop(
+      zero, count, 1, ValueRange{zero}, [&](Value at, ValueRange made) -> SmallVector<Value> {
+        Value own = keyAt(at);
+        Value before =
+            kernel.loop(zero, count, 1, ValueRange{zero},
+                        [&](Value other, ValueRange now) -> SmallVector<Value> {
+                          Value larger = compare(arith::CmpIPredicate::sgt, keyAt(other), own);
+                          Value equal =
+                              kernel.bitAnd(compare(arith::CmpIPredicate::eq, keyAt(other), own),
+                                            compare(arith::CmpIPredicate::slt, other, at));
+                          Value isBefore = kernel.bitOr(larger, equal);
+                          return {kernel.add(now[0], kernel.select(isBefore, one, zero))};
+                        })[0];
+        Value isChosen = compare(arith::CmpIPredicate::slt, before, kernel.integer(most));
+        kernel.when(isChosen, [&] { storeId(kernel, at, out, kernel.add(made[0], one)); });
+        return {kernel.add(made[0], kernel.select(isChosen, one, zero))};
+      })[0];
+  storeId(kernel, chosen, out, zero);
 }
 
 void moec::lowerChooseKeysPlainly(KernelBuilder &kernel, lm::ChooseKeysOp op) {
@@ -24,10 +53,9 @@ void moec::lowerChooseKeysPlainly(KernelBuilder &kernel, lm::ChooseKeysOp op) {
   Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
   Value sequences =
       batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
-  Value scores = kernel.scratch(static_cast<int64_t>(op.getContext()) * 4);
-  auto scoreAt = [&](Value at) { return kernel.load(f32, kernel.address(scores, f32, at)); };
+  Value keys = kernel.scratch(static_cast<int64_t>(op.getContext()) * 4);
   kernel.loop(zero, out.rows, 1, [&](Value row) {
-    Value sequence = loadId(kernel, sequences, row), to = out.row(kernel, row);
+    Value sequence = loadId(kernel, sequences, row);
     Value count = kernel.add(loadId(kernel, positions, row), one);
     kernel.loop(zero, count, 1, [&](Value at) {
       Value place = cacheHead(kernel, cache, sequence, at, zero),
@@ -48,33 +76,10 @@ void moec::lowerChooseKeysPlainly(KernelBuilder &kernel, lm::ChooseKeysOp op) {
       };
       Value score = kernel.loop(zero, kernel.integer(weights.columns), 1,
                                 ValueRange{kernel.number(f32, 0)}, add)[0];
-      kernel.store(kernel.mul(score, kernel.number(f32, op.getScale().convertToFloat())),
-                   kernel.address(scores, f32, at));
+      score = kernel.mul(score, kernel.number(f32, op.getScale().convertToFloat()));
+      kernel.store(emitSortKey(kernel, score), kernel.address(keys, kernel.i32(), at));
     });
-    // One is chosen if fewer than can be chosen come before it.
-    auto compare = [&](arith::CmpFPredicate how, Value a, Value b) -> Value {
-      return arith::CmpFOp::create(kernel.builder, kernel.loc, how, a, b);
-    };
-    Value chosen = kernel.loop(
-        zero, count, 1, ValueRange{zero}, [&](Value at, ValueRange made) -> SmallVector<Value> {
-          Value own = scoreAt(at);
-          Value before = kernel.loop(
-              zero, count, 1, ValueRange{zero},
-              [&](Value other, ValueRange now) -> SmallVector<Value> {
-                Value larger = compare(arith::CmpFPredicate::OGT, scoreAt(other), own);
-                Value equal =
-                    arith::AndIOp::create(kernel.builder, kernel.loc,
-                                          compare(arith::CmpFPredicate::OEQ, scoreAt(other), own),
-                                          kernel.compare(arith::CmpIPredicate::slt, other, at));
-                Value isBefore = arith::OrIOp::create(kernel.builder, kernel.loc, larger, equal);
-                return {kernel.add(now[0], kernel.select(isBefore, one, zero))};
-              })[0];
-          Value isChosen =
-              kernel.compare(arith::CmpIPredicate::slt, before, kernel.integer(out.columns - 1));
-          kernel.when(isChosen, [&] { storeId(kernel, at, to, kernel.add(made[0], one)); });
-          return {kernel.add(made[0], kernel.select(isChosen, one, zero))};
-        })[0];
-    storeId(kernel, chosen, to, zero);
+    chooseLargestPlainly(kernel, keys, count, out.columns - 1, out.row(kernel, row));
   });
 }
 

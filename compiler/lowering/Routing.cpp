@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/cpu/SortKey.h"
 
 using namespace mlir;
 using namespace moec;
@@ -42,21 +43,6 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
   });
 }
 
-/// An integer that orders as the float does; zeros are equal, a NaN is the largest.
-static Value sortKey(KernelBuilder &kernel, Value score) {
-  OpBuilder &builder = kernel.builder;
-  Value number = kernel.add(score, kernel.number(kernel.f32(), 0)); // -0 becomes +0
-  Value bits = kernel.bitcast(kernel.i32(), number);
-  Value sign = arith::ShRSIOp::create(builder, kernel.loc, bits, kernel.integer(kernel.i32(), 31));
-  Value flip =
-      arith::AndIOp::create(builder, kernel.loc, sign, kernel.integer(kernel.i32(), 0x7fffffff));
-  Value key = arith::XOrIOp::create(builder, kernel.loc, bits, flip);
-  Value isNan =
-      arith::CmpFOp::create(builder, kernel.loc, arith::CmpFPredicate::UNO, number, number);
-  key = kernel.select(isNan, kernel.integer(kernel.i32(), 0x7fffffff), key);
-  return arith::ExtSIOp::create(builder, kernel.loc, kernel.i64(), key);
-}
-
 /// Calls visit(slot, id) for the `count` largest of `columns` keys, largest first.
 static void choose(KernelBuilder &kernel, Value keys, int64_t columns, int64_t count,
                    function_ref<void(Value slot, Value id)> visit) {
@@ -73,8 +59,9 @@ static void choose(KernelBuilder &kernel, Value keys, int64_t columns, int64_t c
         auto best = kernel.loop(
             kernel.integer(0), kernel.integer(columns), 1, ValueRange{lowest, kernel.integer(0)},
             [&](Value id, ValueRange now) -> SmallVector<Value> {
-              Value key = sortKey(
+              Value key = emitSortKey(
                   kernel, kernel.load(kernel.f32(), kernel.address(keys, kernel.f32(), id)));
+              key = arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), key);
               Value below = kernel.compare(CmpIPredicate::slt, key, last[0]);
               Value same = logical(arith::AndIOp(), kernel.compare(CmpIPredicate::eq, key, last[0]),
                                    kernel.compare(CmpIPredicate::sgt, id, last[1]));

@@ -4,6 +4,7 @@
 #include "compiler/targets/cpu/IndexKernel.h"
 
 #include "compiler/targets/cpu/AttentionProducts.h"
+#include "compiler/targets/cpu/SortKey.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -93,18 +94,10 @@ void Index::packQueries() {
   });
 }
 
-/// Integers that order as the numbers do: zeros are equal, NaNs are the largest, and what is behind
-/// the token's own position the smallest. `first` is the position of the first lane.
+/// Sort keys of 16 positions' scores from `first` on; the smallest for those behind the token's
+/// own.
 Value Index::sortKeys(Value numbers, Value first) {
-  numbers = kernel.add(numbers, kernel.number(numbers.getType(), 0)); // -0 becomes +0
-  Value bits = kernel.bitcast(words, numbers);
-  Value sign = arith::ShRSIOp::create(kernel.builder, kernel.loc, bits, kernel.integer(words, 31));
-  Value flip = kernel.bitAnd(sign, kernel.integer(words, 0x7fffffff));
-  Value key = arith::XOrIOp::create(kernel.builder, kernel.loc, bits, flip);
-  Value isNan = arith::CmpFOp::create(kernel.builder, kernel.loc, arith::CmpFPredicate::UNO,
-                                      numbers, numbers);
-  // One less than the largest integer, so that there is a bound above all keys.
-  key = kernel.select(isNan, kernel.integer(words, 0x7ffffffe), key);
+  Value key = emitSortKey(kernel, numbers);
   auto lanes = llvm::to_vector(llvm::seq<int32_t>(0, kLanes));
   Value lane = arith::ConstantOp::create(
       kernel.builder, kernel.loc, DenseElementsAttr::get(cast<ShapedType>(words), ArrayRef(lanes)));
