@@ -134,7 +134,7 @@ void moec::lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op) {
       };
       Value sink = kernel.number(f32, -std::numeric_limits<float>::max());
       if (sinks)
-        sink = kernel.load(sinks->element, kernel.address(sinks->base, sinks->element, head));
+        sink = matrixElement(kernel, *sinks, zero, head);
       Value peak = kernel.loop(begin, end, 1, ValueRange{sink},
                                [&](Value at, ValueRange now) -> SmallVector<Value> {
                                  return {kernel.max(now[0], score(place(at), slotOf(at)))};

@@ -139,8 +139,8 @@ void Attention::begin() {
     if (!tile.sinks)
       return;
     // The softmax begins with the sink, whose weight is 2^0 then.
-    Value sink =
-        kernel.load(kernel.f32(), kernel.address(tile.sinks, kernel.f32(), kernel.rem(row, group)));
+    Value from = kernel.address(tile.sinks, tile.sinkElement, kernel.rem(row, group));
+    Value sink = kernel.widen(kernel.load(tile.sinkElement, from));
     kernel.store(kernel.mul(sink, kernel.number(kernel.f32(), M_LOG2E)), entry(layout.peaks, row));
     kernel.store(kernel.number(kernel.f32(), 1), totalsAt(row));
   });

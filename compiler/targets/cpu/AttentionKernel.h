@@ -49,7 +49,8 @@ struct AttentionBlock {
 struct AttentionTile {
   mlir::Value queries;     ///< !llvm.ptr to the group's first head of the first token
   mlir::Value queryStride; ///< i64, elements from token to token
-  mlir::Value sinks;       ///< null, or !llvm.ptr to a score in f32 per head that weighs no value
+  mlir::Value sinks;       ///< null, or !llvm.ptr to a score per head that weighs no value
+  mlir::Type sinkElement;  ///< f32, bf16 or f16
   mlir::Value out;         ///< the same for the result
   mlir::Type outElement;
   mlir::Value outStride;

@@ -67,3 +67,26 @@ func.func @shared(%batch: !lm.batch, %n: index, %e: memref<4x2xi32>, %w: memref<
   }
   return
 }
+
+// Sinks that are mapped as they are stored are widened.
+lm.cache @cache layers [0] heads 1 size 16 block 32 : f32
+lm.weight @sinks : !lm.weight<2xbf16> layers [] from [#lm.piece<pattern = "s", rows = 2, stored = bf16>] packed <layout = rows, element = bf16, offset = 0, mapped = true>
+// CHECK-LABEL: func @mapped_sinks(
+// CHECK:         lm.phase "fast"
+// CHECK:         %[[FAST:.+]] = llvm.load %{{.+}} : !llvm.ptr -> bf16
+// CHECK:         arith.extf %[[FAST]] : bf16 to f32
+// CHECK:         lm.phase "plain"
+// CHECK:         %[[PLAIN:.+]] = llvm.load %{{.+}} : !llvm.ptr -> bf16
+// CHECK:         arith.extf %[[PLAIN]] : bf16 to f32
+func.func @mapped_sinks(%batch: !lm.batch, %layer: index, %n: index, %q: memref<4x32xf32>) {
+  %sinks = lm.load_weight @sinks : <2xbf16>
+  lm.phase "fast" tiles(%n) rows 0 panels 0 {
+  ^bb0(%tile: index):
+    lm.attention @cache[%layer] of %batch scale 1.0 ins(%q : memref<4x32xf32>) sinks(%sinks : !lm.weight<2xbf16>) outs(%q : memref<4x32xf32>)
+  }
+  lm.phase "plain" plain tiles(%n) rows 0 panels 0 {
+  ^bb0(%tile: index):
+    lm.attention @cache[%layer] of %batch scale 1.0 ins(%q : memref<4x32xf32>) sinks(%sinks : !lm.weight<2xbf16>) outs(%q : memref<4x32xf32>)
+  }
+  return
+}

@@ -35,7 +35,7 @@ struct Case {
   int64_t tokens, size, group, window, block;
   int64_t values = 0; ///< size of a value; 0: that of a key
   int64_t chunk = 0;
-  bool latent = false, sinks = false;
+  bool latent = false, sinks = false, bf16Sinks = false;
 
   int64_t valueSize() const { return values ? values : size; }
 };
@@ -55,6 +55,7 @@ constexpr Case cases[] = {{F32, 40, 12, 2, 0, 32},
                           {Bf16, 70, 16, 1, 0, 64, 0, 32},
                           {F32, 70, 16, 3, 0, 32, 0, 0, false, true},
                           {Bf16, 70, 16, 3, 9, 32, 0, 0, false, true},
+                          {F32, 70, 16, 3, 0, 32, 0, 0, false, true, true},
                           {F32, 70, 36, 4, 0, 32, 20, 0, true},
                           {Bf16, 70, 37, 4, 0, 32, 21, 0, true},
                           {F32ByBf16, 70, 64, 3, 0, 64, 48, 0, true}};
@@ -62,19 +63,20 @@ constexpr Case cases[] = {{F32, 40, 12, 2, 0, 32},
 /// One sequence: queries of `group` heads and the keys and values of one head, as values and as a
 /// paged cache.
 struct Sequence {
-  bool bf16, bf16Queries;
+  bool bf16, bf16Queries, bf16Sinks;
   int64_t tokens, size, valueSize, group, window, chunk, block, valueWidth, keyDepth;
   bool latent;
   std::vector<float> queries, keys, values; // [token][head][d], [token][d], [token][value]
   std::vector<float> sinks;                 // [head], or none
-  std::vector<uint8_t> queryBytes, cache;   // the cache's blocks in a shuffled order
-  std::vector<int32_t> table;               // the place of each block
+  std::vector<uint8_t> sinkBytes;
+  std::vector<uint8_t> queryBytes, cache; // the cache's blocks in a shuffled order
+  std::vector<int32_t> table;             // the place of each block
 
   explicit Sequence(const Case &c)
-      : bf16(c.elements != F32), bf16Queries(c.elements == Bf16), tokens(c.tokens), size(c.size),
-        valueSize(c.valueSize()), group(c.group), window(c.window), chunk(c.chunk), block(c.block),
-        valueWidth((valueSize + 15) / 16 * 16), keyDepth(bf16 ? (size + 1) / 2 * 2 : size),
-        latent(c.latent) {
+      : bf16(c.elements != F32), bf16Queries(c.elements == Bf16), bf16Sinks(c.bf16Sinks),
+        tokens(c.tokens), size(c.size), valueSize(c.valueSize()), group(c.group), window(c.window),
+        chunk(c.chunk), block(c.block), valueWidth((valueSize + 15) / 16 * 16),
+        keyDepth(bf16 ? (size + 1) / 2 * 2 : size), latent(c.latent) {
     std::mt19937 random(size * 31 + tokens);
     std::normal_distribution<float> normal;
     auto fill = [&](std::vector<float> &values, int64_t count, bool rounds) {
@@ -88,7 +90,10 @@ struct Sequence {
     for (int64_t token = 0; latent && token < tokens; ++token)
       std::copy_n(&keys[token * size], valueSize, &values[token * valueSize]);
     if (c.sinks)
-      fill(sinks, group, false);
+      fill(sinks, group, bf16Sinks);
+    sinkBytes.resize(sinks.size() * (bf16Sinks ? 2 : 4));
+    for (size_t i = 0; i < sinks.size(); ++i)
+      put(sinkBytes, i, sinks[i], bf16Sinks ? 2 : 4);
     queryBytes.resize(queries.size() * queryElementBytes());
     for (size_t i = 0; i < queries.size(); ++i)
       put(queryBytes, i, queries[i], queryElementBytes());
@@ -185,6 +190,7 @@ KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
                   {.queries = arguments[0],
                    .queryStride = stride,
                    .sinks = sequence.sinks.empty() ? Value() : arguments[7],
+                   .sinkElement = sequence.bf16Sinks ? kernel.bf16() : kernel.f32(),
                    .out = arguments[3],
                    .outElement = kernel.f32(),
                    .outStride = outStride,
@@ -207,7 +213,7 @@ std::vector<float> run(const KernelJit &kernel, const Sequence &sequence, int64_
     end = std::min(end, sequence.tokens);
     kernel(std::span(sequence.queryBytes).subspan(begin * row * sequence.queryElementBytes()),
            sequence.cache, sequence.table, std::span(out).subspan(begin * sequence.outRow()),
-           aligned, end - begin, begin, sequence.sinks);
+           aligned, end - begin, begin, sequence.sinkBytes);
   }
   return out;
 }
