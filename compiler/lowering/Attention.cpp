@@ -57,7 +57,7 @@ private:
   }
   void emit(Value row, Value count, Value position,
             function_ref<AttentionBlock(Value number)> block);
-  AttentionBlock gather(Value list, Value count, Value number);
+  AttentionBlock gather(const ChosenKeys &chosen, Value count, Value number);
 
   KernelBuilder &kernel;
   lm::AttentionOp op;
@@ -104,8 +104,8 @@ void TileAttention::emitAll() {
   });
 }
 
-/// Block `number` of the chosen positions, `count` of them in `list`, made one.
-AttentionBlock TileAttention::gather(Value list, Value count, Value number) {
+/// Block `number` of the `count` chosen positions, made one.
+AttentionBlock TileAttention::gather(const ChosenKeys &chosen, Value count, Value number) {
   const int64_t panelBytes = layout.size * kLanes * 4;
   Value keys = kernel.scratch(layout.block / kLanes * panelBytes),
         values = kernel.scratch(layout.valueWidth * layout.block * 4);
@@ -117,7 +117,7 @@ AttentionBlock TileAttention::gather(Value list, Value count, Value number) {
     for (int64_t lane = 0; lane < kLanes; ++lane) {
       // Behind the last one, that again: nobody looks there.
       Value place = kernel.add(kernel.add(begin, key), kernel.integer(lane));
-      Value position = loadId(kernel, list, kernel.min(place, last));
+      Value position = chosen.position(kernel, kernel.min(place, last));
       Value at = cacheHead(kernel, cache, sequence, position, head);
       Value slot = kernel.rem(position, kernel.integer(layout.block)), zero = kernel.integer(0);
       keyRows.push_back(kernel.addressBytes(at, keyOffset(kernel, layout, slot, zero)));
@@ -141,16 +141,17 @@ AttentionBlock TileAttention::gather(Value list, Value count, Value number) {
 
 /// A token at a time: each chose for itself. What it chose is to the kernel a short sequence.
 void TileAttention::emitChosen() {
-  RowBuffer chosen = rowBuffer(kernel, op.getChosen());
+  RowBuffer lists = rowBuffer(kernel, op.getChosen());
+  Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
   shape.element = kernel.f32();
   shape.latent = false;
   shape.rows = 1;
   kernel.loop(first, kernel.add(first, rows), 1, [&](Value row) {
-    Value list = chosen.row(kernel, row), one = kernel.integer(1);
-    Value count = loadId(kernel, list, kernel.integer(0));
-    list = kernel.address(list, kernel.i32(), one);
+    const ChosenKeys chosen{lists.row(kernel, row), lists.columns - 1,
+                            loadId(kernel, positions, row)};
+    Value count = chosen.count(kernel), one = kernel.integer(1);
     emit(row, one, kernel.sub(count, one),
-         [&](Value number) { return gather(list, count, number); });
+         [&](Value number) { return gather(chosen, count, number); });
   });
 }
 

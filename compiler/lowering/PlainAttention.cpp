@@ -3,6 +3,7 @@
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/cpu/GatheredKeys.h"
 #include "compiler/targets/cpu/SortKey.h"
 #include "runtime/core/Step.h"
 
@@ -103,13 +104,14 @@ void moec::lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op) {
       begin = kernel.max(zero, kernel.sub(end, kernel.integer(layout.window)));
     if (layout.chunk > 0)
       begin = kernel.sub(position, kernel.rem(position, kernel.integer(layout.chunk)));
-    Value list;
+    std::optional<ChosenKeys> chosen;
     if (op.getChosen()) {
-      list = rowBuffer(kernel, op.getChosen()).row(kernel, row);
-      begin = one;
-      end = kernel.add(loadId(kernel, list, zero), one);
+      RowBuffer lists = rowBuffer(kernel, op.getChosen());
+      chosen = {lists.row(kernel, row), lists.columns - 1, position};
+      begin = zero;
+      end = chosen->count(kernel);
     }
-    auto positionAt = [&](Value at) { return list ? loadId(kernel, list, at) : at; };
+    auto positionAt = [&](Value at) { return chosen ? chosen->position(kernel, at) : at; };
     forEach(kernel, heads, [&](Value head) {
       Value start = kernel.mul(head, kernel.integer(layout.size)),
             keyHead = kernel.div(head, kernel.integer(group));

@@ -323,7 +323,8 @@ def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [AttrSizedOperandSegments,
     Row t of `out`, head j: the softmax, over the positions p that row t sees, of `scale * (query_j . key_p)` weighs the values. A row sees the
     positions of its sequence up to its own, of which a cache with a window or chunks keeps the latest. Query head j reads the key head
     `j / (query heads / key heads)`. With `sinks`, the softmax of head j is over one more score, entry j of them, which weighs nothing. With `chosen`, as
-    `lm.choose_keys` makes them, a row sees these positions alone; the cache is indexed then. `queries` are T x heads*size, `out` as many heads of the values' size; `queries` are f32 or of the cache's element type. The
+    `lm.choose_keys` makes them, a row sees these positions alone; the cache is indexed then. A number there that no choice can be counts as the nearest
+    that can. `queries` are T x heads*size, `out` as many heads of the values' size; `queries` are f32 or of the cache's element type. The
     probabilities are rounded to the cache's element type for their product with the values, unless the cache is indexed; the softmax is taken block by
     block of the cache, or of as many chosen positions, in ascending order.
 
