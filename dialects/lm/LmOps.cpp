@@ -238,6 +238,9 @@ LogicalResult ChooseKeysOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return failure();
   if (cache.getHeads() != 1 || !cache.getLatent() || cache.getIndexed())
     return emitOpError("compares with a cache that is not one of one head of keys alone");
+  if (cache.getWindow() > 0 || cache.getChunk() > 0)
+    return emitOpError("compares with all positions, but its cache has a window or chunks and "
+                       "keeps the latest alone");
   const int64_t size = cache.getSize();
   return verifyExtents(*this, "columns of the queries", extentOf(getQueries(), 1),
                        "elements of the heads", extentOf(getWeights(), 1) * size);
@@ -314,6 +317,11 @@ LogicalResult LayerNormOp::verify() {
 LogicalResult ChooseKeysOp::verify() {
   if (extentOf(getOut(), 1) < 2)
     return emitOpError("has no room for a position behind their number");
+  if (extentOf(getWeights(), 1) < 1)
+    return emitOpError("has no heads");
+  if (static_cast<int64_t>(getContext()) > kMostScored)
+    return emitOpError() << "chooses among " << getContext() << " positions, more than the "
+                         << kMostScored << " that it can";
   return success();
 }
 
@@ -384,8 +392,14 @@ LogicalResult RopeOp::verify() {
                        "columns of the cosines", pairs);
 }
 
-// Its cache says what fits, see verifySymbolUses.
-LogicalResult AttentionOp::verify() { return success(); }
+// Its cache says what else fits, see verifySymbolUses.
+LogicalResult AttentionOp::verify() {
+  if (extentOf(getQueries(), 1) < 1)
+    return emitOpError("has no query heads");
+  if (getChosen() && extentOf(getChosen(), 1) < 2)
+    return emitOpError("is to what has no room for a position behind their number");
+  return success();
+}
 
 LogicalResult SliceHeadsOp::verify() {
   const int64_t heads = getHeads(), from = extentOf(getInput(), 1), to = extentOf(getOut(), 1);

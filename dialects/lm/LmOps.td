@@ -301,7 +301,7 @@ def Lm_ChooseKeysOp : Lm_DestinationOp<"choose_keys", 1, [DeclareOpInterfaceMeth
     Row t of `out` (T x 1 + K) holds how many positions it chooses, then these, ascending: of the positions of its sequence up to its own the K of the
     largest score, or all where they are no more; equal scores go to the lower position, and a NaN counts as largest. What follows them is undefined.
     The score of position p is `scale` times the sum over the heads j of `weights[t, j] * max(queries_j . key_p, 0)`, in f32; `queries` are T x
-    heads*size, `cache` has one head of keys. A sequence has at most `context` positions.
+    heads*size, `cache` has one head of keys. A sequence has at most `context` positions, of which there are 2^20 at most.
 
     ```mlir
     %c = lm.choose_keys @index[%layer] of %batch scale 0.01 context 4096 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)

@@ -509,3 +509,92 @@ func.func @layer_norm(%x: tensor<?x40xf32>, %w: tensor<40xf32>, %b: tensor<39xf3
   %y = lm.layer_norm epsilon 1.0e-6 ins(%x, %w, %b : tensor<?x40xf32>, tensor<40xf32>, tensor<39xf32>) outs(%x : tensor<?x40xf32>) -> tensor<?x40xf32>
   return
 }
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 32 values 32 latent block 32 window 8 : f32
+func.func @index_window(%batch: !lm.batch, %layer: index, %q: tensor<?x128xf32>, %w: tensor<?x4xf32>, %c: tensor<?x9xi32>) {
+  // expected-error @below {{compares with all positions, but its cache has a window or chunks and keeps the latest alone}}
+  %y = lm.choose_keys @c[%layer] of %batch scale 0.01 context 64 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
+      outs(%c : tensor<?x9xi32>) -> tensor<?x9xi32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 32 values 32 latent block 32 chunk 8 : f32
+func.func @index_chunk(%batch: !lm.batch, %layer: index, %q: tensor<?x128xf32>, %w: tensor<?x4xf32>, %c: tensor<?x9xi32>) {
+  // expected-error @below {{compares with all positions, but its cache has a window or chunks and keeps the latest alone}}
+  %y = lm.choose_keys @c[%layer] of %batch scale 0.01 context 64 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
+      outs(%c : tensor<?x9xi32>) -> tensor<?x9xi32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 32 values 32 latent block 32 : f32
+func.func @index_context(%batch: !lm.batch, %layer: index, %q: tensor<?x128xf32>, %w: tensor<?x4xf32>, %c: tensor<?x9xi32>) {
+  // expected-error @below {{chooses among 1048577 positions, more than the 1048576 that it can}}
+  %y = lm.choose_keys @c[%layer] of %batch scale 0.01 context 1048577 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
+      outs(%c : tensor<?x9xi32>) -> tensor<?x9xi32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 32 values 32 latent block 32 : f32
+func.func @index_no_heads(%batch: !lm.batch, %layer: index, %q: tensor<?x0xf32>, %w: tensor<?x0xf32>, %c: tensor<?x9xi32>) {
+  // expected-error @below {{has no heads}}
+  %y = lm.choose_keys @c[%layer] of %batch scale 0.01 context 64 ins(%q, %w : tensor<?x0xf32>, tensor<?x0xf32>)
+      outs(%c : tensor<?x9xi32>) -> tensor<?x9xi32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 32 values 32 latent block 32 : f32
+func.func @index_no_room(%batch: !lm.batch, %layer: index, %q: tensor<?x128xf32>, %w: tensor<?x4xf32>, %c: tensor<?x1xi32>) {
+  // expected-error @below {{has no room for a position behind their number}}
+  %y = lm.choose_keys @c[%layer] of %batch scale 0.01 context 64 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
+      outs(%c : tensor<?x1xi32>) -> tensor<?x1xi32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 indexed block 32 : f32
+func.func @chosen_no_room(%batch: !lm.batch, %layer: index, %q: tensor<?x96xf32>, %c: tensor<?x1xi32>) {
+  // expected-error @below {{is to what has no room for a position behind their number}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x96xf32>) chosen(%c : tensor<?x1xi32>)
+      outs(%q : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 indexed block 32 : f32
+func.func @chosen_floats(%batch: !lm.batch, %layer: index, %q: tensor<?x96xf32>, %c: tensor<?x9xf32>) {
+  // expected-error @below {{operand #3 must be tensor or memref of 32-bit signless integer and rank 2}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x96xf32>) chosen(%c : tensor<?x9xf32>)
+      outs(%q : tensor<?x96xf32>) -> tensor<?x96xf32>
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 block 32 : f32
+func.func @no_query_heads(%batch: !lm.batch, %layer: index, %q: tensor<?x0xf32>) {
+  // expected-error @below {{has no query heads}}
+  %y = lm.attention @c[%layer] of %batch scale 0.28 ins(%q : tensor<?x0xf32>) outs(%q : tensor<?x0xf32>) -> tensor<?x0xf32>
+  return
+}
+
+// -----
+
+// expected-error @below {{attribute 'size' failed to satisfy constraint}}
+lm.cache @c layers [0] heads 1 size 0 block 32 : f32
+
+// -----
+
+// expected-error @below {{attribute 'values' failed to satisfy constraint}}
+lm.cache @c layers [0] heads 1 size 48 values 0 block 32 : f32
