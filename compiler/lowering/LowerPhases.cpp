@@ -4,6 +4,7 @@
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/lowering/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/InterleavedRange.h"
 
 namespace moec {
 #define GEN_PASS_DEF_LOWERPHASES
@@ -12,6 +13,30 @@ namespace moec {
 
 using namespace mlir;
 using namespace moec;
+
+/// Most bytes of a thread's stack that a phase may take: those of choosing among as many positions
+/// as there may be, and well below the 8 MiB that threads have by default.
+static constexpr int64_t kMostStack = int64_t(5) << 20;
+
+/// What `scope`, a phase or a function, takes of the stack, with what it calls, but for functions
+/// that are `within` already.
+static int64_t stackBytes(Operation *scope, llvm::SmallPtrSetImpl<Operation *> &within) {
+  if (!within.insert(scope).second)
+    return 0;
+  int64_t own = 0, called = 0;
+  scope->walk([&](Operation *op) {
+    if (auto room = dyn_cast<LLVM::AllocaOp>(op)) {
+      if (room.getElemType().isInteger(8)) // all that kernels take
+        own += getConstantIntValue(room.getArraySize()).value_or(0);
+    } else if (auto call = dyn_cast<func::CallOp>(op)) {
+      if (auto callee =
+              SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(op, call.getCalleeAttr()))
+        called = std::max(called, stackBytes(callee, within));
+    }
+  });
+  within.erase(scope);
+  return own + called;
+}
 
 namespace {
 
@@ -98,6 +123,11 @@ private:
         (phase.getPlain() ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
     if (!isLowered)
       return op.emitOpError("has no lowering to the CPU");
+    llvm::SmallPtrSet<Operation *, 4> within;
+    if (int64_t bytes = stackBytes(phase, within); bytes > kMostStack)
+      return op.emitOpError() << "on operands of " << llvm::interleaved(op.getOperandTypes())
+                              << " takes " << bytes << " bytes of a thread's stack, more than the "
+                              << kMostStack << " that there are; the model's sizes are too large";
     op.erase();
     return success();
   }
