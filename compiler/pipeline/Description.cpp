@@ -163,6 +163,16 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
   return phases;
 }
 
+/// Most positions that a row chooses of `cache`; 0 where it sees all.
+static int64_t mostChosen(ModuleOp module, lm::CacheOp cache) {
+  int64_t most = 0;
+  module.walk([&](lm::AttentionOp attention) {
+    if (attention.getChosen() && lm::cacheOf(attention) == cache)
+      most = std::max(most, extentOf(attention.getChosen(), 1) - 1);
+  });
+  return most;
+}
+
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
   ProgramDescription description;
   Manifest &manifest = description.manifest;
@@ -206,7 +216,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     manifest.caches.push_back(
         {cache.getSymName().str(),
          std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
-         layout.blockBytes(), layout.window, layout.chunk});
+         layout.blockBytes(), layout.window, layout.chunk, mostChosen(module, cache)});
   }
   llvm::StringSet<> multiplied;
   module.walk([&](lm::LoadWeightOp load) {

@@ -310,6 +310,10 @@ Result<Manifest> parseManifest(std::string_view text) {
     into.bytesPerBlock = cache.integer("bytes_per_block", 1, INT64_C(1) << 40);
     into.window = cache.integer("window", 0, maxTokens);
     into.chunk = cache.integer("chunk", 0, maxTokens);
+    into.chosen = cache.has("chosen") ? cache.integer("chosen", 0, maxTokens) : 0;
+    if (into.window > 0 && into.chunk > 0)
+      cache.refuse("chunk", fmt::format("is {} beside a window of {}, wanted one of them or none",
+                                        into.chunk, into.window));
     manifest.caches.push_back(std::move(into));
   }
   if (reader.has("phases"))
@@ -372,12 +376,15 @@ std::string writeManifest(const Manifest &manifest) {
   for (const ManifestCpuLevel &level : manifest.cpuLevels)
     levels.push_back({{"name", level.name}, {"features", level.features}});
   json &caches = root["caches"] = json::array();
-  for (const ManifestCache &cache : manifest.caches)
+  for (const ManifestCache &cache : manifest.caches) {
     caches.push_back({{"name", cache.name},
                       {"layers", cache.layers},
                       {"bytes_per_block", cache.bytesPerBlock},
                       {"window", cache.window},
                       {"chunk", cache.chunk}});
+    if (cache.chosen)
+      caches.back()["chosen"] = cache.chosen;
+  }
   for (const ManifestPhase &phase : manifest.phases)
     root["phases"].push_back({{"name", phase.name}, {"bytes", phase.bytes}});
   json &weights = root["weights"] = {{"mode", weightsModeName(manifest.weights.mode)},

@@ -27,6 +27,7 @@ struct ManifestCache {
   int64_t bytesPerBlock = 0; ///< of all layers of the group, for `blockTokens` positions
   int64_t window = 0;        ///< a token sees this many positions, itself included; 0: all
   int64_t chunk = 0;         ///< or those from the last multiple of this on; 0: all
+  int64_t chosen = 0;        ///< of these it reads this many at most; 0: all
 
   /// The first position of a sequence that its token at `position` sees; does not descend.
   int64_t oldestSeen(int64_t position) const {

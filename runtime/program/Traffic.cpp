@@ -41,6 +41,8 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int
   }
   for (const ManifestCache &cache : manifest.caches) {
     int64_t seen = cache.mostSeen(depth);
+    if (cache.chosen > 0) // by each row for itself
+      seen = std::min(seen, cache.chosen * ((tokens + sequences - 1) / sequences));
     traffic.bytes += static_cast<double>(cache.bytesPerBlock) /
                      static_cast<double>(manifest.blockTokens) *
                      static_cast<double>(seen * sequences);

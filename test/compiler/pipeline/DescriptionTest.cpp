@@ -13,9 +13,10 @@ Result<ProgramDescription> tryToDescribe(const std::string &weights) {
   mlir::DialectRegistry registry;
   registerDialects(registry);
   mlir::MLIRContext context(registry);
-  std::string text = "module attributes {moec.model = {experts = 4 : i64, picked = 2 : i64, "
-                     "moe_layers = array<i64: 0, 1>}} {\n" +
-                     weights + "}";
+  std::string text =
+      "module attributes {moec.model = {context = 64 : i64, experts = 4 : i64, picked = 2 : i64, "
+      "moe_layers = array<i64: 0, 1>}} {\n" +
+      weights + "}";
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::parseSourceString<mlir::ModuleOp>(text, &context);
   if (!module)
@@ -128,6 +129,28 @@ TEST(DescriptionTest, CachesHaveBlocksOfOneSize) {
                       "lm.cache @b layers [1] heads 2 size 12 block 64 : f32"),
             "the cache b has blocks of 64 positions, that before it of 32; a program has one size "
             "for all");
+}
+
+/// A cache for choosing among `context` positions, and one that the chosen ones are read of.
+static std::string sparseAttention(int64_t context) {
+  return "lm.cache @index layers [0] heads 1 size 32 values 32 latent block 32 : f32\n"
+         "lm.cache @indexed layers [0] heads 1 size 48 indexed block 32 : f32\n"
+         "func.func @step(%b: !lm.batch, %l: index, %i: memref<?x128xf32>, %w: memref<?x4xf32>, "
+         "%c: memref<?x9xi32>, %q: memref<?x96xf32>) {\n"
+         "  lm.choose_keys @index[%l] of %b scale 1.0 context " +
+         std::to_string(context) +
+         " ins(%i, %w : memref<?x128xf32>, memref<?x4xf32>) outs(%c : memref<?x9xi32>)\n"
+         "  lm.attention @indexed[%l] of %b scale 1.0 ins(%q : memref<?x96xf32>) "
+         "chosen(%c : memref<?x9xi32>) outs(%q : memref<?x96xf32>)\n"
+         "  return\n"
+         "}";
+}
+
+TEST(DescriptionTest, OfAnIndexedCacheAsManyPositionsAreReadAsAreChosen) {
+  std::vector<ManifestCache> caches = describe(sparseAttention(64)).manifest.caches;
+  ASSERT_EQ(caches.size(), 2u);
+  EXPECT_EQ(caches[0].chosen, 0);
+  EXPECT_EQ(caches[1].chosen, 8);
 }
 
 // A node of memory gets whole panels.

@@ -27,7 +27,7 @@ Manifest sample() {
   manifest.activeParameters = 600;
   manifest.moeLayers = {{0, 8, 2}, {1, 8, 3}};
   manifest.cpuLevels = {{"avx2", {"avx2", "fma"}}, {"avx512bf16", {"avx512f", "avx512_bf16"}}};
-  manifest.caches = {{"attention", {0, 1}, 9216, 16}};
+  manifest.caches = {{"attention", {0, 1}, 9216, 16}, {"indexed", {0, 1}, 4096, 0, 0, 8}};
   manifest.phases = {{"linear (q_proj)", 4096}, {"attention", 0}};
   manifest.weights = {.mode = WeightsMode::Map,
                       .pieces = {{.name = "experts.up",
@@ -59,6 +59,9 @@ TEST(Manifest, RoundTrip) {
   ASSERT_TRUE(parsed.ok()) << parsed.status().message;
   EXPECT_EQ(writeManifest(*parsed), text);
   EXPECT_EQ(parsed->mostPicked(), 3);
+  ASSERT_EQ(parsed->caches.size(), 2u);
+  EXPECT_EQ(parsed->caches[0].chosen, 0);
+  EXPECT_EQ(parsed->caches[1].chosen, 8);
   ASSERT_EQ(parsed->phases.size(), 2u);
   EXPECT_EQ(parsed->phases[0].name, "linear (q_proj)");
   EXPECT_EQ(parsed->phases[0].bytes, 4096);
@@ -102,6 +105,8 @@ TEST(Manifest, NamesTheField) {
   EXPECT_EQ(
       errorAfter("\"bytes\":4096", "\"bytes\":\"4096\""),
       "manifest: 'phases[0].bytes' is \"4096\", wanted an integer from 0 to 1125899906842624");
+  EXPECT_EQ(errorAfter("\"chunk\":0", "\"chunk\":32"),
+            "manifest: 'caches[0].chunk' is 32 beside a window of 16, wanted one of them or none");
   EXPECT_NE(errorAfter("\"context\":128", "\"context\":99999999999999999999"), "");
   EXPECT_NE(errorAfter("\"bytes_per_block\":9216", "\"bytes_per_block\":-1"), "");
   EXPECT_NE(errorAfter("\"format\":1", "\"format\":2").find("reads format 1"), std::string::npos);

@@ -61,6 +61,20 @@ TEST(Traffic, CacheIsReadAsFarAsItIsSeen) {
   EXPECT_DOUBLE_EQ(stepTraffic(manifest, 1, 30).bytes - empty, 800);
 }
 
+TEST(Traffic, OfAnIndexedCacheEachRowReadsWhatItChooses) {
+  Manifest manifest = smallModel();
+  manifest.caches[0].chosen = 5;
+  manifest.caches.push_back({"index", {0, 1}, 40}); // whose keys are all compared
+  auto read = [&](int64_t tokens, int64_t sequences) {
+    return stepTraffic(manifest, tokens, 30, sequences).bytes -
+           stepTraffic(manifest, tokens, 0, sequences).bytes;
+  };
+  EXPECT_DOUBLE_EQ(read(1, 1), 5 * 100 + 30 * 10);
+  EXPECT_DOUBLE_EQ(read(3, 1), 15 * 100 + 30 * 10);
+  EXPECT_DOUBLE_EQ(read(7, 1), 30 * 100 + 30 * 10);
+  EXPECT_DOUBLE_EQ(read(4, 2), 2 * (10 * 100 + 30 * 10));
+}
+
 TEST(Traffic, EachSequenceReadsItsCacheAndAllShareTheWeights) {
   Manifest manifest = smallModel();
   Traffic one = stepTraffic(manifest, 3, 30), three = stepTraffic(manifest, 3, 30, 3);
