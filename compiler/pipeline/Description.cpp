@@ -173,6 +173,19 @@ static int64_t mostChosen(ModuleOp module, lm::CacheOp cache) {
   return most;
 }
 
+/// A row's own position is one of those that it chooses among, whatever the program's context.
+static Status checkChoices(ModuleOp module, int64_t context) {
+  Status status;
+  module.walk([&](lm::ChooseKeysOp choice) {
+    const int64_t scored = choice.getContext();
+    if (scored < context)
+      status = {Code::Model, fmt::format("a choice of keys in the cache {} is among {} positions, "
+                                         "but the program's sequences have up to {}",
+                                         choice.getCache().str(), scored, context)};
+  });
+  return status;
+}
+
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
   ProgramDescription description;
   Manifest &manifest = description.manifest;
@@ -181,6 +194,8 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     return Status{Code::Model,
                   "the module has no attribute moec.model, which says what model it is"};
   describeModel(model, manifest);
+  if (Status status = checkChoices(module, manifest.context); !status.ok())
+    return status;
   Result<std::vector<const CpuTarget *>> levels = findCpuTargets(options.cpu);
   if (!levels.ok())
     return levels.status();

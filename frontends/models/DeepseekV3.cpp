@@ -154,9 +154,10 @@ Status moec::buildDeepseekV32(ConfigReader &config, ModelBuilder &model) {
     config.refuse(
         Code::Model, "index_head_dim",
         fmt::format("wanted at least the {} entries that are rotated", family.latent.rotated));
-  if (family.decoder.positions > int64_t(1) << 20)
+  if (model.contextOf(family.decoder.positions) > lm::kMostScored)
     config.refuse(Code::Unsupported, "max_position_embeddings",
-                  "and positions are chosen among 1048576 at most");
+                  fmt::format("and positions are chosen among {0} at most; use --context={0}",
+                              lm::kMostScored));
   config.ignore({"rope_interleave"}); // the class does not read it
   readLayerTypes(config, family.decoder.layers, {"deepseek_sparse_attention", "indexed_attention"});
   if (Status status = config.finish(); !status.ok())

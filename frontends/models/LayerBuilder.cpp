@@ -19,12 +19,13 @@ Value moec::emptyRows(OpBuilder &builder, Location location, Value rows, int64_t
 static int64_t widthOf(Value rows) { return cast<RankedTensorType>(rows.getType()).getDimSize(1); }
 
 LayerBuilder::LayerBuilder(WeightTable &weights, CacheTable &caches, const DecoderConfig &decoder,
-                           ArrayRef<int64_t> moeLayers, func::FuncOp function,
+                           int64_t context, ArrayRef<int64_t> moeLayers, func::FuncOp function,
                            ArrayRef<int64_t> layers)
-    : weights(weights), caches(caches), decoder(decoder), moeLayers(moeLayers), layers(layers),
-      builder(OpBuilder::atBlockBegin(function.addEntryBlock())), batch(function.getArgument(0)),
-      layer(function.getArgument(1)), residual(function.getArgument(2)),
-      cosines(function.getArgument(3)), sines(function.getArgument(4)) {
+    : weights(weights), caches(caches), decoder(decoder), context(context), moeLayers(moeLayers),
+      layers(layers), builder(OpBuilder::atBlockBegin(function.addEntryBlock())),
+      batch(function.getArgument(0)), layer(function.getArgument(1)),
+      residual(function.getArgument(2)), cosines(function.getArgument(3)),
+      sines(function.getArgument(4)) {
   tokens = lm::TokenCountOp::create(builder, function.getLoc(), builder.getIndexType(), batch);
 }
 
@@ -165,8 +166,8 @@ Value LayerBuilder::chooseKeys(Value queries, Value keys, Value weights, int64_t
   Value out = destination(location, 1 + count, builder.getI32Type());
   return lm::ChooseKeysOp::create(builder, location, out.getType(), cache,
                                   builder.getF32FloatAttr(static_cast<float>(scale)),
-                                  builder.getI64IntegerAttr(decoder.positions), layer, batch,
-                                  queries, weights, out)
+                                  builder.getI64IntegerAttr(context), layer, batch, queries,
+                                  weights, out)
       .getResult(0);
 }
 

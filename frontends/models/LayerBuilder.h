@@ -48,10 +48,10 @@ enum class RopePlace { Last, First };
 /// `model.layers.{l}.`, and go into the ops' locations. Every result is T rows of f32.
 class LayerBuilder {
 public:
-  /// Builds into `function`, which stands for `layers`. The ordinal of an expert layer is its place
-  /// in `moeLayers`.
+  /// Builds into `function`, which stands for `layers`, of a program whose sequences have `context`
+  /// positions at most. The ordinal of an expert layer is its place in `moeLayers`.
   LayerBuilder(WeightTable &weights, CacheTable &caches, const DecoderConfig &decoder,
-               llvm::ArrayRef<int64_t> moeLayers, mlir::func::FuncOp function,
+               int64_t context, llvm::ArrayRef<int64_t> moeLayers, mlir::func::FuncOp function,
                llvm::ArrayRef<int64_t> layers);
 
   /// The residual stream as the layer gets it.
@@ -123,6 +123,7 @@ private:
   WeightTable &weights;
   CacheTable &caches;
   const DecoderConfig &decoder;
+  const int64_t context;
   llvm::ArrayRef<int64_t> moeLayers, layers;
   mlir::OpBuilder builder;
   mlir::Value batch, layer, residual, cosines, sines, tokens;

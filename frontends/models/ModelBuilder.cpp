@@ -50,8 +50,7 @@ void ModelBuilder::begin(const DecoderConfig &numbers) {
         fmt::format("a context of {} is more than the model is made for; `max_position_embeddings` "
                     "in {} is {}",
                     identity.context, checkpoint.config().file(), decoder.positions)};
-  if (identity.context <= 0)
-    identity.context = decoder.positions;
+  identity.context = contextOf(decoder.positions);
 
   weights.emplace(checkpoint, quantization, OpBuilder::atBlockEnd(module->getBody()));
   caches.emplace(OpBuilder::atBlockEnd(module->getBody()));
@@ -96,7 +95,7 @@ void ModelBuilder::addLayers(std::string_view kind, std::vector<int64_t> layers,
       builder, NameLoc::get(builder.getStringAttr(decoder.prefix + "model.layers.{l}")),
       fmt::format("layer_{}", kind), type);
   function.setPrivate();
-  LayerBuilder layer(*weights, *caches, decoder, moeLayers, function, layers);
+  LayerBuilder layer(*weights, *caches, decoder, identity.context, moeLayers, function, layers);
   layer.finish(build(layer, layer.input()));
   kinds.push_back({function, std::move(layers)});
 }

@@ -27,6 +27,12 @@ public:
   ModelBuilder(const Checkpoint &checkpoint, QuantizationConfig quantization,
                mlir::MLIRContext &context, ModelIdentity identity);
 
+  /// Most positions of a sequence that the user wants, of the `positions` that the model is made
+  /// for.
+  int64_t contextOf(int64_t positions) const {
+    return identity.context > 0 ? identity.context : positions;
+  }
+
   /// The form of attention to latent vectors that the user wants.
   LatentForm latentForm() const { return identity.latentForm; }
 

@@ -153,6 +153,13 @@ TEST(DescriptionTest, OfAnIndexedCacheAsManyPositionsAreReadAsAreChosen) {
   EXPECT_EQ(caches[1].chosen, 8);
 }
 
+TEST(DescriptionTest, KeysAreChosenAmongAllPositions) {
+  EXPECT_EQ(
+      failureOf(sparseAttention(63)),
+      "a choice of keys in the cache index is among 63 positions, but the program's sequences "
+      "have up to 64");
+}
+
 // A node of memory gets whole panels.
 TEST(DescriptionTest, PanelsOfPackedMatrices) {
   std::vector<ManifestPanels> panels =

@@ -79,7 +79,16 @@ TEST(DeepseekV32Test, HeadsOfTheIndexerHoldTheRotatedPart) {
 
 TEST(DeepseekV32Test, PositionsAreCounted) {
   expectRefusal(tinyDeepseekV32(), {{"max_position_embeddings", 1 << 21}}, Code::Unsupported,
-                "`max_position_embeddings` is 2097152");
+                "`max_position_embeddings` is 2097152, and positions are chosen among 1048576 at "
+                "most; use --context=1048576");
+}
+
+TEST(DeepseekV32Test, PositionsAreChosenAmongThoseOfTheProgram) {
+  TinyModel model = tinyDeepseekV32();
+  EXPECT_TRUE(contains(model.text(), " context 256 "));
+  EXPECT_TRUE(contains(model.text({.context = 96}), " context 96 "));
+  model.config["max_position_embeddings"] = 1 << 21;
+  EXPECT_TRUE(contains(model.text({.context = 1 << 20}), " context 1048576 "));
 }
 
 TEST(DeepseekV32Test, AMissingBiasOfTheIndexersNormIsNamed) {
