@@ -4,11 +4,14 @@
 
 #include "compiler/emit/ObjectCode.h"
 #include "compiler/lowering/Passes.h"
+#include "dialects/lm/LmDialect.h"
+#include "dialects/moe/MoeDialect.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -89,6 +92,7 @@ static void lower(ModuleOp module, bool plainInstructions) {
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createSCFToControlFlowPass());
+  passes.addPass(createFinalizeMemRefToLLVMConversionPass());
   passes.addPass(createConvertVectorToLLVMPass());
   passes.addPass(createArithToLLVMConversionPass());
   passes.addPass(createConvertFuncToLLVMPass());
@@ -137,7 +141,8 @@ KernelJit::KernelJit(const CpuTarget &target, llvm::StringRef signature,
                      function_ref<void(KernelBuilder &, ValueRange)> body) {
   DialectRegistry registry;
   registry.insert<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect, LLVM::LLVMDialect,
-                  scf::SCFDialect, vector::VectorDialect>();
+                  scf::SCFDialect, vector::VectorDialect, lm::LmDialect, memref::MemRefDialect,
+                  moe::MoeDialect>();
   registerLlvmTranslations(registry);
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
