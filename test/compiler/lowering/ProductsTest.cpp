@@ -2,11 +2,8 @@
 
 #include "compiler/lowering/Lowerings.h"
 #include "runtime/core/PackedLayout.h"
+#include "test/compiler/lowering/MemRefOf.h"
 #include "test/compiler/targets/cpu/KernelJit.h"
-
-#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
-#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
-#include "mlir/IR/BuiltinOps.h"
 
 #include <gtest/gtest.h>
 
@@ -16,16 +13,6 @@ using namespace moec;
 using mlir::Value;
 
 namespace {
-
-/// What lies at `pointer` as a memref.
-Value memrefOf(KernelBuilder &kernel, Value pointer, llvm::ArrayRef<int64_t> shape) {
-  const auto type = mlir::MemRefType::get(shape, kernel.f32());
-  const mlir::LLVMTypeConverter converter(kernel.builder.getContext());
-  Value descriptor =
-      mlir::MemRefDescriptor::fromStaticShape(kernel.builder, kernel.loc, converter, type, pointer);
-  return mlir::UnrealizedConversionCastOp::create(kernel.builder, kernel.loc, type, descriptor)
-      .getResult(0);
-}
 
 class Products : public testing::TestWithParam<const CpuTarget *> {
 protected:
@@ -55,9 +42,9 @@ TEST_P(Products, EachHeadIsMultipliedWithItsOwnMatrix) {
                             HeadCase{1, 4, 16, 33, 8, false}, HeadCase{3, 2, 5, 7, 0, true}}) {
     const KernelJit kernel(
         *GetParam(), "pppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
-          Value input = memrefOf(kernel, arguments[0], {c.rows, c.heads * c.depth}),
-                weight = memrefOf(kernel, arguments[1], {c.heads, c.width, c.depth}),
-                out = memrefOf(kernel, arguments[2], {c.rows, c.heads * c.width});
+          Value input = memrefOf(kernel, arguments[0], kernel.f32(), {c.rows, c.heads * c.depth}),
+                weight = memrefOf(kernel, arguments[1], kernel.f32(), {c.heads, c.width, c.depth}),
+                out = memrefOf(kernel, arguments[2], kernel.f32(), {c.rows, c.heads * c.width});
           kernel.loop(kernel.integer(0), arguments[3], 1, [&](Value index) {
             auto op = lm::HeadLinearOp::create(kernel.builder, kernel.loc, mlir::TypeRange(), input,
                                                weight, out);
