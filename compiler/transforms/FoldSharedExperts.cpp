@@ -2,6 +2,7 @@
 
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightLoads.h"
+#include "llvm/ADT/MapVector.h"
 
 namespace moec {
 #define GEN_PASS_DEF_FOLDSHAREDEXPERTS
@@ -42,21 +43,23 @@ struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExp
 
   void runOnOperation() override {
     WeightLoads loads(getOperation());
-    SmallVector<lm::AddOp> sums;
-    getOperation().walk([&](lm::AddOp sum) { sums.push_back(sum); });
-    for (lm::AddOp sum : sums) {
+    // Several kinds of layers may have the same weights, which are joined for all of them or none.
+    llvm::MapVector<Attribute, SmallVector<SharedExpert>> placesByWeights;
+    getOperation().walk([&](lm::AddOp sum) {
       std::optional<SharedExpert> shared = match(sum, sum.getLeft(), sum.getRight());
       if (!shared)
         shared = match(sum, sum.getRight(), sum.getLeft());
-      if (!shared)
-        continue;
+      if (shared)
+        placesByWeights[symbolsOf(*shared)].push_back(*shared);
+    });
+    for (auto &[symbols, places] : placesByWeights) {
       std::string obstacle =
           mapped ? "in the checkpoint's files its weights lie apart from the experts'"
-                 : findObstacle(loads, *shared);
+                 : findObstacle(loads, places);
       if (obstacle.empty())
-        fold(loads, *shared);
+        fold(loads, places);
       else
-        shared->activation.emitRemark() << "this shared expert is not folded: " << obstacle;
+        places.front().activation.emitRemark() << "this shared expert is not folded: " << obstacle;
     }
   }
 
@@ -79,8 +82,34 @@ private:
     return found;
   }
 
-  /// Why a shared expert has to stay as it is; empty where it has not.
-  static std::string findObstacle(const WeightLoads &loads, SharedExpert &shared) {
+  /// The names of all weights of a place, as an attribute to find its like by.
+  static Attribute symbolsOf(SharedExpert &shared) {
+    MLIRContext *context = shared.sum.getContext();
+    SmallVector<Attribute> symbols;
+    for (auto [own, other] : shared.weights())
+      for (Value weight : {own, other}) {
+        lm::LoadWeightOp load = WeightLoads::loadOf(weight);
+        symbols.push_back(load ? Attribute(load.getWeightAttr()) : UnitAttr::get(context));
+      }
+    return ArrayAttr::get(context, symbols);
+  }
+
+  /// Why a shared expert, with the same weights in all `places`, has to stay as it is; empty where
+  /// it has not.
+  static std::string findObstacle(const WeightLoads &loads, MutableArrayRef<SharedExpert> places) {
+    for (SharedExpert &shared : places) {
+      if (std::string obstacle = findObstacle(shared); !obstacle.empty())
+        return obstacle;
+      for (auto [own, other] : shared.weights())
+        if (std::string obstacle = findObstacle(loads, own, other, places.size());
+            !obstacle.empty())
+          return obstacle;
+    }
+    return "";
+  }
+
+  /// What of one place, its weights aside, is in the way; empty where nothing is.
+  static std::string findObstacle(SharedExpert &shared) {
     moe::ExpertFfnOp routed = shared.routed;
     SmallVector<Operation *> ops = shared.ops();
     for (Operation *op : ArrayRef(ops).drop_front()) {
@@ -102,16 +131,13 @@ private:
     if (sharedWidth % width != 0)
       return "its width of " + std::to_string(sharedWidth) +
              " is no multiple of the experts' width of " + std::to_string(width);
-    for (auto [own, other] : shared.weights())
-      if (std::string obstacle = findObstacle(loads, own, other); !obstacle.empty())
-        return obstacle;
     return "";
   }
 
-  /// Why `other` cannot become experts of `own`.
-  static std::string findObstacle(const WeightLoads &loads, Value own, Value other) {
+  /// Why `other` cannot become experts of `own` in so many places; empty where it can.
+  static std::string findObstacle(const WeightLoads &loads, Value own, Value other, size_t places) {
     for (Value weight : {own, other})
-      if (!loads.isOwn(weight))
+      if (!WeightLoads::isUsedOnce(weight) || loads.countLoads(weight) != places)
         return "one of its weights, or of the experts', has another user";
     lm::WeightOp first = loads.symbolOf(own), second = loads.symbolOf(other);
     std::string name = "its weight " + second.getSymName().str();
@@ -127,10 +153,25 @@ private:
     return "";
   }
 
-  void fold(WeightLoads &loads, SharedExpert &shared) {
+  /// Experts of `shared`'s layer that its shared one becomes.
+  static int64_t countAdded(SharedExpert &shared) {
+    return extentOf(shared.up.getOut(), 1) / extentOf(shared.routed.getUp(), 1);
+  }
+
+  /// Folds the shared expert that has the same weights in all `places`.
+  void fold(WeightLoads &loads, MutableArrayRef<SharedExpert> places) {
+    SmallVector<lm::WeightOp> weights;
+    for (auto [own, other] : places.front().weights())
+      weights.push_back(join(loads, own, other, countAdded(places.front())));
+    for (SharedExpert &shared : places)
+      foldPlace(shared, weights);
+  }
+
+  /// Folds it in one of them; `joined` are its gate, up and down with those of the experts.
+  void foldPlace(SharedExpert &shared, ArrayRef<lm::WeightOp> joined) {
     moe::ExpertFfnOp routed = shared.routed;
     int64_t experts = extentOf(routed.getUp(), 0), picked = extentOf(routed.getExperts(), 1);
-    int64_t added = extentOf(shared.up.getOut(), 1) / extentOf(routed.getUp(), 1);
+    int64_t added = countAdded(shared);
     OpBuilder builder(shared.sum);
     Location loc = shared.activation.getLoc();
     auto empty = [&](Type element) -> Value {
@@ -143,9 +184,9 @@ private:
         builder, loc, TypeRange(all), experts, routed.getExperts(), routed.getWeights(),
         shared.scale ? shared.scale.getGate() : Value(), all[0], all[1]);
     SmallVector<Value> weights, former;
-    for (auto [own, other] : shared.weights()) {
-      former.append({own, other});
-      weights.push_back(join(loads, own, other, added, builder));
+    for (auto [pair, weight] : llvm::zip_equal(shared.weights(), joined)) {
+      former.append({pair.first, pair.second});
+      weights.push_back(WeightLoads::loadLike(pair.first, weight, builder));
     }
     auto layer = moe::ExpertFfnOp::create(
         builder, routed.getLoc(), routed.getResultTypes(), routed.getActivation(),
@@ -161,9 +202,9 @@ private:
   }
 
   /// A weight of the experts of `own` and of `added` more, cut out of `other`.
-  static Value join(WeightLoads &loads, Value own, Value other, int64_t added, OpBuilder &builder) {
+  static lm::WeightOp join(WeightLoads &loads, Value own, Value other, int64_t added) {
     lm::WeightOp first = loads.symbolOf(own), second = loads.symbolOf(other);
-    MLIRContext *context = builder.getContext();
+    MLIRContext *context = first.getContext();
     SmallVector<int64_t> shape(first.getType().getShape());
     SmallVector<Attribute> pieces;
     for (auto piece : first.getPieces().getAsRange<lm::PieceAttr>())
@@ -180,7 +221,7 @@ private:
                                         /*transposed=*/false, sideBySide, shape[0], added,
                                         piece.getStored(), piece.getScales()));
     shape[0] += added;
-    return WeightLoads::loadLike(own, loads.join({own, other}, shape, pieces), builder);
+    return loads.join({own, other}, shape, pieces);
   }
 };
 

@@ -32,7 +32,8 @@ def FoldSharedExperts : Pass<"moe-fold-shared-experts", "::mlir::ModuleOp"> {
   let description = [{
     Starts at each `lm.add` of a `moe.expert_ffn` and of a gated layer of the same tokens, n times as wide as an expert and perhaps scaled by a gate. The gated
     layer becomes n further experts, picked by `moe.pick_shared`: each weight of the experts takes in the rows, or for the down product the columns, of the
-    shared one. What cannot be folded stays, and a remark says why.
+    shared one. Weights that several kinds of layers load are joined only if it can be folded in all of these places. What cannot be folded stays, and a
+    remark says why.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect", "::mlir::tensor::TensorDialect"];
   let options = [Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files, so that none is folded">];

@@ -25,8 +25,6 @@ public:
   static bool isUsedOnce(mlir::Value weight);
   /// In how many places of the module `weight`, which is loaded, is.
   size_t countLoads(mlir::Value weight) const { return counts.lookup(loadOf(weight).getWeight()); }
-  /// Whether `weight` is loaded, in one place of the module, and used by one op.
-  bool isOwn(mlir::Value weight) const { return isUsedOnce(weight) && countLoads(weight) == 1; }
   /// Whether both are loaded of the same layers.
   bool areOfSameLayers(mlir::Value a, mlir::Value b) const;
 

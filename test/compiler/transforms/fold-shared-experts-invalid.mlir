@@ -329,3 +329,51 @@ func.func @pieces(%layer: index, %x: tensor<?x16xf32>, %e: tensor<?x2xi32>, %w: 
   %y = lm.add ins(%routed, %sc : tensor<?x16xf32>, tensor<?x16xf32>) outs(%routed : tensor<?x16xf32>) -> tensor<?x16xf32>
   return %y : tensor<?x16xf32>
 }
+
+// -----
+
+// Of two kinds of layers with the same weights one cannot be folded, so that both stay.
+lm.weight @gate : !lm.weight<4x8x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "{l}.{e}.gate", rows = 8, stored = f32>]
+lm.weight @up : !lm.weight<4x8x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "{l}.{e}.up", rows = 8, stored = f32>]
+lm.weight @down : !lm.weight<4x16x8xf32> layers [0, 1, 2] from [#lm.piece<pattern = "{l}.{e}.down", rows = 16, stored = f32>]
+lm.weight @shared.gate : !lm.weight<8x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "{l}.shared.gate", rows = 8, stored = f32>]
+lm.weight @shared.up : !lm.weight<8x16xf32> layers [0, 1, 2] from [#lm.piece<pattern = "{l}.shared.up", rows = 8, stored = f32>]
+lm.weight @shared.down : !lm.weight<16x8xf32> layers [0, 1, 2] from [#lm.piece<pattern = "{l}.shared.down", rows = 16, stored = f32>]
+func.func @two_kinds_of_layers(%first: i1, %layer: index, %x: tensor<?x16xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %h: tensor<?x16xf32>)
+    -> tensor<?x16xf32> {
+  %y = scf.if %first -> tensor<?x16xf32> {
+    %wg0 = lm.load_weight @gate[%layer] : !lm.weight<4x8x16xf32>
+    %wu0 = lm.load_weight @up[%layer] : !lm.weight<4x8x16xf32>
+    %wd0 = lm.load_weight @down[%layer] : !lm.weight<4x16x8xf32>
+    %routed0 = moe.expert_ffn silu inner f32 ins(%x, %e, %w : tensor<?x16xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+        experts(%wg0, %wu0, %wd0 : !lm.weight<4x8x16xf32>, !lm.weight<4x8x16xf32>, !lm.weight<4x16x8xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+    %sg0 = lm.load_weight @shared.gate[%layer] : !lm.weight<8x16xf32>
+    %su0 = lm.load_weight @shared.up[%layer] : !lm.weight<8x16xf32>
+    %sd0 = lm.load_weight @shared.down[%layer] : !lm.weight<16x8xf32>
+    %i0 = tensor.empty(%layer) : tensor<?x8xf32>
+    %g0 = lm.linear ins(%x, %sg0 : tensor<?x16xf32>, !lm.weight<8x16xf32>) outs(%i0 : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %u0 = lm.linear ins(%x, %su0 : tensor<?x16xf32>, !lm.weight<8x16xf32>) outs(%i0 : tensor<?x8xf32>) -> tensor<?x8xf32>
+    // expected-remark @below {{this shared expert is not folded: lm.linear accumulates}}
+    %a0 = moe.gated_activation silu ins(%g0, %u0 : tensor<?x8xf32>, tensor<?x8xf32>) outs(%i0 : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %d0 = lm.linear ins(%a0, %sd0 : tensor<?x8xf32>, !lm.weight<16x8xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+    %y0 = lm.add ins(%routed0, %d0 : tensor<?x16xf32>, tensor<?x16xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+    scf.yield %y0 : tensor<?x16xf32>
+  } else {
+    %wg1 = lm.load_weight @gate[%layer] : !lm.weight<4x8x16xf32>
+    %wu1 = lm.load_weight @up[%layer] : !lm.weight<4x8x16xf32>
+    %wd1 = lm.load_weight @down[%layer] : !lm.weight<4x16x8xf32>
+    %routed1 = moe.expert_ffn silu inner f32 ins(%x, %e, %w : tensor<?x16xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+        experts(%wg1, %wu1, %wd1 : !lm.weight<4x8x16xf32>, !lm.weight<4x8x16xf32>, !lm.weight<4x16x8xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+    %sg1 = lm.load_weight @shared.gate[%layer] : !lm.weight<8x16xf32>
+    %su1 = lm.load_weight @shared.up[%layer] : !lm.weight<8x16xf32>
+    %sd1 = lm.load_weight @shared.down[%layer] : !lm.weight<16x8xf32>
+    %i1 = tensor.empty(%layer) : tensor<?x8xf32>
+    %g1 = lm.linear ins(%x, %sg1 : tensor<?x16xf32>, !lm.weight<8x16xf32>) outs(%i1 : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %u1 = lm.linear ins(%x, %su1 : tensor<?x16xf32>, !lm.weight<8x16xf32>) outs(%i1 : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %a1 = moe.gated_activation silu ins(%g1, %u1 : tensor<?x8xf32>, tensor<?x8xf32>) outs(%i1 : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %d1 = lm.linear accumulate ins(%a1, %sd1 : tensor<?x8xf32>, !lm.weight<16x8xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+    %y1 = lm.add ins(%d1, %routed1 : tensor<?x16xf32>, tensor<?x16xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+    scf.yield %y1 : tensor<?x16xf32>
+  }
+  return %y : tensor<?x16xf32>
+}
