@@ -2,12 +2,11 @@
 
 #include "frontends/checkpoint/Checkpoint.h"
 
-#include "runtime/core/Json.h"
-
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <map>
+#include <bit>
 #include <sys/stat.h>
 
 using namespace moec;
@@ -15,7 +14,8 @@ using nlohmann::json;
 
 static constexpr uint64_t kMaxConfigBytes = 16 << 20;
 static constexpr uint64_t kMaxIndexBytes = 100'000'000;
-static constexpr size_t kMaxFiles = 10'000;
+/// In Checkpoint::slots: no tensor.
+static constexpr uint32_t kFree = UINT32_MAX;
 static constexpr const char *kSingle = "model.safetensors";
 static constexpr const char *kIndex = "model.safetensors.index.json";
 
@@ -39,36 +39,14 @@ Result<std::optional<std::string>> moec::readOptional(const std::string &directo
   return std::optional<std::string>(std::move(*text));
 }
 
-/// Which file holds which tensor, in the order of file names.
-using WeightMap = std::map<std::string, std::vector<std::string>>;
-
-static Result<WeightMap> readIndex(const std::string &directory, bool followLinks) {
+static Result<WeightIndex> readIndex(const std::string &directory, bool followLinks) {
   Result<std::string> path = resolveInside(directory, kIndex, followLinks);
   if (!path.ok())
     return path.status();
   Result<std::string> text = readFile(*path, kMaxIndexBytes);
   if (!text.ok())
     return text.status();
-  std::string file = directory + "/" + kIndex;
-  Result<json> index = parseJson(*text, file, {.maxDepth = 8});
-  if (!index.ok())
-    return index.status();
-  auto map = index->is_object() ? index->find("weight_map") : index->end();
-  if (!index->is_object() || map == index->end() || !map->is_object() || map->empty())
-    return Status{Code::Model,
-                  fmt::format("{}: wanted an object `weight_map`, from tensor names to "
-                              "file names",
-                              file)};
-  WeightMap tensors;
-  for (const auto &[name, shard] : map->items()) {
-    if (!shard.is_string())
-      return Status{Code::Model,
-                    fmt::format("{}: tensor {} has no file name", file, json(name).dump())};
-    tensors[shard.get_ref<const std::string &>()].push_back(name);
-    if (tensors.size() > kMaxFiles)
-      return Status{Code::Model, fmt::format("{}: names more than {} files", file, kMaxFiles)};
-  }
-  return tensors;
+  return WeightIndex::parse(std::move(*text), directory + "/" + kIndex);
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string &directory,
@@ -97,66 +75,112 @@ Result<Checkpoint> Checkpoint::open(const std::string &directory,
     return config.status();
   checkpoint.settings = std::move(*config);
 
-  WeightMap wanted;
-  if (isPresent(root + "/" + kSingle)) {
-    wanted[kSingle];
-  } else if (isPresent(root + "/" + kIndex)) {
-    Result<WeightMap> index = readIndex(root, options.followLinks);
-    if (!index.ok())
-      return index.status();
-    wanted = std::move(*index);
-  } else {
-    bool pickled =
-        isPresent(root + "/pytorch_model.bin") || isPresent(root + "/pytorch_model.bin.index.json");
-    return Status{
-        Code::Model,
-        fmt::format("{}: holds neither {} nor {}{}", root, kSingle, kIndex,
-                    pickled ? "; its weights are pickled, convert them to safetensors" : "")};
+  std::optional<WeightIndex> index;
+  std::vector<std::string> files{kSingle};
+  if (!isPresent(root + "/" + kSingle)) {
+    if (!isPresent(root + "/" + kIndex)) {
+      bool pickled = isPresent(root + "/pytorch_model.bin") ||
+                     isPresent(root + "/pytorch_model.bin.index.json");
+      return Status{
+          Code::Model,
+          fmt::format("{}: holds neither {} nor {}{}", root, kSingle, kIndex,
+                      pickled ? "; its weights are pickled, convert them to safetensors" : "")};
+    }
+    Result<WeightIndex> read = readIndex(root, options.followLinks);
+    if (!read.ok())
+      return read.status();
+    index.emplace(std::move(*read));
+    files = index->files();
   }
 
-  FileLength length = options.headersOnly ? FileLength::Partial : FileLength::Exact;
-  for (const auto &[name, names] : wanted) {
-    Result<std::string> path = resolveInside(root, name, options.followLinks);
-    if (!path.ok())
-      return path.status();
-    Result<File> file = File::open(*path);
-    if (!file.ok())
-      return file.status();
-    Result<SafetensorsHeader> header = SafetensorsHeader::read(*file, length);
-    if (!header.ok())
-      return header.status();
-    for (const std::string &tensor : names)
-      if (!header->find(tensor))
-        return Status{Code::Model, fmt::format("{}/{}: lacks the tensor {}, which {} places there",
-                                               root, name, json(tensor).dump(), kIndex)};
-    for (const SafetensorsTensor &tensor : header->tensors())
-      checkpoint.table.push_back({.name = tensor.name,
-                                  .file = checkpoint.shards.size(),
-                                  .type = tensor.type,
-                                  .shape = tensor.shape,
-                                  .offset = header->dataStart() + tensor.begin,
-                                  .bytes = tensor.bytes()});
-    checkpoint.shards.push_back({name, std::move(*path), file->size(), header->dataStart()});
-  }
-
-  std::vector<CheckpointTensor> &table = checkpoint.table;
-  std::sort(table.begin(), table.end(), [](const CheckpointTensor &a, const CheckpointTensor &b) {
-    return std::tie(a.name, a.file) < std::tie(b.name, b.file);
-  });
-  auto twice = std::adjacent_find(table.begin(), table.end(),
-                                  [](const auto &a, const auto &b) { return a.name == b.name; });
-  if (twice != table.end())
-    return Status{Code::Model, fmt::format("{}: tensor `{}` lies both in {} and in {}", root,
-                                           twice->name, checkpoint.shards[twice->file].name,
-                                           checkpoint.shards[(twice + 1)->file].name)};
+  for (const std::string &name : files)
+    if (Status status = checkpoint.addFile(name, options); !status.ok())
+      return status;
+  if (Status status = checkpoint.indexNames(); !status.ok())
+    return status;
+  if (index)
+    if (Status status = checkpoint.checkIndex(*index); !status.ok())
+      return status;
   return checkpoint;
 }
 
+Status Checkpoint::addFile(const std::string &name, const CheckpointOptions &options) {
+  Result<std::string> path = resolveInside(root, name, options.followLinks);
+  if (!path.ok())
+    return path.status();
+  Result<File> file = File::open(*path);
+  if (!file.ok())
+    return file.status();
+  Result<SafetensorsHeader> header =
+      SafetensorsHeader::read(*file, options.headersOnly ? FileLength::Partial : FileLength::Exact);
+  if (!header.ok())
+    return header.status();
+
+  // As much as needed from the start: what moves takes its readers' places away.
+  size_t characters = 0, extents = 0;
+  for (const SafetensorsTensor &tensor : header->tensors()) {
+    characters += tensor.name.size();
+    extents += tensor.shape.size();
+  }
+  Texts &own = texts.emplace_back();
+  own.names.reserve(characters);
+  own.extents.reserve(extents);
+  const auto number = static_cast<uint32_t>(shards.size());
+  for (const SafetensorsTensor &tensor : header->tensors()) {
+    const size_t begin = own.names.size(), first = own.extents.size();
+    own.names.insert(own.names.end(), tensor.name.begin(), tensor.name.end());
+    own.extents.insert(own.extents.end(), tensor.shape.begin(), tensor.shape.end());
+    table.push_back({.name = {own.names.data() + begin, tensor.name.size()},
+                     .file = number,
+                     .type = tensor.type,
+                     .shape = {own.extents.data() + first, tensor.shape.size()},
+                     .offset = header->dataStart() + tensor.begin,
+                     .bytes = tensor.bytes()});
+  }
+  shards.push_back({name, std::move(*path), file->size(), header->dataStart()});
+  return {};
+}
+
+Status Checkpoint::indexNames() {
+  slots.assign(std::bit_ceil(2 * table.size() + 1), kFree);
+  for (uint32_t number = 0; number < table.size(); ++number) {
+    size_t slot = slotOf(table[number].name);
+    if (slots[slot] != kFree) {
+      const CheckpointTensor &other = table[slots[slot]];
+      return {Code::Model,
+              fmt::format("{}: tensor `{}` lies both in {} and in {}", root, other.name,
+                          shards[other.file].name, shards[table[number].file].name)};
+    }
+    slots[slot] = number;
+  }
+  return {};
+}
+
+Status Checkpoint::checkIndex(const WeightIndex &index) const {
+  std::vector<bool> isListed(table.size());
+  for (const auto &[name, file] : index.entries()) {
+    const CheckpointTensor *tensor = find(name);
+    if (tensor && isListed[static_cast<size_t>(tensor - table.data())])
+      return {Code::Model, fmt::format("{}/{}: key `{}` appears twice", root, kIndex, name)};
+    // Both list files in the same order.
+    if (!tensor || tensor->file != file)
+      return {Code::Model, fmt::format("{}/{}: lacks the tensor {}, which {} places there", root,
+                                       index.files()[file], json(name).dump(), kIndex)};
+    isListed[static_cast<size_t>(tensor - table.data())] = true;
+  }
+  return {};
+}
+
+size_t Checkpoint::slotOf(std::string_view name) const {
+  size_t slot = std::hash<std::string_view>()(name) & (slots.size() - 1);
+  while (slots[slot] != kFree && table[slots[slot]].name != name)
+    slot = (slot + 1) & (slots.size() - 1);
+  return slot;
+}
+
 const CheckpointTensor *Checkpoint::find(std::string_view name) const {
-  auto place = std::lower_bound(
-      table.begin(), table.end(), name,
-      [](const CheckpointTensor &tensor, std::string_view wanted) { return tensor.name < wanted; });
-  return place != table.end() && place->name == name ? &*place : nullptr;
+  const uint32_t number = slots[slotOf(name)];
+  return number == kFree ? nullptr : &table[number];
 }
 
 /// How many characters must be changed, added or removed to make `a` of `b`; anything above `limit`

@@ -4,6 +4,7 @@
 #define MOEC_FRONTENDS_CHECKPOINT_CHECKPOINT_H
 
 #include "frontends/checkpoint/Config.h"
+#include "frontends/checkpoint/WeightIndex.h"
 #include "runtime/core/Safetensors.h"
 
 #include <optional>
@@ -27,12 +28,12 @@ struct CheckpointFile {
   uint64_t dataStart = 0; ///< length of its header
 };
 
-/// Where one tensor lies, and what it is.
+/// Where one tensor lies, and what it is; name and shape belong to the Checkpoint.
 struct CheckpointTensor {
-  std::string name;
-  size_t file = 0; ///< in Checkpoint::files()
+  std::string_view name;
+  uint32_t file = 0; ///< in Checkpoint::files()
   DataType type = DataType::F32;
-  std::vector<int64_t> shape;
+  std::span<const int64_t> shape;
   uint64_t offset = 0; ///< of the first byte, in the file
   uint64_t bytes = 0;
 };
@@ -44,10 +45,13 @@ public:
   static Result<Checkpoint> open(const std::string &directory,
                                  const CheckpointOptions &options = {});
 
+  Checkpoint(Checkpoint &&) = default;
+  Checkpoint &operator=(Checkpoint &&) = default;
+
   const std::string &directory() const { return root; }
   const Config &config() const { return settings; }
   std::span<const CheckpointFile> files() const { return shards; }
-  /// Sorted by name.
+  /// In the order of files, and in each of its data.
   std::span<const CheckpointTensor> tensors() const { return table; }
   bool headersOnly() const { return partial; }
 
@@ -59,10 +63,26 @@ public:
                                            std::span<const int64_t> shape) const;
 
 private:
+  Checkpoint() = default;
+  Status addFile(const std::string &name, const CheckpointOptions &options);
+  Status indexNames();
+  Status checkIndex(const WeightIndex &index) const;
+  /// The slot of the tensor of that name, or the free one where it would be.
+  size_t slotOf(std::string_view name) const;
+
+  /// What the tensors of one file point into.
+  struct Texts {
+    std::vector<char> names;
+    std::vector<int64_t> extents;
+  };
+
   std::string root;
   Config settings;
   std::vector<CheckpointFile> shards;
+  std::vector<Texts> texts; // of each of the shards
   std::vector<CheckpointTensor> table;
+  /// Where a name lies in the table: at the place that its hash says, or the next that is free.
+  std::vector<uint32_t> slots;
   bool partial = false;
 };
 

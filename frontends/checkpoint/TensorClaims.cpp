@@ -111,7 +111,10 @@ Result<StoredFamily> TensorClaims::claimFloat8(const TensorFamily &family) {
   const std::vector<std::vector<int64_t>> shapes = shapesOfScales(family.shape, quantization);
   Status status = forEachName(scales, [&](const std::string &name) -> Status {
     const CheckpointTensor *tensor = checkpoint->find(name);
-    if (!tensor || std::find(shapes.begin(), shapes.end(), tensor->shape) == shapes.end())
+    auto isOwn = [&](const std::vector<int64_t> &shape) {
+      return std::equal(shape.begin(), shape.end(), tensor->shape.begin(), tensor->shape.end());
+    };
+    if (!tensor || std::none_of(shapes.begin(), shapes.end(), isOwn))
       return checkpoint->require(name, shapes.front()).status();
     if (tensor->type != DataType::F32 && tensor->type != DataType::F16 &&
         tensor->type != DataType::BF16 && tensor->type != DataType::F8E8M0)
@@ -167,22 +170,27 @@ Result<StoredFamily> TensorClaims::claimMxfp4(const TensorFamily &family) {
 
 /// Whether `*` in `pattern` can be replaced so that it equals `text`.
 static bool matches(std::string_view pattern, std::string_view text) {
-  size_t p = 0, t = 0, star = pattern.npos, resume = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      resume = t;
-    } else if (p < pattern.size() && pattern[p] == text[t]) {
-      ++p;
-      ++t;
-    } else if (star != pattern.npos) {
-      p = star + 1;
-      t = ++resume;
-    } else {
+  size_t star = pattern.find('*');
+  if (star == pattern.npos)
+    return pattern == text;
+  // The ends are looked at first: they tell most names apart.
+  std::string_view tail = pattern.substr(pattern.rfind('*') + 1);
+  if (text.size() < star + tail.size() || !text.starts_with(pattern.substr(0, star)) ||
+      !text.ends_with(tail))
+    return false;
+  text = text.substr(star, text.size() - star - tail.size());
+  pattern = pattern.substr(star, pattern.size() - star - tail.size());
+  // What stands between stars, each where it first fits behind the one before.
+  while (pattern.size() > 1) {
+    pattern.remove_prefix(1);
+    star = pattern.find('*');
+    const size_t place = text.find(pattern.substr(0, star));
+    if (place == text.npos)
       return false;
-    }
+    text.remove_prefix(place + star);
+    pattern.remove_prefix(star);
   }
-  return pattern.find_first_not_of('*', p) == pattern.npos;
+  return true;
 }
 
 size_t TensorClaims::skip(std::string_view pattern) {

@@ -47,11 +47,18 @@ TEST(Checkpoint, OpensGoldenDirectories) {
   EXPECT_EQ(sharded->files().size(), 4u);
   const CheckpointTensor *tensor = sharded->find("model.layers.1.block_sparse_moe.gate.weight");
   ASSERT_NE(tensor, nullptr);
-  EXPECT_EQ(tensor->shape, (std::vector<int64_t>{8, 40}));
+  EXPECT_EQ(shapeText(tensor->shape), "[8, 40]");
   EXPECT_EQ(tensor->bytes, 8u * 40 * 4);
   EXPECT_LE(tensor->offset + tensor->bytes, sharded->files()[tensor->file].bytes);
   EXPECT_TRUE(std::is_sorted(sharded->tensors().begin(), sharded->tensors().end(),
-                             [](const auto &a, const auto &b) { return a.name < b.name; }));
+                             [](const auto &a, const auto &b) {
+                               return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+                             }));
+  // Every name is found, also after a move, and no other.
+  Checkpoint moved = std::move(*sharded);
+  for (const CheckpointTensor &each : moved.tensors())
+    EXPECT_EQ(moved.find(std::string(each.name)), &each);
+  EXPECT_EQ(moved.find("model.layers.1.block_sparse_moe.gate.weigh"), nullptr);
 }
 
 TEST(Checkpoint, NamesWhatADirectoryLacks) {
@@ -104,6 +111,18 @@ TEST(Checkpoint, RefusesBadIndexes) {
   EXPECT_FAILS(model.open(), Code::Model, "tensor \"a\" has no file name");
   model.writeIndex(R"("a":"one.safetensors","a":"two.safetensors")");
   EXPECT_FAILS(model.open(), Code::Model, "key `a` appears twice");
+  model.write("model.safetensors.index.json", R"({"weight_map":["one.safetensors"]})");
+  EXPECT_FAILS(model.open(), Code::Model, "wanted an object `weight_map`");
+  model.write("model.safetensors.index.json", R"({"a":{"weight_map":{"a":"one.safetensors"}}})");
+  EXPECT_FAILS(model.open(), Code::Model, "wanted an object `weight_map`");
+  model.write("model.safetensors.index.json", R"({"weight_map":{},"weight_map":{}})");
+  EXPECT_FAILS(model.open(), Code::Model, "key \"weight_map\" appears twice");
+  model.write("model.safetensors.index.json", R"({"a":)" + std::string(9, '['));
+  EXPECT_FAILS(model.open(), Code::Model, "nested deeper than 8 levels");
+  model.writeIndex(R"("a":"one.safetensors",)");
+  EXPECT_FAILS(model.open(), Code::Model, "model.safetensors.index.json: not valid JSON at byte ");
+  model.writeIndex(R"("a":{})");
+  EXPECT_FAILS(model.open(), Code::Model, "tensor \"a\" has no file name");
   model.writeIndex(R"("a":"three.safetensors")");
   EXPECT_FAILS(model.open(), Code::Model, "three.safetensors: cannot be opened");
   model.writeIndex(R"("a":"../one.safetensors")");
@@ -112,9 +131,20 @@ TEST(Checkpoint, RefusesBadIndexes) {
   EXPECT_FAILS(model.open(), Code::Model, "is absolute");
   model.writeIndex(R"("b":"one.safetensors")");
   EXPECT_FAILS(model.open(), Code::Model, "one.safetensors: lacks the tensor \"b\"");
-  model.write("two.safetensors", oneTensor("a"));
+  model.write("two.safetensors", oneTensor("c"));
   model.writeIndex(R"("a":"one.safetensors","b":"two.safetensors")");
   EXPECT_FAILS(model.open(), Code::Model, "lacks the tensor \"b\"");
+}
+
+TEST(Checkpoint, TakesIndexesWithEscapesAndMore) {
+  Sharded model;
+  model.write("model.safetensors.index.json",
+              R"({"more":[{"a":[1,-2.5e3,true,null]},"x"],"weight_map":)"
+              R"({"\u0062":"two.safetensors", "a":"\u006fne.safetensors"},"last":{}})");
+  Result<Checkpoint> checkpoint = model.open();
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message;
+  ASSERT_EQ(checkpoint->files().size(), 2u);
+  EXPECT_EQ(checkpoint->files()[0].name, "one.safetensors");
 }
 
 TEST(Checkpoint, RefusesATensorInTwoShards) {
