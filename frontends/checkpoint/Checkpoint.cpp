@@ -116,24 +116,18 @@ Status Checkpoint::addFile(const std::string &name, const CheckpointOptions &opt
   if (!header.ok())
     return header.status();
 
-  // As much as needed from the start: what moves takes its readers' places away.
-  size_t characters = 0, extents = 0;
-  for (const SafetensorsTensor &tensor : header->tensors()) {
+  size_t characters = 0;
+  for (const SafetensorsTensor &tensor : header->tensors())
     characters += tensor.name.size();
-    extents += tensor.shape.size();
-  }
-  Texts &own = texts.emplace_back();
-  own.names.reserve(characters);
-  own.extents.reserve(extents);
-  const auto number = static_cast<uint32_t>(shards.size());
+  std::vector<char> &own = names.emplace_back();
+  own.reserve(characters); // it must not move
   for (const SafetensorsTensor &tensor : header->tensors()) {
-    const size_t begin = own.names.size(), first = own.extents.size();
-    own.names.insert(own.names.end(), tensor.name.begin(), tensor.name.end());
-    own.extents.insert(own.extents.end(), tensor.shape.begin(), tensor.shape.end());
-    table.push_back({.name = {own.names.data() + begin, tensor.name.size()},
-                     .file = number,
+    const size_t begin = own.size();
+    own.insert(own.end(), tensor.name.begin(), tensor.name.end());
+    table.push_back({.name = {own.data() + begin, tensor.name.size()},
+                     .file = static_cast<uint32_t>(shards.size()),
                      .type = tensor.type,
-                     .shape = {own.extents.data() + first, tensor.shape.size()},
+                     .shape = *shapes.insert(tensor.shape).first,
                      .offset = header->dataStart() + tensor.begin,
                      .bytes = tensor.bytes()});
   }

@@ -8,6 +8,7 @@
 #include "runtime/core/Safetensors.h"
 
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -70,17 +71,13 @@ private:
   /// The slot of the tensor of that name, or the free one where it would be.
   size_t slotOf(std::string_view name) const;
 
-  /// What the tensors of one file point into.
-  struct Texts {
-    std::vector<char> names;
-    std::vector<int64_t> extents;
-  };
-
   std::string root;
   Config settings;
   std::vector<CheckpointFile> shards;
-  std::vector<Texts> texts; // of each of the shards
   std::vector<CheckpointTensor> table;
+  // What the table points into: the names in each shard, one after another, and all shapes.
+  std::vector<std::vector<char>> names;
+  std::set<std::vector<int64_t>> shapes;
   /// Where a name lies in the table: at the place that its hash says, or the next that is free.
   std::vector<uint32_t> slots;
   bool partial = false;
