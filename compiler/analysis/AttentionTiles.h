@@ -13,7 +13,7 @@ inline constexpr int64_t kQueryTile = 16;
 
 /// Query heads that a tile has of the `group` that share a key head: all, or an equal part where
 /// they are many, so that several threads have work in a step of one token.
-constexpr int64_t attentionHeads(int64_t group) {
+constexpr int64_t headsPerTile(int64_t group) {
   constexpr int64_t most = 32;
   int64_t heads = std::min(group, most);
   while (group % heads != 0)
@@ -23,7 +23,7 @@ constexpr int64_t attentionHeads(int64_t group) {
 
 /// Tokens that the kernel takes at a time with `heads` of each: rows enough to make use of what is
 /// read of the cache, and few enough for the second cache level.
-constexpr int64_t attentionTokens(int64_t heads) {
+constexpr int64_t tokensPerTile(int64_t heads) {
   constexpr int64_t rows = 128;
   return std::clamp<int64_t>(rows / heads, 1, kQueryTile);
 }

@@ -27,9 +27,9 @@ public:
               .size = layout.size,
               .values = layout.values,
               .latent = layout.latent,
-              .group = attentionHeads(group),
+              .group = headsPerTile(group),
               .block = layout.block,
-              .rows = attentionTokens(attentionHeads(group)),
+              .rows = tokensPerTile(headsPerTile(group)),
               .window = layout.window,
               .chunk = layout.chunk,
               .scale = op.getScale().convertToDouble()} {

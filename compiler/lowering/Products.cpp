@@ -139,11 +139,11 @@ static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, co
       });
 }
 
-/// What an expert's sums of row `row` become: weighed as `op` says, and with a bias, if any.
+/// An expert's sums of row `row`, weighed as `op` says, and with a bias, if any.
 template <typename Op>
-static SmallVector<Value> addBiases(KernelBuilder &kernel, Op op, const ExpertRows &work, Value row,
-                                    Value column, int64_t lanes, ArrayRef<Value> sums,
-                                    ArrayRef<std::optional<Matrix>> biases) {
+static SmallVector<Value> finishSums(KernelBuilder &kernel, Op op, const ExpertRows &work,
+                                     Value row, Value column, int64_t lanes, ArrayRef<Value> sums,
+                                     ArrayRef<std::optional<Matrix>> biases) {
   SmallVector<Value> values(sums);
   if (op.getWeights()) {
     Value token = loadId(kernel, work.rows.indices, row);
@@ -165,7 +165,7 @@ void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, co
     emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
                 [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
                   Value to = kernel.address(work.results, out.element, kernel.mul(row, out.stride));
-                  Value value = addBiases(kernel, op, work, row, column, lanes, sums, bias)[0];
+                  Value value = finishSums(kernel, op, work, row, column, lanes, sums, bias)[0];
                   storeRow(kernel, value, out.element, to, column, lanes);
                 });
   });
@@ -181,7 +181,7 @@ void moec::lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Ti
     emitProduct(kernel, work.rows, matrices, work.panel,
                 [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
                   SmallVector<Value> both =
-                      addBiases(kernel, op, work, row, column, lanes, sums, biases);
+                      finishSums(kernel, op, work, row, column, lanes, sums, biases);
                   Value value = emitGatedActivation(kernel, op.getActivation(), both[0], both[1]);
                   Value to = kernel.address(work.results, out.element, kernel.mul(row, out.stride));
                   storeRow(kernel, value, out.element, to, column, lanes);

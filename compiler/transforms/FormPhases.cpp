@@ -52,7 +52,7 @@ private:
   /// many.
   static int64_t attentionParts(lm::AttentionOp attention, lm::CacheOp cache) {
     const int64_t heads = extentOf(attention.getQueries(), 1) / cache.getSize();
-    return heads / attentionHeads(heads / static_cast<int64_t>(cache.getHeads()));
+    return heads / headsPerTile(heads / static_cast<int64_t>(cache.getHeads()));
   }
 
   Cut cutOf(Operation *op, OpBuilder &builder) {
