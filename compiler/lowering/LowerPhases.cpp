@@ -100,8 +100,11 @@ private:
 
   static LogicalResult checkProduct(Operation &op) {
     return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
-        .Case<lm::LinearOp, moe::GroupedMatmulOp>([&](auto product) {
+        .Case<lm::LinearOp, lm::HeadLinearOp, moe::GroupedMatmulOp>([&](auto product) {
           return checkQuantized(op, product.getInput(), product.getWeight());
+        })
+        .Case([&](moe::GateOp gate) {
+          return checkQuantized(op, gate.getTokens(), gate.getRouter());
         })
         .Case([&](moe::GroupedGluOp product) {
           return success(succeeded(checkQuantized(op, product.getInput(), product.getGate())) &&

@@ -38,3 +38,30 @@ func.func @integers(%batch: !lm.batch, %n: index, %x: memref<4x40xi8>, %y: memre
   }
   return
 }
+
+// -----
+
+// Floats do not meet integers, neither head by head nor in a router.
+lm.weight @w : !lm.weight<2x8x32xf32> heads layers [] from [#lm.piece<pattern = "w.{e}", rows = 8, stored = f32>] packed <layout = panels, element = !lm.quantized<int8>, offset = 0>
+func.func @heads(%batch: !lm.batch, %n: index, %x: memref<4x64xf32>, %y: memref<4x16xf32>) {
+  %w = lm.load_weight @w : !lm.weight<2x8x32xf32>
+  lm.phase "head_linear" tiles(%n) rows 128 panels 2 {
+  ^bb0(%tile: index):
+    // expected-error @below {{multiplies rows of 64 'f32' with a weight of '!lm.quantized<int8>'}}
+    lm.head_linear ins(%x, %w : memref<4x64xf32>, !lm.weight<2x8x32xf32>) outs(%y : memref<4x16xf32>)
+  }
+  return
+}
+
+// -----
+
+lm.weight @w : !lm.weight<8x32xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, stored = f32>] packed <layout = panels, element = !lm.quantized<int8>, offset = 0>
+func.func @router(%batch: !lm.batch, %n: index, %x: memref<4x32xf32>, %e: memref<4x2xi32>, %s: memref<4x2xf32>) {
+  %w = lm.load_weight @w : !lm.weight<8x32xf32>
+  lm.phase "gate" tiles(%n) rows 128 panels 0 {
+  ^bb0(%tile: index):
+    // expected-error @below {{multiplies rows of 32 'f32' with a weight of '!lm.quantized<int8>'}}
+    moe.gate softmax ins(%x, %w : memref<4x32xf32>, !lm.weight<8x32xf32>) outs(%e, %s : memref<4x2xi32>, memref<4x2xf32>)
+  }
+  return
+}
