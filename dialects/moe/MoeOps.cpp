@@ -101,12 +101,21 @@ LogicalResult DispatchOp::verify() {
 
 /// That a product can look up the weight of each of its rows' picks.
 template <typename Op> static LogicalResult verifyWeighing(Op op) {
+  if (!op.getExperts() != !op.getWeights())
+    return op.emitOpError("has picks of either no experts or no weights");
   if (!op.getWeights())
     return success();
   if (!op.getRows())
     return op.emitOpError("weighs rows by their tokens' picks, but does not say whose they are");
   return verifyExtents(op, "picked experts", extentOf(op.getExperts(), 1), "weights",
                        extentOf(op.getWeights(), 1));
+}
+
+/// That a layer's products have a bias each, or none has.
+static LogicalResult verifySameBiases(Operation *op, ArrayRef<Value> biases) {
+  if (llvm::all_equal(llvm::map_range(biases, [](Value bias) { return !bias; })))
+    return success();
+  return op->emitOpError("has a bias for some of its products, but not for all");
 }
 
 /// That `bias` has an entry for each row of each expert of `weight`.
@@ -145,7 +154,8 @@ LogicalResult GroupedGluOp::verify() {
         failed(verifyExtents(*this, "rows of each weight", extentOf(weight, 1),
                              "columns of the result", extentOf(getOut(), 1))))
       return failure();
-  if (failed(verifyExpertBias(*this, getGateBias(), getGate())) ||
+  if (failed(verifySameBiases(*this, {getGateBias(), getUpBias()})) ||
+      failed(verifyExpertBias(*this, getGateBias(), getGate())) ||
       failed(verifyExpertBias(*this, getUpBias(), getUp())))
     return failure();
   return verifyWeighing(*this);
@@ -180,6 +190,8 @@ LogicalResult ExpertFfnOp::verify() {
     if (failed(verifyExtents(*this, "experts of gate", extentOf(getGate(), 0),
                              "experts of another weight", extentOf(weight, 0))))
       return failure();
+  if (failed(verifySameBiases(*this, {getGateBias(), getUpBias(), getDownBias()})))
+    return failure();
   for (auto [bias, weight] : {std::pair(getGateBias(), getGate()), std::pair(getUpBias(), getUp()),
                               std::pair(getDownBias(), getDown())})
     if (failed(verifyExpertBias(*this, bias, weight)))

@@ -181,6 +181,27 @@ func.func @grouped_glu_outer(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %u: 
 
 // -----
 
+func.func @grouped_glu_bias(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %b: memref<8x28x1xf32>, %tiles: memref<?x3xi32>,
+                            %out: memref<?x28xf32>) {
+  // expected-error @below {{has a bias for some of its products, but not for all}}
+  "moe.grouped_glu"(%x, %g, %g, %tiles, %b, %out)
+      <{activation = #moe.activation<silu>, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 1, 0, 1>}>
+      : (memref<?x40xf32>, memref<8x28x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>, memref<8x28x1xf32>, memref<?x28xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @picks(%x: memref<?x40xf32>, %w: memref<8x28x40xf32>, %tiles: memref<?x3xi32>, %rows: memref<?xi32>, %p: memref<?x2xf32>,
+                 %out: memref<?x28xf32>) {
+  // expected-error @below {{has picks of either no experts or no weights}}
+  "moe.grouped_matmul"(%x, %w, %tiles, %rows, %p, %out) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1, 0, 1>}>
+      : (memref<?x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>, memref<?xi32>, memref<?x2xf32>, memref<?x28xf32>) -> ()
+  return
+}
+
+// -----
+
 func.func @combine(%d: memref<?x40xf32>, %inverse: memref<?xi32>, %w: memref<?x2xf32>, %out: memref<?x41xf32>) {
   // expected-error @below {{columns of the input are 40, but columns of the result are 41}}
   moe.combine ins(%d, %inverse, %w : memref<?x40xf32>, memref<?xi32>, memref<?x2xf32>) outs(%out : memref<?x41xf32>)
@@ -254,6 +275,18 @@ func.func @expert_ffn_experts(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: mem
   // expected-error @below {{experts of gate are 8, but experts of another weight are 7}}
   moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
       experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<7x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @expert_ffn_biases(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x40xf32>,
+                             %d: memref<8x40x28xf32>, %b: memref<8x28x1xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{has a bias for some of its products, but not for all}}
+  "moe.expert_ffn"(%x, %e, %w, %g, %g, %d, %b, %b, %out)
+      <{activation = #moe.activation<silu>, inner = f32, operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 0, 1>}>
+      : (memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>, memref<8x28x40xf32>, memref<8x28x40xf32>, memref<8x40x28xf32>,
+         memref<8x28x1xf32>, memref<8x28x1xf32>, memref<?x40xf32>) -> ()
   return
 }
 
