@@ -97,7 +97,8 @@ void emitRoute(KernelBuilder &kernel, const Routing &routing, mlir::Value scores
 /// What an activation makes of gate and up, scalars or vectors.
 mlir::Value emitGatedActivation(KernelBuilder &kernel, moe::ActivationAttr activation,
                                 mlir::Value gate, mlir::Value up);
-/// The weight with which `token` (i64) picked `expert` (i64): f32.
+/// The weight, f32, with which `token` (i64) picked `expert` (i64): that of the last slot that
+/// holds it, as a router picks an expert once; 0 where none does.
 mlir::Value emitPickWeight(KernelBuilder &kernel, mlir::Value experts, mlir::Value weights,
                            mlir::Value token, mlir::Value expert);
 

@@ -43,8 +43,13 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
   });
 }
 
-/// Calls visit(slot, id) for the `count` largest of `columns` keys, largest first.
-static void choose(KernelBuilder &kernel, Value keys, int64_t columns, int64_t count,
+/// Of what must not be chosen: below every other key, those of minus infinity too.
+static constexpr int64_t kNoCandidate = std::numeric_limits<int64_t>::min();
+
+/// Calls visit(slot, id) for the `count` largest of `columns` keys, largest first. At least so many
+/// are candidates.
+static void choose(KernelBuilder &kernel, int64_t columns, int64_t count,
+                   function_ref<Value(Value id)> keyOf,
                    function_ref<void(Value slot, Value id)> visit) {
   auto logical = [&](auto op, Value a, Value b) -> Value {
     return decltype(op)::create(kernel.builder, kernel.loc, a, b);
@@ -55,13 +60,11 @@ static void choose(KernelBuilder &kernel, Value keys, int64_t columns, int64_t c
   kernel.loop(
       kernel.integer(0), kernel.integer(count), 1, ValueRange{noKey, noId},
       [&](Value slot, ValueRange last) -> SmallVector<Value> {
-        Value lowest = kernel.integer(std::numeric_limits<int64_t>::min());
+        Value lowest = kernel.integer(kNoCandidate);
         auto best = kernel.loop(
             kernel.integer(0), kernel.integer(columns), 1, ValueRange{lowest, kernel.integer(0)},
             [&](Value id, ValueRange now) -> SmallVector<Value> {
-              Value key = emitSortKey(
-                  kernel, kernel.load(kernel.f32(), kernel.address(keys, kernel.f32(), id)));
-              key = arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), key);
+              Value key = keyOf(id);
               Value below = kernel.compare(CmpIPredicate::slt, key, last[0]);
               Value same = logical(arith::AndIOp(), kernel.compare(CmpIPredicate::eq, key, last[0]),
                                    kernel.compare(CmpIPredicate::sgt, id, last[1]));
@@ -75,47 +78,57 @@ static void choose(KernelBuilder &kernel, Value keys, int64_t columns, int64_t c
       });
 }
 
-/// `keys`, but minus infinity for the experts of groups that are not kept.
+/// How scores in memory are ordered.
+static auto sortKeysAt(KernelBuilder &kernel, Value scores) {
+  return [&kernel, scores](Value id) {
+    Value key =
+        emitSortKey(kernel, kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)));
+    return arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(), key).getResult();
+  };
+}
+
+/// The order of `keys` (i64 in memory), in which experts of groups that are not kept are no
+/// candidates.
 static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value keys,
                         int64_t columns) {
-  const Type f32 = kernel.f32();
+  const Type f32 = kernel.f32(), i64 = kernel.i64();
   const int64_t size = columns / groups.getCount();
   const int64_t summed = groups.getValue() == moe::GroupValue::BestTwo ? 2 : 1;
-  Value values = kernel.scratch(groups.getCount() * 4), kept = kernel.scratch(columns * 4);
+  Value values = kernel.scratch(groups.getCount() * 4), order = kernel.scratch(columns * 8);
   auto startOf = [&](Value group) { return kernel.mul(group, kernel.integer(size)); };
   kernel.loop(kernel.integer(0), kernel.integer(groups.getCount()), 1, [&](Value group) {
     Value members = kernel.address(keys, f32, startOf(group));
     Value value = kernel.address(values, f32, group);
     kernel.store(kernel.number(f32, 0), value);
-    choose(kernel, members, size, summed, [&](Value, Value member) {
+    choose(kernel, size, summed, sortKeysAt(kernel, members), [&](Value, Value member) {
       Value key = kernel.load(f32, kernel.address(members, f32, member));
       kernel.store(kernel.add(kernel.load(f32, value), key), value);
     });
   });
-  Value none = kernel.number(f32, -std::numeric_limits<double>::infinity());
-  kernel.loop(kernel.integer(0), kernel.integer(columns), 1,
-              [&](Value id) { kernel.store(none, kernel.address(kept, f32, id)); });
-  choose(kernel, values, groups.getCount(), groups.getKept(), [&](Value, Value group) {
-    Value start = startOf(group);
-    kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
-      kernel.store(kernel.load(f32, kernel.address(keys, f32, id)), kernel.address(kept, f32, id));
-    });
+  kernel.loop(kernel.integer(0), kernel.integer(columns), 1, [&](Value id) {
+    kernel.store(kernel.integer(kNoCandidate), kernel.address(order, i64, id));
   });
-  return kept;
+  choose(kernel, groups.getCount(), groups.getKept(), sortKeysAt(kernel, values),
+         [&](Value, Value group) {
+           Value start = startOf(group);
+           kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
+             kernel.store(sortKeysAt(kernel, keys)(id), kernel.address(order, i64, id));
+           });
+         });
+  return order;
 }
 
 /// What is compared in place of the scores of a row.
-static Value keysOf(KernelBuilder &kernel, const Routing &routing, Value scores) {
-  Value keys = scores;
-  if (routing.correction) {
-    keys = kernel.scratch(routing.columns * 4);
-    kernel.forColumns(routing.columns, [&](Value column, int64_t lanes) {
-      Value score = loadRow(kernel, kernel.f32(), scores, column, lanes);
-      Value correction = matrixLanes(kernel, *routing.correction, kernel.integer(0), column, lanes);
-      storeRow(kernel, kernel.add(score, correction), kernel.f32(), keys, column, lanes);
-    });
-  }
-  return routing.groups ? keepGroups(kernel, routing.groups, keys, routing.columns) : keys;
+static Value correctScores(KernelBuilder &kernel, const Routing &routing, Value scores) {
+  if (!routing.correction)
+    return scores;
+  Value keys = kernel.scratch(routing.columns * 4);
+  kernel.forColumns(routing.columns, [&](Value column, int64_t lanes) {
+    Value score = loadRow(kernel, kernel.f32(), scores, column, lanes);
+    Value correction = matrixLanes(kernel, *routing.correction, kernel.integer(0), column, lanes);
+    storeRow(kernel, kernel.add(score, correction), kernel.f32(), keys, column, lanes);
+  });
+  return keys;
 }
 
 /// Makes weights of the chosen scores at `weights`, in place.
@@ -162,12 +175,23 @@ static void weigh(KernelBuilder &kernel, const Routing &routing, Value weights) 
 
 void moec::emitRoute(KernelBuilder &kernel, const Routing &routing, Value scores, Value experts,
                      Value weights) {
-  choose(kernel, keysOf(kernel, routing, scores), routing.columns, routing.picked,
-         [&](Value slot, Value id) {
-           storeId(kernel, id, experts, slot);
-           kernel.store(kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)),
-                        kernel.address(weights, kernel.f32(), slot));
-         });
+  Value keys = correctScores(kernel, routing, scores);
+  auto pick = [&](Value slot, Value id) {
+    storeId(kernel, id, experts, slot);
+    kernel.store(kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)),
+                 kernel.address(weights, kernel.f32(), slot));
+  };
+  if (routing.groups) {
+    Value order = keepGroups(kernel, routing.groups, keys, routing.columns);
+    choose(
+        kernel, routing.columns, routing.picked,
+        [&](Value id) {
+          return kernel.load(kernel.i64(), kernel.address(order, kernel.i64(), id));
+        },
+        pick);
+  } else {
+    choose(kernel, routing.columns, routing.picked, sortKeysAt(kernel, keys), pick);
+  }
   weigh(kernel, routing, weights);
 }
 
