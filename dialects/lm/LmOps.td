@@ -127,7 +127,8 @@ def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
 def Lm_LayerNormOp : Lm_DestinationOp<"layer_norm", 1, [RowWiseOpInterface]> {
   let summary = "norm by mean and variance";
   let description = [{
-    With m the mean of a row x and v that of the squares of x - m, row t of `out` is `(x - m) / sqrt(v + epsilon) * weight + bias`, in f32.
+    With m the mean of a row x and v that of the squares of x - m, row t of `out` is `(x - m) / sqrt(v + epsilon) * weight + bias`, in f32,
+    rounded once to the element type of `out`.
 
     ```mlir
     %y = lm.layer_norm epsilon 1.0e-6 ins(%x, %w, %b : tensor<?x40xf32>, !lm.weight<40xf32>, !lm.weight<40xf32>)
@@ -145,8 +146,8 @@ def Lm_LayerNormOp : Lm_DestinationOp<"layer_norm", 1, [RowWiseOpInterface]> {
 def Lm_LinearOp : Lm_DestinationOp<"linear", 1, [RowWiseOpInterface]> {
   let summary = "product with a weight";
   let description = [{
-    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds. An input of i8 is
-    quantised (`lm.quantize`) for a weight that is.
+    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds. All in f32; of
+    rows of bf16 floats of the weight are rounded to bf16 first. An input of i8 is quantised (`lm.quantize`) for a weight that is.
 
     ```mlir
     %y = lm.linear ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
@@ -199,7 +200,7 @@ def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
   let description = [{
     Each row is cut into `heads` equal parts, of which x is what follows the `first` entries (none unless given). With c and s the row's cosines and
     sines, n of them, x[i] and x[i + n] become `x[i] c[i] - x[i+n] s[i]` and `x[i+n] c[i] + x[i] s[i]` for i < n; other entries stay. With `interleaved`
-    the pairs are x[2i] and x[2i + 1].
+    the pairs are x[2i] and x[2i + 1]. In f32, rounded once to the element type of `out`.
 
     ```mlir
     %r = lm.rope heads 4 ins(%q, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
@@ -218,7 +219,8 @@ def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
 def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> {
   let summary = "scale queries by how far their positions are";
   let description = [{
-    Row t of `out` is row t of `input` times `1 + scale * ln(1 + floor((positions[t] + 1) / interval))`.
+    Row t of `out` is row t of `input` times `1 + scale * ln(1 + floor((positions[t] + 1) / interval))`, in f32, rounded once to the
+    element type of `out`.
 
     ```mlir
     %y = lm.temperature interval 8192 scale 0.1 ins(%q, %p : tensor<?x48xf32>, tensor<?xi32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
@@ -235,7 +237,8 @@ def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> 
 def Lm_SliceHeadsOp : Lm_DestinationOp<"slice_heads", 1, [RowWiseOpInterface]> {
   let summary = "some entries of each head";
   let description = [{
-    Each row of `input` is cut into `heads` equal parts; the same part of `out` is as many of its entries as fit, from number `first` on.
+    Each row of `input` is cut into `heads` equal parts; the same part of `out` is as many of its entries as fit, from number `first` on, rounded to the
+    element type of `out`.
 
     ```mlir
     %y = lm.slice_heads heads 4 first 8 ins(%x : tensor<?x48xf32>) outs(%i : tensor<?x16xf32>) -> tensor<?x16xf32>
@@ -250,6 +253,7 @@ def Lm_JoinHeadsOp : Lm_DestinationOp<"join_heads", 1, [RowWiseOpInterface]> {
   let summary = "two parts of each head side by side";
   let description = [{
     Part h of `out`, of `heads` equal ones, is part h of `left`, then part h of `right`; or all of `right`, where it is too short to have more than one.
+    Entries are rounded to the element type of `out`.
 
     ```mlir
     %y = lm.join_heads heads 4 ins(%a, %b : tensor<?x32xf32>, tensor<?x4xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
@@ -266,7 +270,7 @@ def Lm_HeadLinearOp : Lm_DestinationOp<"head_linear", 1, [RowWiseOpInterface]> {
   let summary = "product of each head with a weight of its own";
   let description = [{
     With `weight` n x N x M, each row of `input` is n parts of M entries; part h of `out`, of N entries, is that of `input` times the transpose of
-    matrix h.
+    matrix h, summed in f32 and rounded once to the element type of `out`.
 
     ```mlir
     %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, !lm.weight<4x20x12xf32>) outs(%i : tensor<?x80xf32>) -> tensor<?x80xf32>
@@ -409,8 +413,8 @@ def Lm_RoundOp : Lm_DestinationOp<"round", 1, [RowWiseOpInterface]> {
 def Lm_QuantizeOp : Lm_DestinationOp<"quantize", 1, [RowWiseOpInterface]> {
   let summary = "make integers of the operand of a product with a quantised weight";
   let description = [{
-    Cuts each row into blocks of `block` elements, the last one filled up with zeros, and writes for each: `x / scale`, rounded to nearest with ties to even, as
-    i8; `scale`, the largest magnitude of the block over 127, as f32; and the sum of the integers as i32. Where all elements are zero, so is the scale.
+    Cuts each row into blocks of `block` elements, the last one filled up with zeros, and writes for each, with m its largest magnitude: `x * (127 / m)` in
+    f32, rounded to nearest with ties to even, as i8; the scale, `m / 127`, as f32; and the sum of the integers as i32. Where m is zero, all are.
 
     ```mlir
     %y = lm.quantize block 32 ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x80xi8>) -> tensor<?x80xi8>

@@ -16,7 +16,8 @@ def Moe_Dialect : Dialect {
     that choice as data. Letters: T tokens, H hidden, E experts, K picked per token, F expert width.
 
     Every op is in destination style and takes tensors or memrefs. Sums are in f32, over the inner extent in ascending order or
-    in a fixed tree; operands of products have the element types of their tensors. Weights are `[out, in]`, as checkpoints store them.
+    in a fixed tree; operands of products have the element types of their tensors, but floats of a weight are rounded to bf16 where rows of bf16 meet
+    them. Weights are `[out, in]`, as checkpoints store them.
   }];
   let useDefaultAttributePrinterParser = 1;
 }
@@ -42,7 +43,8 @@ def Moe_GroupsAttr : AttrDef<Moe_Dialect, "Groups"> {
   let summary = "which groups of experts a token chooses from";
   let description = [{
     The experts are `count` groups of adjacent ones; a token chooses from the `kept` groups of the largest value, equal ones going to the lower group.
-    A group's value is the largest of its keys (`best`), or the sum of the two largest (`best_two`).
+    A group's value is the largest of its keys (`best`), or the sum in f32 of the two largest (`best_two`), of which a NaN counts as largest. Experts of
+    other groups are never chosen, also where those of the kept ones have keys of minus infinity.
   }];
   let parameters = (ins "int64_t":$kept, "int64_t":$count, Moe_GroupValueParameter:$value);
   let assemblyFormat = "`<` $kept `of` $count `by` $value `>`";
@@ -191,7 +193,8 @@ def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1, [AttrSizedOperandSegments]
   let description = [{
     Row r of `out` (T*K x N) is row `rows[r]` of `input`, or row r where `rows` is not given, times the weight (N x M) of the expert whose tile
     holds r. Where `picks` are given, the experts and weights that `moe.route` chose (T x K), it is multiplied by the weight with which its token
-    picked that expert; which is to weigh the input. Then that expert's `bias` (E x N x 1) is added, where that is given. An input of i8 is quantised
+    picked that expert; which is to weigh the input. Then that expert's `bias` (E x N x 1) is added, where that is given. All that is in f32, and
+    rounded once, to the element type of `out`. An input of i8 is quantised
     (`lm.quantize`) for weights that are.
 
     ```mlir
@@ -230,8 +233,8 @@ def Moe_GatedActivationOp : Moe_Op<"gated_activation", 1, [RowWiseOpInterface]> 
 def Moe_GroupedGluOp : Moe_Op<"grouped_glu", 1, [AttrSizedOperandSegments]> {
   let summary = "fused: gate and up products of each expert's rows, and their activation";
   let description = [{
-    `moe.gated_activation` of the two `moe.grouped_matmul` by `gate` and `up` (each E x F x H), with the same `rows` and `picks`, and with the biases
-    that are given.
+    `moe.gated_activation` of the two `moe.grouped_matmul` by `gate` and `up` (each E x F x H), with the same `rows` and `picks`, and with biases of
+    both or of none. What the products give stays f32; the result is rounded once, to the element type of `out`.
 
     ```mlir
     %a = moe.grouped_glu silu ins(%x, %g, %u, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
@@ -278,7 +281,7 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface, AttrSizedOper
   let description = [{
     For each token the sum, over its picks in slot order, of the pick's weight times `down(activation(gate x, up x))` of that expert; that is
     `moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`. With `weigh_input` the weight multiplies x instead. Each of the three
-    products has a bias of its expert where `biases` are given. The inner result is rounded to `inner`, the type of the operands
+    products has a bias of its expert where `biases` are given, for all of them. The inner result is rounded to `inner`, the type of the operands
     of the down product; i8 stands for `lm.quantize`, as its weight's format has it. Shared experts are experts that each token picks, see `moe.pick_shared`. With `accumulate` the sum is added to what `out` holds.
 
     ```mlir
