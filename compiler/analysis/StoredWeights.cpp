@@ -27,7 +27,7 @@ std::optional<QuantFormat> moec::storedFormatOf(lm::WeightOp weight) {
                                                  : 0;
     lm::ScalesAttr scales = piece.getScales();
     if (!quantKeepsScales(format, piece.getTransposed() ? scales.getRows() : scales.getColumns(),
-                          weight.getNumExperts(piece) > 1 ? next : 0))
+                          weight.getNumMatrices(piece) > 1 ? next : 0))
       return std::nullopt;
   }
   return format;

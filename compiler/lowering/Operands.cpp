@@ -71,8 +71,7 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
       ordinals[layer] = index;
     ordinal = tableEntry(kernel, ordinals, toInteger(kernel, load.getLayer()));
   }
-  int64_t experts = std::max<int64_t>(symbol.getNumExperts(), 1);
-  Value index = kernel.mul(ordinal, kernel.integer(experts));
+  Value index = kernel.mul(ordinal, kernel.integer(symbol.getNumMatrices()));
   if (expert)
     index = kernel.add(index, expert);
   if (packed.getMapped()) {

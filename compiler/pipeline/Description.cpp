@@ -51,7 +51,7 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
   if (!packed.quantized)
     packed.element = packedElement(element);
   packed.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
-  packed.experts = weight.getNumExperts();
+  packed.experts = weight.isStack() ? weight.getNumMatrices() : 0;
   std::tie(packed.rows, packed.columns) = matrixShape(weight);
   for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
     packed.sources.push_back({.pattern = piece.getPattern().str(),
@@ -85,7 +85,7 @@ static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t route
   for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
     if (piece.getFirstExpert() < described)
       continue; // further rows of the same tensors
-    int64_t experts = weight.getNumExperts(piece);
+    int64_t experts = weight.getNumMatrices(piece);
     described = piece.getFirstExpert() + experts;
     ManifestPiece &entry = pieces.emplace_back();
     entry.name = weight.getSymName().str();
@@ -100,7 +100,8 @@ static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t route
       entry.shape[piece.getSideBySide() ? 1 : 0] *= experts;
       entry.matrixBytes *= experts;
     } else {
-      entry.experts = weight.getNumExperts() ? experts : 0;
+      entry.experts = weight.isStack() ? experts : 0;
+      entry.areHeads = weight.getHeads();
       entry.rowsPerExpert = piece.getRowsPerExpert();
     }
   }
@@ -149,8 +150,8 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
         if (isa<lm::EmbeddingOp>(op)) // one row
           matrix /= packed.getLayout() == lm::Layout::Panels ? panelColumns(rows) : rows;
         // Those folded in are picked by every token; of heads all are read.
-        int64_t matrices = std::max<int64_t>(weight.getNumExperts(), 1);
-        if (weight.getNumExperts() > 0 && !isa<lm::HeadLinearOp>(op))
+        int64_t matrices = weight.getNumMatrices();
+        if (weight.getNumExperts() > 0)
           matrices = picked + weight.getNumExperts() - routed;
         bytes += matrix * matrices;
       }

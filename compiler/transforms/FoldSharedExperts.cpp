@@ -212,7 +212,7 @@ private:
           lm::PieceAttr::get(context, piece.getPattern(), piece.getRows(), piece.getFirstRow(),
                              piece.getRowStep(), piece.getRowsPerExpert(), piece.getTransposed(),
                              piece.getSideBySide(), piece.getFirstExpert(),
-                             first.getNumExperts(piece), piece.getStored(), piece.getScales()));
+                             first.getNumMatrices(piece), piece.getStored(), piece.getScales()));
     // Gate and up have the rows of one expert after the other, down their columns.
     auto piece = cast<lm::PieceAttr>(second.getPieces()[0]);
     bool sideBySide = extentOf(other, 1) != shape[2];

@@ -34,7 +34,7 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
         }
         weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows,
                                                  weight.getType().getElementType(), next, true));
-        next += weight.getNumOrdinals() * std::max<int64_t>(weight.getNumExperts(), 1);
+        next += weight.getNumOrdinals() * weight.getNumMatrices();
         continue;
       }
       lm::PackedAttr packed = choose(weight, multiplied.lookup(weight.getSymName()), next);
@@ -69,8 +69,7 @@ private:
     ArrayRef<int64_t> shape = weight.getType().getShape();
     int64_t columns = shape.back(), rows = shape.size() == 1 ? 1 : shape[shape.size() - 2];
     int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
-    return alignPacked(matrix * weight.getNumOrdinals() *
-                       std::max<int64_t>(weight.getNumExperts(), 1));
+    return alignPacked(matrix * weight.getNumOrdinals() * weight.getNumMatrices());
   }
 };
 

@@ -29,7 +29,8 @@ lm::WeightOp WeightLoads::join(ArrayRef<Value> weights, ArrayRef<int64_t> shape,
   OpBuilder builder(first);
   auto type = lm::WeightType::get(builder.getContext(), shape, first.getType().getElementType());
   auto joined = lm::WeightOp::create(builder, first.getLoc(), builder.getStringAttr(name),
-                                     TypeAttr::get(type), first.getLayersAttr(),
+                                     TypeAttr::get(type), first.getHeadsAttr(),
+                                     first.getVectorsAttr(), first.getLayersAttr(),
                                      builder.getArrayAttr(pieces), /*quantized=*/nullptr,
                                      /*packed=*/nullptr);
   for (Value weight : weights)

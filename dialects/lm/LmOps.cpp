@@ -154,8 +154,13 @@ LogicalResult WeightOp::verify() {
   if (shape.empty() || shape.size() > 3)
     return emitOpError() << "has rank " << shape.size()
                          << ", but a weight has rank 1, 2 or 3 (experts first)";
+  if (getHeads() && !isStack())
+    return emitOpError() << "has heads, but rank " << shape.size() << ", wanted 3";
+  if (getVectors() && (!isStack() || shape.back() != 1))
+    return emitOpError() << "holds vectors of experts or heads, but its shape is not that of a "
+                            "column for each";
   int64_t wanted = shape.size() == 1 ? shape[0] : shape[shape.size() - 2];
-  int64_t total = std::max<int64_t>(getNumExperts(), 1);
+  int64_t total = getNumMatrices();
   // The experts that the pieces at hand are for, and the rows that these have so far.
   int64_t first = 0, experts = 0, rows = 0;
   for (PieceAttr piece : getPieces().getAsRange<PieceAttr>()) {
@@ -164,12 +169,12 @@ LogicalResult WeightOp::verify() {
       experts = piece.getExperts() ? piece.getExperts() : total - first;
       rows = 0;
     }
-    if (piece.getFirstExpert() != first || getNumExperts(piece) != experts || experts < 1 ||
+    if (piece.getFirstExpert() != first || getNumMatrices(piece) != experts || experts < 1 ||
         experts > total - first)
-      return emitOpError() << "has a piece for " << getNumExperts(piece) << " experts from "
+      return emitOpError() << "has a piece for " << getNumMatrices(piece) << " experts from "
                            << piece.getFirstExpert() << " on, of " << total
                            << ", which neither goes on with nor follows the pieces before it";
-    if (piece.getSideBySide() && (getNumExperts() == 0 || piece.getRowsPerExpert() != 0))
+    if (piece.getSideBySide() && (!isStack() || piece.getRowsPerExpert() != 0))
       return emitOpError("has a piece of experts side by side, which needs experts and excludes "
                          "rows_per_expert");
     rows += piece.getRows();

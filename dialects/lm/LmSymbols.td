@@ -71,7 +71,7 @@ def Lm_PieceAttr : AttrDef<Lm_Dialect, "Piece"> {
   let mnemonic = "piece";
   let summary = "rows of a stored tensor";
   let description = [{
-    `pattern` names a tensor of the checkpoint; `{l}` stands for the layer, `{e}` for the expert. The piece is `rows` rows from `first_row` of
+    `pattern` names a tensor of the checkpoint; `{l}` stands for the layer, `{e}` for the expert or head. The piece is `rows` rows from `first_row` of
     that tensor, `row_step` apart; where one tensor holds several experts (no `{e}`), expert e's rows start `rows_per_expert * e` later, or,
     `side_by_side`, each stored row holds that row of one expert after the other. Of a `transposed` tensor the piece is columns instead, which
     `first_row` and `row_step` count, each as long as the weight has columns; expert e's begin at row `rows_per_expert * e`. `stored` is the
@@ -125,7 +125,8 @@ class Lm_Op<string mnemonic, list<Trait> traits = []> : Op<Lm_Dialect, mnemonic,
 def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
   let summary = "a weight of the model";
   let description = [{
-    A stack of tensors of type `type`, one per entry of `layers` (one in all where it is empty). `pieces` say which rows of which stored tensors they
+    A stack of tensors of type `type`, one per entry of `layers` (one in all where it is empty). The first of three extents counts experts, of which
+    a token uses those it picks, or `heads`, of which it uses all; what each has is a matrix, or one of `vectors`, as columns. `pieces` say which rows of which stored tensors they
     are, in order; those for other experts follow once the rows of the former are complete. `quantized` is the format that the weight is to have if not the stored
     one; `packed` is set once it is known how the program holds them.
 
@@ -137,18 +138,23 @@ def Lm_WeightOp : Lm_Op<"weight", [Symbol]> {
                         scales = <pattern = "model.layers.{l}.mlp.down_proj.weight_scale_inv", rows = 128, columns = 128>>]
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Lm_WeightType>:$type, DenseI64ArrayAttr:$layers, Lm_PieceArrayAttr:$pieces,
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Lm_WeightType>:$type, UnitAttr:$heads, UnitAttr:$vectors, DenseI64ArrayAttr:$layers,
+                       Lm_PieceArrayAttr:$pieces,
                        OptionalAttr<Lm_QuantFormatAttr>:$quantized, OptionalAttr<Lm_PackedAttr>:$packed);
-  let assemblyFormat = "$sym_name `:` $type `layers` $layers `from` $pieces (`quantized` $quantized^)? (`packed` $packed^)? attr-dict";
+  let assemblyFormat = "$sym_name `:` $type (`heads` $heads^)? (`vectors` $vectors^)? `layers` $layers `from` $pieces (`quantized` $quantized^)? (`packed` $packed^)? attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
-    /// Whether it is a vector, or one for each expert.
-    bool holdsVectors() { return getType().getShape().size() == 1 || (getNumExperts() > 0 && getType().getShape().back() == 1); }
+    /// Whether it is a vector, or one for each expert or head.
+    bool holdsVectors() { return getType().getShape().size() == 1 || getVectors(); }
+    /// Whether it has one for each expert or head of a layer.
+    bool isStack() { return getType().getShape().size() == 3; }
+    /// How many of them a layer has: the experts or heads, or 1.
+    int64_t getNumMatrices() { return isStack() ? getType().getShape()[0] : 1; }
     /// Experts in a layer; 0 for a weight without experts.
-    int64_t getNumExperts() { return getType().getShape().size() == 3 ? getType().getShape()[0] : 0; }
-    /// Experts that one of the pieces is for; 1 for a weight without experts.
-    int64_t getNumExperts(PieceAttr piece) {
-      return piece.getExperts() ? piece.getExperts() : std::max<int64_t>(getNumExperts(), 1) - piece.getFirstExpert();
+    int64_t getNumExperts() { return isStack() && !getHeads() ? getNumMatrices() : 0; }
+    /// Experts or heads that one of the pieces is for; 1 for a weight without.
+    int64_t getNumMatrices(PieceAttr piece) {
+      return piece.getExperts() ? piece.getExperts() : getNumMatrices() - piece.getFirstExpert();
     }
     /// What its stored tensors are called at the end: "q_proj, k_proj, v_proj".
     std::string getSourceNames();

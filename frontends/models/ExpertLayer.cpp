@@ -113,7 +113,11 @@ Value LayerBuilder::groupedMatmul(Value x, const Weight &weight, const TensorRow
                                   const ExpertPlan &plan, bool gathers, bool weighs) {
   Value handle = load(weight), shift;
   if (!bias.pattern.empty())
-    shift = load({weight.symbol + ".bias", {weight.shape[0], weight.shape[1], 1}, named(bias)});
+    shift = load({weight.symbol + ".bias",
+                  {weight.shape[0], weight.shape[1], 1},
+                  named(bias),
+                  /*areHeads=*/false,
+                  /*areVectors=*/true});
   Value out = emptyRows(builder, handle.getLoc(), plan.count, weight.shape[1]);
   return moe::GroupedMatmulOp::create(builder, handle.getLoc(), out.getType(), x, handle,
                                       plan.tiles, gathers ? plan.rows : Value(),

@@ -150,7 +150,7 @@ Value LayerBuilder::joinHeads(Value left, Value right, int64_t heads, bool isSha
 Value LayerBuilder::headLinear(Value x, const std::string &symbol, std::vector<int64_t> shape,
                                TensorRows rows) {
   const int64_t columns = shape[0] * shape[1];
-  Value weight = load({symbol, std::move(shape), named(std::move(rows)), /*perHead=*/true});
+  Value weight = load({symbol, std::move(shape), named(std::move(rows)), /*areHeads=*/true});
   Value out = destination(weight.getLoc(), columns);
   return lm::HeadLinearOp::create(builder, weight.getLoc(), out.getType(), x, weight, out)
       .getResult(0);

@@ -97,7 +97,7 @@ StoredFamily WeightTable::claim(const Weight &weight, ArrayRef<int64_t> layers) 
 }
 
 void WeightTable::count(const Weight &weight, ArrayRef<int64_t> layers) {
-  bool hasExperts = weight.shape.size() == 3 && !weight.perHead;
+  bool hasExperts = weight.shape.size() == 3 && !weight.areHeads;
   uint64_t matrix = std::max<size_t>(layers.size(), 1);
   for (int64_t extent : ArrayRef(weight.shape).drop_front(hasExperts))
     matrix = llvm::SaturatingMultiply<uint64_t>(matrix, extent);
@@ -107,7 +107,8 @@ void WeightTable::count(const Weight &weight, ArrayRef<int64_t> layers) {
 }
 
 lm::WeightType WeightTable::declare(const Weight &asked, ArrayRef<int64_t> layers) {
-  const Weight weight{asked.symbol, asked.shape, sourceOf(asked, layers), asked.perHead};
+  const Weight weight{asked.symbol, asked.shape, sourceOf(asked, layers), asked.areHeads,
+                      asked.areVectors};
   const Declared before = declared.lookup(weight.symbol);
   lm::WeightOp known = before.op;
   SmallVector<int64_t> added;
@@ -146,6 +147,8 @@ lm::WeightType WeightTable::declare(const Weight &asked, ArrayRef<int64_t> layer
   auto op =
       lm::WeightOp::create(symbols, NameLoc::get(symbols.getStringAttr(weight.source.pattern)),
                            symbols.getStringAttr(weight.symbol), TypeAttr::get(type),
+                           weight.areHeads ? symbols.getUnitAttr() : UnitAttr(),
+                           weight.areVectors ? symbols.getUnitAttr() : UnitAttr(),
                            symbols.getDenseI64ArrayAttr(added), symbols.getArrayAttr(piece),
                            /*quantized=*/nullptr, /*packed=*/nullptr);
   declared[weight.symbol] = {op, std::move(stored)};

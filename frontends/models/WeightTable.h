@@ -28,8 +28,9 @@ struct Weight {
   std::string symbol;
   std::vector<int64_t> shape; ///< experts first, where it has them
   TensorRows source;
-  bool perHead =
-      false; ///< the first of three extents counts heads, not experts: tokens use them all
+  bool areHeads = false; ///< the first of three extents counts heads, of which tokens use all, not
+                         ///< experts
+  bool areVectors = false; ///< each expert or head has a vector, not a matrix of one column
 };
 
 /// Declares an `lm.weight` the first time that one is asked for, and checks every tensor that it

@@ -198,6 +198,7 @@ static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
     piece.pattern = reader.text("pattern");
     piece.layers = reader.integers("layers", 0, maxCount);
     piece.experts = reader.integer("experts", 0, maxCount);
+    piece.areHeads = reader.has("heads") && reader.boolean("heads");
     piece.stored = reader.text("stored");
     piece.shape = reader.integers("shape", 1, maxTokens);
     piece.firstRow = reader.has("first_row") ? reader.integer("first_row", 0, maxNumber) : 0;
@@ -345,6 +346,8 @@ static json writePiece(const ManifestPiece &piece) {
                  {"first_row", piece.firstRow},
                  {"matrix_bytes", piece.matrixBytes},
                  {"multiplied", piece.isMultiplied}};
+  if (piece.areHeads)
+    object["heads"] = true;
   if (piece.rowsPerExpert)
     object["rows_per_expert"] = piece.rowsPerExpert;
   return object;

@@ -47,7 +47,8 @@ struct ManifestPiece {
   std::string name;    ///< of the weight: `experts.up`
   std::string pattern; ///< of stored tensors; `{l}` and `{e}` stand for layer and expert
   std::vector<int64_t> layers = {}; ///< empty: one tensor, without `{l}`
-  int64_t experts = 0;              ///< 0: no expert dimension
+  int64_t experts = 0;              ///< 0: neither experts nor heads
+  bool areHeads = false;            ///< the experts are heads, of which a token uses all
   std::string stored;               ///< element type, as safetensors names it
   std::vector<int64_t> shape;       ///< of one matrix or vector
   int64_t firstRow = 0;

@@ -19,11 +19,13 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int
   double rows = static_cast<double>(tokens);
   Traffic traffic;
   for (const ManifestPiece &piece : manifest.weights.pieces) {
-    double layers = static_cast<double>(std::max<size_t>(piece.layers.size(), 1));
+    double matrices = static_cast<double>(std::max<size_t>(piece.layers.size(), 1));
+    if (piece.areHeads)
+      matrices *= static_cast<double>(piece.experts);
     double bytes = static_cast<double>(piece.matrixBytes), operations = 0;
     if (piece.isMultiplied)
       operations = 2 * static_cast<double>(piece.shape[0]) * static_cast<double>(piece.shape[1]);
-    if (piece.experts > 0) {
+    if (piece.experts > 0 && !piece.areHeads) {
       double experts = static_cast<double>(piece.experts);
       for (int64_t layer : piece.layers) {
         double picked = static_cast<double>(std::min(picksOf(manifest, layer), piece.experts));
@@ -35,8 +37,9 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int
       traffic.bytes += bytes * std::min(1.0, rows / static_cast<double>(piece.shape[0]));
     } else {
       bool isHead = piece.layers.empty() && piece.shape[0] == manifest.vocabulary;
-      traffic.bytes += bytes * layers;
-      traffic.operations += operations * layers * (isHead ? static_cast<double>(sequences) : rows);
+      traffic.bytes += bytes * matrices;
+      traffic.operations +=
+          operations * matrices * (isHead ? static_cast<double>(sequences) : rows);
     }
   }
   for (const ManifestCache &cache : manifest.caches) {

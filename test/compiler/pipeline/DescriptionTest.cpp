@@ -60,6 +60,35 @@ TEST(DescriptionTest, RoutedExpertsAreCounted) {
   EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{8, 16}));
 }
 
+TEST(DescriptionTest, HeadsAreNoExperts) {
+  std::vector<ManifestPiece> pieces =
+      describe("lm.weight @values : !lm.weight<8x4x16xf32> heads layers [0, 1] from "
+               "[#lm.piece<pattern = \"kv_b.{l}\", rows = 4, rows_per_expert = 8, stored = f32>] "
+               "packed <layout = rows, element = f32, offset = 0>")
+          .manifest.weights.pieces;
+  ASSERT_EQ(pieces.size(), 1u); // none of them shared, though the model has four experts only
+  EXPECT_EQ(pieces[0].experts, 8);
+  EXPECT_TRUE(pieces[0].areHeads);
+  EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{4, 16}));
+}
+
+// One column is not enough to make vectors of matrices.
+TEST(DescriptionTest, MatricesOfOneColumnAreMultiplied) {
+  auto isMultiplied = [](const std::string &kind) {
+    std::vector<ManifestPiece> pieces =
+        describe("lm.weight @w : !lm.weight<4x8x1xf32> " + kind +
+                 "layers [] from [#lm.piece<pattern = \"w.{e}\", rows = 8, stored = f32>] "
+                 "packed <layout = rows, element = f32, offset = 0>\n"
+                 "func.func @f() -> !lm.weight<4x8x1xf32> {\n"
+                 "  %w = lm.load_weight @w : !lm.weight<4x8x1xf32>\n"
+                 "  return %w : !lm.weight<4x8x1xf32>\n}\n")
+            .manifest.weights.pieces;
+    return pieces.at(0).isMultiplied;
+  };
+  EXPECT_TRUE(isMultiplied(""));
+  EXPECT_FALSE(isMultiplied("vectors "));
+}
+
 // A table of which a token needs a row is not read ahead.
 TEST(DescriptionTest, WhatIsMultiplied) {
   std::vector<ManifestPiece> pieces =

@@ -598,3 +598,13 @@ lm.cache @c layers [0] heads 1 size 0 block 32 : f32
 
 // expected-error @below {{attribute 'values' failed to satisfy constraint}}
 lm.cache @c layers [0] heads 1 size 48 values 0 block 32 : f32
+
+// -----
+
+// expected-error @below {{has heads, but rank 2, wanted 3}}
+lm.weight @w : !lm.weight<4x5xf32> heads layers [] from [#lm.piece<pattern = "w", rows = 4, stored = f32>]
+
+// -----
+
+// expected-error @below {{holds vectors of experts or heads, but its shape is not that of a column for each}}
+lm.weight @w : !lm.weight<2x4x5xf32> vectors layers [] from [#lm.piece<pattern = "w.{e}", rows = 4, stored = f32>]

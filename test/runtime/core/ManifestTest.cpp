@@ -34,6 +34,7 @@ Manifest sample() {
                                   .pattern = "model.layers.{l}.experts.{e}.w3.weight",
                                   .layers = {0, 1},
                                   .experts = 8,
+                                  .areHeads = true,
                                   .stored = "BF16",
                                   .shape = {28, 40},
                                   .matrixBytes = 2240,
@@ -67,6 +68,7 @@ TEST(Manifest, RoundTrip) {
   EXPECT_EQ(parsed->phases[0].bytes, 4096);
   EXPECT_EQ(parsed->weights.pieces[0].shape, (std::vector<int64_t>{28, 40}));
   EXPECT_EQ(parsed->weights.pieces[0].matrixBytes, 2240);
+  EXPECT_TRUE(parsed->weights.pieces[0].areHeads);
   EXPECT_TRUE(parsed->weights.pieces[0].isMultiplied);
   EXPECT_EQ(parsed->modelDirectory, "/models/sample");
   EXPECT_TRUE(parsed->followLinks);

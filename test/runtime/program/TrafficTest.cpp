@@ -81,3 +81,21 @@ TEST(Traffic, EachSequenceReadsItsCacheAndAllShareTheWeights) {
   EXPECT_DOUBLE_EQ(three.bytes - one.bytes, 2 * 3000);
   EXPECT_DOUBLE_EQ(three.operations - one.operations, 2 * 2 * 1000); // rows of the head
 }
+
+TEST(Traffic, AMatrixOfEachHeadIsReadByEveryToken) {
+  Manifest manifest = smallModel();
+  const Traffic before = stepTraffic(manifest, 1, 0);
+  manifest.weights.pieces.push_back({.name = "values",
+                                     .pattern = "{l}",
+                                     .layers = {0, 1},
+                                     .experts = 8,
+                                     .areHeads = true,
+                                     .stored = "BF16",
+                                     .shape = {4, 10},
+                                     .rowsPerExpert = 4,
+                                     .matrixBytes = 80,
+                                     .isMultiplied = true});
+  const Traffic after = stepTraffic(manifest, 1, 0);
+  EXPECT_DOUBLE_EQ(after.bytes - before.bytes, 2 * 8 * 80);
+  EXPECT_DOUBLE_EQ(after.operations - before.operations, 2 * 2 * 8 * 40);
+}
