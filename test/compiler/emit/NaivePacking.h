@@ -185,7 +185,7 @@ struct RandomModel : ScratchFolder {
     writeTensors(path("model.safetensors"), tensors);
     Result<Checkpoint> checkpoint = Checkpoint::open(path());
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status().message;
-    return *checkpoint;
+    return std::move(*checkpoint);
   }
 };
 

@@ -325,7 +325,7 @@ struct Packed : RandomModel {
     checkpoint.emplace(open());
   }
   Result<PackReport> pack() { return packToFile(*checkpoint, plan, path("out.weights")); }
-  void reopen() { checkpoint.emplace(*Checkpoint::open(path())); }
+  void reopen() { checkpoint.emplace(std::move(*Checkpoint::open(path()))); }
   /// Changes one byte of the last tensor.
   void changeSource() {
     std::string bytes = read("model.safetensors");
