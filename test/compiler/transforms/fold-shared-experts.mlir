@@ -177,7 +177,7 @@ func.func @codes(%n: index, %x: tensor<?x64xf32>, %e: tensor<?x2xi32>, %w: tenso
 // CHECK:       lm.weight @gate_shared.gate : !lm.weight<5x8x16xf32> layers [0, 1, 2]
 // CHECK:       lm.weight @up_shared.up :
 // CHECK:       lm.weight @down_shared.down :
-// CHECK-NOT:   lm.weight
+// CHECK-NOT:   lm.weight @
 // CHECK-LABEL: func @two_kinds_of_layers(
 // CHECK:         scf.if
 // CHECK:           %[[P:[^:]+]]:2 = moe.pick_shared

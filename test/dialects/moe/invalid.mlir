@@ -185,7 +185,7 @@ func.func @grouped_glu_bias(%x: memref<?x40xf32>, %g: memref<8x28x40xf32>, %b: m
                             %out: memref<?x28xf32>) {
   // expected-error @below {{has a bias for some of its products, but not for all}}
   "moe.grouped_glu"(%x, %g, %g, %tiles, %b, %out)
-      <{activation = #moe.activation<silu>, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 1, 0, 1>}>
+      <{activation = #moe<activation silu>, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 1, 0, 1>}>
       : (memref<?x40xf32>, memref<8x28x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>, memref<8x28x1xf32>, memref<?x28xf32>) -> ()
   return
 }
@@ -284,7 +284,7 @@ func.func @expert_ffn_biases(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memr
                              %d: memref<8x40x28xf32>, %b: memref<8x28x1xf32>, %out: memref<?x40xf32>) {
   // expected-error @below {{has a bias for some of its products, but not for all}}
   "moe.expert_ffn"(%x, %e, %w, %g, %g, %d, %b, %b, %out)
-      <{activation = #moe.activation<silu>, inner = f32, operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 0, 1>}>
+      <{activation = #moe<activation silu>, inner = f32, operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 1, 0, 1>}>
       : (memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>, memref<8x28x40xf32>, memref<8x28x40xf32>, memref<8x40x28xf32>,
          memref<8x28x1xf32>, memref<8x28x1xf32>, memref<?x40xf32>) -> ()
   return

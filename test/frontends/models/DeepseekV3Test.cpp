@@ -64,10 +64,11 @@ TEST(DeepseekV3Test, ExpandedTheCacheHoldsKeysAndValuesOfEveryHead) {
 TEST(DeepseekV3Test, WhatMakesKeysIsTransposedAndWhatMakesValuesFollowsIt) {
   std::string text = tinyDeepseekV3().text();
   const std::string tensor = "pattern = \"model.layers.{l}.self_attn.kv_b_proj.weight\", ";
-  EXPECT_TRUE(contains(text, "@self_attn.kv_b_proj.keys : !lm.weight<4x20x12xf32> layers [0, 1, 2] "
-                             "from [#lm.piece<" +
-                                 tensor + "rows = 20, rows_per_expert = 22, transposed = true"));
-  EXPECT_TRUE(contains(text, "@self_attn.kv_b_proj.values : !lm.weight<4x10x20xf32> layers "
+  EXPECT_TRUE(
+      contains(text, "@self_attn.kv_b_proj.keys : !lm.weight<4x20x12xf32> heads layers [0, 1, 2] "
+                     "from [#lm.piece<" +
+                         tensor + "rows = 20, rows_per_expert = 22, transposed = true"));
+  EXPECT_TRUE(contains(text, "@self_attn.kv_b_proj.values : !lm.weight<4x10x20xf32> heads layers "
                              "[0, 1, 2] from [#lm.piece<" +
                                  tensor + "rows = 10, first_row = 12, rows_per_expert = 22, "));
 }
