@@ -46,7 +46,7 @@ static Result<WeightIndex> readIndex(const std::string &directory, bool followLi
   Result<std::string> text = readFile(*path, kMaxIndexBytes);
   if (!text.ok())
     return text.status();
-  return WeightIndex::parse(std::move(*text), directory + "/" + kIndex);
+  return WeightIndex::parse(*text, directory + "/" + kIndex);
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string &directory,

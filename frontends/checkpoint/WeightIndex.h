@@ -6,8 +6,6 @@
 #include "runtime/core/Result.h"
 
 #include <cstdint>
-#include <deque>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +21,7 @@ public:
 
   /// Reads the object `weight_map` of `text`, which has to have entries; `file` is its name in
   /// messages. Tensors may be listed twice.
-  static Result<WeightIndex> parse(std::string text, std::string_view file);
+  static Result<WeightIndex> parse(std::string_view text, std::string_view file);
 
   /// Sorted by name, each once.
   const std::vector<std::string> &files() const { return names; }
@@ -31,9 +29,7 @@ public:
   const std::vector<Entry> &entries() const { return places; }
 
 private:
-  // What the entries' names point into: the text, and those that it has with escapes.
-  std::unique_ptr<const std::string> text;
-  std::deque<std::string> decoded;
+  std::vector<char> characters; // of the entries' names
   std::vector<std::string> names;
   std::vector<Entry> places;
 };

@@ -1,9 +1,9 @@
-// The header is untrusted: every number is checked before it is used.
+// The header is untrusted: its JSON is read by events, and every number is checked before it is
+// used.
 
 #include "runtime/core/Safetensors.h"
 
 #include "runtime/core/AtomicFile.h"
-#include "runtime/core/JsonEvents.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -67,12 +67,12 @@ namespace {
 
 /// Fills a list of tensors from the events of the header's JSON; stops at the first thing that is
 /// wrong.
-class HeaderReader final : public JsonEvents {
+class HeaderReader final : public nlohmann::json_sax<json> {
 public:
   std::vector<SafetensorsTensor> tensors;
   std::string complaint;
 
-  bool key(std::string_view name) override {
+  bool key(string_t &name) override {
     if (place == Place::Root) {
       if (hasControlCharacter(name))
         return complain("a tensor's name holds a control character");
@@ -88,7 +88,7 @@ public:
       return true;
     }
     if (place == Place::Metadata)
-      return metadataKeys.emplace(name).second || complain("`__metadata__` holds a key twice");
+      return metadataKeys.insert(name).second || complain("`__metadata__` holds a key twice");
     unsigned bit = name == "dtype"          ? kDtype
                    : name == "shape"        ? kShape
                    : name == "data_offsets" ? kOffsets
@@ -102,7 +102,7 @@ public:
     return true;
   }
 
-  bool startObject() override {
+  bool start_object(std::size_t) override {
     if (place == Place::Outside && !started)
       place = Place::Root;
     else if (place == Place::Root)
@@ -113,7 +113,7 @@ public:
     return true;
   }
 
-  bool endObject() override {
+  bool end_object() override {
     if (place == Place::Tensor && seen != (kDtype | kShape | kOffsets))
       return complainAboutTensor("lacks one of dtype, shape and data_offsets");
     if (place == Place::Tensor && !checkTensor())
@@ -122,7 +122,7 @@ public:
     return true;
   }
 
-  bool startArray() override {
+  bool start_array(std::size_t) override {
     if (place != Place::Tensor || (next != Place::Shape && next != Place::Offsets))
       return unexpected("an array");
     place = next;
@@ -130,7 +130,7 @@ public:
     return true;
   }
 
-  bool endArray() override {
+  bool end_array() override {
     if (place == Place::Offsets && numbers != 2)
       return complainAboutTensor("needs two data_offsets");
     place = Place::Tensor;
@@ -138,7 +138,7 @@ public:
     return true;
   }
 
-  bool natural(uint64_t value) override {
+  bool number_unsigned(number_unsigned_t value) override {
     ++numbers;
     if (place == Place::Shape) {
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
@@ -155,7 +155,7 @@ public:
     return unexpected("a number");
   }
 
-  bool string(std::string_view value) override {
+  bool string(string_t &value) override {
     if (place == Place::Metadata)
       return true;
     if (place != Place::Tensor || field != kDtype || next != Place::Tensor)
@@ -170,22 +170,26 @@ public:
     return true;
   }
 
-  bool otherNumber(std::string_view text) override {
-    return (place == Place::Shape || place == Place::Offsets) && isNegativeInteger(text)
-               ? complainAboutTensor(fmt::format("holds the negative number {}", text))
-               : unexpected("a number that is no integer of 64 bits");
+  bool number_integer(number_integer_t value) override {
+    return place == Place::Shape || place == Place::Offsets
+               ? complainAboutTensor(fmt::format("holds the negative number {}", value))
+               : unexpected("a number");
   }
-  bool literal(std::string_view name) override { return unexpected(name); }
+  bool number_float(number_float_t, const string_t &) override {
+    return unexpected("a number that is no integer of 64 bits");
+  }
+  bool null() override { return unexpected("null"); }
+  bool boolean(bool) override { return unexpected("a truth value"); }
+  bool binary(binary_t &) override { return unexpected("binary data"); }
+
+  bool parse_error(std::size_t position, const std::string &, const json::exception &) override {
+    return complain(fmt::format("not valid JSON at byte {}", position));
+  }
 
 private:
   enum class Place { Outside, Root, Metadata, Tensor, Shape, Offsets };
   static constexpr unsigned kDtype = 1, kShape = 2, kOffsets = 4;
 
-  /// One that is short enough to be shown.
-  static bool isNegativeInteger(std::string_view text) {
-    return text.starts_with('-') && text.size() <= 20 &&
-           text.find_first_not_of("0123456789", 1) == text.npos;
-  }
   bool complain(std::string text) {
     if (complaint.empty())
       complaint = std::move(text);
@@ -277,8 +281,8 @@ Result<SafetensorsHeader> SafetensorsHeader::parse(std::span<const uint8_t> byte
     return count.status();
   if (*count > bytes.size() - 8)
     return refuse("it is cut short");
-  std::string_view text(reinterpret_cast<const char *>(bytes.data()) + 8, *count);
-  if (!text.starts_with('{'))
+  std::span<const uint8_t> text = bytes.subspan(8, *count);
+  if (text.empty() || text[0] != '{')
     return refuse("it does not begin with `{`");
   // The format pads with spaces only, where JSON would take any white space.
   size_t last = text.size();
@@ -288,11 +292,8 @@ Result<SafetensorsHeader> SafetensorsHeader::parse(std::span<const uint8_t> byte
     return refuse("it does not end with `}` and spaces");
 
   HeaderReader reader;
-  const JsonReading reading = readJson(text.substr(0, last), reader);
-  if (reading.end == JsonEnd::Invalid)
-    return refuse(fmt::format("not valid JSON at byte {}", reading.position));
-  if (reading.end == JsonEnd::Stopped)
-    return refuse(reader.complaint);
+  if (!json::sax_parse(text.begin(), text.begin() + static_cast<ptrdiff_t>(last), &reader))
+    return refuse(reader.complaint.empty() ? "not valid JSON" : reader.complaint);
 
   SafetensorsHeader header;
   header.start = 8 + *count;
