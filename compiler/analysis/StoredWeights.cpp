@@ -12,6 +12,25 @@ bool moec::isStoredAsCodes(lm::WeightOp weight) {
   return isa<Float8E4M3FNType, Float4E2M1FNType>(weight.getType().getElementType());
 }
 
+/// Whether all rows of a weight of fp8 that lie in the same lanes' vector of a panel have the same
+/// scales.
+static bool sharesScales(lm::WeightOp weight) {
+  auto isWhole = [](int64_t rows) { return rows % kPanelLanes == 0; };
+  int64_t begin = 0; // in the matrix
+  for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
+    const lm::ScalesAttr scales = piece.getScales();
+    const bool isStacked =
+        weight.getNumMatrices(piece) > 1 && !piece.getSideBySide() && !piece.getTransposed();
+    const int64_t block = piece.getTransposed() ? scales.getColumns() : scales.getRows();
+    if (!isWhole(begin) || (block != 0 && (!isWhole(block) || !isWhole(piece.getFirstRow()) ||
+                                           piece.getRowStep() != 1 ||
+                                           (isStacked && !isWhole(piece.getRowsPerExpert())))))
+      return false;
+    begin += piece.getRows();
+  }
+  return true;
+}
+
 std::optional<QuantFormat> moec::storedFormatOf(lm::WeightOp weight) {
   if (!isStoredAsCodes(weight))
     return std::nullopt;
@@ -30,7 +49,7 @@ std::optional<QuantFormat> moec::storedFormatOf(lm::WeightOp weight) {
                           weight.getNumMatrices(piece) > 1 ? next : 0))
       return std::nullopt;
   }
-  return format;
+  return format == QuantFormat::Fp8 && sharesScales(weight) ? QuantFormat::Fp8Block : format;
 }
 
 std::string moec::whyNotMapped(lm::WeightOp weight) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -284,17 +285,24 @@ void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> 
   const auto groups = static_cast<size_t>(quantGroups(*weight.quantized, weight.columns));
   const auto codeBytes = static_cast<size_t>(quantRowCodeBytes(*weight.quantized, weight.columns));
   const auto scaleBytes = groups * static_cast<size_t>(quantScaleBytes(*weight.quantized));
+  const auto sharing = static_cast<uint64_t>(traitsOf(*weight.quantized).scaleRows);
   // The rows' codes, twice: as they come, and as the panel has them; then scales, then zeros.
   uint8_t *codes = staging.data(), *words = codes + width * codeBytes;
   uint8_t *scales = words + width * codeBytes, *zeros = scales + width * scaleBytes;
   QuantizedRow quantized[kPanelColumns];
   for (uint64_t n = 0; n < width; ++n) {
-    quantized[n] = {codes + n * codeBytes, scales + n * scaleBytes, zeros + n * groups};
+    quantized[n] = {codes + n * codeBytes, scales + n / sharing * sharing * scaleBytes,
+                    zeros + n * groups};
     if (n < panel.size() && isCode(panel[n].stored))
       if (const StoredCodes row = codesOf(panel[n]); row.fit(*weight.quantized)) {
-        keepCodes(row, columns, quantized[n]);
+        keepCodes(*weight.quantized, row, n, columns, quantized[n]);
         continue;
       }
+    if (sharing > 1) { // rows that there are not have no scale of their own
+      assert(n >= panel.size() && "all rows are stored so");
+      std::fill_n(quantized[n].words, codeBytes, uint8_t(0));
+      continue;
+    }
     if (n < panel.size())
       widen(weight, panel[n]);
     else

@@ -72,15 +72,18 @@ MOEC_WIDE static bool anyNan8(const uint8_t *codes, size_t count) {
   return found != 0;
 }
 
-static void keepFloats8(const StoredCodes &row, size_t columns, const QuantizedRow &out) {
+static void keepFloats8(const StoredCodes &row, bool isFirst, size_t columns,
+                        const QuantizedRow &out) {
   constexpr auto kGroup = static_cast<size_t>(traitsOf(QuantFormat::Fp8).group);
   std::copy_n(row.codes, columns, out.words);
   std::fill_n(out.words + columns, -columns % 4, uint8_t(0));
   for (size_t begin = 0; begin < columns; begin += kGroup) {
     float scale = row.scales[row.scaleOf(begin)];
-    if (anyNan8(row.codes + begin, std::min(kGroup, columns - begin)))
+    const bool hasNan = anyNan8(row.codes + begin, std::min(kGroup, columns - begin));
+    if (hasNan)
       scale = std::numeric_limits<float>::quiet_NaN();
-    std::memcpy(out.scales + begin / kGroup * sizeof scale, &scale, sizeof scale);
+    if (isFirst || hasNan)
+      std::memcpy(out.scales + begin / kGroup * sizeof scale, &scale, sizeof scale);
   }
 }
 
@@ -107,6 +110,10 @@ static void keepFloats4(const StoredCodes &row, size_t columns, const QuantizedR
         std::bit_cast<uint32_t>(row.scales[row.scaleOf(group * kGroup)]) >> 23 & 0xff);
 }
 
-void moec::keepCodes(const StoredCodes &row, size_t columns, const QuantizedRow &out) {
-  (row.type == DataType::F4 ? keepFloats4 : keepFloats8)(row, columns, out);
+void moec::keepCodes(QuantFormat format, const StoredCodes &row, size_t number, size_t columns,
+                     const QuantizedRow &out) {
+  if (row.type == DataType::F4)
+    return keepFloats4(row, columns, out);
+  const auto sharing = static_cast<size_t>(traitsOf(format).scaleRows);
+  keepFloats8(row, number % sharing == 0, columns, out);
 }

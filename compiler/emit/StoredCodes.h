@@ -12,9 +12,10 @@ namespace moec {
 /// Whether elements of the type are such codes.
 constexpr bool isCode(DataType type) { return type == DataType::F8E4M3 || type == DataType::F4; }
 
-/// The format that has these codes.
-constexpr QuantFormat formatOfCodes(DataType type) {
-  return type == DataType::F4 ? QuantFormat::Mxfp4 : QuantFormat::Fp8;
+/// Whether the format has these codes.
+constexpr bool hasCodes(QuantFormat format, DataType type) {
+  return type == DataType::F4 ? format == QuantFormat::Mxfp4
+                              : traitsOf(format).codes == QuantCodes::Floats8;
 }
 
 /// Bytes of `count` stored elements; of F4 an even number.
@@ -48,7 +49,7 @@ struct StoredCodes {
   size_t scaleOf(size_t column) const { return block ? (lead + column) / block : 0; }
   /// Whether keepCodes may pack them in `format`.
   bool fit(QuantFormat format) const {
-    return format == formatOfCodes(type) &&
+    return hasCodes(format, type) &&
            quantKeepsScales(format, static_cast<int64_t>(block), static_cast<int64_t>(lead));
   }
 };
@@ -56,9 +57,11 @@ struct StoredCodes {
 /// The numbers that `columns` codes stand for.
 void widenCodes(const StoredCodes &row, size_t columns, float *to);
 
-/// Makes of `columns` codes that fit the format a row of it, bit by bit. A group of F8E4M3 with a
-/// NaN gets that for its scale, since kernels know no such codes.
-void keepCodes(const StoredCodes &row, size_t columns, const QuantizedRow &out);
+/// Makes of `columns` codes that fit the format row `number` of a panel of it, bit by bit. A group
+/// of F8E4M3 with a NaN gets that for its scale, since kernels know no such codes. Rows that share
+/// scales come in their order, with `out.scales` those of the first.
+void keepCodes(QuantFormat format, const StoredCodes &row, size_t number, size_t columns,
+               const QuantizedRow &out);
 
 } // namespace moec
 

@@ -207,9 +207,13 @@ static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Quant
   Value rest = kernel.sub(kernel.integer(quantRowCodeBytes(format, matrix.columns)),
                           kernel.mul(kernel.div(column, size), codeBytes));
   Value scales = kernel.addressBytes(record, kernel.mul(place.width, kernel.min(codeBytes, rest)));
-  if (traits.codes == QuantCodes::Floats8)
-    return kernel.mul(float8Element(kernel, place, record, inGroup),
-                      kernel.load(kernel.f32(), kernel.address(scales, kernel.f32(), place.lane)));
+  if (traits.codes == QuantCodes::Floats8) {
+    Value first = kernel.sub(place.lane, kernel.rem(place.lane, kernel.integer(traits.scaleRows)));
+    Value scale = kernel.load(
+        kernel.f32(),
+        kernel.addressBytes(scales, kernel.mul(first, kernel.integer(quantScaleBytes(format)))));
+    return kernel.mul(float8Element(kernel, place, record, inGroup), scale);
+  }
   Value code = quantizedCode(kernel, format, place, record, inGroup);
   if (traits.codes == QuantCodes::Floats4)
     return floatElement(kernel, code, loadByte(kernel, scales, place.lane));

@@ -16,6 +16,9 @@ static constexpr std::pair<StringRef, WeightClass> kClasses[] = {
     {"embedding", WeightClass::Embedding},
 };
 
+/// Whether floats can be made codes of the format, row by row.
+static bool canQuantizeTo(const QuantTraits &traits) { return traits.scaleRows == 1; }
+
 std::string moec::weightClassNames() {
   std::string names = "all";
   for (auto [name, meant] : kClasses)
@@ -26,7 +29,8 @@ std::string moec::weightClassNames() {
 std::string moec::weightFormatNames() {
   std::string names;
   for (const QuantTraits &traits : kQuantFormats)
-    names += (names.empty() ? "" : ", ") + std::string(traits.name);
+    if (canQuantizeTo(traits))
+      names += (names.empty() ? "" : ", ") + std::string(traits.name);
   return names;
 }
 
@@ -35,7 +39,7 @@ Result<WeightFormats> moec::parseWeightFormats(StringRef text) {
   for (StringRef choice : llvm::split(text, ',')) {
     auto [name, formatName] = choice.split(':');
     const auto *format = llvm::find_if(kQuantFormats, [&](const QuantTraits &traits) {
-      return StringRef(traits.name) == formatName;
+      return canQuantizeTo(traits) && StringRef(traits.name) == formatName;
     });
     bool known = name == "all";
     for (auto [className, meant] : kClasses)

@@ -40,7 +40,7 @@ def Lm_QuantFormat : I32EnumAttr<"QuantFormat", "how the codes of a quantised we
     I32EnumAttrCase<"Int8", 0, "int8">, I32EnumAttrCase<"Int8Channel", 1, "int8_channel">,
     I32EnumAttrCase<"Int6", 2, "int6">, I32EnumAttrCase<"Int5", 3, "int5">, I32EnumAttrCase<"Int4", 4, "int4">,
     I32EnumAttrCase<"Int4Asymmetric", 5, "int4_asymmetric">, I32EnumAttrCase<"Mxfp4", 6, "mxfp4">,
-    I32EnumAttrCase<"Fp8", 7, "fp8">]> {
+    I32EnumAttrCase<"Fp8", 7, "fp8">, I32EnumAttrCase<"Fp8Block", 8, "fp8_block">]> {
   let cppNamespace = "::moec::lm";
   let genSpecializedAttr = 0;
 }

@@ -15,8 +15,8 @@ namespace moec {
 /// Microscaling Formats 1.0) are floats of 4 bits, and stand for twice their value: sign, two bits
 /// of exponent, one of mantissa. Those of fp8 are floats of 8 bits, e4m3 (OCP 8-bit Floating Point
 /// Specification 1.0): sign, four bits of exponent, three of mantissa, no infinities, and no NaNs
-/// in what is packed; where a checkpoint has a scale for each square of 128 x 128, it is that of
-/// 128 groups.
+/// in what is packed. Those of fp8_block have a scale for 16 rows, as checkpoints have one for each
+/// square of 128 x 128.
 ///
 /// A panel of w rows (kPanelColumns, the last one fewer) holds its groups one after another, each
 /// as
@@ -30,7 +30,8 @@ namespace moec {
 ///                              Of fp8, [group / 2][w] u16 in their place: byte b of word j is
 ///                              code 2j + b
 ///     scales  [w] f16; of mxfp4 [w] u8, b for 2^(b - 128),
-///                              0 for 0, 255 for an infinity; of fp8 [w] f32
+///                              0 for 0, 255 for an infinity; of fp8 [w] f32; of fp8_block
+///                              [w / 16][4] f32, that of 16 rows four times
 ///     zeros   [w] u8           where each group has a zero of its own, in sixteenths of a code
 ///
 /// The last group is filled up with codes of zero; of fp8 only to a multiple of four.
@@ -43,6 +44,7 @@ enum class QuantFormat : uint8_t {
   Int4Asymmetric,
   Mxfp4,
   Fp8,
+  Fp8Block,
 };
 
 /// What codes are.
@@ -60,6 +62,8 @@ struct QuantTraits {
   int64_t zero;          ///< the code that stands for 0, where there are no zeros
   bool hasZeros;
   QuantCodes codes;
+  int64_t scaleRows =
+      1; ///< that share a scale, 1 or kPanelLanes; then only what is stored so has it
 };
 
 inline constexpr QuantTraits kQuantFormats[] = {
@@ -71,6 +75,7 @@ inline constexpr QuantTraits kQuantFormats[] = {
     {QuantFormat::Int4Asymmetric, "int4_asymmetric", 4, 32, 0, true, QuantCodes::Integers},
     {QuantFormat::Mxfp4, "mxfp4", 4, 32, 0, false, QuantCodes::Floats4},
     {QuantFormat::Fp8, "fp8", 8, 128, 0, false, QuantCodes::Floats8},
+    {QuantFormat::Fp8Block, "fp8_block", 8, 128, 0, false, QuantCodes::Floats8, kPanelLanes},
 };
 
 constexpr const QuantTraits &traitsOf(QuantFormat format) {
@@ -91,7 +96,7 @@ constexpr bool quantMultipliesIntegers(QuantFormat format) {
   return traitsOf(format).codes != QuantCodes::Floats8;
 }
 
-/// Bytes of a scale.
+/// Bytes that a row's scales take of a group: where 16 share one it is there four times.
 constexpr int64_t quantScaleBytes(QuantFormat format) {
   switch (traitsOf(format).codes) {
   case QuantCodes::Integers:
@@ -99,7 +104,7 @@ constexpr int64_t quantScaleBytes(QuantFormat format) {
   case QuantCodes::Floats4:
     return 1;
   case QuantCodes::Floats8:
-    return 4;
+    return traitsOf(format).scaleRows == 1 ? 4 : 1;
   }
   return 0;
 }

@@ -103,7 +103,8 @@ Value FloatProduct::loadScale(Value scales, int64_t vector) {
   Value at = kernel.address(scales, vector * kLanes * scaleBytes);
   Value scale;
   if (traits.codes == QuantCodes::Floats8) {
-    scale = kernel.load(floats, at);
+    scale = traits.scaleRows == 1 ? kernel.load(floats, at)
+                                  : kernel.broadcast(kernel.load(kernel.f32(), at));
   } else { // an exponent, as floats have theirs
     Value exponent = arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i32()),
                                             kernel.load(kernel.lanes(kernel.i8()), at));

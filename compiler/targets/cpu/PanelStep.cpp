@@ -16,14 +16,19 @@ static int64_t weightBits(Type weight) {
   return format ? traitsOf(*format).bits : int64_t(weight.getIntOrFloatBitWidth());
 }
 
+static bool hasCodes(Type weight, QuantCodes codes) {
+  const std::optional<QuantFormat> format = quantFormatOf(weight);
+  return format && traitsOf(*format).codes == codes;
+}
+
 /// Columns of K that a lane holds of weights of so many bits.
 static int64_t columnsOf(int64_t bits) { return bits == 32 ? 1 : bits == 4 ? 8 : 2; }
 
 PanelStep::PanelStep(KernelBuilder &kernel, Type activation, Type weight)
     : depth(columnsOf(weightBits(weight))), lineBytes(kLanes * depth * weightBits(weight) / 8),
       activationBytes(depth * bytesOf(activation)), kernel(kernel), activation(activation),
-      weight(weight), isFloat8(quantFormatOf(weight) == QuantFormat::Fp8),
-      isFloat4(quantFormatOf(weight) == QuantFormat::Mxfp4) {}
+      weight(weight), isFloat8(hasCodes(weight, QuantCodes::Floats8)),
+      isFloat4(hasCodes(weight, QuantCodes::Floats4)) {}
 
 double PanelStep::unit() const { return isFloat8 ? 256 : isFloat4 ? 0.5 : 1; }
 

@@ -41,7 +41,8 @@ struct QuantizedPanel {
     case QuantCodes::Floats4:
       return scales(k)[n] == 255 ? double(NAN) : std::ldexp(1, scales(k)[n] - 127);
     case QuantCodes::Floats8:
-      return loadDouble<float>(scales(k) + 4 * n);
+      return loadDouble<float>(scales(k) +
+                               (traitsOf(format).scaleRows == 1 ? 4 * n : n / 16 * 16 + n % 4 * 4));
     }
     return 0;
   }

@@ -5,6 +5,8 @@
 #include "test/compiler/emit/NaivePacking.h"
 #include "test/compiler/emit/QuantizedPanel.h"
 
+#include <set>
+
 using namespace moec;
 
 namespace {
@@ -111,7 +113,8 @@ void expectKept(const PackedWeight &weight, const std::vector<uint8_t> &blob,
 std::vector<PackedWeight> keptFloat8(CodesModel &model) {
   std::vector<PackedWeight> weights;
   auto add = [&](int64_t columns, int64_t experts, StoredRows source) {
-    weights.push_back(weightOf(source.pattern, columns, experts, {std::move(source)}));
+    const std::string name = source.pattern;
+    weights.push_back(weightOf(name, columns, experts, {std::move(source)}));
   };
   const DataType f8 = DataType::F8E4M3;
   model.addFloat8("blocks", {200, 330}, 128, 128);
@@ -169,6 +172,24 @@ TEST(StoredCodes, OfEightBitsKeepTheirValues) {
     weight.quantized = QuantFormat::Fp8;
     plan.append(std::move(weight));
   }
+  Checkpoint checkpoint = model.open();
+  Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
+  ASSERT_TRUE(blob.ok()) << blob.status().message;
+  for (const PackedWeight &weight : plan.weights)
+    expectKept(weight, *blob, model.values);
+}
+
+TEST(StoredCodes, OfEightBitsKeepTheirValuesWhereRowsShareScales) {
+  const std::set<std::string> sharing = {"wide",    "tensor", "stack of tensors",
+                                         "own.{e}", "beside", "turned, cut"};
+  CodesModel model;
+  WeightPlan plan;
+  for (PackedWeight &weight : keptFloat8(model)) {
+    weight.quantized = QuantFormat::Fp8Block;
+    if (sharing.contains(weight.name))
+      plan.append(std::move(weight));
+  }
+  ASSERT_EQ(plan.weights.size(), sharing.size());
   Checkpoint checkpoint = model.open();
   Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
   ASSERT_TRUE(blob.ok()) << blob.status().message;
@@ -240,6 +261,8 @@ TEST(StoredCodes, AreQuantisedAnewToOtherFormatsAndWhereGroupsHaveTwoScales) {
   model.addMxfp4("m", 1, 20, 64);
   WeightPlan plan;
   for (const QuantTraits &traits : kQuantFormats) {
+    if (traits.scaleRows > 1)
+      continue;
     PackedWeight weight = weightOf("w", 200, 0, {rowsOf("w", DataType::F8E4M3, 20, 64, 64)});
     weight.quantized = traits.format;
     plan.append(weight);
@@ -283,6 +306,23 @@ TEST(StoredCodes, OfANanMakeTheirGroupNan) {
       std::memcpy(&widened, blob->data() + 4 * (k * 16 + n), 4);
       EXPECT_EQ(std::isnan(widened), n == 1 && k == 130) << n << " " << k;
     }
+}
+
+TEST(StoredCodes, OfANanMakeTheGroupsThatShareItsScaleNan) {
+  CodesModel model;
+  model.addFloat8("w", {20, 300}, 128, 128);
+  model.tensors[0].bytes[2 * 300 + 130] = 0xff;
+  WeightPlan plan;
+  PackedWeight weight = weightOf("w", 300, 0, {rowsOf("w", DataType::F8E4M3, 20, 128, 128)});
+  weight.quantized = QuantFormat::Fp8Block;
+  plan.append(weight);
+  Checkpoint checkpoint = model.open();
+  Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
+  ASSERT_TRUE(blob.ok()) << blob.status().message;
+  const QuantizedPanel panel{QuantFormat::Fp8Block, 32, 300, blob->data()};
+  for (int64_t n = 0; n < 20; ++n)
+    for (int64_t k = 0; k < 300; ++k)
+      EXPECT_EQ(std::isnan(panel.element(n, k)), n < 16 && k / 128 == 1) << n << " " << k;
 }
 
 TEST(StoredCodes, ScalesOfPowersOfTwo) {

@@ -83,6 +83,7 @@ struct QuantizedProduct {
         std::memcpy(tail, &scale, 4);
         std::memcpy(tail + 4, &sum, 4);
       }
+    std::vector<float> shared(groups); // the scales that rows share, of the 16 at hand
     for (int64_t n = 0; n < columns; ++n) {
       const int64_t first = n / 48 * 48,
                     width = std::min<int64_t>(48, (columns - first + 15) / 16 * 16);
@@ -95,11 +96,14 @@ struct QuantizedProduct {
                                                                   : quantCodeBytes(format, depth));
         const _Float16 scale = _Float16(std::ldexp(float(pick(1, 1000)), -12));
         const int exponent = int(pick(110, 140));
-        const auto wide = float(scale);
+        const bool sharesScale = traits.scaleRows > 1 && n % traits.scaleRows > 0;
+        const float wide = shared[g] = sharesScale ? shared[g] : float(scale);
         if (traits.codes == QuantCodes::Floats4)
           scales[n - first] = uint8_t(exponent);
         else if (traits.codes == QuantCodes::Floats8)
-          std::memcpy(scales + 4 * (n - first), &wide, 4);
+          std::memcpy(scales + (traits.scaleRows == 1 ? 4 * (n - first)
+                                                      : (n - first) / 16 * 16 + n % 4 * 4),
+                      &wide, 4);
         else
           std::memcpy(scales + 2 * (n - first), &scale, 2);
         double zero = double(traits.zero);
@@ -129,7 +133,7 @@ struct QuantizedProduct {
           const double weight =
               traits.codes == QuantCodes::Floats4
                   ? floats[code & 7] * (code & 8 ? -1 : 1) * std::ldexp(1, exponent - 127)
-              : traits.codes == QuantCodes::Floats8 ? float8(code) * double(scale)
+              : traits.codes == QuantCodes::Floats8 ? float8(code) * double(wide)
                                                     : (double(code) - zero) * double(scale);
           for (int64_t m = 0; m < rows; ++m) {
             const double term = a[(m * groups + g) * group + k] * weight;
@@ -279,7 +283,9 @@ std::vector<Operands> allOperands() {
       all.push_back({traits.format, Activation::I8});
     if (traits.codes != QuantCodes::Integers)
       for (Activation activation : {Activation::F32, Activation::BF16})
-        all.push_back({traits.format, activation});
+        if (traits.scaleRows == 1 ||
+            activation == Activation::F32) // codes are read as those of fp8
+          all.push_back({traits.format, activation});
   }
   return all;
 }
