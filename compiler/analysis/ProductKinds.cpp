@@ -4,7 +4,6 @@
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -38,16 +37,11 @@ std::optional<WeightClass> moec::weightClassOf(Operation *op) {
 }
 
 std::vector<std::string> moec::headWeights(ModuleOp module) {
-  llvm::SetVector<StringRef> names;
-  module.walk([&](lm::HeadLinearOp product) {
-    if (auto load = product.getWeight().getDefiningOp<lm::LoadWeightOp>())
-      names.insert(load.getWeight());
-  });
-  std::vector<std::string> sorted;
+  std::vector<std::string> names;
   for (auto weight : module.getOps<lm::WeightOp>())
-    if (names.contains(weight.getSymName()))
-      sorted.push_back(weight.getSymName().str());
-  return sorted;
+    if (weight.getHeads())
+      names.push_back(weight.getSymName().str());
+  return names;
 }
 
 OpOperand *moec::productInput(Operation *op) {

@@ -4,7 +4,6 @@
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/lowering/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
-#include "llvm/Support/InterleavedRange.h"
 
 namespace moec {
 #define GEN_PASS_DEF_LOWERPHASES
@@ -14,9 +13,9 @@ namespace moec {
 using namespace mlir;
 using namespace moec;
 
-/// Most bytes of a thread's stack that a phase may take: those of choosing among as many positions
-/// as there may be, and well below the 8 MiB that threads have by default.
-static constexpr int64_t kMostStack = int64_t(5) << 20;
+/// Most bytes of a thread's stack that a phase may take: what choosing among as many positions as
+/// there may be takes and some more, below the 8 MiB that threads have by default.
+static constexpr int64_t kMostStack = lm::kMostScored * 4 + (int64_t(1) << 20);
 
 /// What `scope`, a phase or a function, takes of the stack, with what it calls, but for functions
 /// that are `within` already.
@@ -128,9 +127,9 @@ private:
       return op.emitOpError("has no lowering to the CPU");
     llvm::SmallPtrSet<Operation *, 4> within;
     if (int64_t bytes = stackBytes(phase, within); bytes > kMostStack)
-      return op.emitOpError() << "on operands of " << llvm::interleaved(op.getOperandTypes())
-                              << " takes " << bytes << " bytes of a thread's stack, more than the "
-                              << kMostStack << " that there are; the model's sizes are too large";
+      return op.emitOpError() << "makes the phase \"" << phase.getName() << "\" take " << bytes
+                              << " bytes of a thread's stack, more than the " << kMostStack
+                              << " that it may; the model's sizes are too large";
     op.erase();
     return success();
   }

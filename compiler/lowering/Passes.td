@@ -10,7 +10,8 @@ def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
   let description = [{
     Products and attention become the target's kernels or, in a plain phase, loops over all of the result by one thread; row-wise ops become vector
     code over the tile's rows. Kernels call product functions, of which a module has one for each pair of types, `product_f32_bf16`, or of weights
-    as stored for each size of a panel, `stored_product_f32_bf16_2048x48`. Expects packed weights.
+    as stored for each size of a panel, `stored_product_f32_bf16_2048x48`. Expects packed weights. A phase that takes more than 5 MiB of a thread's stack
+    is an error.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",

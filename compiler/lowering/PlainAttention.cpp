@@ -16,28 +16,25 @@ static void forEach(KernelBuilder &kernel, int64_t count, function_ref<void(Valu
   kernel.loop(kernel.integer(0), kernel.integer(count), 1, body);
 }
 
-// One is chosen if fewer than can be chosen come before it.
 void moec::chooseLargestPlainly(KernelBuilder &kernel, Value keys, Value count, int64_t most,
                                 Value out) {
   Value zero = kernel.integer(0), one = kernel.integer(1);
-  auto compare = [&](arith::CmpIPredicate how, Value a, Value b) {
-    return kernel.compare(how, a, b);
-  };
+  // One is chosen if fewer than can be chosen come before it.
   auto keyAt = [&](Value at) { return loadId(kernel, keys, at); };
   Value chosen = kernel.loop(
       zero, count, 1, ValueRange{zero}, [&](Value at, ValueRange made) -> SmallVector<Value> {
         Value own = keyAt(at);
-        Value before =
-            kernel.loop(zero, count, 1, ValueRange{zero},
-                        [&](Value other, ValueRange now) -> SmallVector<Value> {
-                          Value larger = compare(arith::CmpIPredicate::sgt, keyAt(other), own);
-                          Value equal =
-                              kernel.bitAnd(compare(arith::CmpIPredicate::eq, keyAt(other), own),
-                                            compare(arith::CmpIPredicate::slt, other, at));
-                          Value isBefore = kernel.bitOr(larger, equal);
-                          return {kernel.add(now[0], kernel.select(isBefore, one, zero))};
-                        })[0];
-        Value isChosen = compare(arith::CmpIPredicate::slt, before, kernel.integer(most));
+        Value before = kernel.loop(
+            zero, count, 1, ValueRange{zero},
+            [&](Value other, ValueRange now) -> SmallVector<Value> {
+              Value larger = kernel.compare(arith::CmpIPredicate::sgt, keyAt(other), own);
+              Value equal =
+                  kernel.bitAnd(kernel.compare(arith::CmpIPredicate::eq, keyAt(other), own),
+                                kernel.compare(arith::CmpIPredicate::slt, other, at));
+              Value isBefore = kernel.bitOr(larger, equal);
+              return {kernel.add(now[0], kernel.select(isBefore, one, zero))};
+            })[0];
+        Value isChosen = kernel.compare(arith::CmpIPredicate::slt, before, kernel.integer(most));
         kernel.when(isChosen, [&] { storeId(kernel, at, out, kernel.add(made[0], one)); });
         return {kernel.add(made[0], kernel.select(isChosen, one, zero))};
       })[0];

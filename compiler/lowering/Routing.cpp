@@ -87,14 +87,15 @@ static auto sortKeysAt(KernelBuilder &kernel, Value scores) {
   };
 }
 
-/// The order of `keys` (i64 in memory), in which experts of groups that are not kept are no
-/// candidates.
+/// Sort keys, i64 in memory, of the scores at `keys` (f32); kNoCandidate for experts of groups that
+/// are not kept.
 static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value keys,
                         int64_t columns) {
   const Type f32 = kernel.f32(), i64 = kernel.i64();
   const int64_t size = columns / groups.getCount();
-  const int64_t summed = groups.getValue() == moe::GroupValue::BestTwo ? 2 : 1;
-  Value values = kernel.scratch(groups.getCount() * 4), order = kernel.scratch(columns * 8);
+  const int64_t summed =
+      std::min<int64_t>(size, groups.getValue() == moe::GroupValue::BestTwo ? 2 : 1);
+  Value values = kernel.scratch(groups.getCount() * 4), sortKeys = kernel.scratch(columns * 8);
   auto startOf = [&](Value group) { return kernel.mul(group, kernel.integer(size)); };
   kernel.loop(kernel.integer(0), kernel.integer(groups.getCount()), 1, [&](Value group) {
     Value members = kernel.address(keys, f32, startOf(group));
@@ -106,16 +107,16 @@ static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value key
     });
   });
   kernel.loop(kernel.integer(0), kernel.integer(columns), 1, [&](Value id) {
-    kernel.store(kernel.integer(kNoCandidate), kernel.address(order, i64, id));
+    kernel.store(kernel.integer(kNoCandidate), kernel.address(sortKeys, i64, id));
   });
   choose(kernel, groups.getCount(), groups.getKept(), sortKeysAt(kernel, values),
          [&](Value, Value group) {
            Value start = startOf(group);
            kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
-             kernel.store(sortKeysAt(kernel, keys)(id), kernel.address(order, i64, id));
+             kernel.store(sortKeysAt(kernel, keys)(id), kernel.address(sortKeys, i64, id));
            });
          });
-  return order;
+  return sortKeys;
 }
 
 /// What is compared in place of the scores of a row.

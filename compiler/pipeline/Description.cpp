@@ -174,12 +174,12 @@ static int64_t mostChosen(ModuleOp module, lm::CacheOp cache) {
   return most;
 }
 
-/// A row's own position is one of those that it chooses among, whatever the program's context.
+/// That no sequence of the program outgrows the positions that keys are chosen among.
 static Status checkChoices(ModuleOp module, int64_t context) {
   Status status;
   module.walk([&](lm::ChooseKeysOp choice) {
     const int64_t scored = choice.getContext();
-    if (scored < context)
+    if (scored < context && status.ok())
       status = {Code::Model, fmt::format("a choice of keys in the cache {} is among {} positions, "
                                          "but the program's sequences have up to {}",
                                          choice.getCache().str(), scored, context)};

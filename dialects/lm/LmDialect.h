@@ -21,7 +21,7 @@
 
 namespace moec::lm {
 
-/// Most positions that keys are chosen among: a token's scores of all lie on a thread's stack.
+/// Most positions that keys are chosen among.
 inline constexpr int64_t kMostScored = int64_t(1) << 20;
 
 /// The keys and values of all sequences, as a resource of memory effects.

@@ -217,6 +217,9 @@ LogicalResult LoadWeightOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError() << (getLayer() ? "names a layer, but " : "names no layer, but ")
                          << getWeightAttr()
                          << (getLayer() ? " belongs to none" : " has one tensor per layer");
+  if (!weight.getHeads() && llvm::any_of((*this)->getUsers(), llvm::IsaPred<HeadLinearOp>))
+    return emitOpError() << "is multiplied head by head, but " << getWeightAttr()
+                         << " has no heads";
   return success();
 }
 

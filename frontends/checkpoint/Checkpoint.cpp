@@ -119,12 +119,12 @@ Status Checkpoint::addFile(const std::string &name, const CheckpointOptions &opt
   size_t characters = 0;
   for (const SafetensorsTensor &tensor : header->tensors())
     characters += tensor.name.size();
-  std::vector<char> &own = names.emplace_back();
-  own.reserve(characters); // it must not move
+  std::vector<char> &nameBytes = names.emplace_back();
+  nameBytes.reserve(characters); // it must not move
   for (const SafetensorsTensor &tensor : header->tensors()) {
-    const size_t begin = own.size();
-    own.insert(own.end(), tensor.name.begin(), tensor.name.end());
-    table.push_back({.name = {own.data() + begin, tensor.name.size()},
+    const size_t begin = nameBytes.size();
+    nameBytes.insert(nameBytes.end(), tensor.name.begin(), tensor.name.end());
+    table.push_back({.name = {nameBytes.data() + begin, tensor.name.size()},
                      .file = static_cast<uint32_t>(shards.size()),
                      .type = tensor.type,
                      .shape = *shapes.insert(tensor.shape).first,

@@ -78,7 +78,8 @@ private:
   // What the table points into: the names in each shard, one after another, and all shapes.
   std::vector<std::vector<char>> names;
   std::set<std::vector<int64_t>> shapes;
-  /// Where a name lies in the table: at the place that its hash says, or the next that is free.
+  /// Where a name lies in the table: at the place that its hash says, or the next that is free. (A
+  /// map takes some 60 bytes a tensor, this 8 to 16, and the largest models have 180,000.)
   std::vector<uint32_t> slots;
   bool partial = false;
 };

@@ -115,6 +115,8 @@ static QuantizationConfig readGroup(const Fields &weights) {
   weights.expectKeys({"type", "num_bits", "symmetric", "strategy", "block_structure", "group_size",
                       "dynamic", "actorder", "observer", "observer_kwargs", "scale_dtype",
                       "zp_dtype"});
+  // Scales are of their tensors' type, and an observer has done its work.
+  weights.expectNone("zp_dtype");
   weights.expect("dynamic", {false}, /*required=*/false);
   weights.expect("actorder", {false}, /*required=*/false);
   weights.expect("type", {"float"}, /*required=*/true);

@@ -12,6 +12,7 @@
 
 namespace moec {
 
+/// Moved only: entries point into it.
 class WeightIndex {
 public:
   struct Entry {
@@ -23,12 +24,16 @@ public:
   /// messages. Tensors may be listed twice.
   static Result<WeightIndex> parse(std::string_view text, std::string_view file);
 
+  WeightIndex(WeightIndex &&) = default;
+  WeightIndex &operator=(WeightIndex &&) = default;
+
   /// Sorted by name, each once.
   const std::vector<std::string> &files() const { return names; }
   /// In the order of the text.
   const std::vector<Entry> &entries() const { return places; }
 
 private:
+  WeightIndex() = default;
   std::vector<char> characters; // of the entries' names
   std::vector<std::string> names;
   std::vector<Entry> places;

@@ -146,7 +146,7 @@ Status moec::buildDeepseekV32(ConfigReader &config, ModelBuilder &model) {
   family.latent.pairs = RopePairs::Neighbours;
   family.latent.index = {.heads = config.integer("index_n_heads", 64, 1, 4096),
                          .size = config.integer("index_head_dim", 128, 2, 4096),
-                         .count = config.integer("index_topk", 2048, 1, int64_t(1) << 20)};
+                         .count = config.integer("index_topk", 2048, 1, lm::kMostScored)};
   if (family.latent.queryRank == 0)
     config.refuse(Code::Unsupported, "q_lora_rank",
                   "which is not supported here: the indexer reads the queries' latent vector");

@@ -45,7 +45,7 @@ static TensorFamily familyOf(const Weight &weight, ArrayRef<int64_t> layers) {
   TensorFamily family{.pattern = weight.source.pattern,
                       .layers = layers.vec(),
                       .shape = weight.shape,
-                      .isVectors = weight.shape.size() == 3 && weight.shape.back() == 1};
+                      .isVectors = weight.areVectors};
   if (!weight.source.shape.empty()) {
     family.shape = weight.source.shape;
     bool hasOwn = weight.source.pattern.find("{e}") != std::string::npos;

@@ -19,6 +19,7 @@
 #include "frontends/models/Import.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/File.h"
+#include "runtime/core/TensorPattern.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
 #include "tools/moec/TextOutput.h"
@@ -532,9 +533,25 @@ Result<std::string> moec::whyNotMapped(const CompileRequest &request) {
       auto piece = mlir::cast<lm::PieceAttr>(weight.getPieces()[0]);
       return fmt::format("`{}` {}", piece.getPattern().str(), why);
     }
-  for (const CheckpointTensor &tensor : checkpoint->tensors())
-    if (auto bytes = static_cast<uint64_t>(std::max<int64_t>(dataTypeBits(tensor.type) / 8, 1));
-        tensor.offset % bytes != 0)
-      return fmt::format("`{}` does not lie at a multiple of {} bytes", tensor.name, bytes);
-  return std::string();
+  std::string obstacle;
+  auto check = [&](std::string_view pattern, int64_t layer, int64_t expert) {
+    const std::string name = expandPattern(pattern, layer, expert);
+    const CheckpointTensor *tensor = checkpoint->find(name);
+    const int64_t bytes = tensor ? std::max<int64_t>(dataTypeBits(tensor->type) / 8, 1) : 1;
+    if (tensor && tensor->offset % static_cast<uint64_t>(bytes) != 0)
+      obstacle = fmt::format("`{}` does not lie at a multiple of {} bytes", name, bytes);
+  };
+  for (auto weight : (*module)->getOps<lm::WeightOp>())
+    for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
+      const std::string_view pattern = piece.getPattern();
+      const int64_t experts =
+          pattern.find("{e}") == pattern.npos ? 1 : weight.getNumMatrices(piece);
+      llvm::SmallVector<int64_t> layers(weight.getLayers());
+      if (layers.empty())
+        layers.push_back(0);
+      for (int64_t layer : layers)
+        for (int64_t expert = 0; expert < experts; ++expert)
+          check(pattern, layer, expert);
+    }
+  return obstacle;
 }

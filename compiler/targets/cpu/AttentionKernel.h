@@ -51,7 +51,7 @@ struct AttentionTile {
   mlir::Value queryStride; ///< i64, elements from token to token
   mlir::Value sinks;       ///< null, or !llvm.ptr to a score per head that weighs no value
   mlir::Type sinkElement;  ///< f32, bf16 or f16
-  mlir::Value out;         ///< the same for the result
+  mlir::Value out;         ///< !llvm.ptr to the group's first head of the first token's result
   mlir::Type outElement;
   mlir::Value outStride;
   mlir::Value rows;     ///< i64, 1 to shape.rows

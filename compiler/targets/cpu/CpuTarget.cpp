@@ -48,7 +48,6 @@ static constexpr CpuTarget avx2{.level = "avx2",
                                 .quantLanes = 64,
                                 .ahead = {.bytes = 1024, .cache = 1},
                                 .floatAhead = {.bytes = 1024, .cache = 1},
-                                .streams = 2,
                                 .bf16Dot = {},
                                 .integerDot = IntegerDot::Words};
 
@@ -66,7 +65,6 @@ static constexpr CpuTarget avx512{.level = "avx512",
                                   .quantLanes = 192,
                                   .ahead = {.bytes = 6144, .cache = 2},
                                   .floatAhead = {.bytes = 3072, .cache = 1},
-                                  .streams = 2,
                                   .bf16Dot = {},
                                   .integerDot = IntegerDot::Words};
 
@@ -111,7 +109,6 @@ static constexpr CpuTarget neon{.level = "neon",
                                 .quantLanes = 64,
                                 .ahead = {.bytes = 1024, .cache = 1},
                                 .floatAhead = {.bytes = 1024, .cache = 1},
-                                .streams = 2,
                                 .bf16Dot = {},
                                 .integerDot = IntegerDot::None};
 

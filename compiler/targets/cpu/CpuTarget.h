@@ -54,10 +54,11 @@ struct CpuTarget {
   int64_t storedTileColumns;       ///< Weight rows of it; divides 16.
   int64_t quantRows;               ///< Rows of the tallest register tile with quantised weights.
   int64_t quantLanes;              ///< i32 sums of such a tile.
-  ReadAhead ahead;                 ///< How few rows ask for packed weights, as one stream of reads.
-  ReadAhead floatAhead;            ///< The same with floats, in each of the streams.
-  int64_t streams;                 ///< Of reads, 1 or 2, with few rows of floats.
-  DotInstruction bf16Dot;          ///< Two bf16 products a lane; none where there is no intrinsic.
+  /// How few rows ask for packed weights: codes, and all that matrix registers multiply.
+  ReadAhead ahead;
+  /// The same for floats that vectors multiply, in each of two streams of reads.
+  ReadAhead floatAhead;
+  DotInstruction bf16Dot; ///< Two bf16 products a lane; none where there is no intrinsic.
   IntegerDot integerDot;
   int64_t matrixRows = 0; ///< Rows of the tallest tile by matrix registers; 0 where there are none.
 

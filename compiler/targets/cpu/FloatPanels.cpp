@@ -167,7 +167,7 @@ void FloatProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
                           sumVector(kernel, vectors, index, taken, from));
   };
 
-  // Few rows wait for memory, which may give more to two streams of reads.
+  // Few rows wait for memory, which gives more to two streams of reads.
   SmallVector<Value> low, high;
   Value begin = middle; // of what the second half still lacks
   if (readsHalvesTogether(kernel.target, count)) {

@@ -46,7 +46,7 @@ bool moec::waitsForMemory(size_t rows, int64_t tallest) {
 }
 
 bool moec::readsHalvesTogether(const CpuTarget &target, size_t count) {
-  return target.streams == 2 && 2 * count * kLanes <= static_cast<size_t>(target.tileLanes);
+  return 2 * count * kLanes <= static_cast<size_t>(target.tileLanes);
 }
 
 void moec::askAhead(KernelBuilder &kernel, const ReadAhead &ahead, Value at, int64_t bytes) {

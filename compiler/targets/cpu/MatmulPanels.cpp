@@ -130,7 +130,7 @@ void PanelProduct::emitPass(ArrayRef<Value> rows, int64_t taken, Value from) {
     return kernel.sub(number, kernel.rem(number, kernel.integer(unroll)));
   };
 
-  // The two halves of K: few rows wait for memory, which may give more to two streams of reads.
+  // The two halves of K: few rows wait for memory, which gives more to two streams of reads.
   Value begin = kernel.integer(0), middle = kernel.div(steps, kernel.integer(2));
   Value lowEnd = whole(middle), highEnd = kernel.add(middle, whole(kernel.sub(steps, middle)));
   SmallVector<Value> low, high;

@@ -42,7 +42,7 @@ mlir::Value sumVector(KernelBuilder &kernel, mlir::Value vectors, size_t index, 
 bool waitsForMemory(size_t rows, int64_t tallest);
 
 /// Whether a register tile of `count` vectors of sums over floats reads both halves of K at once,
-/// as two streams: where the level gains by it and has registers for the sums of both.
+/// as two streams: where the level has registers for the sums of both.
 bool readsHalvesTogether(const CpuTarget &target, size_t count);
 
 /// Asks for the `bytes` that lie so far behind `at`.

@@ -462,6 +462,16 @@ func.func @join(%x: tensor<?x48xf32>, %r: tensor<?x5xf32>, %o: tensor<?x64xf32>)
 
 // -----
 
+lm.weight @experts : !lm.weight<4x20x12xf32> layers [] from [#lm.piece<pattern = "w", rows = 20, rows_per_expert = 20, stored = f32>]
+func.func @no_heads(%x: tensor<?x48xf32>, %o: tensor<?x80xf32>) {
+  // expected-error @below {{is multiplied head by head, but @experts has no heads}}
+  %w = lm.load_weight @experts : !lm.weight<4x20x12xf32>
+  %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, !lm.weight<4x20x12xf32>) outs(%o : tensor<?x80xf32>) -> tensor<?x80xf32>
+  return
+}
+
+// -----
+
 func.func @head_linear(%x: tensor<?x48xf32>, %w: tensor<4x20x13xf32>, %o: tensor<?x80xf32>) {
   // expected-error @below {{columns of the input are 48, but columns of all matrices are 52}}
   %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, tensor<4x20x13xf32>) outs(%o : tensor<?x80xf32>) -> tensor<?x80xf32>

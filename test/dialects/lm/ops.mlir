@@ -14,13 +14,13 @@ lm.weight @down : !lm.weight<320x200xf8E4M3FN> layers [0, 1]
     from [#lm.piece<pattern = "model.layers.{l}.mlp.down_proj.weight", rows = 320, stored = f8E4M3FN,
                     scales = <pattern = "model.layers.{l}.mlp.down_proj.weight_scale_inv", rows = 128, columns = 128>>]
 
-// Rows of a tensor that stacks all experts, and where a program holds them.
 // A matrix for each head, and a vector for each expert.
 // CHECK-LABEL: lm.weight @per_head : !lm.weight<4x20x12xf32> heads layers [0]
 lm.weight @per_head : !lm.weight<4x20x12xf32> heads layers [0] from [#lm.piece<pattern = "kv_b.{l}", rows = 20, rows_per_expert = 20, stored = f32>]
 // CHECK-LABEL: lm.weight @biases : !lm.weight<8x28x1xf32> vectors layers [0]
 lm.weight @biases : !lm.weight<8x28x1xf32> vectors layers [0] from [#lm.piece<pattern = "bias.{l}", rows = 28, rows_per_expert = 28, stored = f32>]
 
+// Rows of a tensor that stacks all experts, and where a program holds them.
 // CHECK-LABEL: lm.weight @stacked_up : !lm.weight<8x28x40xbf16> layers [0]
 // CHECK-SAME:    rows = 28, first_row = 28, rows_per_expert = 56, stored = bf16>
 // CHECK-SAME:    packed <layout = panels, element = bf16, offset = 4096>

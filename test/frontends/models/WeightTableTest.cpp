@@ -116,6 +116,21 @@ TEST(WeightTableTest, CodesOfVectorsAreRefused) {
   expectFailure(model, Code::Unsupported, "`model.norm.weight` is F8_E4M3");
 }
 
+TEST(WeightTableTest, ExpertsOfOneColumnMayBeCodes) {
+  TinyModel model = tinyMixtral();
+  model.config["intermediate_size"] = 1;
+  model.config["quantization_config"] = {{"quant_method", "fp8"},
+                                         {"weight_block_size", {128, 128}}};
+  for (auto &[name, tensor] : std::map(model.tensors))
+    if (name.find(".experts.") != std::string::npos) {
+      const bool isDown = name.find(".w2.") != std::string::npos;
+      model.tensors[name].shape[isDown ? 1 : 0] = 1;
+      model.tensors[name].type = "F8_E4M3";
+      model.tensors[name + "_scale_inv"] = {{1, 1}};
+    }
+  EXPECT_NE(model.text().find("!lm.weight<8x64x1xf8E4M3FN>"), std::string::npos) << model.text();
+}
+
 TEST(WeightTableTest, Mxfp4IsReadUnderItsOwnNames) {
   TinyModel model = tinyMixtral();
   model.config["quantization_config"] = {{"quant_method", "mxfp4"}};
