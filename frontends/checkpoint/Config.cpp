@@ -101,6 +101,9 @@ Result<Config> Config::parse(std::string_view text, std::string file) {
     return value.status();
   if (!value->is_object())
     return Status{Code::Model, fmt::format("{}: wanted a JSON object", file)};
+  if (auto nested = value->find("text_config"); nested != value->end() && !nested->is_object())
+    return Status{Code::Model, fmt::format("{}: `text_config` is {}, wanted an object", file,
+                                           shownJson(*nested))};
   Config config;
   config.root = std::move(*value);
   config.name = std::move(file);

@@ -69,11 +69,13 @@ RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSup
     bool isNamed = false;
     for (const char *key : {"type", "rope_type"})
       if (auto value = scaling->find(key); value != scaling->end() && !value->is_null()) {
-        isNamed = true;
-        if (value->is_string())
-          name = value->get<std::string>();
-        else
+        if (!value->is_string())
           read.refuse(Code::Model, object, fmt::format("wanted `{}` to be a string", key));
+        else if (isNamed && *value != name)
+          read.refuse(Code::Model, object, "and its `type` and `rope_type` differ");
+        else
+          name = value->get<std::string>();
+        isNamed = true;
       }
     auto known = std::find_if(std::begin(kKinds), std::end(kKinds),
                               [&](const auto &entry) { return entry.name == name; });

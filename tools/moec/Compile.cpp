@@ -285,8 +285,30 @@ Status Compile::runStage(const Stage &stage, Emit emit) {
   return {};
 }
 
+/// What keeps a weight that the module loads from being used where it lies; empty where nothing
+/// does.
+static std::string obstacleToMapping(mlir::ModuleOp module) {
+  mlir::SymbolTable symbols(module);
+  std::string found;
+  module.walk([&](lm::LoadWeightOp load) {
+    auto weight = symbols.lookup<lm::WeightOp>(load.getWeight());
+    const std::string why = whyNotMapped(weight);
+    if (why.empty())
+      return mlir::WalkResult::advance();
+    auto piece = mlir::cast<lm::PieceAttr>(weight.getPieces()[0]);
+    found = fmt::format("`{}` {}", piece.getPattern().str(), why);
+    return mlir::WalkResult::interrupt();
+  });
+  return found;
+}
+
 Status Compile::noteStage(Emit stage) {
   if (stage == Emit::Optimized) {
+    if (request.weights == WeightsMode::Map)
+      if (std::string obstacle = obstacleToMapping(*modules.front()); !obstacle.empty())
+        return {Code::Unsupported, fmt::format("--weights=map: {}, and mapped weights are used as "
+                                               "they lie; use --weights=pack",
+                                               obstacle)};
     fusions = reportFusions(*modules.front());
     if (request.strict && fusions.hasFallback())
       return {Code::Unsupported,
@@ -528,12 +550,9 @@ Result<std::string> moec::whyNotMapped(const CompileRequest &request) {
       {.context = request.context, .name = {}, .latentForm = request.latentForm, .notice = {}});
   if (!module.ok())
     return module.status();
-  for (auto weight : (*module)->getOps<lm::WeightOp>())
-    if (std::string why = moec::whyNotMapped(weight); !why.empty()) {
-      auto piece = mlir::cast<lm::PieceAttr>(weight.getPieces()[0]);
-      return fmt::format("`{}` {}", piece.getPattern().str(), why);
-    }
-  std::string obstacle;
+  std::string obstacle = obstacleToMapping(**module);
+  if (!obstacle.empty())
+    return obstacle;
   auto check = [&](std::string_view pattern, int64_t layer, int64_t expert) {
     const std::string name = expandPattern(pattern, layer, expert);
     const CheckpointTensor *tensor = checkpoint->find(name);

@@ -110,6 +110,15 @@ TEST(Config, LooksIntoTheOuterObjectForWhatIsOfTheWhole) {
   EXPECT_EQ(config(R"({"architectures":[]})").architecture(), "");
 }
 
+TEST(Config, RefusesALanguageModelThatIsNoObject) {
+  for (std::string text : {"null", "[1]", "\"x\""}) {
+    Result<Config> parsed = Config::parse("{\"text_config\":" + text + "}", "f");
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_FAILS(parsed.status(), Code::Model,
+                 "f: `text_config` is " + text + ", wanted an object");
+  }
+}
+
 TEST(Config, RefusesUnreadKeysThatChangeTheMaths) {
   auto finish = [](std::string_view text) {
     Config source = config(text);

@@ -74,6 +74,9 @@ TEST(RopeConfig, RefusesNumbersOutOfRange) {
   EXPECT_FAILS(readText(R"({"rope_theta":0})").status, Code::Model, "rope_theta");
   EXPECT_FAILS(readText(R"({"rope_scaling":[]})").status, Code::Model, "wanted an object");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":3}})").status, Code::Model, "to be a string");
+  EXPECT_FAILS(
+      readText(R"({"rope_scaling":{"type":"yarn","rope_type":"linear","factor":2}})").status,
+      Code::Model, "`type` and `rope_type` differ");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":"linear"}})").status, Code::Model, "`factor`");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"factor":2}})").status, Code::Model, "`rope_type`");
   EXPECT_FAILS(readText(R"({"rope_scaling":{"type":"linear","factor":-1}})").status, Code::Model,
