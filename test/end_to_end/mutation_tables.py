@@ -218,7 +218,7 @@ MUTATIONS = {
         follows({"first_k_dense_replace": 2}, edit=like_layer(1, 0, "mlp")),
         follows({"first_k_dense_replace": 0}, edit=like_layer(0, 1, "mlp")),
         refused({"first_k_dense_replace": 2}, names="`model.layers.1.mlp.gate_proj.weight` is missing"),
-        follows({"num_hidden_layers": 2}),
+        refused({"num_hidden_layers": 2}, names="`model.layers.3.eh_proj.weight`"),
         same({"mlp_layer_types": ["dense", "sparse", "sparse"]}),
         follows({"q_lora_rank": None}, edit=direct_queries),
         follows({"attention_bias": True}, edit=biases("q_a_proj", "kv_a_proj_with_mqa", "o_proj")),
