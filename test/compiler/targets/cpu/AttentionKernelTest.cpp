@@ -247,7 +247,9 @@ TEST_P(AttentionKernel, GivesATokenTheSameBitsInEveryTile) {
     int64_t scratch = 0;
     const KernelJit kernel = attentionKernel(*GetParam(), sequence, scratch);
     const std::vector<float> out = run(kernel, sequence, scratch, 8, 8);
-    for (auto [first, rows] : {std::pair(1, 1), std::pair(3, 8), std::pair(2, 7)})
+    // An emulator starts anew for each tile: many of one token would take minutes.
+    const bool isSlow = kernel.isEmulated() && c.tokens > 40;
+    for (auto [first, rows] : {std::pair(1, isSlow ? 4 : 1), std::pair(3, 8), std::pair(2, 7)})
       EXPECT_EQ(out, run(kernel, sequence, scratch, first, rows))
           << "d " << c.size << " tiles of " << rows;
   }

@@ -49,6 +49,7 @@ public:
 
   /// Names of functions that the compiled code calls and does not define.
   const std::string &undefined() const { return undefinedNames; }
+  bool isEmulated() const { return !emulator.empty(); }
 
 private:
   template <size_t... numbers>
