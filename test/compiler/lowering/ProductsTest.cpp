@@ -3,9 +3,7 @@
 #include "compiler/lowering/Lowerings.h"
 #include "runtime/core/PackedLayout.h"
 #include "test/compiler/lowering/MemRefOf.h"
-#include "test/compiler/targets/cpu/KernelJit.h"
-
-#include <gtest/gtest.h>
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <random>
 
@@ -14,13 +12,7 @@ using mlir::Value;
 
 namespace {
 
-class Products : public testing::TestWithParam<const CpuTarget *> {
-protected:
-  void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
-  }
-};
+class Products : public KernelTest {};
 
 struct HeadCase {
   int64_t rows, heads, width, depth, tileRows;
@@ -72,14 +64,6 @@ TEST_P(Products, EachHeadIsMultipliedWithItsOwnMatrix) {
   }
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, Products, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, Products, testing::ValuesIn(allTargets()), levelName);
 
 } // namespace

@@ -2,11 +2,9 @@
 // chunks.
 
 #include "compiler/targets/cpu/AttentionKernel.h"
-#include "test/compiler/targets/cpu/KernelJit.h"
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-
-#include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
@@ -218,13 +216,7 @@ std::vector<float> run(const KernelJit &kernel, const Sequence &sequence, int64_
   return out;
 }
 
-class AttentionKernel : public testing::TestWithParam<const CpuTarget *> {
-protected:
-  void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
-  }
-};
+class AttentionKernel : public KernelTest {};
 
 TEST_P(AttentionKernel, EqualsTheSoftmaxOfAllScores) {
   for (const Case &c : cases) {
@@ -255,14 +247,6 @@ TEST_P(AttentionKernel, GivesATokenTheSameBitsInEveryTile) {
   }
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, AttentionKernel, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, AttentionKernel, testing::ValuesIn(allTargets()), levelName);
 
 } // namespace

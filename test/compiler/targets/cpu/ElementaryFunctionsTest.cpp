@@ -1,9 +1,7 @@
 // The elementary functions against libm in double precision, as vectors and as scalars.
 
 #include "compiler/targets/cpu/ElementaryFunctions.h"
-#include "test/compiler/targets/cpu/KernelJit.h"
-
-#include <gtest/gtest.h>
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <cmath>
 #include <functional>
@@ -16,13 +14,8 @@ namespace {
 
 using Emit = std::function<llvm::SmallVector<Value>(KernelBuilder &, Value)>;
 
-class ElementaryFunctions : public testing::TestWithParam<const CpuTarget *> {
+class ElementaryFunctions : public KernelTest {
 protected:
-  void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
-  }
-
   /// The first (or second) result of `emit` for each input; both vector and scalar code, which must
   /// agree.
   std::vector<float> run(std::vector<float> inputs, const Emit &emit, int which = 0) {
@@ -150,14 +143,6 @@ TEST_P(ElementaryFunctions, SineAndCosineOfLargeAngles) {
   }
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, ElementaryFunctions, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, ElementaryFunctions, testing::ValuesIn(allTargets()), levelName);
 
 } // namespace

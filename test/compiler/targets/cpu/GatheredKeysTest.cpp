@@ -1,9 +1,7 @@
 // Rows gathered by sixteens and laid out in panels, against the same by plain loops.
 
 #include "compiler/targets/cpu/GatheredKeys.h"
-#include "test/compiler/targets/cpu/KernelJit.h"
-
-#include <gtest/gtest.h>
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <cstring>
 #include <limits>
@@ -16,13 +14,7 @@ namespace {
 
 constexpr int64_t kRows = 48; ///< of which sixteen are gathered, last ones first
 
-class GatheredKeys : public testing::TestWithParam<const CpuTarget *> {
-protected:
-  void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
-  }
-};
+class GatheredKeys : public KernelTest {};
 
 int64_t gathered(int64_t i) { return kRows - 1 - 3 * i; }
 
@@ -113,14 +105,6 @@ TEST_P(GatheredKeys, NothingLeadsOutOfTheCache) {
   EXPECT_EQ(read({least, 7, 8}), (std::vector<int64_t>{1, 7, 8}));
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, GatheredKeys, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, GatheredKeys, testing::ValuesIn(allTargets()), levelName);
 
 } // namespace

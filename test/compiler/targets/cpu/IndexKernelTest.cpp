@@ -2,11 +2,9 @@
 
 #include "compiler/targets/cpu/IndexKernel.h"
 #include "compiler/targets/cpu/SortKey.h"
-#include "test/compiler/targets/cpu/KernelJit.h"
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
@@ -128,13 +126,8 @@ KernelJit indexKernel(const CpuTarget &target, const Sequence &sequence, int64_t
   });
 }
 
-class IndexKernel : public testing::TestWithParam<const CpuTarget *> {
+class IndexKernel : public KernelTest {
 protected:
-  void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
-  }
-
   /// Compares what the tokens at `positions` choose; what follows that is left alone.
   static void check(const KernelJit &kernel, Sequence &sequence, int64_t scratchBytes,
                     std::initializer_list<int64_t> positions) {
@@ -203,14 +196,6 @@ TEST_P(IndexKernel, SortKeysOrderAsNumbersDo) {
   EXPECT_LT(keys.back(), std::numeric_limits<int32_t>::max());
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, IndexKernel, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, IndexKernel, testing::ValuesIn(allTargets()), levelName);
 
 } // namespace

@@ -1,9 +1,7 @@
 // What the instructions of each level compute, against loops after their manual: by the machine, or
 // by the plain code that stands for them.
 
-#include "test/compiler/targets/cpu/KernelJit.h"
-
-#include <gtest/gtest.h>
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <algorithm>
 #include <array>
@@ -16,13 +14,8 @@ using mlir::Value;
 
 namespace {
 
-class Instructions : public testing::TestWithParam<const CpuTarget *> {
+class Instructions : public KernelTest {
 protected:
-  void SetUp() override {
-    if (!runsHere(target))
-      GTEST_SKIP() << "nothing here runs level " << target.level.str();
-  }
-
   const CpuTarget &target = *GetParam();
   std::mt19937 random{7};
 
@@ -205,14 +198,6 @@ TEST_P(Instructions, MultiplyMatricesOfBytes) {
   }
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, Instructions, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, Instructions, testing::ValuesIn(allTargets()), levelName);
 
 } // namespace

@@ -1,9 +1,7 @@
 // What kernels are made of: rounding and widening of 16-bit elements, masked lanes, trees over
 // lanes.
 
-#include "test/compiler/targets/cpu/KernelJit.h"
-
-#include <gtest/gtest.h>
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <cmath>
 #include <cstring>
@@ -15,13 +13,8 @@ using mlir::Value;
 
 namespace {
 
-class Kernels : public testing::TestWithParam<const CpuTarget *> {
+class Kernels : public KernelTest {
 protected:
-  void SetUp() override {
-    if (!runsHere(*GetParam()))
-      GTEST_SKIP() << "nothing here runs level " << GetParam()->level.str();
-  }
-
   /// `inputs` rounded to bf16 (or f16) and widened again, as vectors and as scalars, which must
   /// agree.
   std::vector<float> roundTrip(std::vector<float> inputs, bool bf16) {
@@ -158,15 +151,7 @@ TEST_P(Kernels, ScratchIsTakenOnceAndAligned) {
   EXPECT_EQ(places[0] % 64, 0u);
 }
 
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Levels, Kernels, testing::ValuesIn(allTargets()),
-                         [](const auto &info) { return info.param->level.str(); });
+INSTANTIATE_TEST_SUITE_P(Levels, Kernels, testing::ValuesIn(allTargets()), levelName);
 
 TEST(CpuTargets, AreFoundByName) {
   EXPECT_EQ((*findCpuTarget("avx2"))->processor, "x86-64-v3");

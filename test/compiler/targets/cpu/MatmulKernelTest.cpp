@@ -1,9 +1,7 @@
 // The product kernels against sums in double precision, for every level that runs here.
 
 #include "compiler/targets/cpu/MatmulKernel.h"
-#include "test/compiler/targets/cpu/KernelJit.h"
-
-#include <gtest/gtest.h>
+#include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <algorithm>
 #include <cmath>
@@ -219,13 +217,6 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
         EXPECT_EQ(gatheredSecond[r * 48 + n], second[indices[r] * 48 + n]);
       }
   }
-}
-
-std::vector<const CpuTarget *> allTargets() {
-  std::vector<const CpuTarget *> all;
-  for (const CpuTarget &target : cpuTargets())
-    all.push_back(&target);
-  return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, MatmulKernel,
