@@ -320,8 +320,10 @@ void moec::layOutQuantizedPanel(QuantFormat format, size_t columns, const Quanti
   const auto groups = static_cast<size_t>(quantGroups(format, depth));
   const auto codeBytes = static_cast<size_t>(quantCodeBytes(format, depth));
   const auto rowCodeBytes = static_cast<size_t>(quantRowCodeBytes(format, depth));
-  const auto scaleBytes = static_cast<size_t>(quantScaleBytes(format));
   const QuantTraits &traits = traitsOf(format);
+  // A scale that 16 rows share is there for every four of them.
+  const size_t rowsPerScale = traits.scaleRows > 1 ? 4 : 1;
+  const size_t scaleBytes = rowsPerScale * static_cast<size_t>(quantScaleBytes(format));
   std::array<const uint8_t *, kPanelColumns> pointers;
   for (size_t n = 0; n < width; ++n)
     pointers[n] = rows[n].words;
@@ -331,13 +333,8 @@ void moec::layOutQuantizedPanel(QuantFormat format, size_t columns, const Quanti
   for (size_t group = 0; group < groups; ++group) {
     const size_t begin = group * codeBytes, bytes = std::min(codeBytes, rowCodeBytes - begin);
     out = std::copy_n(words + begin * width, bytes * width, out);
-    if (const auto sharing = static_cast<size_t>(traits.scaleRows); sharing > 1)
-      for (size_t n = 0; n < width * scaleBytes / sizeof(float); ++n, out += sizeof(float))
-        std::memcpy(out, rows[n * 4 / sharing * sharing].scales + group * sizeof(float),
-                    sizeof(float));
-    else
-      for (size_t n = 0; n < width; ++n, out += scaleBytes)
-        std::memcpy(out, rows[n].scales + group * scaleBytes, scaleBytes);
+    for (size_t n = 0; n < width; n += rowsPerScale)
+      out = std::copy_n(rows[n].scales + group * scaleBytes, scaleBytes, out);
     for (size_t n = 0; traits.hasZeros && n < width; ++n)
       *out++ = rows[n].zeros[group];
   }

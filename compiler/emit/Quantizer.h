@@ -13,7 +13,7 @@ namespace moec {
 /// One row of K elements, quantised: what a panel holds of it, with the parts each in a row.
 struct QuantizedRow {
   uint8_t *words;  ///< quantRowCodeBytes
-  uint8_t *scales; ///< quantGroups x quantScaleBytes; where rows share scales, theirs, each once
+  uint8_t *scales; ///< quantGroups x quantScaleBytes; of rows that share them, the same place
   uint8_t *zeros;  ///< quantGroups, where the format has zeros
 };
 
