@@ -14,17 +14,10 @@ using namespace moec;
 static constexpr const char *kBlocks = "_blocks", *kScales = "_scales";
 static constexpr int64_t kMxfp4Group = 32;
 
-/// Calls `visit` with each name of the family until it fails.
-template <typename Visitor> static Status forEachName(const TensorFamily &family, Visitor visit) {
-  size_t layers = std::max<size_t>(family.layers.size(), 1);
-  int64_t experts = std::max<int64_t>(family.experts, 1);
-  for (size_t ordinal = 0; ordinal < layers; ++ordinal)
-    for (int64_t expert = 0; expert < experts; ++expert)
-      if (Status status = visit(expandPattern(
-              family.pattern, family.layers.empty() ? 0 : family.layers[ordinal], expert));
-          !status.ok())
-        return status;
-  return {};
+/// Calls visit(name) with each name of the family until it fails.
+template <typename Visitor> static Status forEachTensor(const TensorFamily &family, Visitor visit) {
+  return forEachName(family.pattern, family.layers, family.experts,
+                     [&](const std::string &name, int64_t) { return visit(name); });
 }
 
 bool TensorClaims::has(const TensorFamily &family) const {
@@ -36,7 +29,7 @@ Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
   const bool mayBeCodes = quantization.codes == QuantizationConfig::Codes::Float8 &&
                           family.shape.size() > 1 && !family.isVectors;
   const CheckpointTensor *first = nullptr;
-  Status status = forEachName(family, [&](const std::string &name) -> Status {
+  Status status = forEachTensor(family, [&](const std::string &name) -> Status {
     Result<const CheckpointTensor *> tensor = checkpoint->require(name, family.shape);
     if (!tensor.ok())
       return tensor.status();
@@ -109,7 +102,7 @@ Result<StoredFamily> TensorClaims::claimFloat8(const TensorFamily &family) {
   if (!has(scales) && has(others))
     scales = others;
   const std::vector<std::vector<int64_t>> shapes = shapesOfScales(family.shape, quantization);
-  Status status = forEachName(scales, [&](const std::string &name) -> Status {
+  Status status = forEachTensor(scales, [&](const std::string &name) -> Status {
     const CheckpointTensor *tensor = checkpoint->find(name);
     auto isOwn = [&](const std::vector<int64_t> &shape) {
       return std::equal(shape.begin(), shape.end(), tensor->shape.begin(), tensor->shape.end());
@@ -147,7 +140,7 @@ Result<StoredFamily> TensorClaims::claimMxfp4(const TensorFamily &family) {
   blocks.shape = scales.shape;
   blocks.shape.push_back(kMxfp4Group / 2);
   for (const TensorFamily *part : {&blocks, &scales}) {
-    Status status = forEachName(*part, [&](const std::string &name) -> Status {
+    Status status = forEachTensor(*part, [&](const std::string &name) -> Status {
       Result<const CheckpointTensor *> tensor = checkpoint->require(name, part->shape);
       if (!tensor.ok())
         return tensor.status();

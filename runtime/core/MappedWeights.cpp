@@ -95,40 +95,37 @@ Result<MappedWeights> MappedWeights::open(std::span<const ManifestPiece> pieces,
       rowElements *= static_cast<uint64_t>(piece.shape[axis]);
     rowElements = std::max<uint64_t>(rowElements, 1);
     auto rows = static_cast<uint64_t>(piece.shape[0]);
-    size_t layers = std::max<size_t>(piece.layers.size(), 1);
-    int64_t experts = std::max<int64_t>(piece.experts, 1);
-    for (size_t ordinal = 0; ordinal < layers; ++ordinal)
-      for (int64_t expert = 0; expert < experts; ++expert) {
-        std::string name =
-            expandPattern(piece.pattern, piece.layers.empty() ? 0 : piece.layers[ordinal], expert);
-        auto found = places.find(name);
-        if (found == places.end())
-          return Status{
-              Code::Mismatch,
-              fmt::format("{}: tensor `{}` is missing, which the program reads; compile the "
-                          "model again",
-                          directory, name)};
-        const Place &place = found->second;
-        uint64_t elements = place.tensor->bytes() / elementBytes;
-        uint64_t first =
-            static_cast<uint64_t>(expert) * static_cast<uint64_t>(piece.rowsPerExpert) +
-            static_cast<uint64_t>(piece.firstRow);
-        if (place.tensor->type != *stored || elements % rowElements != 0 ||
-            first > elements / rowElements || rows > elements / rowElements - first)
-          return Status{
-              Code::Mismatch,
-              fmt::format("{}: tensor `{}` is {} of shape {}; the program wants {} rows from "
-                          "row {} on, of {} elements of {}; compile the model again",
-                          *place.path, name, dataTypeName(place.tensor->type),
-                          shapeText(place.tensor->shape), rows, first, rowElements, piece.stored)};
-        const uint8_t *data = place.data + first * rowElements * elementBytes;
-        if (reinterpret_cast<uintptr_t>(data) % elementBytes != 0)
-          return Status{Code::Unsupported,
-                        fmt::format("{}: tensor `{}` does not lie at a multiple of {} bytes, so it "
-                                    "cannot be used where it lies; compile with --weights=pack",
-                                    *place.path, name, elementBytes)};
-        weights.table.push_back(data);
-      }
+    auto take = [&](const std::string &name, int64_t expert) -> Status {
+      auto found = places.find(name);
+      if (found == places.end())
+        return Status{
+            Code::Mismatch,
+            fmt::format("{}: tensor `{}` is missing, which the program reads; compile the "
+                        "model again",
+                        directory, name)};
+      const Place &place = found->second;
+      uint64_t elements = place.tensor->bytes() / elementBytes;
+      uint64_t first = static_cast<uint64_t>(expert) * static_cast<uint64_t>(piece.rowsPerExpert) +
+                       static_cast<uint64_t>(piece.firstRow);
+      if (place.tensor->type != *stored || elements % rowElements != 0 ||
+          first > elements / rowElements || rows > elements / rowElements - first)
+        return Status{
+            Code::Mismatch,
+            fmt::format("{}: tensor `{}` is {} of shape {}; the program wants {} rows from "
+                        "row {} on, of {} elements of {}; compile the model again",
+                        *place.path, name, dataTypeName(place.tensor->type),
+                        shapeText(place.tensor->shape), rows, first, rowElements, piece.stored)};
+      const uint8_t *data = place.data + first * rowElements * elementBytes;
+      if (reinterpret_cast<uintptr_t>(data) % elementBytes != 0)
+        return Status{Code::Unsupported,
+                      fmt::format("{}: tensor `{}` does not lie at a multiple of {} bytes, so it "
+                                  "cannot be used where it lies; compile with --weights=pack",
+                                  *place.path, name, elementBytes)};
+      weights.table.push_back(data);
+      return {};
+    };
+    if (Status status = forEachName(piece.pattern, piece.layers, piece.experts, take); !status.ok())
+      return status;
   }
   return weights;
 }

@@ -553,24 +553,18 @@ Result<std::string> moec::whyNotMapped(const CompileRequest &request) {
   std::string obstacle = obstacleToMapping(**module);
   if (!obstacle.empty())
     return obstacle;
-  auto check = [&](std::string_view pattern, int64_t layer, int64_t expert) {
-    const std::string name = expandPattern(pattern, layer, expert);
+  auto check = [&](const std::string &name, int64_t /*expert*/) -> Status {
     const CheckpointTensor *tensor = checkpoint->find(name);
     const int64_t bytes = tensor ? std::max<int64_t>(dataTypeBits(tensor->type) / 8, 1) : 1;
     if (tensor && tensor->offset % static_cast<uint64_t>(bytes) != 0)
       obstacle = fmt::format("`{}` does not lie at a multiple of {} bytes", name, bytes);
+    return {};
   };
   for (auto weight : (*module)->getOps<lm::WeightOp>())
     for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
-      const std::string_view pattern = piece.getPattern();
-      const int64_t experts =
-          pattern.find("{e}") == pattern.npos ? 1 : weight.getNumMatrices(piece);
-      llvm::SmallVector<int64_t> layers(weight.getLayers());
-      if (layers.empty())
-        layers.push_back(0);
-      for (int64_t layer : layers)
-        for (int64_t expert = 0; expert < experts; ++expert)
-          check(pattern, layer, expert);
+      const bool isOneEach = piece.getPattern().contains("{e}");
+      static_cast<void>(forEachName(piece.getPattern(), weight.getLayers(),
+                                    isOneEach ? weight.getNumMatrices(piece) : 0, check));
     }
   return obstacle;
 }
