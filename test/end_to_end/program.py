@@ -216,6 +216,8 @@ def check_run_packs(checks, folder):
     checks.that(told.count("packs the weights into the cache") == 1 and "kv_b_proj.weight` is stored transposed" in told, f"run first: {told[-500:]}")
     again, second = answer("again")
     checks.that(not again and second == first, f"run again: {again[-500:]}")
+    notes = [path.read_text() for path in (folder / "cache").rglob("unmappable")]
+    checks.that(len(notes) == 1 and notes[0] in told, f"run first: noted {notes}")
     packed, third = answer("packed", "--weights=pack")
     checks.that(not packed and third == first, f"run --weights=pack: it is not the same program: {packed[-500:]}")
     checks.that(len(list((folder / "cache").rglob("*.weights"))) == 1, "run: weights were packed twice")

@@ -147,6 +147,24 @@ static Status makeEntry(CompileRequest request, const fs::path &program) {
   return status;
 }
 
+/// What keeps the model of `request` from being mapped, empty where nothing does: as an earlier run
+/// noted beside where the mapped `program` would be, or as found now and noted for later ones.
+static Result<std::string> obstacleTo(const CompileRequest &request, const fs::path &program) {
+  const fs::path note = program.parent_path() / "unmappable";
+  if (Result<std::string> noted = readFile(note.string(), 1 << 16); noted.ok() && !noted->empty())
+    return noted;
+  Result<std::string> obstacle = whyNotMapped(request);
+  if (!obstacle.ok() || obstacle->empty())
+    return obstacle;
+  // A note only saves time: where none can be made, that it cannot is told of the program.
+  std::error_code error;
+  fs::create_directories(note.parent_path(), error);
+  if (Result<AtomicFile> file = AtomicFile::create(note.string());
+      file.ok() && file->append(*obstacle).ok())
+    static_cast<void>(file->commit());
+  return obstacle;
+}
+
 Result<std::string> moec::cachedProgram(CompileRequest request) {
   std::error_code error;
   fs::path model = fs::canonical(request.input, error);
@@ -163,7 +181,7 @@ Result<std::string> moec::cachedProgram(CompileRequest request) {
   if (!program.ok())
     return program.status();
   if (!isComplete(*program, request.weights) && request.packsUnmappable) {
-    Result<std::string> obstacle = whyNotMapped(request);
+    Result<std::string> obstacle = obstacleTo(request, *program);
     if (!obstacle.ok())
       return obstacle.status();
     if (!obstacle->empty()) {
