@@ -153,41 +153,47 @@ struct QuantizedProduct {
   int64_t rowBytes() const { return rowElements() * elementBytes(); }
 };
 
-/// kernel(activations, rows, weights, sums, indices of the rows if gathered): all panels, sums
-/// stored as f32.
-KernelJit productKernel(const CpuTarget &target, const QuantizedProduct &product,
-                        bool gathered = false) {
-  return KernelJit(target, "pippp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+/// kernel(activations, rows, weights, sums, indices, number): all panels of product `number`, sums
+/// stored as f32; as many as there are products stands for the last one with rows at indices. One
+/// kernel for all, since the function that products of the same types share takes nearly all of the
+/// time to compile.
+KernelJit productKernel(const CpuTarget &target, std::span<const QuantizedProduct> products) {
+  return KernelJit(target, "pipppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.builder.getContext()->loadDialect<lm::LmDialect>();
-    const ActivationRows rows{.base = arguments[0],
-                              .element = product.activation == Activation::I8     ? kernel.i8()
-                                         : product.activation == Activation::BF16 ? kernel.bf16()
-                                                                                  : kernel.f32(),
-                              .stride = kernel.integer(product.rowElements()),
-                              .count = arguments[1],
-                              .indices = gathered ? arguments[4] : Value()};
-    const auto element = lm::QuantizedType::get(kernel.builder.getContext(),
-                                                static_cast<lm::QuantFormat>(product.format));
-    emitPanels(kernel, element, product.depth, product.columns, {arguments[2]}, kernel.integer(0),
-               kernel.integer(panelCount(product.columns)),
-               [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
-                 emitPanelProduct(
-                     kernel, rows, shape, panels,
-                     [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
-                       Value at = kernel.mul(row, kernel.integer(product.columns));
-                       at = kernel.add(at, kernel.add(column, offset));
-                       kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at),
-                                         lanes);
-                     });
-               });
+    kernel.dispatch(arguments[5], 0, int64_t(products.size()), [&](int64_t number) {
+      const bool gathered = number == int64_t(products.size());
+      const QuantizedProduct &product = gathered ? products.back() : products[number];
+      const ActivationRows rows{.base = arguments[0],
+                                .element = product.activation == Activation::I8     ? kernel.i8()
+                                           : product.activation == Activation::BF16 ? kernel.bf16()
+                                                                                    : kernel.f32(),
+                                .stride = kernel.integer(product.rowElements()),
+                                .count = arguments[1],
+                                .indices = gathered ? arguments[4] : Value()};
+      const auto element = lm::QuantizedType::get(kernel.builder.getContext(),
+                                                  static_cast<lm::QuantFormat>(product.format));
+      emitPanels(kernel, element, product.depth, product.columns, {arguments[2]}, kernel.integer(0),
+                 kernel.integer(panelCount(product.columns)),
+                 [&](mlir::ArrayRef<Value> panels, Value column, const PanelShape &shape) {
+                   emitPanelProduct(
+                       kernel, rows, shape, panels,
+                       [&](Value row, Value offset, int64_t lanes, mlir::ArrayRef<Value> sums) {
+                         Value at = kernel.mul(row, kernel.integer(product.columns));
+                         at = kernel.add(at, kernel.add(column, offset));
+                         kernel.storeLanes(sums[0], kernel.address(arguments[3], kernel.f32(), at),
+                                           lanes);
+                       });
+                 });
+    });
   });
 }
 
-std::vector<float> run(const KernelJit &kernel, const QuantizedProduct &product, int64_t firstRow,
-                       int64_t rows, const std::vector<int32_t> &indices = {}) {
+/// Sums of a product by the code of number `number`.
+std::vector<float> run(const KernelJit &kernel, size_t number, const QuantizedProduct &product,
+                       int64_t firstRow, int64_t rows, const std::vector<int32_t> &indices = {}) {
   std::vector<float> sums(rows * product.columns + 16, 77);
   kernel(std::span(product.activations).subspan(firstRow * product.rowBytes()), rows,
-         product.panels, sums, indices);
+         product.panels, sums, indices, number);
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
   sums.resize(rows * product.columns);
@@ -212,39 +218,40 @@ protected:
   }
 };
 
-TEST_P(QuantizedPanels, EqualTheExactSums) {
-  const std::pair<int64_t, int64_t> shapes[] = {{1, 1}, {33, 50}, {64, 48}, {520, 100}};
-  for (auto [given, columns] : shapes) {
-    const int64_t depth = wholeDepth(given);
-    const QuantizedProduct product(operands, 7, depth, columns);
-    const std::vector<float> sums = run(productKernel(target, product), product, 0, 7);
-    for (int64_t i = 0; i < 7 * columns; ++i)
-      ASSERT_NEAR(sums[i], product.exact[i], 1e-5 * (product.magnitude[i] + 1e-3))
-          << "K " << depth << " N " << columns << " row " << i / columns << " column "
-          << i % columns;
-  }
-}
-
-TEST_P(QuantizedPanels, GiveARowTheSameBitsInEveryBatch) {
+TEST_P(QuantizedPanels, EqualTheExactSumsInEveryBatchAndGathered) {
   constexpr int64_t most = 19;
-  const QuantizedProduct product(operands, most, wholeDepth(300), 70);
-  const KernelJit kernel = productKernel(target, product);
-  const std::vector<float> all = run(kernel, product, 0, most);
+  const struct {
+    int64_t rows, depth, columns;
+  } shapes[] = {{7, 1, 1}, {7, 33, 50}, {7, 64, 48}, {7, 520, 100}, {most, 300, 70}, {9, 70, 20}};
+  std::vector<QuantizedProduct> products;
+  for (auto [rows, depth, columns] : shapes)
+    products.emplace_back(operands, rows, wholeDepth(depth), columns);
+  const KernelJit kernel = productKernel(target, products);
+
+  std::vector<std::vector<float>> all;
+  for (const QuantizedProduct &product : products) {
+    const std::vector<float> &sums =
+        all.emplace_back(run(kernel, all.size(), product, 0, product.rows));
+    for (int64_t i = 0; i < product.rows * product.columns; ++i)
+      ASSERT_NEAR(sums[i], product.exact[i], 1e-5 * (product.magnitude[i] + 1e-3))
+          << "K " << product.depth << " N " << product.columns << " row " << i / product.columns
+          << " column " << i % product.columns;
+  }
+
+  const size_t batch = products.size() - 2, scattered = products.size() - 1;
   for (int64_t rows = 0; rows <= most; ++rows) {
-    const std::vector<float> some = run(kernel, product, most - rows, rows);
-    EXPECT_EQ(0, std::memcmp(some.data(), &all[(most - rows) * 70], some.size() * sizeof(float)))
+    const std::vector<float> some = run(kernel, batch, products[batch], most - rows, rows);
+    EXPECT_EQ(
+        0, std::memcmp(some.data(), &all[batch][(most - rows) * 70], some.size() * sizeof(float)))
         << rows << " rows";
   }
-}
 
-TEST_P(QuantizedPanels, GatherRows) {
-  const QuantizedProduct product(operands, 9, wholeDepth(70), 20);
-  const std::vector<float> all = run(productKernel(target, product), product, 0, 9);
   const std::vector<int32_t> indices = {8, 0, 0, 5, 7, 1, 2, 6};
-  const std::vector<float> some = run(productKernel(target, product, /*gathered=*/true), product, 0,
-                                      int64_t(indices.size()), indices);
+  const std::vector<float> some =
+      run(kernel, products.size(), products[scattered], 0, int64_t(indices.size()), indices);
   for (size_t row = 0; row < indices.size(); ++row)
-    EXPECT_EQ(0, std::memcmp(&some[row * 20], &all[indices[row] * 20], 20 * sizeof(float)))
+    EXPECT_EQ(0,
+              std::memcmp(&some[row * 20], &all[scattered][indices[row] * 20], 20 * sizeof(float)))
         << "row " << row;
 }
 
@@ -267,12 +274,6 @@ const CpuTarget &levelWithoutDot() {
   return level;
 }
 
-std::vector<const CpuTarget *> targetsAndOneWithoutDot() {
-  std::vector<const CpuTarget *> all = allTargets();
-  all.insert(all.begin(), &levelWithoutDot());
-  return all;
-}
-
 std::vector<Operands> allOperands() {
   std::vector<Operands> all;
   for (const QuantTraits &traits : kQuantFormats) {
@@ -287,9 +288,18 @@ std::vector<Operands> allOperands() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, QuantizedPanels,
-                         testing::Combine(testing::ValuesIn(targetsAndOneWithoutDot()),
-                                          testing::ValuesIn(allOperands())),
+std::vector<std::tuple<const CpuTarget *, Operands>> allCases() {
+  std::vector<std::tuple<const CpuTarget *, Operands>> all;
+  for (const Operands &operands : allOperands()) {
+    if (operands.activation == Activation::I8) // of floats the code is the lowest level's
+      all.emplace_back(&levelWithoutDot(), operands);
+    for (const CpuTarget *target : allTargets())
+      all.emplace_back(target, operands);
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, QuantizedPanels, testing::ValuesIn(allCases()),
                          [](const auto &info) {
                            return std::get<0>(info.param)->level.str() + "_" +
                                   std::get<1>(info.param).name();
