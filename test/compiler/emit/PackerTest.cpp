@@ -286,13 +286,13 @@ TEST(Packer, ExpertsComeFromSeveralTensors) {
 
 TEST(Packer, SameBytesForAnyThreadsAndMemoryWhereTasksAreMany) {
   RandomModel model;
-  // 8 MB in panels of bf16, so that matrices are cut into tasks and tasks cross matrices.
-  for (int expert = 0; expert < 5; ++expert)
+  // 5 MB in panels of bf16, so that matrices are cut into tasks and tasks cross matrices.
+  for (int expert = 0; expert < 3; ++expert)
     model.add("e." + std::to_string(expert), DataType::F32, {500, 1601});
   WeightPlan plan;
   PackedWeight weight = panels("w", PackedElement::BF16, 500, 1601,
                                {{.pattern = "e.{e}", .stored = DataType::F32, .rows = 500}});
-  weight.experts = 5;
+  weight.experts = 3;
   plan.append(weight);
   weight.layout = PackedLayout::Rows;
   weight.element = PackedElement::F32;
