@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all= fuzz_seconds=30
+all= fuzz_seconds=10
 case "${1-}" in
   "") ;;
   --all) all=1 fuzz_seconds=120 ;;
