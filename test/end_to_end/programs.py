@@ -1,8 +1,10 @@
 """Runs moec and the programs it makes, and collects what is wrong with them."""
 
 import contextlib
+import functools
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ GOLDEN = TEST / "golden"
 MOEC = pathlib.Path(os.environ.get("MOEC", TEST.parent / "build/release/bin/moec"))
 ALL = bool(os.environ.get("MOEC_TEST_ALL"))  # test/run.sh --all
 OPTIONAL_PASSES = ["moe-fuse-gate", "moe-fuse-experts", "moe-fold-shared-experts", "lm-fuse-qkv", "lm-fuse-residual"]
+HERE = pathlib.Path.cwd()  # the test's folder; some tests change to others
 SECONDS = 900  # after which a command counts as hanging
 
 
@@ -77,6 +80,20 @@ def succeed(*command, **options):
 def compile_model(directory, program, *options):
     succeed(MOEC, "compile", directory, "-o", program, *options)
     return program
+
+
+@functools.cache
+def _compiled_once(directory, *options):
+    """A folder with the files of one compile, which goes away with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="once-", dir=HERE)
+    compile_model(directory, pathlib.Path(folder.name) / "program", *options)
+    return folder
+
+
+def copy_program(directory, folder, *options):
+    """`folder`/program, with what lies beside it: a copy of what the first call with a directory and options compiled."""
+    shutil.copytree(_compiled_once(directory, *options).name, folder, dirs_exist_ok=True)
+    return folder / "program"
 
 
 def evaluate(program, source, output, *options):
