@@ -1,0 +1,255 @@
+// Everything happens in one stream, so that nothing waits but copies to the host.
+
+#include "runtime/device/CudaDevice.h"
+
+#include "runtime/device/CudaDriver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace moec {
+
+// Numbers of the driver's interface.
+static constexpr int kMajorAttribute = 75, kMinorAttribute = 76; // of a device
+static constexpr int kDynamicSharedBytes = 8;                    // attribute of a function
+static constexpr unsigned kNonBlocking = 1;                      // flag of a stream
+static constexpr CudaStatus kOutOfMemory = 2;
+/// Keys of a launch's extras: where the packed arguments are, how many bytes, and the end.
+static void *const kArgumentsKey = reinterpret_cast<void *>(1);
+static void *const kArgumentBytesKey = reinterpret_cast<void *>(2);
+
+namespace {
+
+/// A GPU that the driver lists.
+struct Gpu {
+  CudaDeviceNumber number;
+  std::string name;
+  int major, minor; ///< compute capability
+
+  std::string describe() const { return fmt::format("{} (sm_{}{})", name, major, minor); }
+};
+
+class CudaDevice final : public Device {
+public:
+  CudaDevice(CudaDriver driver, Gpu gpu, std::span<const moec_device_kernel> kernels)
+      : driver(driver), gpu(std::move(gpu)), kernels(kernels) {}
+  ~CudaDevice() override;
+
+  Status start(const moec_device_image &image);
+
+  std::string name() const override { return gpu.name; }
+  Result<uint8_t *> allocate(int64_t bytes, std::string_view use) override;
+  void release(uint8_t *memory) override {
+    if (memory)
+      driver.MemFree_v2(address(memory));
+  }
+  Status copyIn(uint8_t *to, const void *from, int64_t bytes) override;
+  Status copyOut(void *to, const uint8_t *from, int64_t bytes) override;
+  Status copy(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    return check(driver.MemcpyDtoDAsync_v2(address(to), address(from), size_t(bytes), stream),
+                 "copying within its memory");
+  }
+  Status clear(uint8_t *memory, int64_t bytes) override {
+    return check(driver.MemsetD8Async(address(memory), 0, size_t(bytes), stream),
+                 "clearing its memory");
+  }
+  void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) override;
+  Status finish() override;
+
+private:
+  static CudaAddress address(const uint8_t *memory) {
+    return reinterpret_cast<CudaAddress>(memory);
+  }
+  Status check(CudaStatus status, std::string_view what) const {
+    if (status == 0)
+      return {};
+    return {status == kOutOfMemory ? Code::Resource : Code::Mismatch,
+            fmt::format("{}: {} fails: {}", gpu.describe(), what, driver.describe(status))};
+  }
+
+  const CudaDriver driver;
+  const Gpu gpu;
+  const std::span<const moec_device_kernel> kernels;
+  bool holdsContext = false;
+  CudaStream *stream = nullptr;
+  CudaModule *code = nullptr;
+  std::vector<CudaFunction *> functions; ///< of the kernels
+  Status failure;                        ///< of a launch
+};
+
+} // namespace
+
+CudaDevice::~CudaDevice() {
+  if (stream) {
+    driver.StreamSynchronize(stream);
+    driver.StreamDestroy_v2(stream);
+  }
+  if (code)
+    driver.ModuleUnload(code);
+  if (holdsContext)
+    driver.DevicePrimaryCtxRelease_v2(gpu.number);
+}
+
+Status CudaDevice::start(const moec_device_image &image) {
+  CudaContext *context = nullptr;
+  Status status = check(driver.DevicePrimaryCtxRetain(&context, gpu.number), "opening it");
+  if (!status.ok())
+    return status;
+  holdsContext = true;
+  if (status = check(driver.CtxSetCurrent(context), "opening it"); !status.ok())
+    return status;
+  if (status = check(driver.StreamCreate(&stream, kNonBlocking), "making a stream"); !status.ok())
+    return status;
+  if (status = check(driver.ModuleLoadData(&code, image.bytes), "loading the program's kernels");
+      !status.ok())
+    return status;
+  for (const moec_device_kernel &kernel : kernels) {
+    CudaFunction *function = nullptr;
+    status = check(driver.ModuleGetFunction(&function, code, kernel.name),
+                   fmt::format("finding kernel '{}'", kernel.name));
+    if (status.ok() && kernel.shared_bytes > 0)
+      status = check(driver.FuncSetAttribute(function, kDynamicSharedBytes, kernel.shared_bytes),
+                     fmt::format("giving kernel '{}' {} bytes of shared memory", kernel.name,
+                                 kernel.shared_bytes));
+    if (!status.ok())
+      return status;
+    functions.push_back(function);
+  }
+  return {};
+}
+
+Result<uint8_t *> CudaDevice::allocate(int64_t bytes, std::string_view use) {
+  CudaAddress found = 0;
+  const CudaStatus status = driver.MemAlloc_v2(&found, size_t(std::max<int64_t>(bytes, 1)));
+  if (status == kOutOfMemory) {
+    size_t left = 0, total = 0;
+    driver.MemGetInfo_v2(&left, &total);
+    return Status{Code::Resource,
+                  fmt::format("{}: no device memory for {}: it needs {} MiB, and {} "
+                              "of {} MiB are free",
+                              gpu.describe(), use, (bytes + (1 << 20) - 1) >> 20, left >> 20,
+                              total >> 20)};
+  }
+  if (Status failed = check(status, fmt::format("taking memory for {}", use)); !failed.ok())
+    return failed;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): a device address is a number to the driver.
+  return reinterpret_cast<uint8_t *>(found);
+}
+
+Status CudaDevice::copyIn(uint8_t *to, const void *from, int64_t bytes) {
+  // Of memory that is not pinned, as ours is not, the driver keeps a copy, so the call is over when
+  // the caller's may change.
+  return check(driver.MemcpyHtoDAsync_v2(address(to), from, size_t(bytes), stream),
+               "copying to its memory");
+}
+
+Status CudaDevice::copyOut(void *to, const uint8_t *from, int64_t bytes) {
+  if (Status status = check(driver.MemcpyDtoHAsync_v2(to, address(from), size_t(bytes), stream),
+                            "copying from its memory");
+      !status.ok())
+    return status;
+  return check(driver.StreamSynchronize(stream), "a kernel");
+}
+
+void CudaDevice::launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) {
+  if (!failure.ok() || blocks == 0)
+    return;
+  const moec_device_kernel &what = kernels[size_t(kernel)];
+  size_t bytes = arguments.size();
+  void *extra[] = {kArgumentsKey, const_cast<uint8_t *>(arguments.data()), kArgumentBytesKey,
+                   &bytes, nullptr};
+  failure = check(driver.LaunchKernel(functions[size_t(kernel)], unsigned(blocks), 1, 1,
+                                      unsigned(what.threads), 1, 1, unsigned(what.shared_bytes),
+                                      stream, /*parameters=*/nullptr, extra),
+                  fmt::format("starting kernel '{}' in {} blocks", what.name, blocks));
+}
+
+Status CudaDevice::finish() {
+  Status first = std::exchange(failure, {});
+  Status waited = check(driver.StreamSynchronize(stream), "a kernel");
+  return first.ok() ? waited : first;
+}
+
+/// How well the code runs there, larger is better; 0: not at all.
+static int fitness(const moec_device_image &image, const Gpu &gpu) {
+  const bool isSame = image.major == gpu.major && image.minor == gpu.minor;
+  if (image.is_specific)
+    return isSame ? 4 : 0;
+  const int capability = gpu.major * 16 + gpu.minor, wanted = image.major * 16 + image.minor;
+  if (capability < wanted)
+    return 0;
+  if (image.is_text)
+    return 1;
+  return image.major != gpu.major ? 0 : isSame ? 3 : 2;
+}
+
+static std::string describeImages(std::span<const moec_device_image> images) {
+  std::string text;
+  for (const moec_device_image &image : images)
+    text += fmt::format("{}sm_{}{}{}{}", text.empty() ? "" : ", ", image.major, image.minor,
+                        image.is_specific ? "a" : "", image.is_text ? " and later" : "");
+  return text;
+}
+
+static Result<std::vector<Gpu>> listGpus(const CudaDriver &driver) {
+  int count = 0;
+  if (CudaStatus status = driver.DeviceGetCount(&count); status != 0)
+    return Status{Code::Mismatch,
+                  fmt::format("the NVIDIA driver lists no GPUs: {}", driver.describe(status))};
+  std::vector<Gpu> gpus;
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    Gpu gpu{};
+    char name[256] = "";
+    if (CudaStatus status = driver.DeviceGet(&gpu.number, ordinal); status != 0)
+      return Status{Code::Mismatch, fmt::format("the NVIDIA driver has no GPU number {}: {}",
+                                                ordinal, driver.describe(status))};
+    driver.DeviceGetName(name, sizeof name, gpu.number);
+    driver.DeviceGetAttribute(&gpu.major, kMajorAttribute, gpu.number);
+    driver.DeviceGetAttribute(&gpu.minor, kMinorAttribute, gpu.number);
+    gpu.name = name;
+    gpus.push_back(std::move(gpu));
+  }
+  return gpus;
+}
+
+Result<std::unique_ptr<Device>> openCudaDevice(std::span<const moec_device_kernel> kernels,
+                                               std::span<const moec_device_image> images,
+                                               const char *library) {
+  Result<CudaDriver> driver = CudaDriver::load(library);
+  if (!driver.ok())
+    return driver.status();
+  Result<std::vector<Gpu>> gpus = listGpus(*driver);
+  if (!gpus.ok())
+    return gpus.status();
+  if (gpus->empty())
+    return Status{Code::Mismatch, fmt::format("this program computes on a GPU ({}), and the NVIDIA "
+                                              "driver lists none",
+                                              describeImages(images))};
+  std::string found;
+  for (const Gpu &gpu : *gpus) {
+    found += fmt::format("{}{}", found.empty() ? "" : ", ", gpu.describe());
+    auto best = std::max_element(images.begin(), images.end(), [&](const auto &a, const auto &b) {
+      return fitness(a, gpu) < fitness(b, gpu);
+    });
+    if (best == images.end() || fitness(*best, gpu) == 0)
+      continue;
+    if (driver->version() < best->driver_version)
+      return Status{
+          Code::Mismatch,
+          fmt::format("the NVIDIA driver knows CUDA {}.{}, and this program's kernels want "
+                      "{}.{}; install a newer driver",
+                      driver->version() / 1000, driver->version() % 1000 / 10,
+                      best->driver_version / 1000, best->driver_version % 1000 / 10)};
+    auto device = std::make_unique<CudaDevice>(*driver, gpu, kernels);
+    if (Status status = device->start(*best); !status.ok())
+      return status;
+    return std::unique_ptr<Device>(std::move(device));
+  }
+  return Status{Code::Mismatch, fmt::format("this program's kernels are for {}, and here is {}; "
+                                            "compile again with --gpu for that",
+                                            describeImages(images), found)};
+}
+
+} // namespace moec

@@ -1,0 +1,52 @@
+// A processor with memory of its own, on which the kernels of a step run one after another.
+
+#ifndef MOEC_RUNTIME_DEVICE_DEVICE_H
+#define MOEC_RUNTIME_DEVICE_DEVICE_H
+
+#include "runtime/core/Result.h"
+#include "runtime/device/DeviceProgram.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace moec {
+
+/// An open device with the kernels of one program. Work is done in the order of the calls; only
+/// `copyOut` and `finish` wait for it. One thread at a time.
+class Device {
+public:
+  virtual ~Device() = default;
+  Device() = default;
+  Device(const Device &) = delete;
+  Device &operator=(const Device &) = delete;
+
+  /// What users know it by: "NVIDIA H200".
+  virtual std::string name() const = 0;
+
+  /// `bytes` of device memory, at a multiple of 256, for `use`; Code::Resource, saying what was
+  /// needed and what is free, where there are not so many.
+  virtual Result<uint8_t *> allocate(int64_t bytes, std::string_view use) = 0;
+  /// Gives back what `allocate` gave; null is nothing.
+  virtual void release(uint8_t *memory) = 0;
+
+  /// Copies to device memory. `from` may be changed once the call is over.
+  virtual Status copyIn(uint8_t *to, const void *from, int64_t bytes) = 0;
+  /// Copies from device memory when all that was asked for before is done, and waits for that.
+  virtual Status copyOut(void *to, const uint8_t *from, int64_t bytes) = 0;
+  /// Copies within device memory; the two do not overlap.
+  virtual Status copy(uint8_t *to, const uint8_t *from, int64_t bytes) = 0;
+  virtual Status clear(uint8_t *memory, int64_t bytes) = 0;
+
+  /// Runs kernel number `kernel` of the program in so many blocks, 0 for none; what `arguments`
+  /// holds is copied. A failure is told by the next call of `finish`.
+  virtual void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) = 0;
+  /// Waits for all that was asked for: the first failure of a launch since the last call.
+  virtual Status finish() = 0;
+};
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_DEVICE_DEVICE_H

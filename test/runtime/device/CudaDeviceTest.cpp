@@ -1,0 +1,145 @@
+// What a program does with NVIDIA's driver, by a driver library that has no GPU.
+
+#include "runtime/device/CudaDevice.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <vector>
+
+using namespace moec;
+
+namespace {
+
+struct FillArguments {
+  uint8_t *to;
+  int32_t value, count;
+};
+
+const moec_device_kernel kernels[] = {{"fill", 32, 1024, sizeof(FillArguments)}};
+
+moec_device_image image(int major, int minor, bool isSpecific = false, bool isText = false) {
+  static const uint8_t names[] = "fill";
+  return {major, minor, isSpecific, isText, 13000, names, sizeof names};
+}
+
+class CudaDevice : public testing::Test {
+protected:
+  /// Opens a device where the driver is as `settings` say.
+  Result<std::unique_ptr<Device>> open(std::vector<moec_device_image> given,
+                                       std::map<std::string, std::string> settings = {}) {
+    images = std::move(given);
+    for (const char *name : {"VERSION", "GPUS", "MEMORY", "FAILS"}) {
+      const std::string variable = std::string("FAKE_CUDA_") + name;
+      if (auto found = settings.find(name); found != settings.end())
+        setenv(variable.c_str(), found->second.c_str(), 1);
+      else
+        unsetenv(variable.c_str());
+    }
+    return openCudaDevice(kernels, images, FAKE_CUDA);
+  }
+
+  void expectFailure(const Result<std::unique_ptr<Device>> &device, Code code,
+                     const std::string &words) {
+    ASSERT_FALSE(device.ok());
+    EXPECT_EQ(device.status().code, code);
+    EXPECT_NE(device.status().message.find(words), std::string::npos) << device.status().message;
+  }
+
+  std::vector<moec_device_image> images;
+};
+
+TEST_F(CudaDevice, RunsKernelsOnItsMemory) {
+  Result<std::unique_ptr<Device>> device = open({image(9, 0)});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  EXPECT_EQ((*device)->name(), "Fake GPU 0");
+  Result<uint8_t *> memory = (*device)->allocate(64, "a test");
+  ASSERT_TRUE(memory.ok()) << memory.status().message;
+  EXPECT_TRUE((*device)->clear(*memory, 64).ok());
+  const FillArguments arguments{*memory, 7, 40};
+  (*device)->launch(0, 2, {reinterpret_cast<const uint8_t *>(&arguments), sizeof arguments});
+  (*device)->launch(0, 0, {}); // no block, nothing to run
+  const uint8_t last = 9;
+  EXPECT_TRUE((*device)->copyIn(*memory + 63, &last, 1).ok());
+  EXPECT_TRUE((*device)->copy(*memory + 62, *memory + 63, 1).ok());
+  std::vector<uint8_t> out(64), expected(64);
+  EXPECT_TRUE((*device)->copyOut(out.data(), *memory, 64).ok());
+  std::fill_n(expected.begin(), 40, 7);
+  expected[62] = expected[63] = 9;
+  EXPECT_EQ(out, expected);
+  EXPECT_TRUE((*device)->finish().ok());
+  (*device)->release(*memory);
+  (*device)->release(nullptr);
+}
+
+TEST_F(CudaDevice, TakesTheFirstGpuThatRunsTheCode) {
+  for (const char *gpus : {"75 80", "86", "89"}) { // an earlier one does not; later ones of 8.x do
+    Result<std::unique_ptr<Device>> device = open({image(8, 0)}, {{"GPUS", gpus}});
+    ASSERT_TRUE(device.ok()) << device.status().message;
+    EXPECT_EQ((*device)->name(), gpus == std::string("75 80") ? "Fake GPU 1" : "Fake GPU 0");
+  }
+  expectFailure(open({image(8, 0)}, {{"GPUS", "90"}}), Code::Mismatch,
+                "kernels are for sm_80, and here is Fake GPU 0 (sm_90)");
+  expectFailure(open({image(9, 0, /*isSpecific=*/true)}, {{"GPUS", "100"}}), Code::Mismatch,
+                "kernels are for sm_90a");
+  EXPECT_TRUE(open({image(8, 0, false, /*isText=*/true)}, {{"GPUS", "120"}}).ok());
+  expectFailure(open({image(9, 0)}, {{"GPUS", ""}}), Code::Mismatch, "lists none");
+}
+
+TEST_F(CudaDevice, PrefersCodeForTheGpuItself) {
+  // Only the image that is wanted names the kernel.
+  auto others = [](moec_device_image other) {
+    static const uint8_t nothing[] = "";
+    other.bytes = nothing;
+    return other;
+  };
+  const moec_device_image text = image(8, 0, false, true), same = image(9, 0),
+                          specific = image(9, 0, true);
+  EXPECT_TRUE(open({others(text), others(same), specific}).ok());
+  EXPECT_TRUE(open({others(text), same}).ok());
+  EXPECT_TRUE(open({image(8, 6), others(image(8, 0)), others(text)}, {{"GPUS", "86"}}).ok());
+}
+
+TEST_F(CudaDevice, SaysWhatIsMissing) {
+  images = {image(9, 0)};
+  expectFailure(openCudaDevice(kernels, images, "/nowhere/libcuda.so.1"), Code::Mismatch,
+                "there is no driver for one here (/nowhere/libcuda.so.1");
+  expectFailure(openCudaDevice(kernels, images, "libc.so.6"), Code::Mismatch, "it lacks cuInit");
+  expectFailure(open({image(9, 0)}, {{"FAILS", "cuInit"}}), Code::Mismatch,
+                "does not start: told to fail (error 999)");
+  expectFailure(open({image(9, 0)}, {{"VERSION", "12040"}}), Code::Mismatch,
+                "knows CUDA 12.4, and this program's kernels want 13.0");
+  expectFailure(open({image(9, 0)}, {{"FAILS", "cuModuleLoadData"}}), Code::Mismatch,
+                "loading the program's kernels fails: told to fail");
+}
+
+TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
+  Result<std::unique_ptr<Device>> device = open({image(9, 0)}, {{"MEMORY", "4194304"}});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  Result<uint8_t *> memory = (*device)->allocate(int64_t(5) << 20, "the weights");
+  ASSERT_FALSE(memory.ok());
+  EXPECT_EQ(memory.status().code, Code::Resource);
+  EXPECT_EQ(memory.status().message,
+            "Fake GPU 0 (sm_90): no device memory for the weights: it needs "
+            "5 MiB, and 3 of 4 MiB are free");
+}
+
+TEST_F(CudaDevice, TellsAFailedLaunchOnce) {
+  Result<std::unique_ptr<Device>> device = open({image(9, 0)});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  setenv("FAKE_CUDA_FAILS", "cuLaunchKernel", 1);
+  const FillArguments arguments{};
+  (*device)->launch(0, 3, {reinterpret_cast<const uint8_t *>(&arguments), sizeof arguments});
+  Status failed = (*device)->finish();
+  EXPECT_EQ(failed.code, Code::Mismatch);
+  EXPECT_NE(failed.message.find("starting kernel 'fill' in 3 blocks fails"), std::string::npos)
+      << failed.message;
+  EXPECT_TRUE((*device)->finish().ok());
+  setenv("FAKE_CUDA_FAILS", "cuStreamSynchronize", 1);
+  EXPECT_EQ((*device)->finish().code, Code::Mismatch);
+  unsetenv("FAKE_CUDA_FAILS");
+}
+
+} // namespace

@@ -1,0 +1,144 @@
+// A driver library for tests, whose device memory is the host's. The environment says what it is
+// like: FAKE_CUDA_VERSION, FAKE_CUDA_GPUS (compute capabilities, "80 90"), FAKE_CUDA_MEMORY (bytes
+// that are free) and FAKE_CUDA_FAILS (the function that fails).
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+static std::string setting(const char *name, const char *otherwise) {
+  const char *value = getenv(name);
+  return value ? value : otherwise;
+}
+
+static bool fails(const char *function) { return setting("FAKE_CUDA_FAILS", "") == function; }
+
+static std::vector<int> capabilities() {
+  std::vector<int> all;
+  const std::string text = setting("FAKE_CUDA_GPUS", "90");
+  for (const char *at = text.c_str(); *at;) {
+    char *end;
+    all.push_back(int(strtol(at, &end, 10)));
+    at = *end ? end + 1 : end;
+  }
+  return all;
+}
+
+static size_t used = 0;
+
+/// The only kernel there is.
+struct FillArguments {
+  uint8_t *to;
+  int32_t value, count;
+};
+
+#define CUDA extern "C" __attribute__((visibility("default"))) int
+#define FAIL_IF_TOLD                                                                               \
+  if (fails(__func__))                                                                             \
+  return 999
+
+CUDA cuInit(unsigned) {
+  FAIL_IF_TOLD;
+  return 0;
+}
+CUDA cuDriverGetVersion(int *version) {
+  *version = atoi(setting("FAKE_CUDA_VERSION", "13000").c_str());
+  return 0;
+}
+CUDA cuGetErrorString(int status, const char **text) {
+  *text = status == 2 ? "out of memory" : "told to fail";
+  return 0;
+}
+CUDA cuDeviceGetCount(int *count) {
+  FAIL_IF_TOLD;
+  *count = int(capabilities().size());
+  return 0;
+}
+CUDA cuDeviceGet(int *device, int ordinal) {
+  *device = ordinal;
+  return 0;
+}
+CUDA cuDeviceGetName(char *name, int length, int device) {
+  snprintf(name, size_t(length), "Fake GPU %d", device);
+  return 0;
+}
+CUDA cuDeviceGetAttribute(int *value, int attribute, int device) {
+  const int capability = capabilities()[size_t(device)];
+  *value = attribute == 75 ? capability / 10 : capability % 10;
+  return 0;
+}
+CUDA cuDevicePrimaryCtxRetain(void **context, int) {
+  FAIL_IF_TOLD;
+  *context = &used;
+  return 0;
+}
+CUDA cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+CUDA cuCtxSetCurrent(void *) { return 0; }
+CUDA cuStreamCreate(void **stream, unsigned) {
+  *stream = &used;
+  return 0;
+}
+CUDA cuStreamDestroy_v2(void *) { return 0; }
+CUDA cuStreamSynchronize(void *) {
+  FAIL_IF_TOLD;
+  return 0;
+}
+CUDA cuModuleLoadData(void **module, const void *image) {
+  FAIL_IF_TOLD;
+  *module = const_cast<void *>(image);
+  return 0;
+}
+CUDA cuModuleUnload(void *) { return 0; }
+// An image is the names of its kernels.
+CUDA cuModuleGetFunction(void **function, void *module, const char *name) {
+  *function = module;
+  return strstr(static_cast<const char *>(module), name) ? 0 : 500;
+}
+CUDA cuFuncSetAttribute(void *, int, int) { return 0; }
+CUDA cuLaunchKernel(void *, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned,
+                    unsigned, unsigned, void *, void **, void **extra) {
+  FAIL_IF_TOLD;
+  FillArguments arguments;
+  if (*static_cast<size_t *>(extra[3]) != sizeof arguments)
+    return 1;
+  memcpy(&arguments, extra[1], sizeof arguments);
+  for (unsigned i = 0; i < blocks * threads && int32_t(i) < arguments.count; ++i)
+    arguments.to[i] = uint8_t(arguments.value);
+  return 0;
+}
+CUDA cuMemAlloc_v2(void **address, size_t bytes) {
+  if (used + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
+    return 2;
+  used += bytes;
+  *address = operator new(bytes, std::align_val_t(256));
+  return 0;
+}
+CUDA cuMemFree_v2(void *address) {
+  operator delete(address, std::align_val_t(256));
+  return 0;
+}
+CUDA cuMemGetInfo_v2(size_t *left, size_t *total) {
+  *total = size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str()));
+  *left = *total - used;
+  return 0;
+}
+CUDA cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {
+  memcpy(to, from, bytes);
+  return 0;
+}
+CUDA cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t bytes, void *) {
+  memcpy(to, from, bytes);
+  return 0;
+}
+CUDA cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {
+  memcpy(to, from, bytes);
+  return 0;
+}
+CUDA cuMemsetD8Async(void *at, unsigned char value, size_t count, void *) {
+  memset(at, value, count);
+  return 0;
+}
