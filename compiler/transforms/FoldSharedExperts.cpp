@@ -38,6 +38,12 @@ struct SharedExpert {
   }
 };
 
+/// Why a shared expert stays as it is, and in which of its places that was found.
+struct Obstacle {
+  SharedExpert *place;
+  std::string reason;
+};
+
 struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExperts> {
   using FoldSharedExpertsBase::FoldSharedExpertsBase;
 
@@ -53,13 +59,15 @@ struct FoldSharedExperts final : moec::impl::FoldSharedExpertsBase<FoldSharedExp
         placesByWeights[symbolsOf(*shared)].push_back(*shared);
     });
     for (auto &[symbols, places] : placesByWeights) {
-      std::string obstacle =
-          mapped ? "in the checkpoint's files its weights lie apart from the experts'"
+      std::optional<Obstacle> obstacle =
+          mapped ? Obstacle{&places.front(),
+                            "in the checkpoint's files its weights lie apart from the experts'"}
                  : findObstacle(loads, places);
-      if (obstacle.empty())
-        fold(loads, places);
+      if (obstacle)
+        obstacle->place->activation.emitRemark()
+            << "this shared expert is not folded: " << obstacle->reason;
       else
-        places.front().activation.emitRemark() << "this shared expert is not folded: " << obstacle;
+        fold(loads, places);
     }
   }
 
@@ -94,18 +102,18 @@ private:
     return ArrayAttr::get(context, symbols);
   }
 
-  /// Why a shared expert, with the same weights in all `places`, has to stay as it is; empty where
-  /// it has not.
-  static std::string findObstacle(const WeightLoads &loads, MutableArrayRef<SharedExpert> places) {
+  /// What keeps a shared expert, with the same weights in all `places`, from being folded; none
+  /// where it can be.
+  static std::optional<Obstacle> findObstacle(const WeightLoads &loads,
+                                              MutableArrayRef<SharedExpert> places) {
     for (SharedExpert &shared : places) {
-      if (std::string obstacle = findObstacle(shared); !obstacle.empty())
-        return obstacle;
+      if (std::string reason = findObstacle(shared); !reason.empty())
+        return Obstacle{&shared, std::move(reason)};
       for (auto [own, other] : shared.weights())
-        if (std::string obstacle = findObstacle(loads, own, other, places.size());
-            !obstacle.empty())
-          return obstacle;
+        if (std::string reason = findObstacle(loads, own, other, places.size()); !reason.empty())
+          return Obstacle{&shared, std::move(reason)};
     }
-    return "";
+    return std::nullopt;
   }
 
   /// What of one place, its weights aside, is in the way; empty where nothing is.
