@@ -9,21 +9,21 @@
 
 using namespace moec;
 
-/// The last stored row that a source takes of an expert, or column of a transposed tensor.
+/// The last stored row that a source takes of a matrix, or column of a transposed tensor.
 static uint64_t lastRow(const StoredRows &source) {
   return static_cast<uint64_t>(source.firstRow) +
          static_cast<uint64_t>(source.rows - 1) * static_cast<uint64_t>(source.rowStep);
 }
 
-/// Whether the tensor has all that the source takes for an expert.
+/// Whether the tensor has all that the source takes for the part of that number.
 static bool holds(const CheckpointTensor &tensor, const PackedWeight &weight,
-                  const StoredRows &source, uint64_t expert) {
+                  const StoredRows &source, uint64_t part) {
   const uint64_t length = rowElements(weight, source, tensor);
   const uint64_t rowBytes = storedBytes(source.stored, length);
   if (rowBytes == 0 || tensor.bytes % rowBytes != 0)
     return false;
-  const uint64_t begin = expert * static_cast<uint64_t>(source.rowsPerExpert),
-                 last = lastRow(source), rows = tensor.bytes / rowBytes;
+  const uint64_t begin = part * static_cast<uint64_t>(source.rowsPerMatrix), last = lastRow(source),
+                 rows = tensor.bytes / rowBytes;
   if (source.transposed)
     return last < length && begin + static_cast<uint64_t>(weight.columns) <= rows;
   return begin + last < rows;
@@ -47,7 +47,7 @@ Status PackSources::checkTensors(const PackedWeight &weight, const StoredRows &s
     return {Code::Model,
             fmt::format("{}: tensor `{}` is {}, wanted {}", pathOf(**tensor), name,
                         dataTypeName((*tensor)->type), dataTypeName(tensorTypeOf(source.stored)))};
-  if (!holds(**tensor, weight, source, expertInTensor(weight, source, matrix)))
+  if (!holds(**tensor, weight, source, partInTensor(weight, source, matrix)))
     return {Code::Model, fmt::format("{}: tensor `{}` of shape {} does not hold the {} rows of {} "
                                      "elements that `{}` takes from it",
                                      pathOf(**tensor), name, shapeText((*tensor)->shape),

@@ -127,7 +127,7 @@ Status PackWorker::loadScales(const PackedWeight &weight, const StoredRows &sour
     }
     return {};
   }
-  const uint64_t column = source.sideBySide ? expertInTensor(weight, source, matrix) * columns : 0;
+  const uint64_t column = source.sideBySide ? partInTensor(weight, source, matrix) * columns : 0;
   for (uint64_t n = 0; n < loaded.size(); ++n) {
     loaded[n].scale =
         base + (places.rowOf(rowOf(n)) - from) * places.columns + places.columnOf(column);
@@ -144,8 +144,8 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
   const File &file = sources.file(tensor->file);
   auto columns = static_cast<uint64_t>(weight.columns);
   auto step = static_cast<uint64_t>(source.rowStep);
-  uint64_t perExpert = static_cast<uint64_t>(source.rowsPerExpert);
-  uint64_t expert = expertInTensor(weight, source, matrix);
+  uint64_t perMatrix = static_cast<uint64_t>(source.rowsPerMatrix);
+  uint64_t part = partInTensor(weight, source, matrix);
   auto bytesOf = [&](uint64_t elements) { return storedBytes(source.stored, elements); };
   uint64_t begin = static_cast<uint64_t>(source.firstRow) + first * step;
   uint64_t span = (count - 1) * step + 1; // rows from the first to the last
@@ -155,7 +155,7 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
     for (uint64_t n = 0; n < count; ++n) {
       std::span<uint8_t> room(in.data() + used, bytesOf(columns));
       used += room.size();
-      uint64_t at = (begin + n * step) * length + expert * columns;
+      uint64_t at = (begin + n * step) * length + part * columns;
       if (Status status = file.readAt(tensor->offset + bytesOf(at), room); !status.ok())
         return status;
       rows.push_back({room.data(), source.stored});
@@ -166,7 +166,7 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
   if (!source.transposed) {
     std::span<uint8_t> room(in.data() + used, bytesOf(span * columns));
     used += room.size();
-    uint64_t row = expert * perExpert + begin;
+    uint64_t row = part * perMatrix + begin;
     if (Status status = file.readAt(tensor->offset + bytesOf(row * columns), room); !status.ok())
       return status;
     for (uint64_t n = 0; n < count; ++n)
@@ -178,7 +178,7 @@ Status PackWorker::loadPiece(const PackedWeight &weight, const StoredRows &sourc
   const uint64_t size = bytesOf(1); // elements that share a byte are not stored so
   strip.resize(columns * span * size);
   const uint64_t length = rowElements(weight, source, *tensor);
-  uint64_t base = tensor->offset + expert * perExpert * length * size;
+  uint64_t base = tensor->offset + part * perMatrix * length * size;
   if (span == length) {
     if (Status status = file.readAt(base, strip); !status.ok())
       return status;

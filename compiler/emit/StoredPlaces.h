@@ -1,4 +1,4 @@
-// Which stored tensors the matrices of a weight lie in, and where there: names, experts, scales.
+// Which stored tensors the matrices of a weight lie in, and where there: names, parts, scales.
 
 #ifndef MOEC_COMPILER_EMIT_STOREDPLACES_H
 #define MOEC_COMPILER_EMIT_STOREDPLACES_H
@@ -11,15 +11,15 @@
 
 namespace moec {
 
-/// Whether a source is for the expert of one matrix of the stack.
+/// Whether a source is for one matrix of the stack.
 bool isFor(const PackedWeight &weight, const StoredRows &source, uint64_t matrix);
 
 /// The tensor that a pattern of a source names for one matrix of the stack.
 std::string tensorName(const PackedWeight &weight, const StoredRows &source,
                        const std::string &pattern, uint64_t matrix);
 
-/// The expert whose part of the tensor is meant; 0 where it has a tensor of its own.
-uint64_t expertInTensor(const PackedWeight &weight, const StoredRows &source, uint64_t matrix);
+/// Which part of its tensor a matrix of the stack is; 0 where it has a tensor of its own.
+uint64_t partInTensor(const PackedWeight &weight, const StoredRows &source, uint64_t matrix);
 
 /// Elements of a stored row.
 uint64_t rowElements(const PackedWeight &weight, const StoredRows &source,
@@ -28,15 +28,15 @@ uint64_t rowElements(const PackedWeight &weight, const StoredRows &source,
 /// Where the scales of one matrix of the stack lie in their tensor, which is seen as rows.
 struct ScalePlaces {
   uint64_t columns; ///< in each row
-  uint64_t first;   ///< row of the first scales of the stored matrix that the expert is in
-  uint64_t skipped; ///< rows of that matrix before those of the expert
+  uint64_t first;   ///< row of the first scales of the stored matrix that holds it
+  uint64_t skipped; ///< rows of that matrix before its own
 
   /// `codes` is the tensor with the codes. Where it has several matrices, each has scales of its
-  /// own; else experts are parts of one matrix.
+  /// own; else all of a layer are parts of one.
   ScalePlaces(const PackedWeight &weight, const StoredRows &source, const CheckpointTensor &codes,
               uint64_t matrix);
 
-  /// The row of scales that a stored row of the expert has.
+  /// The row of scales that one of its stored rows has.
   uint64_t rowOf(uint64_t row) const { return first + (skipped + row) / blockRows; }
   /// The column of scales that a stored column has.
   uint64_t columnOf(uint64_t column) const { return column / blockColumns; }

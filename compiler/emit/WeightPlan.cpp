@@ -60,16 +60,16 @@ Digest WeightPlan::digest() const {
     hasher.addField(weight.name);
     hasher.addField(packedLayoutName(weight.layout));
     hasher.addField(weight.elementName());
-    addNumbers({static_cast<int64_t>(weight.offset), weight.experts, weight.rows, weight.columns,
-                static_cast<int64_t>(weight.layers.size()),
+    addNumbers({static_cast<int64_t>(weight.offset), weight.matricesPerLayer, weight.rows,
+                weight.columns, static_cast<int64_t>(weight.layers.size()),
                 static_cast<int64_t>(weight.sources.size())});
     for (int64_t layer : weight.layers)
       addNumbers({layer});
     for (const StoredRows &source : weight.sources) {
       hasher.addField(source.pattern);
       hasher.addField(dataTypeName(source.stored));
-      addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerExpert,
-                  source.transposed, source.sideBySide, source.firstExpert, source.experts});
+      addNumbers({source.rows, source.firstRow, source.rowStep, source.rowsPerMatrix,
+                  source.transposed, source.sideBySide, source.firstMatrix, source.matrices});
       if (source.scales.empty()) // which only other types have
         continue;
       hasher.addField(source.scales);
@@ -84,15 +84,16 @@ static constexpr int64_t kMost = int64_t(1) << 40;
 /// What is wrong with one source by itself; empty where nothing is.
 static std::string_view findFault(const PackedWeight &weight, const StoredRows &source) {
   if (source.rows < 1 || source.rows > kMost || source.firstRow < 0 || source.firstRow > kMost ||
-      source.rowStep < 1 || source.rowStep > 1024 || source.rowsPerExpert < 0 ||
-      source.rowsPerExpert > kMost)
+      source.rowStep < 1 || source.rowStep > 1024 || source.rowsPerMatrix < 0 ||
+      source.rowsPerMatrix > kMost)
     return "has a source with a number out of range";
-  if (weight.experts > 0 && source.rowsPerExpert == 0 && !source.sideBySide &&
+  if (weight.matricesPerLayer > 0 && source.rowsPerMatrix == 0 && !source.sideBySide &&
       source.pattern.find("{e}") == std::string::npos)
-    return "has a source that does not say where each expert's rows are";
-  if (source.sideBySide && (weight.experts == 0 || source.transposed || source.rowsPerExpert > 0 ||
-                            source.pattern.find("{e}") != std::string::npos))
-    return "has a source of experts side by side that says otherwise where they are";
+    return "has a source that does not say where each matrix's rows are";
+  if (source.sideBySide &&
+      (weight.matricesPerLayer == 0 || source.transposed || source.rowsPerMatrix > 0 ||
+       source.pattern.find("{e}") != std::string::npos))
+    return "has a source of matrices side by side that says otherwise where they are";
   const bool isFloat4 = source.stored == DataType::F4;
   const bool hasScales = isFloat4 || source.stored == DataType::F8E4M3;
   if (!hasScales && source.stored != DataType::F32 && source.stored != DataType::F16 &&
@@ -114,7 +115,8 @@ Status WeightPlan::check() const {
       return Status{Code::Internal, fmt::format("weight plan: `{}` {}", weight.name, what)};
     };
     if (weight.rows < 1 || weight.rows > kMost || weight.columns < 1 || weight.columns > kMost ||
-        weight.experts < 0 || weight.experts > kMost || weight.layers.size() > 1'000'000)
+        weight.matricesPerLayer < 0 || weight.matricesPerLayer > kMost ||
+        weight.layers.size() > 1'000'000)
       return wrong("has a size out of range");
     if (weight.quantized && weight.layout != PackedLayout::Panels)
       return wrong("is quantised, but not in panels");
@@ -127,27 +129,28 @@ Status WeightPlan::check() const {
       return wrong(
           fmt::format("lies at {}, wanted {}, after the weight before it", weight.offset, wanted));
     end = weight.offset + weight.bytes();
-    int64_t total = std::max<int64_t>(weight.experts, 1);
-    // The experts that the sources at hand are for, and the rows that these have so far.
-    int64_t first = 0, experts = 0, rows = 0;
+    int64_t total = weight.layerMatrices();
+    // The matrices that the sources at hand are for, and the rows that these have so far.
+    int64_t first = 0, matrices = 0, rows = 0;
     for (const StoredRows &source : weight.sources) {
       if (std::string_view fault = findFault(weight, source); !fault.empty())
         return wrong(fault);
-      if (experts == 0 || (rows == weight.rows && source.firstExpert == first + experts)) {
-        first += experts;
-        experts = source.experts ? source.experts : total - first;
+      if (matrices == 0 || (rows == weight.rows && source.firstMatrix == first + matrices)) {
+        first += matrices;
+        matrices = source.matrices ? source.matrices : total - first;
         rows = 0;
       }
-      if (source.firstExpert != first || weight.expertsOf(source) != experts || experts < 1 ||
-          experts > total - first)
+      if (source.firstMatrix != first || weight.matricesOf(source) != matrices || matrices < 1 ||
+          matrices > total - first)
         return wrong(
-            fmt::format("has a source for experts from {} on out of order", source.firstExpert));
+            fmt::format("has a source for matrices from {} on out of order", source.firstMatrix));
       rows += source.rows;
     }
     if (rows != weight.rows)
       return wrong(fmt::format("has {} rows, its sources {}", weight.rows, rows));
-    if (first + experts != total)
-      return wrong(fmt::format("has {} experts, its sources {}", total, first + experts));
+    if (first + matrices != total)
+      return wrong(
+          fmt::format("has {} matrices per layer, its sources {}", total, first + matrices));
   }
   return {};
 }

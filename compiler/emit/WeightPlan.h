@@ -31,30 +31,30 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
 }
 
 /// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack
-/// of rows of K elements: row n of the piece of expert e is row `e * rowsPerExpert + firstRow + n *
-/// rowStep`. Where experts lie side by side, rows have K elements of each, and expert e's start at
-/// element `e * K`. Of transposed tensors row n of the piece is column `firstRow + n * rowStep`
-/// instead, of K elements from row `e * rowsPerExpert` on. A source may be for some experts only: e
-/// counts from the first of them, and as 0 where each expert has its own tensor.
+/// of rows of K elements: row n of the piece of expert or head e is row `e * rowsPerMatrix +
+/// firstRow + n * rowStep`. Where they lie side by side, rows have K elements of each, and those of
+/// e start at element `e * K`. Of transposed tensors row n of the piece is column `firstRow + n *
+/// rowStep` instead, of K elements from row `e * rowsPerMatrix` on. A source may be for some of a
+/// layer only: e counts from the first of them, and as 0 where each has its own tensor.
 struct StoredRows {
   std::string pattern;             ///< `{l}` stands for the layer of the ordinal, `{e}` for e
   DataType stored = DataType::F32; ///< F32, F16, BF16, or with scales F8E4M3 or F4
   int64_t rows = 0;
   int64_t firstRow = 0;
   int64_t rowStep = 1;
-  int64_t rowsPerExpert = 0; ///< 0: each expert has its own tensor, or there are no experts
+  int64_t rowsPerMatrix = 0; ///< 0: each has its own tensor, or there is one only
   bool transposed = false;
   bool sideBySide = false;
-  int64_t firstExpert = 0;
-  int64_t experts = 0; ///< 0: all from `firstExpert` on
+  int64_t firstMatrix = 0;
+  int64_t matrices = 0; ///< 0: all from `firstMatrix` on
   /// Of codes: the tensors of their scales, and how many adjacent stored rows and columns of a
-  /// matrix, or of each expert's, share one (0: all). F4 lies in tensors of U8, two codes in a
+  /// matrix, or of each of a layer, share one (0: all). F4 lies in tensors of U8, two codes in a
   /// byte, the first in its low half.
   std::string scales = {};
   int64_t scaleRows = 0, scaleColumns = 0;
 };
 
-/// A stack [ordinal][expert] of matrices of N rows and K columns. A vector has one row.
+/// A stack [ordinal][expert or head] of matrices of N rows and K columns. A vector has one row.
 struct PackedWeight {
   std::string name;
   uint64_t offset = 0; ///< from the start of the blob
@@ -62,15 +62,17 @@ struct PackedWeight {
   PackedElement element = PackedElement::F32;
   std::optional<QuantFormat> quantized; ///< in place of `element`, in layout `panels`
   std::vector<int64_t>
-      layers;          ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
-  int64_t experts = 0; ///< 0: no expert dimension
-  int64_t rows = 0;    ///< N, the sum of those of each expert's `sources`
-  int64_t columns = 0; ///< K
-  std::vector<StoredRows> sources; ///< of the first experts from the first row on, then of others
+      layers; ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
+  int64_t matricesPerLayer = 0;    ///< one per expert or head; 0: one, that is of neither
+  int64_t rows = 0;                ///< N, the sum of those of each matrix's `sources`
+  int64_t columns = 0;             ///< K
+  std::vector<StoredRows> sources; ///< of the first matrices from the first row on, then of others
 
-  /// Experts that `source` is for; 1 where there are none.
-  int64_t expertsOf(const StoredRows &source) const {
-    return source.experts ? source.experts : std::max<int64_t>(experts, 1) - source.firstExpert;
+  /// Matrices of one ordinal.
+  int64_t layerMatrices() const { return std::max<int64_t>(matricesPerLayer, 1); }
+  /// How many of them `source` is for.
+  int64_t matricesOf(const StoredRows &source) const {
+    return source.matrices ? source.matrices : layerMatrices() - source.firstMatrix;
   }
   /// The name of what elements become.
   std::string_view elementName() const {
@@ -80,7 +82,7 @@ struct PackedWeight {
   uint64_t depthBytes() const;
   uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }
   /// Matrices in the stack.
-  uint64_t matrices() const { return ordinals() * static_cast<uint64_t>(experts ? experts : 1); }
+  uint64_t matrices() const { return ordinals() * static_cast<uint64_t>(layerMatrices()); }
   /// Bytes of one matrix as packed, from one to the next.
   uint64_t matrixBytes() const;
   /// Bytes of the stack.
@@ -102,7 +104,7 @@ struct WeightPlan {
   /// Digest of everything above: equal plans, and only they, have equal digests.
   Digest digest() const;
   /// Code::Internal where sizes are not positive or too large, offsets overlap or are not aligned,
-  /// or the rows or experts of the sources do not add up.
+  /// or the rows or matrices of the sources do not add up.
   Status check() const;
 };
 

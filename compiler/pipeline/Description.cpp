@@ -51,7 +51,7 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
   if (!packed.quantized)
     packed.element = packedElement(element);
   packed.layers.assign(weight.getLayers().begin(), weight.getLayers().end());
-  packed.experts = weight.isStack() ? weight.getNumMatrices() : 0;
+  packed.matricesPerLayer = weight.isStack() ? weight.getNumMatrices() : 0;
   std::tie(packed.rows, packed.columns) = matrixShape(weight);
   for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
     packed.sources.push_back({.pattern = piece.getPattern().str(),
@@ -59,11 +59,11 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
                               .rows = piece.getRows(),
                               .firstRow = piece.getFirstRow(),
                               .rowStep = piece.getRowStep(),
-                              .rowsPerExpert = piece.getRowsPerExpert(),
+                              .rowsPerMatrix = piece.getRowsPerExpert(),
                               .transposed = piece.getTransposed(),
                               .sideBySide = piece.getSideBySide(),
-                              .firstExpert = piece.getFirstExpert(),
-                              .experts = piece.getExperts()});
+                              .firstMatrix = piece.getFirstExpert(),
+                              .matrices = piece.getExperts()});
     if (lm::ScalesAttr scales = piece.getScales()) {
       packed.sources.back().scales = scales.getPattern().str();
       packed.sources.back().scaleRows = scales.getRows();
@@ -81,12 +81,12 @@ static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t route
   auto [rows, columns] = matrixShape(weight);
   lm::PackedAttr packed = weight.getPackedAttr();
   int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
-  int64_t described = 0; // experts
+  int64_t described = 0; // matrices of a layer
   for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
     if (piece.getFirstExpert() < described)
       continue; // further rows of the same tensors
-    int64_t experts = weight.getNumMatrices(piece);
-    described = piece.getFirstExpert() + experts;
+    int64_t matrices = weight.getNumMatrices(piece);
+    described = piece.getFirstExpert() + matrices;
     ManifestPiece &entry = pieces.emplace_back();
     entry.name = weight.getSymName().str();
     entry.pattern = piece.getPattern().str();
@@ -97,12 +97,12 @@ static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t route
     entry.matrixBytes = matrix;
     entry.isMultiplied = isMultiplied && !weight.holdsVectors();
     if (weight.getNumExperts() > 0 && piece.getFirstExpert() >= routed) {
-      entry.shape[piece.getSideBySide() ? 1 : 0] *= experts;
-      entry.matrixBytes *= experts;
+      entry.shape[piece.getSideBySide() ? 1 : 0] *= matrices;
+      entry.matrixBytes *= matrices;
     } else {
-      entry.experts = weight.isStack() ? experts : 0;
+      entry.matricesPerLayer = weight.isStack() ? matrices : 0;
       entry.areHeads = weight.getHeads();
-      entry.rowsPerExpert = piece.getRowsPerExpert();
+      entry.rowsPerMatrix = piece.getRowsPerExpert();
     }
   }
 }

@@ -128,7 +128,7 @@ static LogicalResult verifyPiece(WeightOp weight, PieceAttr piece) {
                                 << "\" whose rows are none, below 0 or not ascending";
   if (piece.getTransposed() && piece.getSideBySide())
     return weight.emitOpError() << "has a piece \"" << piece.getPattern()
-                                << "\" both transposed and of experts side by side";
+                                << "\" both transposed and side by side";
   const bool isFloat4 = isa<Float4E2M1FNType>(piece.getStored());
   if ((isFloat4 || isa<Float8E4M3FNType>(piece.getStored())) !=
       static_cast<bool>(piece.getScales()))
@@ -161,29 +161,30 @@ LogicalResult WeightOp::verify() {
                             "column for each";
   int64_t wanted = shape.size() == 1 ? shape[0] : shape[shape.size() - 2];
   int64_t total = getNumMatrices();
-  // The experts that the pieces at hand are for, and the rows that these have so far.
-  int64_t first = 0, experts = 0, rows = 0;
+  const StringRef members = getHeads() ? "heads" : "experts";
+  // Those that the pieces at hand are for, and the rows that these have so far.
+  int64_t first = 0, count = 0, rows = 0;
   for (PieceAttr piece : getPieces().getAsRange<PieceAttr>()) {
-    if (experts == 0 || (rows == wanted && piece.getFirstExpert() == first + experts)) {
-      first += experts;
-      experts = piece.getExperts() ? piece.getExperts() : total - first;
+    if (count == 0 || (rows == wanted && piece.getFirstExpert() == first + count)) {
+      first += count;
+      count = piece.getExperts() ? piece.getExperts() : total - first;
       rows = 0;
     }
-    if (piece.getFirstExpert() != first || getNumMatrices(piece) != experts || experts < 1 ||
-        experts > total - first)
-      return emitOpError() << "has a piece for " << getNumMatrices(piece) << " experts from "
-                           << piece.getFirstExpert() << " on, of " << total
+    if (piece.getFirstExpert() != first || getNumMatrices(piece) != count || count < 1 ||
+        count > total - first)
+      return emitOpError() << "has a piece for " << getNumMatrices(piece) << " " << members
+                           << " from " << piece.getFirstExpert() << " on, of " << total
                            << ", which neither goes on with nor follows the pieces before it";
     if (piece.getSideBySide() && (!isStack() || piece.getRowsPerExpert() != 0))
-      return emitOpError("has a piece of experts side by side, which needs experts and excludes "
-                         "rows_per_expert");
+      return emitOpError() << "has a piece of " << members << " side by side, which needs "
+                           << members << " and excludes rows_per_expert";
     rows += piece.getRows();
   }
   if (rows != wanted)
     return emitOpError() << "needs " << wanted << " rows, but its pieces have " << rows;
-  if (first + experts != total)
-    return emitOpError() << "has " << total << " experts, but its pieces are for "
-                         << first + experts;
+  if (first + count != total)
+    return emitOpError() << "has " << total << " " << members << ", but its pieces are for "
+                         << first + count;
   return success();
 }
 

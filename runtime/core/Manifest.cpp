@@ -197,13 +197,13 @@ static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
     piece.name = reader.text("name");
     piece.pattern = reader.text("pattern");
     piece.layers = reader.integers("layers", 0, maxCount);
-    piece.experts = reader.integer("experts", 0, maxCount);
+    piece.matricesPerLayer = reader.integer("matrices_per_layer", 0, maxCount);
     piece.areHeads = reader.has("heads") && reader.boolean("heads");
     piece.stored = reader.text("stored");
     piece.shape = reader.integers("shape", 1, maxTokens);
     piece.firstRow = reader.has("first_row") ? reader.integer("first_row", 0, maxNumber) : 0;
-    piece.rowsPerExpert =
-        reader.has("rows_per_expert") ? reader.integer("rows_per_expert", 0, maxNumber) : 0;
+    piece.rowsPerMatrix =
+        reader.has("rows_per_matrix") ? reader.integer("rows_per_matrix", 0, maxNumber) : 0;
     piece.matrixBytes = reader.integer("matrix_bytes", 1, maxBytes);
     piece.isMultiplied = reader.boolean("multiplied");
     if (!parseDataType(piece.stored))
@@ -212,9 +212,10 @@ static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
       reader.refuse("shape", fmt::format("has {} dimensions, wanted 1 or 2", piece.shape.size()));
     if (piece.layers.size() > 1 && piece.pattern.find("{l}") == std::string::npos)
       reader.refuse("pattern", "has several layers and no '{l}'");
-    if (piece.experts > 1 && piece.rowsPerExpert == 0 &&
+    if (piece.matricesPerLayer > 1 && piece.rowsPerMatrix == 0 &&
         piece.pattern.find("{e}") == std::string::npos)
-      reader.refuse("pattern", "has several experts, and neither '{e}' nor rows_per_expert");
+      reader.refuse("pattern",
+                    "has several matrices per layer, and neither '{e}' nor rows_per_matrix");
     pieces.push_back(std::move(piece));
   }
 }
@@ -340,7 +341,7 @@ static json writePiece(const ManifestPiece &piece) {
   json object = {{"name", piece.name},
                  {"pattern", piece.pattern},
                  {"layers", piece.layers},
-                 {"experts", piece.experts},
+                 {"matrices_per_layer", piece.matricesPerLayer},
                  {"stored", piece.stored},
                  {"shape", piece.shape},
                  {"first_row", piece.firstRow},
@@ -348,8 +349,8 @@ static json writePiece(const ManifestPiece &piece) {
                  {"multiplied", piece.isMultiplied}};
   if (piece.areHeads)
     object["heads"] = true;
-  if (piece.rowsPerExpert)
-    object["rows_per_expert"] = piece.rowsPerExpert;
+  if (piece.rowsPerMatrix)
+    object["rows_per_matrix"] = piece.rowsPerMatrix;
   return object;
 }
 

@@ -42,17 +42,17 @@ struct ManifestCache {
   }
 };
 
-/// Stored matrices that share a name pattern, in the order layers, then experts.
+/// Stored matrices that share a name pattern, in the order layers, then experts or heads.
 struct ManifestPiece {
   std::string name;    ///< of the weight: `experts.up`
-  std::string pattern; ///< of stored tensors; `{l}` and `{e}` stand for layer and expert
+  std::string pattern; ///< of stored tensors; `{l}` stands for a layer, `{e}` for an expert or head
   std::vector<int64_t> layers = {}; ///< empty: one tensor, without `{l}`
-  int64_t experts = 0;              ///< 0: neither experts nor heads
-  bool areHeads = false;            ///< the experts are heads, of which a token uses all
+  int64_t matricesPerLayer = 0;     ///< one per expert or head; 0: one, that is of neither
+  bool areHeads = false;            ///< one per head: a token uses all of a layer's
   std::string stored;               ///< element type, as safetensors names it
   std::vector<int64_t> shape;       ///< of one matrix or vector
   int64_t firstRow = 0;
-  int64_t rowsPerExpert = 0; ///< where all experts share a tensor: rows from one to the next
+  int64_t rowsPerMatrix = 0; ///< where all of a layer share a tensor: rows from one to the next
   int64_t matrixBytes = 0;   ///< of one matrix or vector as the program holds it
   bool isMultiplied = false; ///< by a product, which reads all of it; else single rows are read
 };

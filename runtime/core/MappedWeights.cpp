@@ -105,7 +105,7 @@ Result<MappedWeights> MappedWeights::open(std::span<const ManifestPiece> pieces,
                         directory, name)};
       const Place &place = found->second;
       uint64_t elements = place.tensor->bytes() / elementBytes;
-      uint64_t first = static_cast<uint64_t>(expert) * static_cast<uint64_t>(piece.rowsPerExpert) +
+      uint64_t first = static_cast<uint64_t>(expert) * static_cast<uint64_t>(piece.rowsPerMatrix) +
                        static_cast<uint64_t>(piece.firstRow);
       if (place.tensor->type != *stored || elements % rowElements != 0 ||
           first > elements / rowElements || rows > elements / rowElements - first)
@@ -124,7 +124,8 @@ Result<MappedWeights> MappedWeights::open(std::span<const ManifestPiece> pieces,
       weights.table.push_back(data);
       return {};
     };
-    if (Status status = forEachName(piece.pattern, piece.layers, piece.experts, take); !status.ok())
+    if (Status status = forEachName(piece.pattern, piece.layers, piece.matricesPerLayer, take);
+        !status.ok())
       return status;
   }
   return weights;

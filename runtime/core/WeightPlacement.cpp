@@ -37,7 +37,7 @@ std::vector<PanelMatrix> panelMatrices(const Manifest &manifest, const Weights &
   const uint8_t *const *pointers = weights.pieces();
   for (const ManifestPiece &piece : manifest.weights.pieces) {
     size_t count = std::max<size_t>(piece.layers.size(), 1) *
-                   static_cast<size_t>(std::max<int64_t>(piece.experts, 1));
+                   static_cast<size_t>(std::max<int64_t>(piece.matricesPerLayer, 1));
     if (piece.isMultiplied)
       addStored(piece, pointers, count, matrices);
     pointers += count;

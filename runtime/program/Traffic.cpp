@@ -21,14 +21,15 @@ Traffic stepTraffic(const Manifest &manifest, int64_t tokens, int64_t depth, int
   for (const ManifestPiece &piece : manifest.weights.pieces) {
     double matrices = static_cast<double>(std::max<size_t>(piece.layers.size(), 1));
     if (piece.areHeads)
-      matrices *= static_cast<double>(piece.experts);
+      matrices *= static_cast<double>(piece.matricesPerLayer);
     double bytes = static_cast<double>(piece.matrixBytes), operations = 0;
     if (piece.isMultiplied)
       operations = 2 * static_cast<double>(piece.shape[0]) * static_cast<double>(piece.shape[1]);
-    if (piece.experts > 0 && !piece.areHeads) {
-      double experts = static_cast<double>(piece.experts);
+    if (piece.matricesPerLayer > 0 && !piece.areHeads) {
+      double experts = static_cast<double>(piece.matricesPerLayer);
       for (int64_t layer : piece.layers) {
-        double picked = static_cast<double>(std::min(picksOf(manifest, layer), piece.experts));
+        double picked =
+            static_cast<double>(std::min(picksOf(manifest, layer), piece.matricesPerLayer));
         double touched = experts * (1 - std::pow(1 - picked / experts, rows));
         traffic.bytes += bytes * touched;
         traffic.operations += operations * picked * rows;

@@ -86,12 +86,12 @@ inline double sourceElement(const Values &values, const PackedWeight &weight, in
                             int64_t expert, int64_t row, int64_t column) {
   const StoredRows *source = &weight.sources[0];
   auto isFor = [&] {
-    return expert >= source->firstExpert &&
-           (source->experts == 0 || expert < source->firstExpert + source->experts);
+    return expert >= source->firstMatrix &&
+           (source->matrices == 0 || expert < source->firstMatrix + source->matrices);
   };
   for (; !isFor() || row >= source->rows; ++source)
     row -= isFor() ? source->rows : 0;
-  expert -= source->firstExpert;
+  expert -= source->firstMatrix;
   std::string name = source->pattern;
   bool own = name.find("{e}") != std::string::npos;
   auto put = [&](const char *what, int64_t number) {
@@ -101,15 +101,17 @@ inline double sourceElement(const Values &values, const PackedWeight &weight, in
   put("{l}", weight.layers.empty() ? 0 : weight.layers[static_cast<size_t>(ordinal)]);
   put("{e}", expert);
   const std::vector<double> &tensor = values.at(name);
-  int64_t base = own ? 0 : expert * source->rowsPerExpert;
+  int64_t base = own ? 0 : expert * source->rowsPerMatrix;
   int64_t place = source->firstRow + row * source->rowStep;
   if (source->sideBySide) {
-    int64_t count = source->experts ? source->experts : weight.experts - source->firstExpert;
+    int64_t count =
+        source->matrices ? source->matrices : weight.matricesPerLayer - source->firstMatrix;
     return tensor[static_cast<size_t>((place * count + expert) * weight.columns + column)];
   }
   if (source->transposed) {
-    int64_t stored =
-        own || weight.experts == 0 ? weight.columns : weight.experts * source->rowsPerExpert;
+    int64_t stored = own || weight.matricesPerLayer == 0
+                         ? weight.columns
+                         : weight.matricesPerLayer * source->rowsPerMatrix;
     int64_t length = static_cast<int64_t>(tensor.size()) / stored;
     return tensor[static_cast<size_t>((base + column) * length + place)];
   }
@@ -123,7 +125,7 @@ inline std::vector<uint8_t> packNaively(const WeightPlan &plan, const Values &va
     EXPECT_EQ(blob.size(), weight.offset) << weight.name;
     int64_t ordinals = std::max<int64_t>(1, static_cast<int64_t>(weight.layers.size()));
     for (int64_t o = 0; o < ordinals; ++o)
-      for (int64_t e = 0; e < std::max<int64_t>(1, weight.experts); ++e) {
+      for (int64_t e = 0; e < std::max<int64_t>(1, weight.matricesPerLayer); ++e) {
         auto at = [&](int64_t n, int64_t k) {
           return n < weight.rows && k < weight.columns ? sourceElement(values, weight, o, e, n, k)
                                                        : 0.0;

@@ -67,8 +67,8 @@ TEST(Packer, QuantisesRowsOfEveryType) {
         model.add(name, type, {2 * rows, columns});
         PackedWeight weight =
             panels(name, PackedElement::F32, rows, columns,
-                   {{.pattern = name, .stored = type, .rows = rows, .rowsPerExpert = rows}});
-        weight.experts = 2;
+                   {{.pattern = name, .stored = type, .rows = rows, .rowsPerMatrix = rows}});
+        weight.matricesPerLayer = 2;
         weight.quantized = traits.format;
         plan.append(weight);
       }
@@ -154,7 +154,7 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
   const std::vector<int64_t> layers = {0, 3};
   auto append = [&](PackedWeight weight, int64_t experts) {
     weight.layers = layers;
-    weight.experts = experts;
+    weight.matricesPerLayer = experts;
     plan.append(std::move(weight));
   };
   const DataType bf16 = DataType::BF16;
@@ -180,7 +180,7 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
                   .stored = bf16,
                   .rows = 28,
                   .firstRow = 28,
-                  .rowsPerExpert = 56}}),
+                  .rowsPerMatrix = 56}}),
          3);
   append(panels("up, interleaved", PackedElement::BF16, 28, 20,
                 {{.pattern = "l.{l}.gate_up",
@@ -188,14 +188,14 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
                   .rows = 28,
                   .firstRow = 1,
                   .rowStep = 2,
-                  .rowsPerExpert = 56}}),
+                  .rowsPerMatrix = 56}}),
          3);
   append(panels("turned", PackedElement::BF16, 28, 20,
                 {{.pattern = "l.{l}.turned",
                   .stored = bf16,
                   .rows = 28,
                   .firstRow = 28,
-                  .rowsPerExpert = 20,
+                  .rowsPerMatrix = 20,
                   .transposed = true}}),
          3);
   append(panels("turned, interleaved", PackedElement::BF16, 28, 20,
@@ -203,14 +203,14 @@ TEST(Packer, StacksLayersExpertsAndRowPieces) {
                   .stored = bf16,
                   .rows = 28,
                   .rowStep = 2,
-                  .rowsPerExpert = 20,
+                  .rowsPerMatrix = 20,
                   .transposed = true}}),
          3);
   append(panels("turned, with gaps", PackedElement::F32, 28, 20,
                 {{.pattern = "l.{l}.heads",
                   .stored = bf16,
                   .rows = 28,
-                  .rowsPerExpert = 33,
+                  .rowsPerMatrix = 33,
                   .transposed = true}}),
          3);
   append(
@@ -241,25 +241,28 @@ TEST(Packer, ExpertsComeFromSeveralTensors) {
   const StoredRows below{.pattern = "l.{l}.shared.up",
                          .stored = bf16,
                          .rows = 50,
-                         .rowsPerExpert = 50,
-                         .firstExpert = 3,
-                         .experts = 2};
+                         .rowsPerMatrix = 50,
+                         .firstMatrix = 3,
+                         .matrices = 2};
   const StoredRows beside{.pattern = "l.{l}.shared.down",
                           .stored = DataType::F32,
                           .rows = 60,
                           .firstRow = 1,
                           .sideBySide = true,
-                          .firstExpert = 3};
+                          .firstMatrix = 3};
   std::vector<PackedWeight> weights{
       panels("up", PackedElement::BF16, 50, 20,
-             {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 50, .experts = 3}, below}),
-      panels(
-          "up in halves", PackedElement::BF16, 50, 20,
-          {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 20, .experts = 3},
-           {.pattern = "l.{l}.half", .stored = bf16, .rows = 30, .rowsPerExpert = 30, .experts = 3},
-           below}),
+             {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 50, .matrices = 3}, below}),
+      panels("up in halves", PackedElement::BF16, 50, 20,
+             {{.pattern = "l.{l}.e.{e}.up", .stored = bf16, .rows = 20, .matrices = 3},
+              {.pattern = "l.{l}.half",
+               .stored = bf16,
+               .rows = 30,
+               .rowsPerMatrix = 30,
+               .matrices = 3},
+              below}),
       panels("down", PackedElement::BF16, 60, 20,
-             {{.pattern = "l.{l}.e.{e}.down", .stored = bf16, .rows = 60, .experts = 3}, beside}),
+             {{.pattern = "l.{l}.e.{e}.down", .stored = bf16, .rows = 60, .matrices = 3}, beside}),
       panels("every second row, side by side", PackedElement::F32, 30, 20,
              {{.pattern = "l.{l}.all.down",
                .stored = DataType::F16,
@@ -268,7 +271,7 @@ TEST(Packer, ExpertsComeFromSeveralTensors) {
                .sideBySide = true}})};
   for (PackedWeight &weight : weights) {
     weight.layers = {0, 3};
-    weight.experts = 5;
+    weight.matricesPerLayer = 5;
     plan.append(weight);
     weight.layout = PackedLayout::Rows;
     plan.append(weight);
@@ -292,7 +295,7 @@ TEST(Packer, SameBytesForAnyThreadsAndMemoryWhereTasksAreMany) {
   WeightPlan plan;
   PackedWeight weight = panels("w", PackedElement::BF16, 500, 1601,
                                {{.pattern = "e.{e}", .stored = DataType::F32, .rows = 500}});
-  weight.experts = 3;
+  weight.matricesPerLayer = 3;
   plan.append(weight);
   weight.layout = PackedLayout::Rows;
   weight.element = PackedElement::F32;

@@ -86,14 +86,14 @@ PackedWeight weightOf(const std::string &name, int64_t columns, int64_t experts,
                       std::vector<StoredRows> sources) {
   PackedWeight weight =
       panels(name, PackedElement::F32, sources[0].rows, columns, std::move(sources));
-  weight.experts = experts;
+  weight.matricesPerLayer = experts;
   return weight;
 }
 
 /// Every element of a quantised weight is the number that it is made of.
 void expectKept(const PackedWeight &weight, const std::vector<uint8_t> &blob,
                 const Values &values) {
-  for (int64_t e = 0; e < std::max<int64_t>(1, weight.experts); ++e)
+  for (int64_t e = 0; e < std::max<int64_t>(1, weight.matricesPerLayer); ++e)
     for (int64_t first = 0; first < weight.rows; first += 48) {
       const int64_t width = std::min<int64_t>(48, (weight.rows - first + 15) / 16 * 16);
       const QuantizedPanel panel{*weight.quantized, width, weight.columns,
@@ -128,11 +128,11 @@ std::vector<PackedWeight> keptFloat8(CodesModel &model) {
   model.addFloat8("stack", {3, 264, 200}, 128, 128);
   StoredRows up = rowsOf("stack", f8, 132, 128, 128);
   up.firstRow = 132;
-  up.rowsPerExpert = 264;
+  up.rowsPerMatrix = 264;
   add(200, 3, up);
   model.addFloat8("stack of tensors", {3, 30, 140}, 0, 0);
   StoredRows whole = rowsOf("stack of tensors", f8, 30, 0, 0);
-  whole.rowsPerExpert = 30;
+  whole.rowsPerMatrix = 30;
   add(140, 3, whole);
   for (int64_t e : {0, 1})
     model.addFloat8("own." + std::to_string(e), {140, 129}, 128, 128);
@@ -140,7 +140,7 @@ std::vector<PackedWeight> keptFloat8(CodesModel &model) {
   add(129, 2, own);
   model.addFloat8("cut", {2 * 132, 150}, 128, 128); // of one matrix, with the blocks of that
   StoredRows cut = rowsOf("cut", f8, 132, 128, 128);
-  cut.rowsPerExpert = 132;
+  cut.rowsPerMatrix = 132;
   add(150, 2, cut);
   model.addFloat8("beside", {70, 3 * 256}, 128, 128);
   StoredRows beside = rowsOf("beside", f8, 70, 128, 128);
@@ -154,12 +154,12 @@ std::vector<PackedWeight> keptFloat8(CodesModel &model) {
   StoredRows turned = rowsOf("turned", f8, 75, 128, 128);
   turned.firstRow = 1;
   turned.rowStep = 2;
-  turned.rowsPerExpert = 300;
+  turned.rowsPerMatrix = 300;
   turned.transposed = true;
   add(300, 2, turned);
   model.addFloat8("turned, cut", {3 * 256, 150}, 128, 128); // rows of K of one matrix
   StoredRows part = rowsOf("turned, cut", f8, 150, 128, 128);
-  part.rowsPerExpert = 256;
+  part.rowsPerMatrix = 256;
   part.transposed = true;
   add(100, 3, part);
   return weights;
@@ -205,7 +205,7 @@ TEST(StoredCodes, OfFourBitsKeepTheirValues) {
     StoredRows rows = rowsOf("gate_up", DataType::F4, 52, 1, 32);
     rows.firstRow = first;
     rows.rowStep = 2;
-    rows.rowsPerExpert = 104;
+    rows.rowsPerMatrix = 104;
     PackedWeight weight = weightOf("gate_up", 96, 3, {rows});
     weight.quantized = QuantFormat::Mxfp4;
     plan.append(weight);
@@ -235,12 +235,12 @@ TEST(StoredCodes, AreWidenedToWhateverElse) {
   weights.push_back(weightOf("narrow", 100, 0, {rowsOf("narrow", DataType::F8E4M3, 70, 32, 48)}));
   model.addFloat8("turned between", {3 * 100, 50}, 128, 128);
   StoredRows turned = rowsOf("turned between", DataType::F8E4M3, 50, 128, 128);
-  turned.rowsPerExpert = 100;
+  turned.rowsPerMatrix = 100;
   turned.transposed = true;
   weights.push_back(weightOf("turned between", 60, 3, {turned}));
   model.addMxfp4("four", 2, 20, 64);
   StoredRows four = rowsOf("four", DataType::F4, 20, 1, 32);
-  four.rowsPerExpert = 20;
+  four.rowsPerMatrix = 20;
   weights.push_back(weightOf("four", 64, 2, {four}));
   for (PackedWeight &weight : weights)
     for (PackedElement element : {PackedElement::F32, PackedElement::BF16})

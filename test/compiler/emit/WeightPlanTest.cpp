@@ -25,7 +25,8 @@ TEST(WeightPlan, ChecksItself) {
                  w.rows = w.columns;
                }),
                Code::Internal, "too large");
-  EXPECT_FAILS(check([](PackedWeight &w) { w.experts = 2; }), Code::Internal, "each expert's rows");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.matricesPerLayer = 2; }), Code::Internal,
+               "each matrix's rows");
   EXPECT_FAILS(check([](PackedWeight &w) { w.sources[0].stored = DataType::I8; }), Code::Internal,
                "not stored as");
   EXPECT_FAILS(check([](PackedWeight &w) { w.sources[0].sideBySide = true; }), Code::Internal,
@@ -65,29 +66,29 @@ TEST(WeightPlan, SourcesAreForAllExpertsInOrder) {
     WeightPlan plan;
     PackedWeight weight =
         panels("a", PackedElement::BF16, 16, 16,
-               {{.pattern = "{e}.a", .rows = 10, .experts = 3},
-                {.pattern = "{e}.b", .rows = 6, .experts = 3},
-                {.pattern = "c", .rows = 16, .sideBySide = true, .firstExpert = 3}});
-    weight.experts = 5;
+               {{.pattern = "{e}.a", .rows = 10, .matrices = 3},
+                {.pattern = "{e}.b", .rows = 6, .matrices = 3},
+                {.pattern = "c", .rows = 16, .sideBySide = true, .firstMatrix = 3}});
+    weight.matricesPerLayer = 5;
     change(weight);
     plan.append(weight);
     return plan.check();
   };
   EXPECT_TRUE(check([](PackedWeight &) {}).ok());
-  EXPECT_TRUE(check([](PackedWeight &w) { w.sources[2].experts = 2; }).ok());
+  EXPECT_TRUE(check([](PackedWeight &w) { w.sources[2].matrices = 2; }).ok());
   EXPECT_FAILS(check([](PackedWeight &w) { w.sources[1].rows = 5; }), Code::Internal,
-               "experts from 3 on out of order");
-  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].firstExpert = 4; }), Code::Internal,
-               "experts from 4 on out of order");
-  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[1].experts = 2; }), Code::Internal,
-               "experts from 0 on out of order");
-  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].experts = 3; }), Code::Internal,
-               "experts from 3 on out of order");
-  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].experts = 1; }), Code::Internal,
-               "has 5 experts, its sources 4");
+               "matrices from 3 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].firstMatrix = 4; }), Code::Internal,
+               "matrices from 4 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[1].matrices = 2; }), Code::Internal,
+               "matrices from 0 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].matrices = 3; }), Code::Internal,
+               "matrices from 3 on out of order");
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].matrices = 1; }), Code::Internal,
+               "has 5 matrices per layer, its sources 4");
   EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].rows = 15; }), Code::Internal,
                "has 16 rows, its sources 15");
-  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].rowsPerExpert = 16; }), Code::Internal,
+  EXPECT_FAILS(check([](PackedWeight &w) { w.sources[2].rowsPerMatrix = 16; }), Code::Internal,
                "side by side");
 }
 
@@ -106,7 +107,7 @@ TEST(WeightPlan, DigestSeesEveryField) {
       digest([](PackedWeight &w) { w.element = PackedElement::F16; }),
       digest([](PackedWeight &w) { w.layers = {0}; }),
       digest([](PackedWeight &w) { w.layers = {1}; }),
-      digest([](PackedWeight &w) { w.experts = 1; }),
+      digest([](PackedWeight &w) { w.matricesPerLayer = 1; }),
       digest([](PackedWeight &w) { w.rows = 17; }),
       digest([](PackedWeight &w) { w.columns = 17; }),
       digest([](PackedWeight &w) { w.sources[0].pattern = "b"; }),
@@ -114,11 +115,11 @@ TEST(WeightPlan, DigestSeesEveryField) {
       digest([](PackedWeight &w) { w.sources[0].rows = 15; }),
       digest([](PackedWeight &w) { w.sources[0].firstRow = 1; }),
       digest([](PackedWeight &w) { w.sources[0].rowStep = 2; }),
-      digest([](PackedWeight &w) { w.sources[0].rowsPerExpert = 1; }),
+      digest([](PackedWeight &w) { w.sources[0].rowsPerMatrix = 1; }),
       digest([](PackedWeight &w) { w.sources[0].transposed = true; }),
       digest([](PackedWeight &w) { w.sources[0].sideBySide = true; }),
-      digest([](PackedWeight &w) { w.sources[0].firstExpert = 1; }),
-      digest([](PackedWeight &w) { w.sources[0].experts = 1; }),
+      digest([](PackedWeight &w) { w.sources[0].firstMatrix = 1; }),
+      digest([](PackedWeight &w) { w.sources[0].matrices = 1; }),
       digest([](PackedWeight &w) { w.sources.push_back(w.sources[0]); }),
   };
   EXPECT_EQ(seen.size(), 20u);

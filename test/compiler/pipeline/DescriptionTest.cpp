@@ -43,7 +43,7 @@ TEST(DescriptionTest, PiecesOfOneMatrixAreOneEntry) {
                "packed <layout = rows, element = f32, offset = 0>")
           .manifest.weights.pieces;
   ASSERT_EQ(pieces.size(), 1u);
-  EXPECT_EQ(pieces[0].experts, 0);
+  EXPECT_EQ(pieces[0].matricesPerLayer, 0);
   EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{48, 16}));
 }
 
@@ -54,9 +54,9 @@ TEST(DescriptionTest, RoutedExpertsAreCounted) {
                "stored = f32>] packed <layout = rows, element = f32, offset = 0>")
           .manifest.weights.pieces;
   ASSERT_EQ(pieces.size(), 1u);
-  EXPECT_EQ(pieces[0].experts, 4);
+  EXPECT_EQ(pieces[0].matricesPerLayer, 4);
   EXPECT_EQ(pieces[0].firstRow, 8);
-  EXPECT_EQ(pieces[0].rowsPerExpert, 16);
+  EXPECT_EQ(pieces[0].rowsPerMatrix, 16);
   EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{8, 16}));
 }
 
@@ -67,7 +67,7 @@ TEST(DescriptionTest, HeadsAreNoExperts) {
                "packed <layout = rows, element = f32, offset = 0>")
           .manifest.weights.pieces;
   ASSERT_EQ(pieces.size(), 1u); // none of them shared, though the model has four experts only
-  EXPECT_EQ(pieces[0].experts, 8);
+  EXPECT_EQ(pieces[0].matricesPerLayer, 8);
   EXPECT_TRUE(pieces[0].areHeads);
   EXPECT_EQ(pieces[0].shape, (std::vector<int64_t>{4, 16}));
 }
@@ -227,11 +227,11 @@ TEST(DescriptionTest, SharedExpertIsTheMatrixThatItWas) {
   const std::vector<ManifestPiece> &pieces = described.manifest.weights.pieces;
   ASSERT_EQ(pieces.size(), 4u);
   for (size_t routed : {0, 2})
-    EXPECT_EQ(pieces[routed].experts, 4);
-  EXPECT_EQ(pieces[1].experts, 0);
+    EXPECT_EQ(pieces[routed].matricesPerLayer, 4);
+  EXPECT_EQ(pieces[1].matricesPerLayer, 0);
   EXPECT_EQ(pieces[1].pattern, "shared_up.{l}");
   EXPECT_EQ(pieces[1].shape, (std::vector<int64_t>{24, 16}));
-  EXPECT_EQ(pieces[3].experts, 0);
+  EXPECT_EQ(pieces[3].matricesPerLayer, 0);
   EXPECT_EQ(pieces[3].pattern, "shared_down.{l}");
   EXPECT_EQ(pieces[3].shape, (std::vector<int64_t>{16, 24}));
 
@@ -239,8 +239,8 @@ TEST(DescriptionTest, SharedExpertIsTheMatrixThatItWas) {
   ASSERT_EQ(described.plan.weights.size(), 2u);
   const StoredRows &down = described.plan.weights[1].sources[1];
   EXPECT_TRUE(down.sideBySide);
-  EXPECT_EQ(down.firstExpert, 4);
-  EXPECT_EQ(down.experts, 3);
+  EXPECT_EQ(down.firstMatrix, 4);
+  EXPECT_EQ(down.matrices, 3);
 }
 
 } // namespace

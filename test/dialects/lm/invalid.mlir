@@ -131,12 +131,17 @@ lm.weight @w : !lm.weight<4x8x5xf32> layers [] from [#lm.piece<pattern = "{e}", 
 
 // -----
 
+// expected-error @below {{has 4 heads, but its pieces are for 3}}
+lm.weight @w : !lm.weight<4x8x5xf32> heads layers [] from [#lm.piece<pattern = "{e}", rows = 8, experts = 3, stored = f32>]
+
+// -----
+
 // expected-error @below {{has a piece "w" whose rows are none, below 0 or not ascending}}
 lm.weight @w : !lm.weight<8x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, row_step = 0, stored = f32>]
 
 // -----
 
-// expected-error @below {{has a piece "w" both transposed and of experts side by side}}
+// expected-error @below {{has a piece "w" both transposed and side by side}}
 lm.weight @w : !lm.weight<2x8x5xf32> layers [] from [#lm.piece<pattern = "w", rows = 8, transposed = true, side_by_side = true, stored = f32>]
 
 // -----

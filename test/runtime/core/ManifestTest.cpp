@@ -33,7 +33,7 @@ Manifest sample() {
                       .pieces = {{.name = "experts.up",
                                   .pattern = "model.layers.{l}.experts.{e}.w3.weight",
                                   .layers = {0, 1},
-                                  .experts = 8,
+                                  .matricesPerLayer = 8,
                                   .areHeads = true,
                                   .stored = "BF16",
                                   .shape = {28, 40},
@@ -101,9 +101,10 @@ TEST(Manifest, NamesTheField) {
             "manifest: 'weights.mode' is 'heap', wanted pack, embed or map");
   EXPECT_EQ(errorAfter("\"BF16\"", "\"BF17\""),
             "manifest: 'weights.pieces[0].stored' names no element type: 'BF17'");
-  EXPECT_EQ(errorAfter("experts.{e}", "experts"),
-            "manifest: 'weights.pieces[0].pattern' has several experts, and neither '{e}' nor "
-            "rows_per_expert");
+  EXPECT_EQ(
+      errorAfter("experts.{e}", "experts"),
+      "manifest: 'weights.pieces[0].pattern' has several matrices per layer, and neither '{e}' "
+      "nor rows_per_matrix");
   EXPECT_EQ(
       errorAfter("\"bytes\":4096", "\"bytes\":\"4096\""),
       "manifest: 'phases[0].bytes' is \"4096\", wanted an integer from 0 to 1125899906842624");

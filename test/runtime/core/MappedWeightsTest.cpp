@@ -33,17 +33,17 @@ struct Mapped : ScratchFolder {
     pieces = {{.name = "experts",
                .pattern = "l.{l}.e.{e}",
                .layers = {0, 2},
-               .experts = 2,
+               .matricesPerLayer = 2,
                .stored = "BF16",
                .shape = {2, 4}},
               {.name = "norm", .pattern = "norm", .stored = "F32", .shape = {4}},
               {.name = "up",
                .pattern = "fused",
-               .experts = 2,
+               .matricesPerLayer = 2,
                .stored = "F32",
                .shape = {3, 1},
                .firstRow = 3,
-               .rowsPerExpert = 6}};
+               .rowsPerMatrix = 6}};
     record();
   }
   void record() {
@@ -107,7 +107,7 @@ TEST(MappedWeights, RefusesPiecesThatTheFilesDoNotHold) {
   };
   EXPECT_FAILS(open([](Mapped &m) { m.pieces[1].pattern = "nrom"; }), Code::Mismatch,
                "tensor `nrom` is missing");
-  EXPECT_FAILS(open([](Mapped &m) { m.pieces[0].experts = 3; }), Code::Mismatch,
+  EXPECT_FAILS(open([](Mapped &m) { m.pieces[0].matricesPerLayer = 3; }), Code::Mismatch,
                "tensor `l.0.e.2` is missing");
   EXPECT_FAILS(open([](Mapped &m) { m.pieces[1].stored = "F16"; }), Code::Mismatch,
                "tensor `norm` is F32");
@@ -116,8 +116,9 @@ TEST(MappedWeights, RefusesPiecesThatTheFilesDoNotHold) {
   EXPECT_FAILS(open([](Mapped &m) { m.pieces[1].shape = {5}; }), Code::Mismatch,
                "wants 5 rows from row 0");
   EXPECT_FAILS(open([](Mapped &m) { m.pieces[1].firstRow = 1; }), Code::Mismatch, "from row 1 on");
-  EXPECT_FAILS(open([](Mapped &m) { m.pieces[2].experts = 3; }), Code::Mismatch, "from row 15 on");
-  EXPECT_FAILS(open([](Mapped &m) { m.pieces[2].rowsPerExpert = INT64_MAX; }), Code::Mismatch,
+  EXPECT_FAILS(open([](Mapped &m) { m.pieces[2].matricesPerLayer = 3; }), Code::Mismatch,
+               "from row 15 on");
+  EXPECT_FAILS(open([](Mapped &m) { m.pieces[2].rowsPerMatrix = INT64_MAX; }), Code::Mismatch,
                "wants 3 rows");
 }
 

@@ -125,7 +125,7 @@ TEST(WeightPlacement, MatricesWhereTheyWereStored) {
       {.name = "up",
        .pattern = "{l}{e}",
        .layers = {0, 2},
-       .experts = 2,
+       .matricesPerLayer = 2,
        .stored = "BF16",
        .shape = {100, 40},
        .isMultiplied = true},

@@ -32,7 +32,7 @@ static Manifest smallModel() {
                              {.name = "up",
                               .pattern = "{l}{e}",
                               .layers = {0, 1},
-                              .experts = 4,
+                              .matricesPerLayer = 4,
                               .stored = "BF16",
                               .shape = {20, 10},
                               .matrixBytes = 400,
@@ -88,11 +88,11 @@ TEST(Traffic, AMatrixOfEachHeadIsReadByEveryToken) {
   manifest.weights.pieces.push_back({.name = "values",
                                      .pattern = "{l}",
                                      .layers = {0, 1},
-                                     .experts = 8,
+                                     .matricesPerLayer = 8,
                                      .areHeads = true,
                                      .stored = "BF16",
                                      .shape = {4, 10},
-                                     .rowsPerExpert = 4,
+                                     .rowsPerMatrix = 4,
                                      .matrixBytes = 80,
                                      .isMultiplied = true});
   const Traffic after = stepTraffic(manifest, 1, 0);
