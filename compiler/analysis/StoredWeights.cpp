@@ -73,6 +73,10 @@ std::string moec::whyNotMapped(lm::WeightOp weight) {
   return piece.getRowStep() != 1 ? "is every so many rows of a stored tensor" : "";
 }
 
+std::string moec::refusalToMap(StringRef why) {
+  return (why + ", and mapped weights are used as they lie; use --weights=pack").str();
+}
+
 std::vector<std::string> moec::describeChangedCodes(ModuleOp module) {
   llvm::MapVector<std::pair<Type, Type>, SmallVector<StringRef>> kinds; // stored and packed
   for (auto weight : module.getOps<lm::WeightOp>()) {

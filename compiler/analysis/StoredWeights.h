@@ -23,6 +23,8 @@ std::optional<QuantFormat> storedFormatOf(lm::WeightOp weight);
 /// What keeps a weight from being used where the checkpoint's files have it, as in "NAME is stored
 /// transposed"; empty where nothing does.
 std::string whyNotMapped(lm::WeightOp weight);
+/// The words that refuse to map weights for such a reason, with what to do instead.
+std::string refusalToMap(llvm::StringRef why);
 
 /// A line for the user about stored codes of a packed module that are not used as they are: widened
 /// to floats, or quantised anew.

@@ -28,8 +28,7 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
       }
       if (mapped) {
         if (std::string obstacle = whyNotMapped(weight); !obstacle.empty()) {
-          weight.emitOpError(obstacle)
-              << ", and mapped weights are used as they lie; use --weights=pack";
+          weight.emitOpError(refusalToMap(obstacle));
           return signalPassFailure();
         }
         weight.setPackedAttr(lm::PackedAttr::get(&getContext(), lm::Layout::Rows,

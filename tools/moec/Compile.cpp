@@ -306,9 +306,7 @@ Status Compile::noteStage(Emit stage) {
   if (stage == Emit::Optimized) {
     if (request.weights == WeightsMode::Map)
       if (std::string obstacle = obstacleToMapping(*modules.front()); !obstacle.empty())
-        return {Code::Unsupported, fmt::format("--weights=map: {}, and mapped weights are used as "
-                                               "they lie; use --weights=pack",
-                                               obstacle)};
+        return {Code::Unsupported, "--weights=map: " + refusalToMap(obstacle)};
     fusions = reportFusions(*modules.front());
     if (request.strict && fusions.hasFallback())
       return {Code::Unsupported,
