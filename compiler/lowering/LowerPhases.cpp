@@ -55,11 +55,14 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
     }
     SmallVector<lm::PhaseOp> phases;
     getOperation().walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
-    for (lm::PhaseOp phase : phases)
+    for (lm::PhaseOp phase : phases) {
       for (Operation &op : llvm::make_early_inc_range(phase.getBody().front()))
         if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) &&
             failed(lower(phase, op, **found)))
           return signalPassFailure();
+      if (failed(checkStack(phase)))
+        return signalPassFailure();
+    }
     getOperation().walk([&](lm::LayerKindOp kind) { lowerLayerKind(kind, **found); });
   }
 
@@ -125,13 +128,18 @@ private:
         (phase.getPlain() ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
     if (!isLowered)
       return op.emitOpError("has no lowering to the CPU");
-    llvm::SmallPtrSet<Operation *, 4> within;
-    if (int64_t bytes = stackBytes(phase, within); bytes > kMostStack)
-      return op.emitOpError() << "makes the phase \"" << phase.getName() << "\" take " << bytes
-                              << " bytes of a thread's stack, more than the " << kMostStack
-                              << " that it may; the model's sizes are too large";
     op.erase();
     return success();
+  }
+
+  static LogicalResult checkStack(lm::PhaseOp phase) {
+    llvm::SmallPtrSet<Operation *, 4> within;
+    const int64_t bytes = stackBytes(phase, within);
+    if (bytes <= kMostStack)
+      return success();
+    return phase.emitOpError() << "\"" << phase.getName() << "\" takes " << bytes
+                               << " bytes of a thread's stack, more than the " << kMostStack
+                               << " that it may; the model's sizes are too large";
   }
 
   static bool lowerRowWise(KernelBuilder &kernel, Operation &op, const Tile &tile) {

@@ -2,9 +2,9 @@
 // What attention keeps of a block lies on the stack.
 lm.cache @wide layers [0] heads 1 size 32768 block 32 : f32
 func.func @stack(%batch: !lm.batch, %layer: index, %n: index, %q: memref<4x1048576xf32>) {
+  // expected-error @below {{"attention" takes 33580544 bytes of a thread's stack, more than the 5242880 that it may}}
   lm.phase "attention" tiles(%n) rows 0 panels 0 {
   ^bb0(%tile: index):
-    // expected-error @below {{makes the phase "attention" take 33580544 bytes of a thread's stack, more than the 5242880 that it may}}
     lm.attention @wide[%layer] of %batch scale 1.0 ins(%q : memref<4x1048576xf32>) outs(%q : memref<4x1048576xf32>)
   }
   return
