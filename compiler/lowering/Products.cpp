@@ -12,7 +12,8 @@ using Finish = function_ref<void(Value row, Value column, int64_t lanes, ArrayRe
 
 /// Products of `rows` with panel `panel` (i64) of each of the matrices, which have one shape.
 static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
-                        ArrayRef<Matrix> matrices, Value panel, Finish finish) {
+                        ArrayRef<Matrix> matrices, Value panel, Finish finish,
+                        MatmulRowFactor factor = nullptr) {
   const Matrix &first = matrices.front();
   SmallVector<Value> bases;
   for (const Matrix &matrix : matrices)
@@ -21,10 +22,12 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
   emitPanels(
       kernel, first.element, first.columns, first.rows, bases, panel, next,
       [&](ArrayRef<Value> panels, Value start, const PanelShape &shape) {
-        emitPanelProduct(kernel, rows, shape, panels,
-                         [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                           finish(row, kernel.add(start, column), lanes, sums);
-                         });
+        emitPanelProduct(
+            kernel, rows, shape, panels,
+            [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+              finish(row, kernel.add(start, column), lanes, sums);
+            },
+            factor);
       },
       first.layout == lm::Layout::Rows ? WeightLayout::Rows : WeightLayout::Panels);
 }
@@ -139,35 +142,34 @@ static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, co
       });
 }
 
-/// An expert's sums of row `row`, weighed as `op` says, and with a bias, if any.
+/// Emits `op`'s products of an expert's rows, each row weighed as `op` says.
 template <typename Op>
-static SmallVector<Value> finishSums(KernelBuilder &kernel, Op op, const ExpertRows &work,
-                                     Value row, Value column, int64_t lanes, ArrayRef<Value> sums,
-                                     ArrayRef<std::optional<Matrix>> biases) {
-  SmallVector<Value> values(sums);
-  if (op.getWeights()) {
+static void emitExpertProduct(KernelBuilder &kernel, Op op, const ExpertRows &work,
+                              ArrayRef<Matrix> matrices, Finish finish) {
+  if (!op.getWeights())
+    return emitProduct(kernel, work.rows, matrices, work.panel, finish);
+  emitProduct(kernel, work.rows, matrices, work.panel, finish, [&](Value row) {
     Value token = loadId(kernel, work.rows.indices, row);
-    Value share = kernel.broadcast(
-        emitPickWeight(kernel, op.getExperts(), op.getWeights(), token, work.expert));
-    for (Value &value : values)
-      value = kernel.mul(value, share);
-  }
-  for (auto [value, bias] : llvm::zip_equal(values, biases))
-    if (bias)
-      value = kernel.add(value, columnLanes(kernel, *bias, column, lanes));
-  return values;
+    return emitPickWeight(kernel, op.getExperts(), op.getWeights(), token, work.expert);
+  });
+}
+
+static Value addBias(KernelBuilder &kernel, Value sums, const std::optional<Matrix> &bias,
+                     Value column, int64_t lanes) {
+  return bias ? kernel.add(sums, columnLanes(kernel, *bias, column, lanes)) : sums;
 }
 
 void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
   forExpertRows(kernel, op, out, tile, [&](const ExpertRows &work) {
     std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), work.expert);
-    emitProduct(kernel, work.rows, matrixOf(kernel, op.getWeight(), work.expert), work.panel,
-                [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                  Value to = kernel.address(work.results, out.element, kernel.mul(row, out.stride));
-                  Value value = finishSums(kernel, op, work, row, column, lanes, sums, bias)[0];
-                  storeRow(kernel, value, out.element, to, column, lanes);
-                });
+    emitExpertProduct(kernel, op, work, matrixOf(kernel, op.getWeight(), work.expert),
+                      [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                        Value to =
+                            kernel.address(work.results, out.element, kernel.mul(row, out.stride));
+                        storeRow(kernel, addBias(kernel, sums[0], bias, column, lanes), out.element,
+                                 to, column, lanes);
+                      });
   });
 }
 
@@ -176,15 +178,16 @@ void moec::lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Ti
   forExpertRows(kernel, op, out, tile, [&](const ExpertRows &work) {
     Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
                          matrixOf(kernel, op.getUp(), work.expert)};
-    std::optional<Matrix> biases[] = {vectorOf(kernel, op.getGateBias(), work.expert),
-                                      vectorOf(kernel, op.getUpBias(), work.expert)};
-    emitProduct(kernel, work.rows, matrices, work.panel,
-                [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
-                  SmallVector<Value> both =
-                      finishSums(kernel, op, work, row, column, lanes, sums, biases);
-                  Value value = emitGatedActivation(kernel, op.getActivation(), both[0], both[1]);
-                  Value to = kernel.address(work.results, out.element, kernel.mul(row, out.stride));
-                  storeRow(kernel, value, out.element, to, column, lanes);
-                });
+    std::optional<Matrix> gateBias = vectorOf(kernel, op.getGateBias(), work.expert),
+                          upBias = vectorOf(kernel, op.getUpBias(), work.expert);
+    emitExpertProduct(kernel, op, work, matrices,
+                      [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
+                        Value gate = addBias(kernel, sums[0], gateBias, column, lanes),
+                              up = addBias(kernel, sums[1], upBias, column, lanes);
+                        Value value = emitGatedActivation(kernel, op.getActivation(), gate, up);
+                        Value to =
+                            kernel.address(work.results, out.element, kernel.mul(row, out.stride));
+                        storeRow(kernel, value, out.element, to, column, lanes);
+                      });
   });
 }

@@ -124,14 +124,18 @@ static void gatherRows(KernelBuilder &kernel, Type element, int64_t count, Value
 
 /// Calls the epilogue for the sums of the `height` rows from `first` on.
 static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRef<Value> sums,
-                         Value first, Value height, MatmulEpilogue epilogue) {
+                         Value first, Value height, MatmulEpilogue epilogue,
+                         MatmulRowFactor factor) {
   kernel.loop(kernel.integer(0), height, 1, [&](Value number) {
+    Value scale = factor ? kernel.broadcast(factor(kernel.add(first, number))) : Value();
     kernel.forColumns(shape.columns, [&](Value column, int64_t lanes) {
       Value at = kernel.add(kernel.mul(number, kernel.integer(shape.width)), column);
       SmallVector<Value> together;
-      for (Value product : sums)
-        together.push_back(
-            kernel.load(kernel.lanes(kernel.f32()), kernel.address(product, kernel.f32(), at)));
+      for (Value product : sums) {
+        Value sum =
+            kernel.load(kernel.lanes(kernel.f32()), kernel.address(product, kernel.f32(), at));
+        together.push_back(scale ? kernel.mul(sum, scale) : sum);
+      }
       epilogue(kernel.add(first, number), column, lanes, together);
     });
   });
@@ -139,7 +143,7 @@ static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRe
 
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
-                            MatmulEpilogue epilogue) {
+                            MatmulEpilogue epilogue, MatmulRowFactor factor) {
   const bool stored = shape.layout == WeightLayout::Rows;
   const bool integers = rows.element.isInteger(8);
   const bool floats = !integers && quantFormatOf(shape.element);
@@ -179,7 +183,7 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
       else
         callPanelProduct(kernel, rows.element, shape, tile);
     }
-    emitEpilogue(kernel, shape, sums, first, height, epilogue);
+    emitEpilogue(kernel, shape, sums, first, height, epilogue, factor);
   });
 }
 

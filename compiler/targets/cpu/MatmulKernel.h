@@ -50,12 +50,17 @@ struct PanelShape {
 using MatmulEpilogue = llvm::function_ref<void(mlir::Value row, mlir::Value column, int64_t lanes,
                                                llvm::ArrayRef<mlir::Value> sums)>;
 
+/// A number (f32) that all sums of one row are multiplied by.
+using MatmulRowFactor = llvm::function_ref<mlir::Value(mlir::Value row)>;
+
 /// Emits the products of `rows` with one or more panels of the same shape (gate and up; query, key
-/// and value), each of whose sums the epilogue gets together. Emission calls the epilogue once per
-/// place in the code, so it must not carry state from one call to the next. The arithmetic is in a
-/// function of the module that all products of the same types share.
+/// and value), each of whose sums the epilogue gets together, times the row's factor, if any.
+/// Emission calls the epilogue once per place in the code, so it must not carry state from one call
+/// to the next. The arithmetic is in a function of the module that all products of the same types
+/// share.
 void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
-                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue);
+                      llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
+                      MatmulRowFactor factor = nullptr);
 
 /// Calls body(address of the panel in each matrix, its first column as i64, its shape) for the
 /// panels [begin, end) of matrices of `columns` x `depth`: once in a loop over full panels, once
