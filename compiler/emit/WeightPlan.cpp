@@ -6,7 +6,7 @@
 
 using namespace moec;
 
-std::string_view moec::packedLayoutName(PackedLayout layout) {
+static std::string_view packedLayoutName(PackedLayout layout) {
   return layout == PackedLayout::Rows ? "rows" : "panels";
 }
 

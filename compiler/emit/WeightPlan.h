@@ -24,7 +24,6 @@ enum class PackedLayout : uint8_t {
 
 enum class PackedElement : uint8_t { F32, BF16, F16 };
 
-std::string_view packedLayoutName(PackedLayout layout);
 std::string_view packedElementName(PackedElement element);
 constexpr uint64_t packedElementBytes(PackedElement element) {
   return element == PackedElement::F32 ? 4 : 2;

@@ -29,7 +29,7 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
             },
             factor);
       },
-      first.layout == lm::Layout::Rows ? WeightLayout::Rows : WeightLayout::Panels);
+      first.layout);
 }
 
 /// The tile's block of rows, and its panel.

@@ -90,7 +90,7 @@ static void storeRowAddresses(KernelBuilder &kernel, const ActivationRows &rows,
 }
 
 bool moec::multipliesMatrices(const CpuTarget &target, Type activation, const PanelShape &shape) {
-  if (!target.hasMatrices() || shape.layout != WeightLayout::Panels)
+  if (!target.hasMatrices() || shape.layout != lm::Layout::Panels)
     return false;
   if (quantFormatOf(shape.element))
     return activation.isInteger(8);
@@ -103,7 +103,7 @@ static int64_t tallestTile(const CpuTarget &target, Type activation, const Panel
     return target.matrixRows;
   if (activation.isInteger(8))
     return target.quantRows;
-  return shape.layout == WeightLayout::Rows ? target.storedTileRows : target.tileRows;
+  return shape.layout == lm::Layout::Rows ? target.storedTileRows : target.tileRows;
 }
 
 /// Copies rows from where `addresses` says to `room`, one after another, and writes where they are
@@ -144,7 +144,7 @@ static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRe
 void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
                             MatmulEpilogue epilogue, MatmulRowFactor factor) {
-  const bool stored = shape.layout == WeightLayout::Rows;
+  const bool stored = shape.layout == lm::Layout::Rows;
   const bool integers = rows.element.isInteger(8);
   const bool floats = !integers && quantFormatOf(shape.element);
   const bool exchanges = floats && exchangesColumns(kernel, rows.element, shape);
@@ -191,11 +191,11 @@ void moec::emitPanels(
     KernelBuilder &kernel, Type element, int64_t depth, int64_t columns, ArrayRef<Value> matrices,
     Value begin, Value end,
     function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body,
-    WeightLayout layout) {
+    lm::Layout layout) {
   const int64_t full = columns / kPanelColumns;
   const int64_t lastWidth = panelColumns(columns) - full * kPanelColumns;
-  const int64_t bytes = layout == WeightLayout::Rows ? kPanelColumns * depth * bytesOf(element)
-                                                     : panelBytes(element, kPanelColumns, depth);
+  const int64_t bytes = layout == lm::Layout::Rows ? kPanelColumns * depth * bytesOf(element)
+                                                   : panelBytes(element, kPanelColumns, depth);
   auto visit = [&](Value panel, int64_t width, int64_t existing) {
     SmallVector<Value> panels;
     for (Value matrix : matrices)

@@ -28,20 +28,16 @@ struct ActivationRows {
   mlir::Value indices = {}; ///< !llvm.ptr to `count` x i32; null where rows are adjacent
 };
 
-/// How a weight of N columns (rows of the stored tensor) and depth K lies in memory.
-enum class WeightLayout {
-  Panels, ///< f32 [K][width] per panel, 16-bit elements [ceil(K/2)][width][2], a missing last K
-          ///< zero; quantised elements as runtime/core/Quantization.h has them
-  Rows,   ///< as stored: [N][K]; at any address
-};
-
-/// A panel: some adjacent columns of a weight, all of K.
+/// A panel: some adjacent columns of a weight of N columns (rows of the stored tensor) and depth K,
+/// all of K. In layout `panels` f32 are [K][width], 16-bit elements [ceil(K/2)][width][2], a
+/// missing last K zero, quantised elements as runtime/core/Quantization.h has them; in `rows` they
+/// are as stored, [N][K], at any address.
 struct PanelShape {
   mlir::Type element; ///< f32, bf16, f16 or quantised
   int64_t depth;      ///< K
   int64_t width;      ///< a multiple of 16; in memory where packed
   int64_t columns;    ///< those that exist: more than width - 16, at most width
-  WeightLayout layout = WeightLayout::Panels;
+  lm::Layout layout = lm::Layout::Panels;
 };
 
 /// Takes the sums of 16 columns of one row: `row` and `column` (i64) count within the rows given
@@ -70,7 +66,7 @@ void emitPanels(KernelBuilder &kernel, mlir::Type element, int64_t depth, int64_
                 llvm::function_ref<void(llvm::ArrayRef<mlir::Value> panels, mlir::Value column,
                                         const PanelShape &shape)>
                     body,
-                WeightLayout layout = WeightLayout::Panels);
+                lm::Layout layout = lm::Layout::Panels);
 
 } // namespace moec
 

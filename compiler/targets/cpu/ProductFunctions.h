@@ -84,7 +84,7 @@ int64_t preparedRowBytes(const CpuTarget &target, const PanelShape &shape);
 void prepareRows(KernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
                  mlir::Value height, mlir::Value room);
 
-/// Multiplies with a panel as stored, WeightLayout::Rows.
+/// Multiplies with a panel as stored, lm::Layout::Rows.
 void callStoredProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                        const TileOperands &tile);
 

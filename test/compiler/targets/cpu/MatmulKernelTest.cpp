@@ -96,7 +96,7 @@ struct Product {
 /// matrix of product `number`, sums stored as f32. One kernel for all, which are of the same types
 /// and so share what takes most of the time to compile.
 KernelJit productKernel(const CpuTarget &target, std::span<const Product> products,
-                        WeightLayout layout) {
+                        lm::Layout layout) {
   return KernelJit(target, "pippiii", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.dispatch(arguments[6], 0, int64_t(products.size()) - 1, [&](int64_t number) {
       const Product &product = products[number];
@@ -122,12 +122,12 @@ KernelJit productKernel(const CpuTarget &target, std::span<const Product> produc
 }
 
 std::vector<float> runProduct(const KernelJit &kernel, std::span<const Product> products,
-                              size_t number, WeightLayout layout, int64_t firstRow, int64_t rows) {
+                              size_t number, lm::Layout layout, int64_t firstRow, int64_t rows) {
   const Product &product = products[number];
   std::vector<float> sums(rows * product.columns + 16, 77);
   kernel(
       std::span(product.activations).subspan(firstRow * product.depth * sizeOf(product.activation)),
-      rows, layout == WeightLayout::Panels ? product.panels : product.stored, sums, 0,
+      rows, layout == lm::Layout::Panels ? product.panels : product.stored, sums, 0,
       panelCount(product.columns), number);
   for (int64_t i = 0; i < 16; ++i)
     EXPECT_EQ(sums[rows * product.columns + i], 77) << "stored past the last column";
@@ -135,7 +135,7 @@ std::vector<float> runProduct(const KernelJit &kernel, std::span<const Product> 
   return sums;
 }
 
-class MatmulKernel : public testing::TestWithParam<std::tuple<const CpuTarget *, WeightLayout>> {
+class MatmulKernel : public testing::TestWithParam<std::tuple<const CpuTarget *, lm::Layout>> {
 protected:
   void SetUp() override {
     if (!runsHere(target))
@@ -143,7 +143,7 @@ protected:
   }
 
   const CpuTarget &target = *std::get<0>(GetParam());
-  const WeightLayout layout = std::get<1>(GetParam());
+  const lm::Layout layout = std::get<1>(GetParam());
 };
 
 constexpr std::pair<Element, Element> elements[] = {
@@ -177,7 +177,7 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
   for (Element element : {Element::F32, Element::BF16}) {
     const Product up(9, depth, 48, element, element);
     // The second matrix is compared with itself: any other weights will do.
-    const std::vector<uint8_t> &weights = layout == WeightLayout::Panels ? up.panels : up.stored;
+    const std::vector<uint8_t> &weights = layout == lm::Layout::Panels ? up.panels : up.stored;
     std::vector<uint8_t> others = weights;
     std::rotate(others.begin(), others.begin() + 96, others.end());
     // kernel(activations, indices, rows, weights, others, sums, sums of others, whether gathered)
@@ -224,10 +224,10 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
 
 INSTANTIATE_TEST_SUITE_P(Levels, MatmulKernel,
                          testing::Combine(testing::ValuesIn(allTargets()),
-                                          testing::Values(WeightLayout::Panels,
-                                                          WeightLayout::Rows)),
+                                          testing::Values(lm::Layout::Panels,
+                                                          lm::Layout::Rows)),
                          [](const auto &info) {
-                           const bool packed = std::get<1>(info.param) == WeightLayout::Panels;
+                           const bool packed = std::get<1>(info.param) == lm::Layout::Panels;
                            return std::get<0>(info.param)->level.str() +
                                   (packed ? "_panels" : "_rows");
                          });
