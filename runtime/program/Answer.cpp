@@ -11,7 +11,7 @@
 namespace moec {
 
 /// Most tokens that may follow `prompt` tokens.
-static int64_t mostNewTokens(const Sampling &sampling, int64_t prompt, int64_t context) {
+static int64_t mostNewTokens(const GenerationConfig &sampling, int64_t prompt, int64_t context) {
   int64_t most = context - prompt;
   if (sampling.maxNewTokens)
     most = std::min(most, *sampling.maxNewTokens);
@@ -67,7 +67,7 @@ private:
 
 Result<Answer> answerPrompt(Model &model, const Tokenizer &tokenizer, Sequence &sequence,
                             std::vector<int32_t> &history, const Prompt &prompt,
-                            const Sampling &sampling, const AnswerOptions &options) {
+                            const GenerationConfig &sampling, const AnswerOptions &options) {
   int64_t length = static_cast<int64_t>(prompt.tokens.size());
   if (length >= model.context())
     return Status{Code::Usage,

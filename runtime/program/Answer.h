@@ -38,7 +38,7 @@ struct AnswerOptions {
 /// room.
 Result<Answer> answerPrompt(Model &model, const Tokenizer &tokenizer, Sequence &sequence,
                             std::vector<int32_t> &history, const Prompt &prompt,
-                            const Sampling &sampling, const AnswerOptions &options);
+                            const GenerationConfig &sampling, const AnswerOptions &options);
 
 } // namespace moec
 

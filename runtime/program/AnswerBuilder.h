@@ -12,7 +12,7 @@ namespace moec {
 class AnswerBuilder {
 public:
   /// `tokenizer` and `options` must outlive it.
-  AnswerBuilder(const Tokenizer &tokenizer, const Sampling &sampling, AnswerFormat format,
+  AnswerBuilder(const Tokenizer &tokenizer, const GenerationConfig &sampling, AnswerFormat format,
                 bool reasoning, const AnswerOptions &options)
       : tokenizer(tokenizer), options(options), stopIds(sampling.stopIds),
         stopStrings(sampling.stopStrings), stream(tokenizer),

@@ -134,7 +134,7 @@ private:
 
   Model &model;
   const Text &text;
-  Sampling sampling;
+  GenerationConfig sampling;
   Sequence sequence;
   std::vector<int32_t> history;
   std::vector<Turn> turns;

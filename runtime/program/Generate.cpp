@@ -53,7 +53,7 @@ static Result<Prompt> makePrompt(const GenerateOptions &options, const Text &tex
 }
 
 static Status printJson(const Answer &answer, const std::string &text, size_t promptTokens,
-                        const Sampling &sampling) {
+                        const GenerationConfig &sampling) {
   nlohmann::ordered_json json = {{"text", text}};
   if (!answer.reasoning.empty())
     json["reasoning"] = answer.reasoning;
@@ -83,7 +83,7 @@ Status runGenerate(const GenerateOptions &options) {
   if (!model.ok())
     return model.status();
 
-  Sampling sampling = resolveSampling((*text)->defaults(), options.sampling);
+  GenerationConfig sampling = resolveSampling((*text)->defaults(), options.sampling);
   AnswerOptions answering;
   AnswerOutput output(options.verbatim);
   std::string verbatim;

@@ -107,36 +107,31 @@ Result<Prompt> Text::render(const std::vector<Turn> &turns) const {
   return Prompt{std::move(*ids), format, opensReasoning(format, *rendered)};
 }
 
-Sampling resolveSampling(const GenerationConfig &defaults, const SamplingOptions &options) {
-  uint64_t seed = 0;
+GenerationConfig resolveSampling(GenerationConfig config, const SamplingOptions &options) {
+  SamplerOptions &sampler = config.sampler;
   if (options.seed)
-    seed = *options.seed;
-  else if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-    seed = static_cast<uint64_t>(std::time(nullptr));
-  GenerationConfig config = defaults;
+    sampler.seed = *options.seed;
+  else if (getrandom(&sampler.seed, sizeof sampler.seed, 0) != sizeof sampler.seed)
+    sampler.seed = static_cast<uint64_t>(std::time(nullptr));
   // Who shapes the distribution wants to draw from it, even where the model's default is greedy.
   if (options.temperature || options.topK || options.topP || options.minP)
-    config.sample = true;
-  config.temperature = options.temperature.value_or(config.temperature);
-  config.topK = static_cast<int32_t>(options.topK.value_or(config.topK));
-  config.topP = options.topP.value_or(config.topP);
-  config.minP = options.minP.value_or(config.minP);
-  config.repetitionPenalty = options.repetitionPenalty.value_or(config.repetitionPenalty);
-  config.presencePenalty = options.presencePenalty.value_or(config.presencePenalty);
+    sampler.sample = true;
+  sampler.temperature = options.temperature.value_or(sampler.temperature);
+  sampler.topK = static_cast<int32_t>(options.topK.value_or(sampler.topK));
+  sampler.topP = options.topP.value_or(sampler.topP);
+  sampler.minP = options.minP.value_or(sampler.minP);
+  sampler.repetitionPenalty = options.repetitionPenalty.value_or(sampler.repetitionPenalty);
+  sampler.presencePenalty = options.presencePenalty.value_or(sampler.presencePenalty);
   if (options.greedy)
-    config.sample = false;
-  Sampling sampling;
-  sampling.sampler = samplerOptions(config, seed);
+    sampler.sample = false;
   for (const auto &[token, bias] : options.logitBias)
-    sampling.sampler.bias.emplace_back(token, static_cast<float>(bias));
-  sampling.stopIds = config.stopIds;
-  sampling.stopStrings = config.stopStrings;
-  sampling.stopStrings.insert(sampling.stopStrings.end(), options.stops.begin(),
-                              options.stops.end());
-  sampling.maxNewTokens = options.maxTokens ? options.maxTokens : config.maxNewTokens;
-  if (!options.maxTokens)
-    sampling.maxLength = config.maxLength;
-  return sampling;
+    sampler.bias.emplace_back(token, static_cast<float>(bias));
+  config.stopStrings.insert(config.stopStrings.end(), options.stops.begin(), options.stops.end());
+  if (options.maxTokens) {
+    config.maxNewTokens = options.maxTokens;
+    config.maxLength.reset();
+  }
+  return config;
 }
 
 Result<std::string> readPrompt(const std::string &path) {

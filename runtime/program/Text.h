@@ -61,15 +61,8 @@ private:
   GenerationConfig generation;
 };
 
-/// How to sample: the model's defaults, changed by what the user says. `seed` is drawn where none
-/// was given.
-struct Sampling {
-  SamplerOptions sampler;
-  std::vector<int32_t> stopIds;
-  std::vector<std::string> stopStrings;
-  std::optional<int64_t> maxNewTokens, maxLength;
-};
-Sampling resolveSampling(const GenerationConfig &defaults, const SamplingOptions &options);
+/// The model's defaults, changed by what the user says. `seed` is drawn where none was given.
+GenerationConfig resolveSampling(GenerationConfig config, const SamplingOptions &options);
 
 /// The contents of a prompt file, or of standard input for "-". Code::Usage where it cannot be
 /// read.

@@ -2,8 +2,6 @@
 
 #include "runtime/text/Sampler.h"
 
-#include "runtime/text/GenerationConfig.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -11,19 +9,6 @@
 #include <limits>
 
 using namespace moec;
-
-SamplerOptions moec::samplerOptions(const GenerationConfig &config, uint64_t seed) {
-  SamplerOptions options;
-  options.sample = config.sample;
-  options.temperature = config.temperature;
-  options.topK = config.topK;
-  options.topP = config.topP;
-  options.minP = config.minP;
-  options.repetitionPenalty = config.repetitionPenalty;
-  options.presencePenalty = config.presencePenalty;
-  options.seed = seed;
-  return options;
-}
 
 double moec::uniformAt(uint64_t seed, uint64_t position) {
   uint32_t counter[4] = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0,

@@ -12,8 +12,6 @@
 
 namespace moec {
 
-struct GenerationConfig;
-
 /// The options in the order in which they act, which is that of transformers:
 ///   1. `bias` is added to the logits of its tokens;
 ///   2. logits of tokens in the prompt or the answer are divided by `repetitionPenalty` if
@@ -39,9 +37,6 @@ struct SamplerOptions {
   std::vector<std::pair<int32_t, float>> bias = {}; ///< by token id; -infinity forbids one
   uint64_t seed = 0;
 };
-
-/// What a model asks for, with a seed.
-SamplerOptions samplerOptions(const GenerationConfig &config, uint64_t seed);
 
 /// A number in [0, 1) that is a function of the two alone (Philox 4x32, ten rounds).
 double uniformAt(uint64_t seed, uint64_t position);

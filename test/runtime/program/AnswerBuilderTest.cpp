@@ -23,7 +23,7 @@ struct Golden {
   }
 
   /// The answer of the tokens that `text` has; `sampling.stopIds` end it.
-  Answer build(AnswerFormat format, std::string_view text, const Sampling &sampling = {},
+  Answer build(AnswerFormat format, std::string_view text, const GenerationConfig &sampling = {},
                const AnswerOptions &options = {}, bool *stopped = nullptr) {
     AnswerBuilder builder(*tokenizer, sampling, format, false, options);
     Result<std::vector<int32_t>> ids = tokenizer->encode(text, AddSpecial::None);
@@ -56,7 +56,7 @@ TEST(AnswerBuilder, HarmonyShowsTheFinalChannel) {
       shown += piece.text;
     return Status{};
   };
-  Sampling sampling;
+  GenerationConfig sampling;
   sampling.stopIds = {*golden.tokenizer->addedToken("<|return|>")};
   bool stopped = false;
   Answer answer = golden.build(AnswerFormat::Harmony, harmony, sampling, options, &stopped);
@@ -81,7 +81,7 @@ TEST(AnswerBuilder, VerbatimShowsEverything) {
 
 TEST(AnswerBuilder, AStopStringEndsTheTextBeforeIt) {
   Golden golden("gpt_oss");
-  Sampling sampling;
+  GenerationConfig sampling;
   sampling.stopStrings = {"sis"};
   bool stopped = false;
   Answer answer =

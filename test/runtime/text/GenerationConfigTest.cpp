@@ -25,30 +25,30 @@ Status failure(std::string_view text) {
 
 TEST(GenerationConfig, AbsentKeysHaveTheDefaultsOfGenerate) {
   GenerationConfig config = parsed("{}");
-  EXPECT_FALSE(config.sample);
-  EXPECT_EQ(config.temperature, 1);
-  EXPECT_EQ(config.topK, 50);
-  EXPECT_EQ(config.topP, 1);
-  EXPECT_EQ(config.minP, 0);
-  EXPECT_EQ(config.repetitionPenalty, 1);
-  EXPECT_EQ(config.presencePenalty, 0);
+  EXPECT_FALSE(config.sampler.sample);
+  EXPECT_EQ(config.sampler.temperature, 1);
+  EXPECT_EQ(config.sampler.topK, 50);
+  EXPECT_EQ(config.sampler.topP, 1);
+  EXPECT_EQ(config.sampler.minP, 0);
+  EXPECT_EQ(config.sampler.repetitionPenalty, 1);
+  EXPECT_EQ(config.sampler.presencePenalty, 0);
   EXPECT_TRUE(config.stopIds.empty());
   EXPECT_FALSE(config.maxNewTokens);
 }
 
 TEST(GenerationConfig, SamplingWithoutTopKMeansFifty) {
   GenerationConfig config = parsed(R"({"do_sample": true, "temperature": 0.7, "top_p": 0.9})");
-  EXPECT_TRUE(config.sample);
-  EXPECT_EQ(config.topK, 50);
-  EXPECT_EQ(config.temperature, 0.7);
-  EXPECT_EQ(config.topP, 0.9);
+  EXPECT_TRUE(config.sampler.sample);
+  EXPECT_EQ(config.sampler.topK, 50);
+  EXPECT_EQ(config.sampler.temperature, 0.7);
+  EXPECT_EQ(config.sampler.topP, 0.9);
 }
 
 TEST(GenerationConfig, TopKMayMeanAll) {
-  EXPECT_EQ(parsed(R"({"top_k": null})").topK, 0);
-  EXPECT_EQ(parsed(R"({"top_k": 0})").topK, 0);
-  EXPECT_EQ(parsed(R"({"top_k": -1})").topK, 0);
-  EXPECT_EQ(parsed(R"({"top_k": 7})").topK, 7);
+  EXPECT_EQ(parsed(R"({"top_k": null})").sampler.topK, 0);
+  EXPECT_EQ(parsed(R"({"top_k": 0})").sampler.topK, 0);
+  EXPECT_EQ(parsed(R"({"top_k": -1})").sampler.topK, 0);
+  EXPECT_EQ(parsed(R"({"top_k": 7})").sampler.topK, 7);
 }
 
 TEST(GenerationConfig, StopIdsAreOneOrMany) {
@@ -64,9 +64,9 @@ TEST(GenerationConfig, ReadsTheOtherKeys) {
                  "max_new_tokens": 100, "max_length": 2048, "stop_strings": ["\n\n", "END"],
                  "_from_model_config": true, "transformers_version": "5.0", "num_beams": 1,
                  "pad_token_id": 0, "suppress_tokens": null, "bad_words_ids": []})");
-  EXPECT_EQ(config.minP, 0.05);
-  EXPECT_EQ(config.repetitionPenalty, 1.1);
-  EXPECT_EQ(config.presencePenalty, 1.5);
+  EXPECT_EQ(config.sampler.minP, 0.05);
+  EXPECT_EQ(config.sampler.repetitionPenalty, 1.1);
+  EXPECT_EQ(config.sampler.presencePenalty, 1.5);
   EXPECT_EQ(config.maxNewTokens, 100);
   EXPECT_EQ(config.maxLength, 2048);
   EXPECT_EQ(config.stopStrings, std::vector<std::string>({"\n\n", "END"}));

@@ -2,7 +2,6 @@
 
 #include "runtime/text/Sampler.h"
 
-#include "runtime/text/GenerationConfig.h"
 #include "runtime/text/Stops.h"
 
 #include <algorithm>
@@ -256,19 +255,6 @@ TEST(Sampler, OptionsOutOfRangeAreNamed) {
   EXPECT_EQ(message({.minP = 2}), "min-p is 2, wanted a number from 0 to 1");
   EXPECT_EQ(message({.repetitionPenalty = 0}), "repetition penalty is 0, wanted a number above 0");
   EXPECT_EQ(message({.bias = {{4, 0.0f}}}), "logit bias names token 4, but ids go from 0 to 3");
-}
-
-TEST(Sampler, ConfigBecomesOptions) {
-  GenerationConfig config;
-  config.sample = true;
-  config.temperature = 0.6;
-  config.topP = 0.9;
-  SamplerOptions options = samplerOptions(config, 11);
-  EXPECT_TRUE(options.sample);
-  EXPECT_EQ(options.temperature, 0.6);
-  EXPECT_EQ(options.topK, 50);
-  EXPECT_EQ(options.topP, 0.9);
-  EXPECT_EQ(options.seed, 11u);
 }
 
 TEST(StopIds, Contain) {
