@@ -172,7 +172,7 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
     return status;
   if (!request.quantize.empty())
     if (Result<WeightFormats> formats = parseWeightFormats(request.quantize); !formats.ok())
-      return Status{Code::Usage, "--quantize: " + formats.status().message};
+      return formats.status();
   PipelineOptions options{.cpu = levelNames(levels),
                           .activations = request.activations,
                           .cache = request.cache,

@@ -45,13 +45,14 @@ Result<WeightFormats> moec::parseWeightFormats(StringRef text) {
     for (auto [className, meant] : kClasses)
       known |= className == name;
     if (!known)
-      return Status{Code::Usage, fmt::format("'{}' names no class of weights; it is CLASS:FORMAT, "
-                                             "and the classes are {}",
+      return Status{Code::Usage, fmt::format("--quantize: '{}' names no class of weights; it is "
+                                             "CLASS:FORMAT, and the classes are {}",
                                              choice.str(), weightClassNames())};
     if (format == std::end(kQuantFormats))
-      return Status{Code::Usage, fmt::format("'{}' names no format; it is CLASS:FORMAT, and the "
-                                             "formats are {}",
-                                             choice.str(), weightFormatNames())};
+      return Status{Code::Usage,
+                    fmt::format("--quantize: '{}' names no format; it is CLASS:FORMAT, "
+                                "and the formats are {}",
+                                choice.str(), weightFormatNames())};
     for (auto [className, meant] : kClasses)
       if (name == "all" || name == className)
         formats[meant] = format->format;

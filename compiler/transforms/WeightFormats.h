@@ -16,7 +16,7 @@ namespace moec {
 using WeightFormats = std::map<WeightClass, QuantFormat>;
 
 /// Reads "CLASS:FORMAT,..."; `all` names every class, and what is named later wins. A usage error
-/// lists the classes or the formats.
+/// names --quantize and lists the classes or the formats.
 Result<WeightFormats> parseWeightFormats(llvm::StringRef text);
 
 /// Their names, in a row: "all, experts, ..." and "int8, ...".

@@ -110,7 +110,7 @@ Status moec::quality(const QualityRequest &request) {
   for (const std::string &list : request.formats) {
     Result<WeightFormats> parsed = parseWeightFormats(list);
     if (!parsed.ok())
-      return {parsed.status().code, "--quantize: " + parsed.status().message};
+      return parsed.status();
     width = std::max(width, list.size());
     formats.push_back(list);
   }

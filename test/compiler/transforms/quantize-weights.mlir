@@ -4,8 +4,8 @@
 // RUN: moe-opt %s --lm-quantize-weights=formats=all:fp8 | FileCheck %s --check-prefix=FLOATS
 // RUN: not moe-opt %s --lm-quantize-weights=formats=router:int4 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not moe-opt %s --lm-quantize-weights=formats=head:int3 2>&1 | FileCheck %s --check-prefix=NEITHER
-// UNKNOWN: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head, embedding
-// NEITHER: 'head:int3' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int6, int5, int4, int4_asymmetric, mxfp4, fp8
+// UNKNOWN: --quantize: 'router:int4' names no class of weights; it is CLASS:FORMAT, and the classes are all, experts, attention, dense, head, embedding
+// NEITHER: --quantize: 'head:int3' names no format; it is CLASS:FORMAT, and the formats are int8, int8_channel, int6, int5, int4, int4_asymmetric, mxfp4, fp8
 
 // A table that is the head as well is held once, as the head is to be. What is named last wins.
 // CHECK-DAG: lm.weight @table : {{.*}} quantized int8
