@@ -130,15 +130,22 @@ static void describeModel(DictionaryAttr model, Manifest &manifest) {
       manifest.moeLayers.push_back({layer, number("experts"), number("picked")});
 }
 
-/// The phases of the step, in the order of its text, which is that of OutlinePhases.
+/// The phases of the step, in the order of its text, which is that of OutlinePhases. What has no
+/// weights but quantises rows is told by those of the product that reads them.
 static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed, int64_t picked) {
   std::vector<ManifestPhase> phases;
+  llvm::DenseMap<Value, size_t> quantized; // rows that are still to be read, and whose they are
   module.walk([&](lm::PhaseOp phase) {
     llvm::SmallPtrSet<Operation *, 4> loads;
+    std::vector<size_t> read;
     std::vector<std::string> weights;
     int64_t bytes = 0;
     phase.walk([&](Operation *op) {
       for (Value operand : op->getOperands()) {
+        if (auto rows = quantized.find(operand); rows != quantized.end()) {
+          read.push_back(rows->second);
+          quantized.erase(rows);
+        }
         auto load = operand.getDefiningOp<lm::LoadWeightOp>();
         if (!load || !loads.insert(load).second)
           continue;
@@ -156,9 +163,13 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
         bytes += matrix * matrices;
       }
     });
-    phases.push_back({weights.empty()
-                          ? phase.getName().str()
-                          : fmt::format("{} ({})", phase.getName().str(), fmt::join(weights, ", ")),
+    const std::string names = fmt::format("{}", fmt::join(weights, ", "));
+    for (size_t maker : read)
+      phases[maker].name += fmt::format(" (for {})", names);
+    if (weights.empty())
+      phase.walk([&](lm::QuantizeOp op) { quantized[op.getOut()] = phases.size(); });
+    phases.push_back({weights.empty() ? phase.getName().str()
+                                      : fmt::format("{} ({})", phase.getName().str(), names),
                       bytes});
   });
   return phases;

@@ -9,7 +9,8 @@ using namespace moec;
 
 namespace {
 
-Result<ProgramDescription> tryToDescribe(const std::string &weights) {
+Result<ProgramDescription> tryToDescribe(const std::string &weights,
+                                         const PipelineOptions &options = {}) {
   mlir::DialectRegistry registry;
   registerDialects(registry);
   mlir::MLIRContext context(registry);
@@ -21,12 +22,12 @@ Result<ProgramDescription> tryToDescribe(const std::string &weights) {
       mlir::parseSourceString<mlir::ModuleOp>(text, &context);
   if (!module)
     return Status{Code::Internal, "the test's module is not read"};
-  return describeProgram(*module, {});
+  return describeProgram(*module, options);
 }
 
 /// The description of a model of two layers of four experts, with these weights.
-ProgramDescription describe(const std::string &weights) {
-  Result<ProgramDescription> described = tryToDescribe(weights);
+ProgramDescription describe(const std::string &weights, const PipelineOptions &options = {}) {
+  Result<ProgramDescription> described = tryToDescribe(weights, options);
   EXPECT_TRUE(described.ok()) << described.status().message;
   return described.ok() ? *described : ProgramDescription();
 }
@@ -211,6 +212,37 @@ TEST(DescriptionTest, PanelsOfPackedMatrices) {
   EXPECT_EQ(panels[0].matrices, 2 * 4);
   EXPECT_EQ(panels[0].panelBytes, 48 * 16 * 2);
   EXPECT_EQ(panels[0].matrixBytes, (48 + 48 + 16) * 16 * 2); // the last panel has 4 rows
+}
+
+TEST(DescriptionTest, WhatQuantizesSaysForWhichWeights) {
+  const std::string weight = " : !lm.weight<32x32xf32> layers [] from [#lm.piece<pattern = ";
+  const std::string packed =
+      ", rows = 32, stored = f32>] packed <layout = panels, element = !lm.quantized<int8>, ";
+  auto step = [](const std::string &name) {
+    return "  lm.phase \"quantize\" tiles(%n) rows 1 panels 0 {\n  ^bb0(%tile: index):\n"
+           "    lm.quantize block 32 ins(%x : memref<?x32xf32>) outs(%q : memref<?x40xi8>)\n  }\n"
+           "  %" +
+           name + " = lm.load_weight @" + name +
+           " : !lm.weight<32x32xf32>\n"
+           "  lm.phase \"linear\" tiles(%n) rows 1 panels 1 {\n  ^bb0(%tile: index):\n"
+           "    lm.linear ins(%q, %" +
+           name + " : memref<?x40xi8>, !lm.weight<32x32xf32>) outs(%x : memref<?x32xf32>)\n  }\n";
+  };
+  PipelineOptions profiled;
+  profiled.profile = true;
+  // One buffer serves both.
+  std::vector<ManifestPhase> phases =
+      describe("lm.weight @o" + weight + "\"o_proj.weight\"" + packed + "offset = 0>\n" +
+                   "lm.weight @d" + weight + "\"down_proj.weight\"" + packed + "offset = 1088>\n" +
+                   "func.func @step(%n: index, %x: memref<?x32xf32>, %q: memref<?x40xi8>) {\n" +
+                   step("o") + step("d") + "  return\n}",
+               profiled)
+          .manifest.phases;
+  ASSERT_EQ(phases.size(), 4u);
+  EXPECT_EQ(phases[0].name, "quantize (for o_proj)");
+  EXPECT_EQ(phases[1].name, "linear (o_proj)");
+  EXPECT_EQ(phases[2].name, "quantize (for down_proj)");
+  EXPECT_EQ(phases[3].name, "linear (down_proj)");
 }
 
 // What was folded into experts is read for every token: it is no expert that a router picks.
