@@ -69,11 +69,8 @@ mlir::Value batchField(KernelBuilder &kernel, uint64_t offset, mlir::Type type);
 /// Entry `index` (i64) of a constant table, as i64.
 mlir::Value tableEntry(KernelBuilder &kernel, llvm::ArrayRef<int64_t> table, mlir::Value index);
 
-/// How the blocks of a cache lie in memory: [layer][head] of keys, then values but for a latent
-/// cache, in panels. Keys of
-/// 16 bits: [block / 16][size / 2][16][2]; of 32: [block / 16][size][16]. Values of 16 bits:
-/// [values / 16][block / 2][16][2]; of 32: [values / 16][block][16], where `values` is their size
-/// rounded up to whole vectors. What pads is zero.
+/// How the blocks of a cache lie in memory: [layer][head] of keys and, but for a latent cache, of
+/// values, each in panels as AttentionShape has them.
 struct CacheLayout {
   explicit CacheLayout(lm::CacheOp cache);
 
