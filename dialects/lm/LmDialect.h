@@ -21,6 +21,9 @@
 
 namespace moec::lm {
 
+/// Most layers of a model: tables of layers have an entry for each number up to the last.
+inline constexpr int64_t kMostLayers = int64_t(1) << 20;
+
 /// Most positions that keys are chosen among.
 inline constexpr int64_t kMostScored = int64_t(1) << 20;
 

@@ -90,9 +90,9 @@ void RecordRoutingOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> 
 /// Layers are ascending, so that each has one place among them.
 static LogicalResult verifyLayers(Operation *op, ArrayRef<int64_t> layers) {
   for (auto [index, layer] : llvm::enumerate(layers))
-    if (layer < 0 || (index > 0 && layer <= layers[index - 1]))
+    if (layer < 0 || layer >= kMostLayers || (index > 0 && layer <= layers[index - 1]))
       return op->emitOpError() << "lists layer " << layer << " as number " << index
-                               << ", but layers are ascending from 0 on";
+                               << ", but layers are ascending from 0 to " << kMostLayers - 1;
   return success();
 }
 

@@ -11,7 +11,7 @@ lm.weight @w : !lm.weight<48x40xf32> layers [] from [#lm.piece<pattern = "w", ro
 
 // -----
 
-// expected-error @below {{lists layer 1 as number 1, but layers are ascending from 0 on}}
+// expected-error @below {{lists layer 1 as number 1, but layers are ascending from 0 to 1048575}}
 lm.weight @w : !lm.weight<48x40xf32> layers [5, 1] from [#lm.piece<pattern = "w.{l}", rows = 48, stored = f32>]
 
 // -----
@@ -61,7 +61,12 @@ lm.cache @attention layers [] heads 2 size 12 block 32 : f32
 
 // -----
 
-// expected-error @below {{lists layer -1 as number 0, but layers are ascending from 0 on}}
+// expected-error @below {{lists layer 1048576 as number 1, but layers are ascending from 0 to 1048575}}
+lm.weight @w : !lm.weight<48x40xf32> layers [5, 1048576] from [#lm.piece<pattern = "w.{l}", rows = 48, stored = f32>]
+
+// -----
+
+// expected-error @below {{lists layer -1 as number 0, but layers are ascending from 0 to 1048575}}
 lm.cache @attention layers [-1] heads 2 size 12 block 32 : f32
 
 // -----
