@@ -253,6 +253,10 @@ void moec::registerStages() {
             return error("the stage's options are malformed");
           if (Status status = checkWithout(options.get().without); !status.ok())
             return error(status.message);
+          // What this machine is matters to the stages that make code for it alone.
+          if (options.cpu != "native")
+            if (Result<const CpuTarget *> cpu = findCpuTarget(options.cpu); !cpu.ok())
+              return error(cpu.status().message);
           addStage(passes, stage, options.get());
           return success();
         },

@@ -1,6 +1,7 @@
 // Implements lm-choose-precision.
 
 #include "compiler/analysis/ProductKinds.h"
+#include "compiler/transforms/FloatNames.h"
 #include "compiler/transforms/Passes.h"
 
 namespace moec {
@@ -17,11 +18,8 @@ struct ChoosePrecision final : moec::impl::ChoosePrecisionBase<ChoosePrecision> 
   using ChoosePrecisionBase::ChoosePrecisionBase;
 
   void runOnOperation() override {
-    for (StringRef choice : {StringRef(activations), StringRef(cache)})
-      if (choice != "f32" && choice != "bf16") {
-        getOperation().emitError() << "'" << choice << "' is neither f32 nor bf16";
-        return signalPassFailure();
-      }
+    if (failed(verifyFloatNames(getOperation(), {StringRef(activations), StringRef(cache)})))
+      return signalPassFailure();
     element = BFloat16Type::get(&getContext());
     roundsQueries = activations == "bf16" && cache == "bf16";
     if (cache == "bf16")

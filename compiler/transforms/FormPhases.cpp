@@ -28,6 +28,11 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
   using FormPhasesBase::FormPhasesBase;
 
   void runOnOperation() override {
+    if (rows < 1) {
+      getOperation().emitError() << "tiles of products have " << int64_t(rows)
+                                 << " rows, wanted 1 or more";
+      return signalPassFailure();
+    }
     SmallVector<Operation *> work;
     getOperation().walk([&](Operation *op) {
       if (isComputing(op) && !op->getParentOfType<lm::PhaseOp>())

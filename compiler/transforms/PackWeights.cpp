@@ -1,6 +1,7 @@
 // Implements lm-pack-weights.
 
 #include "compiler/analysis/StoredWeights.h"
+#include "compiler/transforms/FloatNames.h"
 #include "compiler/transforms/Passes.h"
 
 namespace moec {
@@ -18,6 +19,8 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (failed(verifyFloatNames(module, StringRef(activations))))
+      return signalPassFailure();
     llvm::StringMap<bool> multiplied; // of the weights in use
     module.walk([&](lm::LoadWeightOp load) { multiplied[load.getWeight()] |= isMultiplied(load); });
     int64_t next = 0;

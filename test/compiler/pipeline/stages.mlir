@@ -9,6 +9,7 @@
 // RUN: moe-opt %s --moe-optimize --moe-schedule="reference=true" --moe-lower="cpu=avx2 reference=true" --moe-emit \
 // RUN:   | FileCheck %s --check-prefix=EMITTED
 // RUN: not moe-opt %s --moe-optimize=colour=red 2>&1 | FileCheck %s --check-prefix=MALFORMED
+// RUN: not moe-opt %s --moe-optimize=cpu=abacus 2>&1 | FileCheck %s --check-prefix=NO-CPU
 // A step with two kinds of layers, one of products and one of a clamp, goes through every stage.
 
 // The optimize stage inlines the layers, rounds operands and lets the product accumulate onto the stream.
@@ -56,8 +57,9 @@
 // EMITTED:         llvm.func @moec_program_arena_bytes(
 // EMITTED:         llvm.func @moec_program_step(
 
-// An option that no stage has is an error.
+// An option that no stage has is an error, and so is a CPU that there is none of.
 // MALFORMED:       colour
+// NO-CPU:          unknown CPU 'abacus'; wanted native, a level
 
 lm.weight @table : !lm.weight<64x40xf32> layers [] from [#lm.piece<pattern = "table", rows = 64, stored = f32>]
 lm.weight @dense : !lm.weight<40x40xf32> layers [0, 2] from [#lm.piece<pattern = "dense.{l}", rows = 40, stored = f32>]

@@ -1,5 +1,7 @@
 // RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(lm-form-phases{rows=128}))' | FileCheck %s
 // RUN: moe-opt %s --lm-form-phases=reference | FileCheck %s --check-prefix=PLAIN
+// RUN: not moe-opt %s --lm-form-phases=rows=0 2>&1 | FileCheck %s --check-prefix=NO-ROWS
+// NO-ROWS: tiles of products have 0 rows, wanted 1 or more
 
 // A product is cut into blocks of rows and panels of columns: 300 rows and 100 columns make 3 x 3 tiles.
 // CHECK-LABEL: func @product(

@@ -1,6 +1,8 @@
 // RUN: moe-opt %s --lm-pack-weights | FileCheck %s
 // RUN: moe-opt %s --lm-pack-weights=activations=bf16 | FileCheck %s --check-prefix=BF16
 // RUN: moe-opt %s --lm-pack-weights=mapped | FileCheck %s --check-prefix=MAPPED
+// RUN: not moe-opt %s --lm-pack-weights=activations=f16 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// UNKNOWN: 'f16' is neither f32 nor bf16
 
 // A table is stored as it is, a vector in f32, a matrix in panels; each starts where the one before ends, on 64 bytes.
 // CHECK:  lm.weight @table {{.*}} packed <layout = rows, element = bf16, offset = 0>
