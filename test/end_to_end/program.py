@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import time
 
 from programs import GOLDEN, MOEC, TEST, Checks, compile_model, copy_program, evaluate, run, succeed
 
@@ -202,6 +203,30 @@ def check_run(checks, folder):
     checks.that(done.returncode == 0 and done.stdout != first, "run: a changed model was served from the cache")
 
 
+def check_run_forgets(checks, folder):
+    """When `moec run` makes a program, those that were not run for a month are removed from its cache, and nothing else."""
+    cache = folder / "cache" / "moec"
+    stale, recent, other = cache / ("0" * 32), cache / ("1" * 32), cache / "other"
+    month = time.time() - 31 * 24 * 3600
+    for entry in (stale, recent, other):
+        entry.mkdir(parents=True)
+        for name in ("program", "program.weights", "lock"):
+            (entry / name).write_bytes(b"x" * 1000)
+            os.utime(entry / name, (month, month))
+        os.utime(entry, (month, month))
+    os.utime(recent / "program")
+    command = [MOEC, "run", "--activations=f32", MODEL, "--max-tokens", "1", "hello"]
+    done = run(*command, env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")})
+    checks.that(done.returncode == 0 and b"not run for 30 days" in done.stderr, f"run: {done.stderr.decode()[-500:]}")
+    checks.that(not stale.exists() and recent.exists() and other.exists(), f"run: the cache holds {sorted(cache.iterdir())}")
+    # A use counts as one.
+    (made,) = set(cache.iterdir()) - {recent, other}
+    for path in (*made.iterdir(), made):
+        os.utime(path, (month, month))
+    run(*command, env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")})
+    checks.that((made / "program").stat().st_mtime > month + 3600, "run: a use is not noted")
+
+
 def check_run_packs(checks, folder):
     """`moec run` packs what cannot be mapped, and says so once; other models it maps."""
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
@@ -257,5 +282,5 @@ def check_stages(checks, folder):
 if __name__ == "__main__":
     checks = Checks()
     checks.run_parts(check_alone, check_embedded, check_dynamic, check_same_bytes, check_calls, check_moved, check_library, check_inspect,
-                     check_profile, check_text, check_run, check_run_packs, check_stages)
+                     check_profile, check_text, check_run, check_run_forgets, check_run_packs, check_stages)
     checks.finish()

@@ -1,4 +1,5 @@
-// The cache: one folder per key, one lock per folder.
+// The cache: one folder per key, one lock per folder; what is not used for long makes room for what
+// is new.
 
 #include "tools/moec/Cache.h"
 
@@ -6,12 +7,14 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/File.h"
+#include "tools/moec/Progress.h"
 #include "tools/moec/TextOutput.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
@@ -69,6 +72,8 @@ static Status addFolder(Hasher &hasher, const fs::path &folder) {
   return {};
 }
 
+static constexpr size_t kEntryNameSize = 32; // hexadecimal digits
+
 /// The name of the entry for `request`, whose paths are absolute: of this moec, of the options,
 /// and of the state of every file of the model.
 static Result<std::string> entryName(const CompileRequest &request,
@@ -95,7 +100,7 @@ static Result<std::string> entryName(const CompileRequest &request,
     hasher.add(number);
   if (Status status = addFolder(hasher, request.input); !status.ok())
     return status;
-  return digestText(hasher.finish()).substr(0, 32);
+  return digestText(hasher.finish()).substr(0, kEntryNameSize);
 }
 
 /// Where the program for `request` is or will be. It gets its name when it is whole, weights
@@ -114,6 +119,57 @@ static bool isComplete(const fs::path &program, WeightsMode weights) {
   std::error_code error;
   return fs::exists(program, error) &&
          (weights != WeightsMode::Pack || fs::exists(program.string() + ".weights", error));
+}
+
+/// How long a program is kept that nobody runs.
+static constexpr int kDaysKept = 30;
+
+/// Notes that `program` is used, where the cache may be written.
+static void noteUse(const fs::path &program) {
+  std::error_code ignored;
+  fs::last_write_time(program, fs::file_time_type::clock::now(), ignored);
+}
+
+/// Whether an entry's folder has been used or written to of late, or another process is at it.
+static bool isInUse(const fs::path &entry) {
+  std::error_code error;
+  fs::file_time_type last = fs::last_write_time(entry, error);
+  for (fs::directory_iterator file(entry, error), end; !error && file != end; file.increment(error))
+    last = std::max(last, file->last_write_time(error));
+  if (error || last > fs::file_time_type::clock::now() - std::chrono::hours(24 * kDaysKept))
+    return true;
+  int lock = ::open((entry / "lock").c_str(), O_RDWR | O_CLOEXEC);
+  if (lock < 0)
+    return errno != ENOENT;
+  const bool isHeld = ::flock(lock, LOCK_EX | LOCK_NB) != 0;
+  ::close(lock);
+  return isHeld;
+}
+
+/// Removes the entries that are not in use, and says so.
+static void removeUnused(const fs::path &cache, bool quiet) {
+  std::error_code error;
+  std::vector<fs::path> unused;
+  for (fs::directory_iterator entry(cache, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() == kEntryNameSize &&
+        name.find_first_not_of("0123456789abcdef") == std::string::npos &&
+        entry->symlink_status(error).type() == fs::file_type::directory && !isInUse(entry->path()))
+      unused.push_back(entry->path());
+  }
+  uint64_t bytes = 0;
+  for (const fs::path &entry : unused) {
+    for (fs::directory_iterator file(entry, error), end; !error && file != end;
+         file.increment(error))
+      if (uint64_t size = file->file_size(error); !error)
+        bytes += size;
+    fs::remove_all(entry, error);
+  }
+  if (!unused.empty() && !quiet)
+    writeMessage(fmt::format("moec: removed {} from the cache, of programs that were not run for "
+                             "{} days\n",
+                             formatBytes(bytes), kDaysKept));
 }
 
 /// Makes `program`, in a folder of its own, unless another process did so while this one waited.
@@ -142,6 +198,8 @@ static Status makeEntry(CompileRequest request, const fs::path &program) {
   if (!isComplete(program, request.weights)) {
     request.output = program.string();
     status = compile(request);
+    if (status.ok())
+      removeUnused(entry.parent_path(), request.quiet);
   }
   ::close(lock);
   return status;
@@ -198,5 +256,6 @@ Result<std::string> moec::cachedProgram(CompileRequest request) {
   if (!isComplete(*program, request.weights))
     if (Status status = makeEntry(std::move(request), *program); !status.ok())
       return status;
+  noteUse(*program);
   return program->string();
 }

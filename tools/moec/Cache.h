@@ -8,8 +8,9 @@
 namespace moec {
 
 /// The path of the program for `request`, whose input is a model directory: compiled unless the
-/// cache holds the very same. Each has a folder to itself. Where `packsUnmappable` makes it pack
-/// what was to be mapped, a notice says so and why.
+/// cache holds the very same. Each has a folder to itself; when one is made, those that were not
+/// asked for in a month are removed. Where `packsUnmappable` makes it pack what was to be mapped, a
+/// notice says so and why.
 Result<std::string> cachedProgram(CompileRequest request);
 
 /// What messages about the cache end with.
