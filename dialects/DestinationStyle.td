@@ -49,6 +49,8 @@ class DestinationOp<Dialect dialect, string mnemonic, int destinations, list<Tra
           destinations # [{);
     }
   }];
+  code overwrites = "static bool readsDestinations() { return false; }";
+  code accumulates = "bool readsDestinations() { return getAccumulate(); }";
   let extraClassDeclaration = destinationDeclarations;
 }
 

@@ -102,7 +102,7 @@ def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `ins` `(` $ids `,` $table `:` type($ids) `,` type($table) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Table"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Table"]>.declaration # overwrites;
 }
 
 def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
@@ -121,7 +121,7 @@ def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
     `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input (`,` $weight^)? `:` type($input) (`,` type($weight)^)? `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # overwrites;
 }
 
 def Lm_LayerNormOp : Lm_DestinationOp<"layer_norm", 1, [RowWiseOpInterface]> {
@@ -140,7 +140,7 @@ def Lm_LayerNormOp : Lm_DestinationOp<"layer_norm", 1, [RowWiseOpInterface]> {
     `epsilon` $epsilon `ins` `(` $input `,` $weight `,` $bias `:` type($input) `,` type($weight) `,` type($bias) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # overwrites;
 }
 
 def Lm_LinearOp : Lm_DestinationOp<"linear", 1, [RowWiseOpInterface]> {
@@ -158,7 +158,7 @@ def Lm_LinearOp : Lm_DestinationOp<"linear", 1, [RowWiseOpInterface]> {
     (`accumulate` $accumulate^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
     (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # "bool readsDestinations() { return getAccumulate(); }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # accumulates;
 }
 
 def Lm_ClampOp : Lm_DestinationOp<"clamp", 1, [RowWiseOpInterface]> {
@@ -174,7 +174,7 @@ def Lm_ClampOp : Lm_DestinationOp<"clamp", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     $limit `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2, [RowWiseOpInterface]> {
@@ -192,7 +192,7 @@ def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2, [RowWiseOpInterface]> {
     `frequencies` custom<ExactFloats>($frequencies) `factor` $factor `ins` `(` $positions `:` type($positions) `)`
     `outs` `(` $cosines `,` $sines `:` type($cosines) `,` type($sines) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
@@ -213,7 +213,7 @@ def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
     `heads` $heads (`first` $first^)? (`interleaved` $interleaved^)? `ins` `(` $input `,` $cosines `,` $sines `:` type($input) `,` type($cosines) `,` type($sines) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> {
@@ -231,7 +231,7 @@ def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> 
     `interval` $interval `scale` $scale `ins` `(` $input `,` $positions `:` type($input) `,` type($positions) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_SliceHeadsOp : Lm_DestinationOp<"slice_heads", 1, [RowWiseOpInterface]> {
@@ -246,7 +246,7 @@ def Lm_SliceHeadsOp : Lm_DestinationOp<"slice_heads", 1, [RowWiseOpInterface]> {
   }];
   let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, ConfinedAttr<I64Attr, [IntNonNegative]>:$first, FloatRows:$input, Rows:$out);
   let assemblyFormat = "`heads` $heads `first` $first `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?";
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_JoinHeadsOp : Lm_DestinationOp<"join_heads", 1, [RowWiseOpInterface]> {
@@ -263,7 +263,7 @@ def Lm_JoinHeadsOp : Lm_DestinationOp<"join_heads", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `heads` $heads `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_HeadLinearOp : Lm_DestinationOp<"head_linear", 1, [RowWiseOpInterface]> {
@@ -280,7 +280,7 @@ def Lm_HeadLinearOp : Lm_DestinationOp<"head_linear", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # overwrites;
 }
 
 def Lm_CacheAppendOp : Lm_Op<"cache_append", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
@@ -318,7 +318,7 @@ def Lm_ChooseKeysOp : Lm_DestinationOp<"choose_keys", 1, [DeclareOpInterfaceMeth
     $cache `[` $layer `]` `of` $batch `scale` $scale `context` $context `ins` `(` $queries `,` $weights `:` type($queries) `,` type($weights) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [AttrSizedOperandSegments, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
@@ -343,7 +343,7 @@ def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [AttrSizedOperandSegments,
     (`sinks` `(` $sinks^ `:` type($sinks) `)`)? (`chosen` `(` $chosen^ `:` type($chosen) `)`)? `outs` `(` $out `:` type($out) `)`
     attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_RecordRoutingOp : Lm_Op<"record_routing", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, RowWiseOpInterface]> {
@@ -372,7 +372,7 @@ def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `ins` `(` $input `,` $gate `:` type($input) `,` type($gate) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_AddOp : Lm_DestinationOp<"add", 1, [RowWiseOpInterface]> {
@@ -407,7 +407,7 @@ def Lm_RoundOp : Lm_DestinationOp<"round", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_QuantizeOp : Lm_DestinationOp<"quantize", 1, [RowWiseOpInterface]> {
@@ -424,7 +424,7 @@ def Lm_QuantizeOp : Lm_DestinationOp<"quantize", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `block` $block `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
@@ -440,7 +440,7 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     `ins` `(` $input `,` $rows `:` type($input) `,` type($rows) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Input"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Input"]>.declaration # overwrites;
 }
 
 // Structure of a scheduled step

@@ -91,7 +91,7 @@ def Moe_ScoreOp : Moe_Op<"score", 1, [RowWiseOpInterface]> {
   let assemblyFormat = [{
     $function `ins` `(` $logits `:` type($logits) `)` `outs` `(` $scores `:` type($scores) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Moe_RouteOp : Moe_Op<"route", 2, [RowWiseOpInterface]> {
@@ -118,7 +118,7 @@ def Moe_RouteOp : Moe_Op<"route", 2, [RowWiseOpInterface]> {
     `ins` `(` $scores `:` type($scores) `)` (`correction` `(` $correction^ `:` type($correction) `)`)?
     `outs` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict (`->` type($results)^)?
   }]);
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Correction"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Correction"]>.declaration # overwrites;
 }
 
 def Moe_GateOp : Moe_Op<"gate", 2, [RowWiseOpInterface, AttrSizedOperandSegments]> {
@@ -139,7 +139,7 @@ def Moe_GateOp : Moe_Op<"gate", 2, [RowWiseOpInterface, AttrSizedOperandSegments
     (`bias` `(` $bias^ `:` type($bias) `)`)? (`correction` `(` $correction^ `:` type($correction) `)`)?
     `outs` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict (`->` type($results)^)?
   }]);
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Router", "Bias", "Correction"]>.declaration # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Router", "Bias", "Correction"]>.declaration # overwrites;
 }
 
 def Moe_PickSharedOp : Moe_Op<"pick_shared", 2, [RowWiseOpInterface]> {
@@ -161,7 +161,7 @@ def Moe_PickSharedOp : Moe_Op<"pick_shared", 2, [RowWiseOpInterface]> {
     (`gate` `(` $gate^ `:` type($gate) `)`)?
     `outs` `(` $all_experts `,` $all_weights `:` type($all_experts) `,` type($all_weights) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Moe_DispatchOp : Moe_Op<"dispatch", 4> {
@@ -185,7 +185,7 @@ def Moe_DispatchOp : Moe_Op<"dispatch", 4> {
     `outs` `(` $rows `,` $inverse `,` $offsets `,` $tiles `:`
     type($rows) `,` type($inverse) `,` type($offsets) `,` type($tiles) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1, [AttrSizedOperandSegments]> {
@@ -209,7 +209,7 @@ def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1, [AttrSizedOperandSegments]
     (`rows` `(` $rows^ `:` type($rows) `)`)? (`picks` `(` $experts^ `,` $weights `:` type($experts) `,` type($weights) `)`)?
     (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Moe_GatedActivationOp : Moe_Op<"gated_activation", 1, [RowWiseOpInterface]> {
@@ -227,7 +227,7 @@ def Moe_GatedActivationOp : Moe_Op<"gated_activation", 1, [RowWiseOpInterface]> 
     $activation `ins` `(` $gate `,` $up `:` type($gate) `,` type($up) `)` `outs` `(` $out `:` type($out) `)`
     attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Moe_GroupedGluOp : Moe_Op<"grouped_glu", 1, [AttrSizedOperandSegments]> {
@@ -249,7 +249,7 @@ def Moe_GroupedGluOp : Moe_Op<"grouped_glu", 1, [AttrSizedOperandSegments]> {
     (`rows` `(` $rows^ `:` type($rows) `)`)? (`picks` `(` $experts^ `,` $weights `:` type($experts) `,` type($weights) `)`)?
     (`biases` `(` $gate_bias^ `,` $up_bias `:` type($gate_bias) `,` type($up_bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # "static bool readsDestinations() { return false; }";
+  let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Moe_CombineOp : Moe_Op<"combine", 1, [RowWiseOpInterface]> {
@@ -302,7 +302,7 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface, AttrSizedOper
     (`biases` `(` $gate_bias^ `,` $up_bias `,` $down_bias `:` type($gate_bias) `,` type($up_bias) `,` type($down_bias) `)`)?
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Gate", "Up", "Down", "GateBias", "UpBias", "DownBias"]>.declaration # "bool readsDestinations() { return getAccumulate(); }";
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Gate", "Up", "Down", "GateBias", "UpBias", "DownBias"]>.declaration # accumulates;
 }
 
 #endif // MOEC_DIALECTS_MOE_MOEOPS_TD
