@@ -1,4 +1,5 @@
-// The passes that rewrite a scheduled step to the level of LLVM, in the order in which the lower stage runs them.
+// The passes that rewrite a scheduled step to the level of LLVM, in the order in which the lower
+// stage runs them.
 
 #ifndef MOEC_COMPILER_LOWERING_PASSES_TD
 #define MOEC_COMPILER_LOWERING_PASSES_TD
@@ -8,13 +9,16 @@ include "mlir/Pass/PassBase.td"
 def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
   let summary = "the ops in each phase become code for one tile";
   let description = [{
-    Products and attention become the target's kernels or, in a plain phase, loops over all of the result by one thread; row-wise ops become vector
-    code over the tile's rows. Kernels call product functions, of which a module has one for each pair of types, `product_f32_bf16`, or of weights
-    as stored for each size of a panel, `stored_product_f32_bf16_2048x48`. Expects packed weights. A phase that takes more than 5 MiB of a thread's stack
-    is an error.
+    Products and attention become the target's kernels or, in a plain phase, loops over all of the
+    result by one thread; row-wise ops become vector code over the tile's rows. Kernels call product
+    functions, of which a module has one for each pair of types, `product_f32_bf16`, or of weights
+    as stored for each size of a panel, `stored_product_f32_bf16_2048x48`. Expects packed weights. A
+    phase that takes more than 5 MiB of a thread's stack is an error.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect",
                            "::mlir::x86vector::X86VectorDialect"];
   let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">];
 }
@@ -22,17 +26,23 @@ def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
 def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {
   let summary = "each phase becomes a function that threads call with the tiles that they claim";
   let description = [{
-    The function `phase_N_NAME` takes the batch, the values its body uses, the first tile and the end. Room on the stack moves to its start. The step, which
-    gains the argument `thread`, claims tiles from the runtime and calls the function until there are none; barriers become calls of the runtime. With
-    `profile` each thread notes the time after each phase and after each barrier.
+    The function `phase_N_NAME` takes the batch, the values its body uses, the first tile and the
+    end. Room on the stack moves to its start. The step, which gains the argument `thread`, claims
+    tiles from the runtime and calls the function until there are none; barriers become calls of the
+    runtime. With `profile` each thread notes the time after each phase and after each barrier.
   }];
-  let options = [Option<"profile", "profile", "bool", /*default=*/"false", "note the time that phases and barriers take">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect"];
+  let options = [Option<"profile", "profile", "bool", /*default=*/"false",
+                        "note the time that phases and barriers take">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect"];
 }
 
 def LowerBatch : Pass<"moec-lower-batch", "::mlir::ModuleOp"> {
   let summary = "the batch becomes a pointer to moec_step_arguments";
-  let description = "Counts, ids, logits and the arena become loads of its fields; weight and cache symbols, which nobody uses any more, are erased.";
+  let description = [{
+    Counts, ids, logits and the arena become loads of its fields; weight and cache symbols, which
+    nobody uses any more, are erased.
+  }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
@@ -46,10 +56,12 @@ def CheckLowered : Pass<"moec-check-lowered", "::mlir::ModuleOp"> {
 def PlainInstructions : Pass<"moec-plain-instructions", "::mlir::ModuleOp"> {
   let summary = "instructions of the higher x86 levels become plain code, which every level runs";
   let description = [{
-    The same results bit by bit as the manual defines them, with denormals as the instruction takes them; of a NaN, that it is one. Slow: for tests, which
-    so check the numbers of a level's kernels wherever the lowest level runs. Expects kernels before they are lowered to LLVM.
+    The same results bit by bit as the manual defines them, with denormals as the instruction takes
+    them; of a NaN, that it is one. Slow: for tests, which so check the numbers of a level's kernels
+    wherever the lowest level runs. Expects kernels before they are lowered to LLVM.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect",
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
 }
 
@@ -57,7 +69,10 @@ def PlainInstructions : Pass<"moec-plain-instructions", "::mlir::ModuleOp"> {
 
 def CheckLlvm : Pass<"moec-check-llvm", "::mlir::ModuleOp"> {
   let summary = "what the emit stage must leave behind";
-  let description = "Ops of the LLVM dialect only; of functions that are not defined here, intrinsics and those of `abi.def` only.";
+  let description = [{
+    Ops of the LLVM dialect only; of functions that are not defined here, intrinsics and those of
+    `abi.def` only.
+  }];
 }
 
 #endif // MOEC_COMPILER_LOWERING_PASSES_TD

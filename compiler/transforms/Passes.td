@@ -10,8 +10,8 @@ include "mlir/Pass/PassBase.td"
 def FuseGate : Pass<"moe-fuse-gate"> {
   let summary = "router product, score and route become moe.gate";
   let description = [{
-    Replaces `moe.route` of `moe.score` of `lm.linear` by `moe.gate`, where nobody else uses the logits or the scores and the product has no bias.
-    A remark says why a route is left.
+    Replaces `moe.route` of `moe.score` of `lm.linear` by `moe.gate`, where nobody else uses the
+    logits or the scores and the product has no bias. A remark says why a route is left.
   }];
   let dependentDialects = ["::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "gates made">];
@@ -20,8 +20,9 @@ def FuseGate : Pass<"moe-fuse-gate"> {
 def FuseExperts : Pass<"moe-fuse-experts"> {
   let summary = "dispatch, expert products, activation and combine become moe.expert_ffn";
   let description = [{
-    Starts at each `moe.combine` and follows its operands to the down product, the gated activation, the gate and up products and the
-    dispatch that all of them share. What does not match stays, and a remark says why.
+    Starts at each `moe.combine` and follows its operands to the down product, the gated activation,
+    the gate and up products and the dispatch that all of them share. What does not match stays, and
+    a remark says why.
   }];
   let dependentDialects = ["::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "expert layers made">];
@@ -30,66 +31,83 @@ def FuseExperts : Pass<"moe-fuse-experts"> {
 def FoldSharedExperts : Pass<"moe-fold-shared-experts", "::mlir::ModuleOp"> {
   let summary = "a shared expert becomes experts that every token picks";
   let description = [{
-    Starts at each `lm.add` of a `moe.expert_ffn` and of a gated layer of the same tokens, n times as wide as an expert and perhaps scaled by a gate. The gated
-    layer becomes n further experts, picked by `moe.pick_shared`: each weight of the experts takes in the rows, or for the down product the columns, of the
-    shared one. Weights that several kinds of layers load are joined only if it can be folded in all of these places. What cannot be folded stays, and a
-    remark says why.
+    Starts at each `lm.add` of a `moe.expert_ffn` and of a gated layer of the same tokens, n times
+    as wide as an expert and perhaps scaled by a gate. The gated layer becomes n further experts,
+    picked by `moe.pick_shared`: each weight of the experts takes in the rows, or for the down
+    product the columns, of the shared one. Weights that several kinds of layers load are joined
+    only if it can be folded in all of these places. What cannot be folded stays, and a remark says
+    why.
   }];
-  let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files, so that none is folded">];
-  let statistics = [Statistic<"numFolded", "num-folded", "shared experts that became experts of a layer">];
+  let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false",
+                        "weights stay in the checkpoint's files, so that none is folded">];
+  let statistics = [Statistic<"numFolded", "num-folded",
+                              "shared experts that became experts of a layer">];
 }
 
 def FuseQkv : Pass<"lm-fuse-qkv", "::mlir::ModuleOp"> {
   let summary = "products of the same rows become one";
   let description = [{
-    Products without accumulation, other than routers, of the same input, by weights of the same layers and stored type which nobody else uses, become one product
-    by a weight whose pieces are those of the former ones, in order; its columns are then cut apart. Biases likewise. Weights that
-    are loaded in several places are joined only if each of these places multiplies one input by all of them, in the same order. A remark says why products
-    stay apart.
+    Products without accumulation, other than routers, of the same input, by weights of the same
+    layers and stored type which nobody else uses, become one product by a weight whose pieces are
+    those of the former ones, in order; its columns are then cut apart. Biases likewise. Weights
+    that are loaded in several places are joined only if each of these places multiplies one input
+    by all of them, in the same order. A remark says why products stay apart.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files, so that none are joined">];
+  let options = [Option<"mapped", "mapped", "bool", /*default=*/"false",
+                        "weights stay in the checkpoint's files, so that none are joined">];
   let statistics = [Statistic<"numFused", "num-fused", "products that were merged into another">];
 }
 
 def FuseResidual : Pass<"lm-fuse-residual"> {
   let summary = "a sum into the residual stream happens where the summand is made";
   let description = [{
-    `lm.add` of a stream and of a product, combination or expert layer, which nobody else uses, becomes accumulation onto the stream. A stream that is used
-    afterwards is copied when it is bufferized.
+    `lm.add` of a stream and of a product, combination or expert layer, which nobody else uses,
+    becomes accumulation onto the stream. A stream that is used afterwards is copied when it is
+    bufferized.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "sums that went into their summand">];
 }
 
 def QuantizeWeights : Pass<"lm-quantize-weights", "::mlir::ModuleOp"> {
-  let summary = "choose the weights that become integers, and quantise what they are multiplied with";
+  let summary = "choose the weights that become integers, and quantise their inputs";
   let description = [{
-    `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without experts, and shared experts that were not folded), `head`,
-    `embedding`, or `all`. Such weights get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A table of embeddings that
-    is the head as well counts as head, an indexer's projections as attention. Routers, gates, norms, biases and what `lm.head_linear` reads keep their type. It is an error that one op takes a weight as integers and another
-    as something else.
+    `formats` lists CLASS:FORMAT, with the classes `experts`, `attention`, `dense` (layers without
+    experts, and shared experts that were not folded), `head`, `embedding`, or `all`. Such weights
+    get the attribute `quantized`, and an `lm.quantize` makes what they are multiplied with. A table
+    of embeddings that is the head as well counts as head, an indexer's projections as attention.
+    Routers, gates, norms, biases and what `lm.head_linear` reads keep their type. It is an error
+    that one op takes a weight as integers and another as something else.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"formats", "formats", "std::string", /*default=*/"\"\"", "CLASS:FORMAT,...">];
+  let options = [Option<"formats", "formats", "std::string", /*default=*/"\"\"",
+                        "CLASS:FORMAT,...">];
 }
 
 def ChoosePrecision : Pass<"lm-choose-precision", "::mlir::ModuleOp"> {
   let summary = "give the operands of products their element type";
   let description = [{
-    With `activations` other than f32, the inputs of `lm.linear`, `moe.grouped_matmul`, `moe.grouped_glu` and `moe.expert_ffn`, the queries of `lm.attention`
-    take that type, and with `cache` the caches do; queries of a cache of f32 stay f32. Ops that can round their result do so; otherwise an `lm.round` is put between. Routers keep f32, and what is quantised
-    stays so.
+    With `activations` other than f32, the inputs of `lm.linear`, `moe.grouped_matmul`,
+    `moe.grouped_glu` and `moe.expert_ffn`, the queries of `lm.attention` take that type, and with
+    `cache` the caches do; queries of a cache of f32 stay f32. Ops that can round their result do
+    so; otherwise an `lm.round` is put between. Routers keep f32, and what is quantised stays so.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">,
-                 Option<"cache", "cache", "std::string", /*default=*/"\"f32\"", "what keys and values are rounded to: f32 or bf16">];
+  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"",
+                        "f32 or bf16">,
+                 Option<"cache", "cache", "std::string", /*default=*/"\"f32\"",
+                        "what keys and values are rounded to: f32 or bf16">];
 }
 
 def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
   let summary = "what the optimize stage must leave behind";
-  let description = "One function, `step`, of one block, which takes the batch and returns nothing; no op of a dialect that later stages do not know.";
+  let description = [{
+    One function, `step`, of one block, which takes the batch and returns nothing; no op of a
+    dialect that later stages do not know.
+  }];
 }
 
 // Schedule
@@ -97,30 +115,41 @@ def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
 def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "choose how the program holds each weight";
   let description = [{
-    Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows, matrices that are multiplied or quantised as panels (rows where
-    they are mapped), one after another in the order of the module. A weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16;
-    those that are to be quantised have the elements of their format. Codes that the checkpoint stores are kept in a format that holds them as they are; where
-    a group of its columns would have several scales they become floats of that type, also in tables.
+    Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows,
+    matrices that are multiplied or quantised as panels (rows where they are mapped), one after
+    another in the order of the module. A weight that nobody uses is erased. With
+    `activations=bf16`, f32 and f16 matrices become bf16; those that are to be quantised have the
+    elements of their format. Codes that the checkpoint stores are kept in a format that holds them
+    as they are; where a group of its columns would have several scales they become floats of that
+    type, also in tables.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
-  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"", "f32 or bf16">,
-                 Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files">];
+  let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"",
+                        "f32 or bf16">,
+                 Option<"mapped", "mapped", "bool", /*default=*/"false",
+                        "weights stay in the checkpoint's files">];
 }
 
 def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
   let summary = "moe.expert_ffn becomes the ops that are phases";
   let description = "`moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`.";
-  let dependentDialects = ["::moec::moe::MoeDialect", "::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
-  let options = [Option<"tileRows", "tile-rows", "int64_t", /*default=*/"64", "rows in one tile of an expert">];
+  let dependentDialects = ["::moec::moe::MoeDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let options = [Option<"tileRows", "tile-rows", "int64_t", /*default=*/"64",
+                        "rows in one tile of an expert">];
 }
 
 def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
   let summary = "every op on buffers becomes a phase";
   let description = [{
-    Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by panels of columns and blocks of rows, expert products by the tiles
-    that the list of their dispatch has room for, attention by query tile and key head, the router's gate by blocks of 8 rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one tile does everything.
+    Wraps each computing op into an `lm.phase` whose tile count says how it is cut: products by
+    panels of columns and blocks of rows, expert products by the tiles that the list of their
+    dispatch has room for, attention by query tile and key head, the router's gate by blocks of 8
+    rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one
+    tile does everything.
   }];
-  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect"];
   let options = [Option<"reference", "reference", "bool", /*default=*/"false", "plain phases">,
                  Option<"rows", "rows", "int64_t", /*default=*/"128", "rows of a product's tile">];
 }
@@ -128,9 +157,11 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
 def MergePhases : Pass<"lm-merge-phases", "::mlir::func::FuncOp"> {
   let summary = "phases that need no barrier between their rows become one";
   let description = [{
-    Two phases that follow each other become one whose tiles do the work of both, where both cut the same number of rows into blocks and every buffer
-    that one of them writes and the other uses is used row by row (see RowWiseOpInterface) by both: then a tile needs only what it has made itself. Blocks are
-    as high as the higher ones of the two. Expects buffers that have no place yet: in the arena, rows of one may lie where other rows of another do.
+    Two phases that follow each other become one whose tiles do the work of both, where both cut the
+    same number of rows into blocks and every buffer that one of them writes and the other uses is
+    used row by row (see RowWiseOpInterface) by both: then a tile needs only what it has made
+    itself. Blocks are as high as the higher ones of the two. Expects buffers that have no place
+    yet: in the arena, rows of one may lie where other rows of another do.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let statistics = [Statistic<"numMerged", "num-merged", "phases that went into the next">];
@@ -139,18 +170,22 @@ def MergePhases : Pass<"lm-merge-phases", "::mlir::func::FuncOp"> {
 def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
   let summary = "all buffers of the step get a place in one arena";
   let description = [{
-    Buffers that are never alive together share a slot of the arena; a slot is as large as its largest buffer. Sizes are expressions of the batch's counts;
-    the function `moec_program_arena_bytes` computes their sum.
+    Buffers that are never alive together share a slot of the arena; a slot is as large as its
+    largest buffer. Sizes are expressions of the batch's counts; the function
+    `moec_program_arena_bytes` computes their sum.
   }];
-  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
-  let statistics = [Statistic<"numBuffers", "num-buffers", "buffers placed">, Statistic<"numSlots", "num-slots", "slots used">];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numBuffers", "num-buffers", "buffers placed">,
+                    Statistic<"numSlots", "num-slots", "slots used">];
 }
 
 def PlaceBarriers : Pass<"lm-place-barriers", "::mlir::func::FuncOp"> {
   let summary = "put barriers where a phase needs what another wrote";
   let description = [{
-    Walks the step in order and remembers what has been read and written since the last barrier; a phase (or a load between phases) that conflicts with it
-    gets a barrier before it. Loops begin and end with nothing outstanding; the step ends in a barrier.
+    Walks the step in order and remembers what has been read and written since the last barrier; a
+    phase (or a load between phases) that conflicts with it gets a barrier before it. Loops begin
+    and end with nothing outstanding; the step ends in a barrier.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let statistics = [Statistic<"numBarriers", "num-barriers", "barriers placed">];
@@ -159,10 +194,12 @@ def PlaceBarriers : Pass<"lm-place-barriers", "::mlir::func::FuncOp"> {
 def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
   let summary = "what the schedule stage must leave behind";
   let description = [{
-    No tensors and no allocations; every weight packed. All work is in phases, which hold the computing ops of `lm` and `moe` and nothing else. Between phases
-    there is only what says which work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of buffers,
-    the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the batch), and barriers. So all threads find the same phases with the
-    same tiles, whenever they come, without reading memory that a step writes.
+    No tensors and no allocations; every weight packed. All work is in phases, which hold the
+    computing ops of `lm` and `moe` and nothing else. Between phases there is only what says which
+    work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of
+    buffers, the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the
+    batch), and barriers. So all threads find the same phases with the same tiles, whenever they
+    come, without reading memory that a step writes.
   }];
 }
 
@@ -170,12 +207,17 @@ def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
 
 def MarkStage : Pass<"moec-mark-stage", "::mlir::ModuleOp"> {
   let summary = "note which stage a module was left in, and what was chosen on the way";
-  let description = "Sets the module's attributes `moec.stage` and `moec.choices`, by which `moec compile X.mlir` goes on.";
+  let description = [{
+    Sets the module's attributes `moec.stage` and `moec.choices`, by which `moec compile X.mlir`
+    goes on.
+  }];
   let options = [Option<"stage", "stage", "std::string", /*default=*/"", "the stage's name">,
                  Option<"activations", "activations", "std::string", /*default=*/"", "f32 or bf16">,
                  Option<"cache", "cache", "std::string", /*default=*/"", "f32 or bf16">,
-                 Option<"cpu", "cpu", "std::string", /*default=*/"", "CPU level; empty while none is chosen">,
-                 Option<"mapped", "mapped", "bool", /*default=*/"false", "weights stay in the checkpoint's files">];
+                 Option<"cpu", "cpu", "std::string", /*default=*/"",
+                        "CPU level; empty while none is chosen">,
+                 Option<"mapped", "mapped", "bool", /*default=*/"false",
+                        "weights stay in the checkpoint's files">];
 }
 
 #endif // MOEC_COMPILER_TRANSFORMS_PASSES_TD

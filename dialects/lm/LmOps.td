@@ -3,9 +3,10 @@
 #ifndef MOEC_DIALECTS_LM_LMOPS_TD
 #define MOEC_DIALECTS_LM_LMOPS_TD
 
-include "dialects/lm/LmSymbols.td"
+include "dialects/lm/LmBatchOps.td"
 
-def Lm_LoadWeightOp : Lm_Op<"load_weight", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def Lm_LoadWeightOp : Lm_Op<"load_weight",
+                            [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "the weight of a layer";
   let description = [{
     The tensor of `weight` for `layer`, or the only one where no layer is given.
@@ -34,56 +35,6 @@ def Lm_LayerKindOp : Lm_Op<"layer_kind", [Pure]> {
   let hasFolder = 1;
 }
 
-// The batch
-
-class Lm_BatchCountOp<string mnemonic, string what> : Lm_Op<mnemonic, [Pure]> {
-  let summary = what;
-  let arguments = (ins Lm_BatchType:$batch);
-  let results = (outs Index:$count);
-  let assemblyFormat = "$batch attr-dict";
-}
-def Lm_TokenCountOp : Lm_BatchCountOp<"token_count", "T, the rows of the step"> {
-  let description = "The rows of the step, at least 1.\n\n```mlir\n%T = lm.token_count %batch\n```";
-}
-def Lm_OutputCountOp : Lm_BatchCountOp<"output_count", "R, the rows whose logits are wanted"> {
-  let description = "The rows whose logits are wanted; may be 0.\n\n```mlir\n%R = lm.output_count %batch\n```";
-}
-
-def Lm_QueryTileCountOp : Lm_BatchCountOp<"query_tile_count", "tiles of adjacent rows of one sequence"> {
-  let description = "How many pieces of adjacent rows the caller cut the sequences into, for attention.\n\n```mlir\n%Q = lm.query_tile_count %batch\n```";
-}
-
-class Lm_BatchIdsOp<string mnemonic, string what> : Lm_Op<mnemonic, [Pure]> {
-  let summary = what;
-  let arguments = (ins Lm_BatchType:$batch);
-  let results = (outs Ids:$ids);
-  let assemblyFormat = "$batch `:` type($ids) attr-dict";
-}
-def Lm_TokenIdsOp : Lm_BatchIdsOp<"token_ids", "the token of each row"> {
-  let description = "T token ids, each below V.\n\n```mlir\n%ids = lm.token_ids %batch : tensor<?xi32>\n```";
-}
-def Lm_PositionsOp : Lm_BatchIdsOp<"positions", "the position of each row in its sequence"> {
-  let description = "T positions, from 0.\n\n```mlir\n%p = lm.positions %batch : tensor<?xi32>\n```";
-}
-def Lm_OutputRowsOp : Lm_BatchIdsOp<"output_rows", "the rows whose logits are wanted"> {
-  let description = "R row numbers, each below T.\n\n```mlir\n%rows = lm.output_rows %batch : tensor<?xi32>\n```";
-}
-def Lm_LogitsOp : Lm_Op<"logits", [Pure]> {
-  let summary = "where the logits go";
-  let description = "The caller's buffer of R x V logits.\n\n```mlir\n%l = lm.logits %batch : memref<?x341xf32>\n```";
-  let arguments = (ins Lm_BatchType:$batch);
-  let results = (outs MemRefRankOf<[F32], [2]>:$buffer);
-  let assemblyFormat = "$batch `:` type($buffer) attr-dict";
-}
-
-def Lm_ArenaOp : Lm_Op<"arena", [Pure]> {
-  let summary = "the memory of the step";
-  let description = "All intermediate buffers of a step lie in it.\n\n```mlir\n%a = lm.arena %batch : memref<?xi8>\n```";
-  let arguments = (ins Lm_BatchType:$batch);
-  let results = (outs MemRefRankOf<[I8], [1]>:$buffer);
-  let assemblyFormat = "$batch `:` type($buffer) attr-dict";
-}
-
 // Computing ops
 
 class Lm_DestinationOp<string mnemonic, int destinations, list<Trait> traits = []>
@@ -92,73 +43,91 @@ class Lm_DestinationOp<string mnemonic, int destinations, list<Trait> traits = [
 def Lm_EmbeddingOp : Lm_DestinationOp<"embedding", 1, [RowWiseOpInterface]> {
   let summary = "the embedding of each token";
   let description = [{
-    Row t of `out` (T x H) is row `ids[t]` of `table` (V x H), of a quantised one what its codes stand for, rounded once to the element type of `out`.
+    Row t of `out` (T x H) is row `ids[t]` of `table` (V x H), of a quantised one what its codes
+    stand for, rounded once to the element type of `out`.
 
     ```mlir
-    %h = lm.embedding ins(%ids, %w : tensor<?xi32>, !lm.weight<341x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    %h = lm.embedding ins(%ids, %w : tensor<?xi32>, !lm.weight<341x40xf32>)
+        outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
     ```
   }];
   let arguments = (ins Ids:$ids, Weight<2>:$table, FloatRows:$out);
   let assemblyFormat = [{
-    `ins` `(` $ids `,` $table `:` type($ids) `,` type($table) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `ins` `(` $ids `,` $table `:` type($ids) `,` type($table) `)` `outs` `(` $out `:` type($out) `)`
+    attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Table"]>.declaration # overwrites;
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Table"]>.declaration
+      # overwrites;
 }
 
 def Lm_RmsNormOp : Lm_DestinationOp<"rms_norm", 1, [RowWiseOpInterface]> {
   let summary = "root mean square norm";
   let description = [{
-    Each row is cut into `heads` equal parts (1 unless given); each part x becomes `x / sqrt(mean(x * x) + epsilon) * weight`, in f32, rounded once to the
-    element type of `out`. `weight` is as long as a part; without one the product ends before it.
+    Each row is cut into `heads` equal parts (1 unless given); each part x becomes `x / sqrt(mean(x
+    * x) + epsilon) * weight`, in f32, rounded once to the element type of `out`. `weight` is as
+    long as a part; without one the product ends before it.
 
     ```mlir
-    %y = lm.rms_norm epsilon 1.0e-5 ins(%x, %w : tensor<?x40xf32>, !lm.weight<40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    %y = lm.rms_norm epsilon 1.0e-5 ins(%x, %w : tensor<?x40xf32>, !lm.weight<40xf32>)
+        outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
     ```
   }];
-  let arguments = (ins F32Attr:$epsilon, DefaultValuedAttr<ConfinedAttr<I64Attr, [IntPositive]>, "1">:$heads, FloatRows:$input,
-                       Optional<Weight<1>>:$weight, Rows:$out);
+  let arguments = (ins F32Attr:$epsilon,
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntPositive]>, "1">:$heads,
+                       FloatRows:$input, Optional<Weight<1>>:$weight, Rows:$out);
   let assemblyFormat = [{
-    `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input (`,` $weight^)? `:` type($input) (`,` type($weight)^)? `)`
+    `epsilon` $epsilon (`heads` $heads^)? `ins` `(` $input (`,` $weight^)? `:` type($input)
+    (`,` type($weight)^)? `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # overwrites;
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration
+      # overwrites;
 }
 
 def Lm_LayerNormOp : Lm_DestinationOp<"layer_norm", 1, [RowWiseOpInterface]> {
   let summary = "norm by mean and variance";
   let description = [{
-    With m the mean of a row x and v that of the squares of x - m, row t of `out` is `(x - m) / sqrt(v + epsilon) * weight + bias`, in f32,
-    rounded once to the element type of `out`.
+    With m the mean of a row x and v that of the squares of x - m, row t of `out` is `(x - m) /
+    sqrt(v + epsilon) * weight + bias`, in f32, rounded once to the element type of `out`.
 
     ```mlir
-    %y = lm.layer_norm epsilon 1.0e-6 ins(%x, %w, %b : tensor<?x40xf32>, !lm.weight<40xf32>, !lm.weight<40xf32>)
+    %y = lm.layer_norm epsilon 1.0e-6
+        ins(%x, %w, %b : tensor<?x40xf32>, !lm.weight<40xf32>, !lm.weight<40xf32>)
         outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
     ```
   }];
-  let arguments = (ins F32Attr:$epsilon, FloatRows:$input, Weight<1>:$weight, Weight<1>:$bias, Rows:$out);
+  let arguments = (ins F32Attr:$epsilon, FloatRows:$input, Weight<1>:$weight, Weight<1>:$bias,
+                       Rows:$out);
   let assemblyFormat = [{
-    `epsilon` $epsilon `ins` `(` $input `,` $weight `,` $bias `:` type($input) `,` type($weight) `,` type($bias) `)`
+    `epsilon` $epsilon `ins` `(` $input `,` $weight `,` $bias
+    `:` type($input) `,` type($weight) `,` type($bias) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # overwrites;
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration
+      # overwrites;
 }
 
 def Lm_LinearOp : Lm_DestinationOp<"linear", 1, [RowWiseOpInterface]> {
   let summary = "product with a weight";
   let description = [{
-    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate` that is added to what `out` holds. All in f32; of
-    rows of bf16 floats of the weight are rounded to bf16 first. An input of i8 is quantised (`lm.quantize`) for a weight that is.
+    `out = input * transpose(weight) + bias`: input T x M, weight N x M, bias N. With `accumulate`
+    that is added to what `out` holds. All in f32; of rows of bf16 floats of the weight are rounded
+    to bf16 first. An input of i8 is quantised (`lm.quantize`) for a weight that is.
 
     ```mlir
-    %y = lm.linear ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    %y = lm.linear ins(%x, %w : tensor<?x40xf32>, !lm.weight<48x40xf32>) outs(%i : tensor<?x48xf32>)
+        -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins UnitAttr:$accumulate, OperandRows:$input, Weight<2>:$weight, Optional<Weight<1>>:$bias, FloatRows:$out);
+  let arguments = (ins UnitAttr:$accumulate, OperandRows:$input, Weight<2>:$weight,
+                       Optional<Weight<1>>:$bias, FloatRows:$out);
   let assemblyFormat = [{
     (`accumulate` $accumulate^)? `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
-    (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    (`bias` `(` $bias^ `:` type($bias) `)`)? `outs` `(` $out `:` type($out) `)` attr-dict
+    (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration # accumulates;
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight", "Bias"]>.declaration
+      # accumulates;
 }
 
 def Lm_ClampOp : Lm_DestinationOp<"clamp", 1, [RowWiseOpInterface]> {
@@ -172,7 +141,8 @@ def Lm_ClampOp : Lm_DestinationOp<"clamp", 1, [RowWiseOpInterface]> {
   }];
   let arguments = (ins F32Attr:$limit, FloatRows:$input, FloatRows:$out);
   let assemblyFormat = [{
-    $limit `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    $limit `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict
+    (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
@@ -180,17 +150,21 @@ def Lm_ClampOp : Lm_DestinationOp<"clamp", 1, [RowWiseOpInterface]> {
 def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2, [RowWiseOpInterface]> {
   let summary = "cosines and sines of each row's position";
   let description = [{
-    `cosines[t, i] = factor * cos(positions[t] * frequencies[i])`, the product rounded to f32, and likewise the sines.
+    `cosines[t, i] = factor * cos(positions[t] * frequencies[i])`, the product rounded to f32, and
+    likewise the sines.
 
     ```mlir
     %c, %s = lm.rope_table frequencies [1.0, 0.1] factor 1.0 ins(%p : tensor<?xi32>)
         outs(%a, %b : tensor<?x2xf32>, tensor<?x2xf32>) -> tensor<?x2xf32>, tensor<?x2xf32>
     ```
   }];
-  let arguments = (ins DenseF32ArrayAttr:$frequencies, F32Attr:$factor, Ids:$positions, FloatRows:$cosines, FloatRows:$sines);
+  let arguments = (ins DenseF32ArrayAttr:$frequencies, F32Attr:$factor, Ids:$positions,
+                       FloatRows:$cosines, FloatRows:$sines);
   let assemblyFormat = [{
-    `frequencies` custom<ExactFloats>($frequencies) `factor` $factor `ins` `(` $positions `:` type($positions) `)`
-    `outs` `(` $cosines `,` $sines `:` type($cosines) `,` type($sines) `)` attr-dict (`->` type($results)^)?
+    `frequencies` custom<ExactFloats>($frequencies) `factor` $factor
+    `ins` `(` $positions `:` type($positions) `)`
+    `outs` `(` $cosines `,` $sines `:` type($cosines) `,` type($sines) `)` attr-dict
+    (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
@@ -198,19 +172,25 @@ def Lm_RopeTableOp : Lm_DestinationOp<"rope_table", 2, [RowWiseOpInterface]> {
 def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
   let summary = "rotate queries or keys by their position";
   let description = [{
-    Each row is cut into `heads` equal parts, of which x is what follows the `first` entries (none unless given). With c and s the row's cosines and
-    sines, n of them, x[i] and x[i + n] become `x[i] c[i] - x[i+n] s[i]` and `x[i+n] c[i] + x[i] s[i]` for i < n; other entries stay. With `interleaved`
-    the pairs are x[2i] and x[2i + 1]. In f32, rounded once to the element type of `out`.
+    Each row is cut into `heads` equal parts, of which x is what follows the `first` entries (none
+    unless given). With c and s the row's cosines and sines, n of them, x[i] and x[i + n] become
+    `x[i] c[i] - x[i+n] s[i]` and `x[i+n] c[i] + x[i] s[i]` for i < n; other entries stay. With
+    `interleaved` the pairs are x[2i] and x[2i + 1]. In f32, rounded once to the element type of
+    `out`.
 
     ```mlir
-    %r = lm.rope heads 4 ins(%q, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    %r = lm.rope heads 4 ins(%q, %c, %s : tensor<?x48xf32>, tensor<?x6xf32>, tensor<?x6xf32>)
+        outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
   let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads,
-                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$first, UnitAttr:$interleaved, FloatRows:$input,
-                       FloatRows:$cosines, FloatRows:$sines, Rows:$out);
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$first,
+                       UnitAttr:$interleaved, FloatRows:$input, FloatRows:$cosines,
+                       FloatRows:$sines, Rows:$out);
   let assemblyFormat = [{
-    `heads` $heads (`first` $first^)? (`interleaved` $interleaved^)? `ins` `(` $input `,` $cosines `,` $sines `:` type($input) `,` type($cosines) `,` type($sines) `)`
+    `heads` $heads (`first` $first^)? (`interleaved` $interleaved^)?
+    `ins` `(` $input `,` $cosines `,` $sines
+    `:` type($input) `,` type($cosines) `,` type($sines) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
@@ -219,16 +199,19 @@ def Lm_RopeOp : Lm_DestinationOp<"rope", 1, [RowWiseOpInterface]> {
 def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> {
   let summary = "scale queries by how far their positions are";
   let description = [{
-    Row t of `out` is row t of `input` times `1 + scale * ln(1 + floor((positions[t] + 1) / interval))`, in f32, rounded once to the
-    element type of `out`.
+    Row t of `out` is row t of `input` times `1 + scale * ln(1 + floor((positions[t] + 1) /
+    interval))`, in f32, rounded once to the element type of `out`.
 
     ```mlir
-    %y = lm.temperature interval 8192 scale 0.1 ins(%q, %p : tensor<?x48xf32>, tensor<?xi32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    %y = lm.temperature interval 8192 scale 0.1 ins(%q, %p : tensor<?x48xf32>, tensor<?xi32>)
+        outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$interval, F32Attr:$scale, FloatRows:$input, Ids:$positions, Rows:$out);
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$interval, F32Attr:$scale,
+                       FloatRows:$input, Ids:$positions, Rows:$out);
   let assemblyFormat = [{
-    `interval` $interval `scale` $scale `ins` `(` $input `,` $positions `:` type($input) `,` type($positions) `)`
+    `interval` $interval `scale` $scale `ins` `(` $input `,` $positions
+    `:` type($input) `,` type($positions) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
@@ -237,31 +220,40 @@ def Lm_TemperatureOp : Lm_DestinationOp<"temperature", 1, [RowWiseOpInterface]> 
 def Lm_SliceHeadsOp : Lm_DestinationOp<"slice_heads", 1, [RowWiseOpInterface]> {
   let summary = "some entries of each head";
   let description = [{
-    Each row of `input` is cut into `heads` equal parts; the same part of `out` is as many of its entries as fit, from number `first` on, rounded to the
-    element type of `out`.
+    Each row of `input` is cut into `heads` equal parts; the same part of `out` is as many of its
+    entries as fit, from number `first` on, rounded to the element type of `out`.
 
     ```mlir
-    %y = lm.slice_heads heads 4 first 8 ins(%x : tensor<?x48xf32>) outs(%i : tensor<?x16xf32>) -> tensor<?x16xf32>
+    %y = lm.slice_heads heads 4 first 8 ins(%x : tensor<?x48xf32>) outs(%i : tensor<?x16xf32>)
+        -> tensor<?x16xf32>
     ```
   }];
-  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, ConfinedAttr<I64Attr, [IntNonNegative]>:$first, FloatRows:$input, Rows:$out);
-  let assemblyFormat = "`heads` $heads `first` $first `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?";
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads,
+                       ConfinedAttr<I64Attr, [IntNonNegative]>:$first, FloatRows:$input, Rows:$out);
+  let assemblyFormat = [{
+    `heads` $heads `first` $first `ins` `(` $input `:` type($input) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
 def Lm_JoinHeadsOp : Lm_DestinationOp<"join_heads", 1, [RowWiseOpInterface]> {
   let summary = "two parts of each head side by side";
   let description = [{
-    Part h of `out`, of `heads` equal ones, is part h of `left`, then part h of `right`; or all of `right`, where it is too short to have more than one.
-    Entries are rounded to the element type of `out`.
+    Part h of `out`, of `heads` equal ones, is part h of `left`, then part h of `right`; or all of
+    `right`, where it is too short to have more than one. Entries are rounded to the element type of
+    `out`.
 
     ```mlir
-    %y = lm.join_heads heads 4 ins(%a, %b : tensor<?x32xf32>, tensor<?x4xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    %y = lm.join_heads heads 4 ins(%a, %b : tensor<?x32xf32>, tensor<?x4xf32>)
+        outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, FloatRows:$left, FloatRows:$right, Rows:$out);
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$heads, FloatRows:$left,
+                       FloatRows:$right, Rows:$out);
   let assemblyFormat = [{
-    `heads` $heads `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `heads` $heads `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
@@ -269,94 +261,124 @@ def Lm_JoinHeadsOp : Lm_DestinationOp<"join_heads", 1, [RowWiseOpInterface]> {
 def Lm_HeadLinearOp : Lm_DestinationOp<"head_linear", 1, [RowWiseOpInterface]> {
   let summary = "product of each head with a weight of its own";
   let description = [{
-    With `weight` n x N x M, each row of `input` is n parts of M entries; part h of `out`, of N entries, is that of `input` times the transpose of
-    matrix h, summed in f32 and rounded once to the element type of `out`.
+    With `weight` n x N x M, each row of `input` is n parts of M entries; part h of `out`, of N
+    entries, is that of `input` times the transpose of matrix h, summed in f32 and rounded once to
+    the element type of `out`.
 
     ```mlir
-    %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, !lm.weight<4x20x12xf32>) outs(%i : tensor<?x80xf32>) -> tensor<?x80xf32>
+    %y = lm.head_linear ins(%x, %w : tensor<?x48xf32>, !lm.weight<4x20x12xf32>)
+        outs(%i : tensor<?x80xf32>) -> tensor<?x80xf32>
     ```
   }];
   let arguments = (ins Rows:$input, Weight<3>:$weight, Rows:$out);
   let assemblyFormat = [{
-    `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `ins` `(` $input `,` $weight `:` type($input) `,` type($weight) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration # overwrites;
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Weight"]>.declaration
+      # overwrites;
 }
 
 def Lm_CacheAppendOp : Lm_Op<"cache_append", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
-                                              DeclareOpInterfaceMethods<SymbolUserOpInterface>, RowWiseOpInterface]> {
+                                              DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+                                              RowWiseOpInterface]> {
   let summary = "store the keys and values of the step's rows";
   let description = [{
-    Rounds `keys` and `values` (T x heads*size each) to the cache's element type and stores them at their rows' positions. A latent cache has keys alone.
+    Rounds `keys` and `values` (T x heads*size each) to the cache's element type and stores them at
+    their rows' positions. A latent cache has keys alone.
 
     ```mlir
     lm.cache_append @attention[%layer] of %batch ins(%k, %v : tensor<?x24xf32>, tensor<?x24xf32>)
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$cache, Index:$layer, Lm_BatchType:$batch, Rows:$keys, Optional<Rows>:$values);
+  let arguments = (ins FlatSymbolRefAttr:$cache, Index:$layer, Lm_BatchType:$batch, Rows:$keys,
+                       Optional<Rows>:$values);
   let assemblyFormat = [{
-    $cache `[` $layer `]` `of` $batch `ins` `(` $keys (`,` $values^)? `:` type($keys) (`,` type($values)^)? `)` attr-dict
+    $cache `[` $layer `]` `of` $batch `ins` `(` $keys (`,` $values^)? `:` type($keys)
+    (`,` type($values)^)? `)` attr-dict
   }];
 }
 
-def Lm_ChooseKeysOp : Lm_DestinationOp<"choose_keys", 1, [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def Lm_ChooseKeysOp : Lm_DestinationOp<"choose_keys", 1,
+                                       [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "choose the positions that each row attends to";
   let description = [{
-    Row t of `out` (T x 1 + K) holds how many positions it chooses, then these, ascending: of the positions of its sequence up to its own the K of the
-    largest score, or all where they are no more; equal scores go to the lower position, and a NaN counts as largest. What follows them is undefined.
-    The score of position p is `scale` times the sum over the heads j of `weights[t, j] * max(queries_j . key_p, 0)`, in f32; `queries` are T x
-    heads*size, `cache` has one head of keys. A sequence has at most `context` positions, of which there are 2^20 at most.
+    Row t of `out` (T x 1 + K) holds how many positions it chooses, then these, ascending: of the
+    positions of its sequence up to its own the K of the largest score, or all where they are no
+    more; equal scores go to the lower position, and a NaN counts as largest. What follows them is
+    undefined. The score of position p is `scale` times the sum over the heads j of `weights[t, j] *
+    max(queries_j . key_p, 0)`, in f32; `queries` are T x heads*size, `cache` has one head of keys.
+    A sequence has at most `context` positions, of which there are 2^20 at most.
 
     ```mlir
-    %c = lm.choose_keys @index[%layer] of %batch scale 0.01 context 4096 ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
+    %c = lm.choose_keys @index[%layer] of %batch scale 0.01 context 4096
+        ins(%q, %w : tensor<?x128xf32>, tensor<?x4xf32>)
         outs(%i : tensor<?x9xi32>) -> tensor<?x9xi32>
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale, ConfinedAttr<I64Attr, [IntPositive]>:$context, Index:$layer, Lm_BatchType:$batch,
-                       FloatRows:$queries, FloatRows:$weights, IdRows:$out);
+  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$context, Index:$layer,
+                       Lm_BatchType:$batch, FloatRows:$queries, FloatRows:$weights, IdRows:$out);
   let assemblyFormat = [{
-    $cache `[` $layer `]` `of` $batch `scale` $scale `context` $context `ins` `(` $queries `,` $weights `:` type($queries) `,` type($weights) `)`
+    $cache `[` $layer `]` `of` $batch `scale` $scale `context` $context
+    `ins` `(` $queries `,` $weights `:` type($queries) `,` type($weights) `)`
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
-def Lm_AttentionOp : Lm_DestinationOp<"attention", 1, [AttrSizedOperandSegments, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def Lm_AttentionOp : Lm_DestinationOp<"attention", 1,
+                                      [AttrSizedOperandSegments,
+                                       DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "attention of the step's rows to the cache";
   let description = [{
-    Row t of `out`, head j: the softmax, over the positions p that row t sees, of `scale * (query_j . key_p)` weighs the values. A row sees the
-    positions of its sequence up to its own, of which a cache with a window or chunks keeps the latest. Query head j reads the key head
-    `j / (query heads / key heads)`. With `sinks`, the softmax of head j is over one more score, entry j of them, which weighs nothing. With `chosen`, as
-    `lm.choose_keys` makes them, a row sees these positions alone; the cache is indexed then. A number there that no choice can be counts as the nearest
-    that can. `queries` are T x heads*size, `out` as many heads of the values' size; `queries` are f32 or of the cache's element type. The
-    probabilities are rounded to the cache's element type for their product with the values, unless the cache is indexed; the softmax is taken block by
-    block of the cache, or of as many chosen positions, in ascending order.
+    Row t of `out`, head j: the softmax, over the positions p that row t sees, of `scale * (query_j
+    . key_p)` weighs the values. A row sees the positions of its sequence up to its own, of which a
+    cache with a window or chunks keeps the latest. Query head j reads the key head `j / (query
+    heads / key heads)`. With `sinks`, the softmax of head j is over one more score, entry j of
+    them, which weighs nothing. With `chosen`, as `lm.choose_keys` makes them, a row sees these
+    positions alone; the cache is indexed then. A number there that no choice can be counts as the
+    nearest that can. `queries` are T x heads*size, `out` as many heads of the values' size;
+    `queries` are f32 or of the cache's element type. The probabilities are rounded to the cache's
+    element type for their product with the values, unless the cache is indexed; the softmax is
+    taken block by block of the cache, or of as many chosen positions, in ascending order.
 
     ```mlir
-    %o = lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : tensor<?x48xf32>) outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
+    %o = lm.attention @attention[%layer] of %batch scale 0.28 ins(%q : tensor<?x48xf32>)
+        outs(%i : tensor<?x48xf32>) -> tensor<?x48xf32>
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale, Index:$layer, Lm_BatchType:$batch, Rows:$queries,
-                       Optional<Weight<1>>:$sinks, Optional<IdRows>:$chosen, Rows:$out);
+  let arguments = (ins FlatSymbolRefAttr:$cache, F32Attr:$scale, Index:$layer, Lm_BatchType:$batch,
+                       Rows:$queries, Optional<Weight<1>>:$sinks, Optional<IdRows>:$chosen,
+                       Rows:$out);
   let assemblyFormat = [{
     $cache `[` $layer `]` `of` $batch `scale` $scale `ins` `(` $queries `:` type($queries) `)`
-    (`sinks` `(` $sinks^ `:` type($sinks) `)`)? (`chosen` `(` $chosen^ `:` type($chosen) `)`)? `outs` `(` $out `:` type($out) `)`
+    (`sinks` `(` $sinks^ `:` type($sinks) `)`)? (`chosen` `(` $chosen^ `:` type($chosen) `)`)?
+    `outs` `(` $out `:` type($out) `)`
     attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
-def Lm_RecordRoutingOp : Lm_Op<"record_routing", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, RowWiseOpInterface]> {
+def Lm_RecordRoutingOp : Lm_Op<"record_routing",
+                               [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+                                RowWiseOpInterface]> {
   let summary = "give the caller a layer's routing";
   let description = [{
-    Copies `experts` and `weights` (T x K) to the caller's record of MoE layer `ordinal`, if it wants one; `picked` is the widest K of the model.
+    Copies `experts` and `weights` (T x K) to the caller's record of MoE layer `ordinal`, if it
+    wants one; `picked` is the widest K of the model.
 
     ```mlir
     lm.record_routing %ordinal of %batch picked 2 ins(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>)
     ```
   }];
-  let arguments = (ins Index:$ordinal, Lm_BatchType:$batch, ConfinedAttr<I64Attr, [IntPositive]>:$picked, IdRows:$experts, FloatRows:$weights);
-  let assemblyFormat = "$ordinal `of` $batch `picked` $picked `ins` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict";
+  let arguments = (ins Index:$ordinal, Lm_BatchType:$batch,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$picked, IdRows:$experts,
+                       FloatRows:$weights);
+  let assemblyFormat = [{
+    $ordinal `of` $batch `picked` $picked
+    `ins` `(` $experts `,` $weights `:` type($experts) `,` type($weights) `)` attr-dict
+  }];
 }
 
 def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1, [RowWiseOpInterface]> {
@@ -365,12 +387,14 @@ def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1, [RowWiseOpInterface]> {
     Row t of `out` is row t of `input` times `sigmoid(gate[t, 0])`.
 
     ```mlir
-    %y = lm.scale_rows ins(%x, %g : tensor<?x40xf32>, tensor<?x1xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    %y = lm.scale_rows ins(%x, %g : tensor<?x40xf32>, tensor<?x1xf32>) outs(%i : tensor<?x40xf32>)
+        -> tensor<?x40xf32>
     ```
   }];
   let arguments = (ins FloatRows:$input, FloatRows:$gate, FloatRows:$out);
   let assemblyFormat = [{
-    `ins` `(` $input `,` $gate `:` type($input) `,` type($gate) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `ins` `(` $input `,` $gate `:` type($input) `,` type($gate) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
@@ -381,12 +405,14 @@ def Lm_AddOp : Lm_DestinationOp<"add", 1, [RowWiseOpInterface]> {
     `out = left + right`. The destination may be one of the summands.
 
     ```mlir
-    %y = lm.add ins(%a, %b : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    %y = lm.add ins(%a, %b : tensor<?x40xf32>, tensor<?x40xf32>) outs(%i : tensor<?x40xf32>)
+        -> tensor<?x40xf32>
     ```
   }];
   let arguments = (ins FloatRows:$left, FloatRows:$right, FloatRows:$out);
   let assemblyFormat = [{
-    `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `ins` `(` $left `,` $right `:` type($left) `,` type($right) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # [{
     static bool readsDestinations() { return false; }
@@ -405,7 +431,8 @@ def Lm_RoundOp : Lm_DestinationOp<"round", 1, [RowWiseOpInterface]> {
   }];
   let arguments = (ins FloatRows:$input, Rows:$out);
   let assemblyFormat = [{
-    `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict
+    (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
@@ -413,16 +440,21 @@ def Lm_RoundOp : Lm_DestinationOp<"round", 1, [RowWiseOpInterface]> {
 def Lm_QuantizeOp : Lm_DestinationOp<"quantize", 1, [RowWiseOpInterface]> {
   let summary = "make integers of the operand of a product with a quantised weight";
   let description = [{
-    Cuts each row into blocks of `block` elements, the last one filled up with zeros, and writes for each, with m its largest magnitude: `x * (127 / m)` in
-    f32, rounded to nearest with ties to even, as i8; the scale, `m / 127`, as f32; and the sum of the integers as i32. Where m is zero, all are.
+    Cuts each row into blocks of `block` elements, the last one filled up with zeros, and writes for
+    each, with m its largest magnitude: `x * (127 / m)` in f32, rounded to nearest with ties to
+    even, as i8; the scale, `m / 127`, as f32; and the sum of the integers as i32. Where m is zero,
+    all are.
 
     ```mlir
-    %y = lm.quantize block 32 ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x80xi8>) -> tensor<?x80xi8>
+    %y = lm.quantize block 32 ins(%x : tensor<?x40xf32>) outs(%i : tensor<?x80xi8>)
+        -> tensor<?x80xi8>
     ```
   }];
-  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$block, FloatRows:$input, ByteRows:$out);
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$block, FloatRows:$input,
+                       ByteRows:$out);
   let assemblyFormat = [{
-    `block` $block `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `block` $block `ins` `(` $input `:` type($input) `)` `outs` `(` $out `:` type($out) `)`
+    attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
@@ -433,27 +465,34 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
     Row r of `out` (R x H) is row `rows[r]` of `input` (T x H).
 
     ```mlir
-    %y = lm.select_rows ins(%h, %rows : tensor<?x40xf32>, tensor<?xi32>) outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    %y = lm.select_rows ins(%h, %rows : tensor<?x40xf32>, tensor<?xi32>) outs(%i : tensor<?x40xf32>)
+        -> tensor<?x40xf32>
     ```
   }];
   let arguments = (ins FloatRows:$input, Ids:$rows, FloatRows:$out);
   let assemblyFormat = [{
-    `ins` `(` $input `,` $rows `:` type($input) `,` type($rows) `)` `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+    `ins` `(` $input `,` $rows `:` type($input) `,` type($rows) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
-  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Input"]>.declaration # overwrites;
+  let extraClassDeclaration = destinationDeclarations # ReadsWhole<["Input"]>.declaration
+      # overwrites;
 }
 
 // Structure of a scheduled step
 
-def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTerminator, RecursiveMemoryEffects]> {
+def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTerminator,
+                                 RecursiveMemoryEffects]> {
   let summary = "work that the threads of a step share";
   let description = [{
-    Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any thread. Buffers that it reads or writes are those of the
-    ops in its body; a barrier stands between phases where one needs what another wrote. How many tiles there are follows from the batch's counts, not
-    from what an earlier phase wrote. Tiles are blocks of `rows` rows of the results (0: not cut along rows); where the
-    results are cut into panels of columns too, a block, or an expert's share of it, has `panels` tiles one after another, of which number i multiplies
-    with panel i of a weight (0: not cut along columns). So a weight's panels can lie near the threads that read them. Where there are several ops, all
-    are row-wise and cut by rows alone. A `plain` phase has one tile and is lowered to plain loops, the reference of what kernels do.
+    Runs its body, ops in order, once for every tile in [0, `tiles`), in any order and on any
+    thread. Buffers that it reads or writes are those of the ops in its body; a barrier stands
+    between phases where one needs what another wrote. How many tiles there are follows from the
+    batch's counts, not from what an earlier phase wrote. Tiles are blocks of `rows` rows of the
+    results (0: not cut along rows); where the results are cut into panels of columns too, a block,
+    or an expert's share of it, has `panels` tiles one after another, of which number i multiplies
+    with panel i of a weight (0: not cut along columns). So a weight's panels can lie near the
+    threads that read them. Where there are several ops, all are row-wise and cut by rows alone. A
+    `plain` phase has one tile and is lowered to plain loops, the reference of what kernels do.
 
     ```mlir
     lm.phase "linear" tiles(%n) rows 128 panels 1 {
@@ -462,17 +501,28 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
     }
     ```
   }];
-  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles, ConfinedAttr<I64Attr, [IntNonNegative]>:$rows,
+  let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles,
+                       ConfinedAttr<I64Attr, [IntNonNegative]>:$rows,
                        ConfinedAttr<I64Attr, [IntNonNegative]>:$panels);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `panels` $panels $body attr-dict";
+  let assemblyFormat = [{
+    $name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `panels` $panels $body attr-dict
+  }];
   let hasRegionVerifier = 1;
-  let extraClassDeclaration = "::mlir::BlockArgument getTile() { return getBody().getArgument(0); }";
+  let extraClassDeclaration = [{
+    ::mlir::BlockArgument getTile() { return getBody().getArgument(0); }
+  }];
 }
 
 def Lm_BarrierOp : Lm_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "wait for what the phases before do";
-  let description = "No thread goes on before all tiles of the phases before are done.\n\n```mlir\nlm.barrier\n```";
+  let description = [{
+    No thread goes on before all tiles of the phases before are done.
+
+    ```mlir
+    lm.barrier
+    ```
+  }];
   let assemblyFormat = "attr-dict";
 }
 
