@@ -198,6 +198,76 @@ static Status checkChoices(ModuleOp module, int64_t context) {
   return status;
 }
 
+static void describeOptions(const PipelineOptions &options, ArrayRef<const CpuTarget *> levels,
+                            Manifest &manifest) {
+  manifest.options = {{"activations", options.activations},
+                      {"cpu", levelNames(levels)},
+                      {"kv-cache", options.cache}};
+  if (options.profile)
+    manifest.options.emplace_back("profile", "true");
+  if (!options.quantize.empty())
+    manifest.options.emplace_back("quantize", options.quantize);
+  if (options.reference)
+    manifest.options.emplace_back("reference", "true");
+  if (!options.without.empty())
+    manifest.options.emplace_back("without-pass",
+                                  fmt::format("{}", fmt::join(options.without, ",")));
+  for (const CpuTarget *level : levels) {
+    ManifestCpuLevel &entry = manifest.cpuLevels.emplace_back();
+    entry.name = level->level.str();
+    for (const CpuFeature &feature : level->needed())
+      entry.features.push_back(feature.cpuinfo.str());
+  }
+}
+
+static Status describeCaches(ModuleOp module, Manifest &manifest) {
+  for (auto cache : module.getOps<lm::CacheOp>()) {
+    CacheLayout layout(cache);
+    if (!manifest.caches.empty() && layout.block != manifest.blockTokens)
+      return Status{Code::Model,
+                    fmt::format("the cache {} has blocks of {} positions, that before it of {}; a "
+                                "program has one size for all",
+                                cache.getSymName().str(), layout.block, manifest.blockTokens)};
+    manifest.blockTokens = layout.block;
+    manifest.caches.push_back(
+        {cache.getSymName().str(),
+         std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
+         layout.blockBytes(), layout.window, layout.chunk, mostChosen(module, cache)});
+  }
+  return {};
+}
+
+/// `routed` is how many experts a router picks among.
+static Status describeWeights(ModuleOp module, int64_t routed, ProgramDescription &description) {
+  ManifestWeights &weights = description.manifest.weights;
+  llvm::StringSet<> multiplied;
+  module.walk([&](lm::LoadWeightOp load) {
+    if (isMultiplied(load))
+      multiplied.insert(load.getWeight());
+  });
+  for (auto weight : module.getOps<lm::WeightOp>()) {
+    if (!weight.getPacked())
+      return Status{Code::Internal,
+                    fmt::format("the weight {} has no packed form: the module is not scheduled",
+                                weight.getSymName().str())};
+    // Mapped weights are found by them; of packed ones they say what a step reads.
+    describePieces(weight, multiplied.contains(weight.getSymName()), routed, weights.pieces);
+    if (weight.getPackedAttr().getMapped())
+      continue;
+    const PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));
+    if (packed.layout == PackedLayout::Panels && multiplied.contains(weight.getSymName()))
+      weights.panels.push_back(
+          {.offset = static_cast<int64_t>(packed.offset),
+           .matrices = static_cast<int64_t>(packed.matrices()),
+           .matrixBytes = static_cast<int64_t>(packed.matrixBytes()),
+           .panelBytes = kPanelColumns * static_cast<int64_t>(packed.depthBytes())});
+  }
+  if (Status status = description.plan.check(); !status.ok())
+    return status;
+  weights.bytes = description.plan.totalBytes();
+  return {};
+}
+
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
   ProgramDescription description;
   Manifest &manifest = description.manifest;
@@ -212,66 +282,15 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   if (!levels.ok())
     return levels.status();
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
-  manifest.options = {{"activations", options.activations},
-                      {"cpu", levelNames(*levels)},
-                      {"kv-cache", options.cache}};
-  if (options.profile)
-    manifest.options.emplace_back("profile", "true");
-  if (!options.quantize.empty())
-    manifest.options.emplace_back("quantize", options.quantize);
-  if (options.reference)
-    manifest.options.emplace_back("reference", "true");
-  if (!options.without.empty())
-    manifest.options.emplace_back("without-pass",
-                                  fmt::format("{}", fmt::join(options.without, ",")));
   manifest.queryTile = kQueryTile;
   manifest.stepTokens = kStepTokens;
-  for (const CpuTarget *level : *levels) {
-    ManifestCpuLevel &entry = manifest.cpuLevels.emplace_back();
-    entry.name = level->level.str();
-    for (const CpuFeature &feature : level->needed())
-      entry.features.push_back(feature.cpuinfo.str());
-  }
-  for (auto cache : module.getOps<lm::CacheOp>()) {
-    CacheLayout layout(cache);
-    if (!manifest.caches.empty() && layout.block != manifest.blockTokens)
-      return Status{Code::Model,
-                    fmt::format("the cache {} has blocks of {} positions, that before it of {}; a "
-                                "program has one size for all",
-                                cache.getSymName().str(), layout.block, manifest.blockTokens)};
-    manifest.blockTokens = layout.block;
-    manifest.caches.push_back(
-        {cache.getSymName().str(),
-         std::vector<int64_t>(cache.getLayers().begin(), cache.getLayers().end()),
-         layout.blockBytes(), layout.window, layout.chunk, mostChosen(module, cache)});
-  }
-  llvm::StringSet<> multiplied;
-  module.walk([&](lm::LoadWeightOp load) {
-    if (isMultiplied(load))
-      multiplied.insert(load.getWeight());
-  });
-  for (auto weight : module.getOps<lm::WeightOp>()) {
-    if (!weight.getPacked())
-      return Status{Code::Internal,
-                    fmt::format("the weight {} has no packed form: the module is not scheduled",
-                                weight.getSymName().str())};
-    // Mapped weights are found by them; of packed ones they say what a step reads.
-    describePieces(weight, multiplied.contains(weight.getSymName()), numberOf(model, "experts"),
-                   manifest.weights.pieces);
-    if (weight.getPackedAttr().getMapped())
-      continue;
-    const PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));
-    if (packed.layout == PackedLayout::Panels && multiplied.contains(weight.getSymName()))
-      manifest.weights.panels.push_back(
-          {.offset = static_cast<int64_t>(packed.offset),
-           .matrices = static_cast<int64_t>(packed.matrices()),
-           .matrixBytes = static_cast<int64_t>(packed.matrixBytes()),
-           .panelBytes = kPanelColumns * static_cast<int64_t>(packed.depthBytes())});
-  }
-  if (options.profile)
-    manifest.phases = describePhases(module, numberOf(model, "experts"), numberOf(model, "picked"));
-  if (Status status = description.plan.check(); !status.ok())
+  describeOptions(options, *levels, manifest);
+  const int64_t routed = numberOf(model, "experts");
+  if (Status status = describeCaches(module, manifest); !status.ok())
     return status;
-  manifest.weights.bytes = description.plan.totalBytes();
+  if (Status status = describeWeights(module, routed, description); !status.ok())
+    return status;
+  if (options.profile)
+    manifest.phases = describePhases(module, routed, numberOf(model, "picked"));
   return description;
 }
