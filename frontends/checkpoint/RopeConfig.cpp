@@ -38,105 +38,153 @@ static constexpr std::string_view kKeys[] = {"rope_type",
                                              "partial_rotary_factor",
                                              "finetuned"};
 
+namespace {
+
+/// The object with the rope parameters, in either spelling; it may be missing.
+class RopeObject {
+public:
+  explicit RopeObject(ConfigReader &read) : read(read), keys(read.object("rope_scaling")) {
+    if (const json *parameters = read.object("rope_parameters")) {
+      if (keys && *keys != *parameters)
+        refuse(Code::Model, "and `rope_parameters` says something else");
+      keys = parameters;
+      name = "rope_parameters";
+    }
+  }
+
+  explicit operator bool() const { return keys; }
+  bool contains(std::string_view key) const { return keys->contains(key); }
+  void refuse(Code code, const std::string &why) const { read.refuse(code, name, why); }
+
+  /// The type by its name; none where no key says it.
+  std::optional<std::string> kindName() const;
+  /// Refuses keys that no type has.
+  void checkKeys() const;
+  /// A number that is given.
+  std::optional<double> number(std::string_view key, double least, double most) const;
+  bool boolean(std::string_view key, bool missing) const;
+
+private:
+  /// What is given under `key`; null where nothing is.
+  const json *find(std::string_view key) const {
+    auto value = keys ? keys->find(key) : json::const_iterator();
+    return !keys || value == keys->end() || value->is_null() ? nullptr : &*value;
+  }
+
+  ConfigReader &read;
+  const json *keys;
+  std::string_view name = "rope_scaling";
+};
+
+} // namespace
+
+std::optional<std::string> RopeObject::kindName() const {
+  std::optional<std::string> kind;
+  for (const char *key : {"type", "rope_type"})
+    if (const json *value = find(key)) {
+      if (!value->is_string())
+        refuse(Code::Model, fmt::format("wanted `{}` to be a string", key));
+      else if (kind && *value != *kind)
+        refuse(Code::Model, "and its `type` and `rope_type` differ");
+      else
+        kind = value->get<std::string>();
+    }
+  return kind;
+}
+
+void RopeObject::checkKeys() const {
+  for (const auto &[key, value] : keys->items())
+    if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys))
+      refuse(Code::Unsupported, fmt::format("and its key {} is not supported", json(key).dump()));
+}
+
+std::optional<double> RopeObject::number(std::string_view key, double least, double most) const {
+  const json *value = find(key);
+  if (!value)
+    return std::nullopt;
+  if (value->is_number() && value->get<double>() >= least && value->get<double>() <= most)
+    return value->get<double>();
+  refuse(Code::Model, fmt::format("wanted `{}` to be a number from {} to {}", key, least, most));
+  return std::nullopt;
+}
+
+bool RopeObject::boolean(std::string_view key, bool missing) const {
+  const json *value = find(key);
+  if (value && !value->is_boolean())
+    refuse(Code::Model, fmt::format("wanted `{}` to be true or false", key));
+  return value && value->is_boolean() ? value->get<bool>() : missing;
+}
+
+/// What all types have; `givenTheta` is what lies beside the object, 0 for none.
+static void readKind(const RopeObject &object, double givenTheta, const RopeSupport &support,
+                     RopeConfig &rope) {
+  const std::optional<std::string> given = object.kindName();
+  const std::string name = given.value_or("default");
+  auto known = std::find_if(std::begin(kKinds), std::end(kKinds),
+                            [&](const auto &entry) { return entry.name == name; });
+  if (known != std::end(kKinds))
+    rope.kind = known->kind;
+  if (known == std::end(kKinds) ||
+      std::find(support.kinds.begin(), support.kinds.end(), rope.kind) == support.kinds.end())
+    object.refuse(
+        Code::Unsupported,
+        fmt::format("and rope type {} is not supported for this architecture", json(name).dump()));
+  object.checkKeys();
+  if (!given && object.contains("factor"))
+    object.refuse(Code::Model, "wanted `rope_type` beside `factor`");
+  std::optional<double> theta = object.number("rope_theta", 1.0, 1e15);
+  if (theta && givenTheta && *theta != givenTheta)
+    object.refuse(Code::Model,
+                  fmt::format("and its `rope_theta` is not the {} beside it", givenTheta));
+  rope.theta = theta.value_or(rope.theta);
+  rope.partialRotaryFactor =
+      object.number("partial_rotary_factor", 0.0, 1.0).value_or(rope.partialRotaryFactor);
+}
+
+/// What types other than the default have; the model has been trained for `positions`.
+static void readScaling(const RopeObject &object, int64_t positions, RopeConfig &rope) {
+  std::optional<double> factor = object.number("factor", 1e-3, 1e6);
+  if (!factor)
+    object.refuse(Code::Model, "wanted a number `factor`");
+  rope.factor = factor.value_or(1.0);
+  rope.originalPositions = static_cast<int64_t>(
+      object.number("original_max_position_embeddings", 1, 0x1p40).value_or(double(positions)));
+  if (rope.originalPositions == 0)
+    object.refuse(Code::Model, "wanted `original_max_position_embeddings`");
+  rope.lowFrequencyFactor = object.number("low_freq_factor", 1e-6, 1e6).value_or(1.0);
+  rope.highFrequencyFactor = object.number("high_freq_factor", 1e-6, 1e6).value_or(4.0);
+  if (rope.kind == RopeKind::Llama3 && rope.highFrequencyFactor < rope.lowFrequencyFactor)
+    object.refuse(Code::Model, "wanted `high_freq_factor` no less than `low_freq_factor`");
+  rope.betaFast = object.number("beta_fast", 1e-6, 1e6).value_or(32.0);
+  rope.betaSlow = object.number("beta_slow", 1e-6, 1e6).value_or(1.0);
+  rope.givenAttentionFactor = object.number("attention_factor", 0.0, 1e6);
+  rope.mscale = object.number("mscale", 0.0, 1e6);
+  rope.mscaleAllDimensions = object.number("mscale_all_dim", 0.0, 1e6);
+  rope.truncate = object.boolean("truncate", rope.truncate);
+}
+
 RopeConfig moec::readRope(ConfigReader &read, double defaultTheta, const RopeSupport &support) {
   RopeConfig rope;
   const double givenTheta = read.number("rope_theta", 0.0, 1.0, 1e15); // 0: not given
   rope.theta = givenTheta ? givenTheta : defaultTheta;
   rope.partialRotaryFactor = read.number("partial_rotary_factor", 1.0, 0.0, 1.0);
-  int64_t positions = read.integer("max_position_embeddings", 0, 0, int64_t(1) << 40);
-
-  const json *scaling = read.object("rope_scaling");
-  std::string_view object = "rope_scaling";
-  if (const json *parameters = read.object("rope_parameters")) {
-    if (scaling && *scaling != *parameters)
-      read.refuse(Code::Model, object, "and `rope_parameters` says something else");
-    scaling = parameters;
-    object = "rope_parameters";
-  }
-  auto number = [&](std::string_view key, double least, double most) -> std::optional<double> {
-    auto value = scaling ? scaling->find(key) : json::const_iterator();
-    if (!scaling || value == scaling->end() || value->is_null())
-      return std::nullopt;
-    if (value->is_number() && value->get<double>() >= least && value->get<double>() <= most)
-      return value->get<double>();
-    read.refuse(Code::Model, object,
-                fmt::format("wanted `{}` to be a number from {} to {}", key, least, most));
-    return std::nullopt;
-  };
-
-  if (scaling) {
-    std::string name = "default";
-    bool isNamed = false;
-    for (const char *key : {"type", "rope_type"})
-      if (auto value = scaling->find(key); value != scaling->end() && !value->is_null()) {
-        if (!value->is_string())
-          read.refuse(Code::Model, object, fmt::format("wanted `{}` to be a string", key));
-        else if (isNamed && *value != name)
-          read.refuse(Code::Model, object, "and its `type` and `rope_type` differ");
-        else
-          name = value->get<std::string>();
-        isNamed = true;
-      }
-    auto known = std::find_if(std::begin(kKinds), std::end(kKinds),
-                              [&](const auto &entry) { return entry.name == name; });
-    if (known != std::end(kKinds))
-      rope.kind = known->kind;
-    if (known == std::end(kKinds) ||
-        std::find(support.kinds.begin(), support.kinds.end(), rope.kind) == support.kinds.end())
-      read.refuse(Code::Unsupported, object,
-                  fmt::format("and rope type {} is not supported for this architecture",
-                              json(name).dump()));
-    for (const auto &[key, value] : scaling->items())
-      if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys))
-        read.refuse(Code::Unsupported, object,
-                    fmt::format("and its key {} is not supported", json(key).dump()));
-    if (!isNamed && scaling->contains("factor"))
-      read.refuse(Code::Model, object, "wanted `rope_type` beside `factor`");
-    std::optional<double> theta = number("rope_theta", 1.0, 1e15);
-    if (theta && givenTheta && *theta != givenTheta)
-      read.refuse(Code::Model, object,
-                  fmt::format("and its `rope_theta` is not the {} beside it", givenTheta));
-    rope.theta = theta.value_or(rope.theta);
-    rope.partialRotaryFactor =
-        number("partial_rotary_factor", 0.0, 1.0).value_or(rope.partialRotaryFactor);
-  }
+  const int64_t positions = read.integer("max_position_embeddings", 0, 0, int64_t(1) << 40);
+  const RopeObject object(read);
+  if (object)
+    readKind(object, givenTheta, support, rope);
   if (rope.partialRotaryFactor != 1.0 && !support.partial)
     read.fail(Code::Unsupported,
               fmt::format("{}: `partial_rotary_factor` is {}, which is not supported for this "
                           "architecture",
                           read.source().file(), rope.partialRotaryFactor));
-  if (!scaling && support.missing) {
+  if (!object && support.missing) {
     const double theta = rope.theta;
     rope = *support.missing;
     rope.theta = theta;
     return rope;
   }
-  if (rope.kind == RopeKind::Default)
-    return rope;
-
-  std::optional<double> factor = number("factor", 1e-3, 1e6);
-  if (!factor)
-    read.refuse(Code::Model, object, "wanted a number `factor`");
-  rope.factor = factor.value_or(1.0);
-  rope.originalPositions = static_cast<int64_t>(
-      number("original_max_position_embeddings", 1, 0x1p40).value_or(double(positions)));
-  if (rope.originalPositions == 0)
-    read.refuse(Code::Model, object, "wanted `original_max_position_embeddings`");
-  rope.lowFrequencyFactor = number("low_freq_factor", 1e-6, 1e6).value_or(1.0);
-  rope.highFrequencyFactor = number("high_freq_factor", 1e-6, 1e6).value_or(4.0);
-  if (rope.kind == RopeKind::Llama3 && rope.highFrequencyFactor < rope.lowFrequencyFactor)
-    read.refuse(Code::Model, object, "wanted `high_freq_factor` no less than `low_freq_factor`");
-  rope.betaFast = number("beta_fast", 1e-6, 1e6).value_or(32.0);
-  rope.betaSlow = number("beta_slow", 1e-6, 1e6).value_or(1.0);
-  rope.givenAttentionFactor = number("attention_factor", 0.0, 1e6);
-  rope.mscale = number("mscale", 0.0, 1e6);
-  rope.mscaleAllDimensions = number("mscale_all_dim", 0.0, 1e6);
-  if (auto value = scaling->find("truncate"); value != scaling->end() && !value->is_null()) {
-    if (value->is_boolean())
-      rope.truncate = value->get<bool>();
-    else
-      read.refuse(Code::Model, object, "wanted `truncate` to be true or false");
-  }
+  if (rope.kind != RopeKind::Default)
+    readScaling(object, positions, rope);
   return rope;
 }
 
