@@ -27,7 +27,7 @@ public:
                                     const std::string &directory, bool followLinks);
 
   /// Where each matrix lies: pieces in their order, and of each its layers in theirs, and of each
-  /// its experts.
+  /// its experts or heads.
   std::span<const uint8_t *const> pointers() const { return table; }
   /// Paths of the files, links resolved.
   std::span<const std::string> paths() const { return names; }
