@@ -119,74 +119,106 @@ static std::vector<Step> storeSteps(const std::vector<StepDescription> &steps, s
   return stored;
 }
 
-Result<std::vector<uint8_t>> moec::writeTokenizerTables(const TokenizerDescription &description) {
+namespace {
+
+/// What each id shows and is, and where the texts of words lie.
+struct IdTable {
+  std::vector<const std::string *> texts;     ///< by id, then of words that no id shows
+  std::vector<uint8_t> flags;                 ///< by id
+  std::vector<uint32_t> further;              ///< the ids of the words that no id shows
+  std::vector<const WordDescription *> words; ///< by id
+  std::vector<uint32_t> wordTexts;            ///< of each of them, the number of its text
+};
+
+} // namespace
+
+/// What an id shows is its added token before its word.
+static IdTable tabulate(const TokenizerDescription &description, uint32_t ids) {
+  IdTable table;
+  table.texts.resize(ids, nullptr);
+  table.flags.resize(ids, 0);
+  for (const AddedTokenDescription &token : description.added) {
+    table.texts[token.id] = &token.text;
+    table.flags[token.id] =
+        static_cast<uint8_t>(idPresent | idAdded | (token.special ? idSpecial : 0));
+  }
+  for (const WordDescription &word : description.words)
+    table.words.push_back(&word);
+  std::sort(table.words.begin(), table.words.end(), [](auto *a, auto *b) { return a->id < b->id; });
+  for (const WordDescription *word : table.words) {
+    const std::string *&shown = table.texts[word->id];
+    if (shown && *shown != word->text) {
+      table.wordTexts.push_back(static_cast<uint32_t>(table.texts.size()));
+      table.further.push_back(word->id);
+      table.texts.push_back(&word->text);
+      continue;
+    }
+    shown = &word->text;
+    table.flags[word->id] |= idPresent;
+    table.wordTexts.push_back(word->id);
+  }
+  return table;
+}
+
+/// Finds words: the number of a word's text, from 1 on, by its hash.
+static std::vector<uint32_t> slotsOfWords(const IdTable &table) {
+  std::vector<uint32_t> slots =
+      openAddressing(table.words.size(), [&](size_t i) { return hashWord(table.words[i]->text); });
+  for (uint32_t &slot : slots)
+    if (slot)
+      slot = table.wordTexts[slot - 1] + 1;
+  return slots;
+}
+
+/// Finds merges: the number of a merge, from 1 on, by the hash of its pair. Of equal pairs the last
+/// counts, as in the reference: those before it are left out.
+static std::vector<uint32_t> slotsOfMerges(const std::vector<Merge> &merges) {
+  std::map<std::pair<uint32_t, uint32_t>, size_t> ranks;
+  for (size_t i = 0; i < merges.size(); ++i)
+    ranks[{merges[i].left, merges[i].right}] = i;
+  std::vector<size_t> counted;
+  for (auto [pair, rank] : ranks)
+    counted.push_back(rank);
+  std::sort(counted.begin(), counted.end());
+  std::vector<uint32_t> slots = openAddressing(counted.size(), [&](size_t i) {
+    return hashPair(merges[counted[i]].left, merges[counted[i]].right);
+  });
+  for (uint32_t &slot : slots)
+    if (slot)
+      slot = static_cast<uint32_t>(counted[slot - 1] + 1);
+  return slots;
+}
+
+/// The smallest number that is above all ids.
+static uint32_t countIds(const TokenizerDescription &description) {
   uint32_t ids = 0;
   for (const WordDescription &word : description.words)
     ids = std::max(ids, word.id + 1);
   for (const AddedTokenDescription &token : description.added)
     ids = std::max(ids, token.id + 1);
+  return ids;
+}
 
-  // What an id shows is its added token before its word; a word that is not shown is kept further
-  // on.
-  std::vector<const std::string *> texts(ids, nullptr);
-  std::vector<uint8_t> flags(ids, 0);
-  std::vector<AddedToken> added;
-  for (const AddedTokenDescription &token : description.added) {
-    texts[token.id] = &token.text;
-    flags[token.id] = static_cast<uint8_t>(idPresent | idAdded | (token.special ? idSpecial : 0));
-    added.push_back({token.id, token.flags});
-  }
-  std::vector<uint32_t> further, wordTexts; // wordTexts: the number of each word's text
-  std::vector<const WordDescription *> words;
-  for (const WordDescription &word : description.words)
-    words.push_back(&word);
-  std::sort(words.begin(), words.end(), [](auto *a, auto *b) { return a->id < b->id; });
-  for (const WordDescription *word : words) {
-    if (texts[word->id] && *texts[word->id] != word->text) {
-      wordTexts.push_back(static_cast<uint32_t>(texts.size()));
-      further.push_back(word->id);
-      texts.push_back(&word->text);
-      continue;
-    }
-    texts[word->id] = &word->text;
-    flags[word->id] |= idPresent;
-    wordTexts.push_back(word->id);
-  }
-
+Result<std::vector<uint8_t>> moec::writeTokenizerTables(const TokenizerDescription &description) {
+  const uint32_t ids = countIds(description);
+  const IdTable table = tabulate(description, ids);
   std::vector<uint32_t> offsets = {0};
   std::string bytes;
   size_t trieBytes = 0;
-  for (const std::string *text : texts) {
+  for (const std::string *text : table.texts) {
     if (text)
       bytes += *text;
     if (bytes.size() > std::numeric_limits<uint32_t>::max())
       return Status{Code::Unsupported, "a vocabulary of more than 4 GiB"};
     offsets.push_back(static_cast<uint32_t>(bytes.size()));
   }
-  for (const AddedTokenDescription &token : description.added)
+  std::vector<AddedToken> added;
+  for (const AddedTokenDescription &token : description.added) {
     trieBytes += token.sought.size();
+    added.push_back({token.id, token.flags});
+  }
   if (trieBytes >= (size_t{1} << 24))
     return Status{Code::Unsupported, "added tokens of more than 16 MiB together"};
-
-  std::vector<uint32_t> wordSlots =
-      openAddressing(words.size(), [&](size_t i) { return hashWord(words[i]->text); });
-  for (uint32_t &slot : wordSlots)
-    if (slot)
-      slot = wordTexts[slot - 1] + 1;
-  // Of equal pairs the last counts, as in the reference: they are left out before the last.
-  std::map<std::pair<uint32_t, uint32_t>, size_t> ranks;
-  for (size_t i = 0; i < description.merges.size(); ++i)
-    ranks[{description.merges[i].left, description.merges[i].right}] = i;
-  std::vector<size_t> counted;
-  for (auto [pair, rank] : ranks)
-    counted.push_back(rank);
-  std::sort(counted.begin(), counted.end());
-  std::vector<uint32_t> mergeSlots = openAddressing(counted.size(), [&](size_t i) {
-    return hashPair(description.merges[counted[i]].left, description.merges[counted[i]].right);
-  });
-  for (uint32_t &slot : mergeSlots)
-    if (slot)
-      slot = static_cast<uint32_t>(counted[slot - 1] + 1);
 
   std::vector<uint32_t> tokenRanks = description.ranks;
   if (!tokenRanks.empty())
@@ -208,11 +240,11 @@ Result<std::vector<uint8_t>> moec::writeTokenizerTables(const TokenizerDescripti
   std::copy(description.byteIds.begin(), description.byteIds.end(), writer.header.byteIds);
   writer.section(SectionName::TextOffsets, offsets);
   writer.section(SectionName::TextBytes, bytes);
-  writer.section(SectionName::IdFlags, flags);
-  writer.section(SectionName::FurtherWords, further);
-  writer.section(SectionName::WordSlots, wordSlots);
+  writer.section(SectionName::IdFlags, table.flags);
+  writer.section(SectionName::FurtherWords, table.further);
+  writer.section(SectionName::WordSlots, slotsOfWords(table));
   writer.section(SectionName::Merges, description.merges);
-  writer.section(SectionName::MergeSlots, mergeSlots);
+  writer.section(SectionName::MergeSlots, slotsOfMerges(description.merges));
   writer.section(SectionName::Ranks, tokenRanks);
   writer.section(SectionName::AddedTokens, added);
   writer.section(SectionName::RawNodes, raw.nodes);
