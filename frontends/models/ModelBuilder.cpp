@@ -126,70 +126,55 @@ Value ModelBuilder::runLayer(OpBuilder &builder, Value layer, ValueRange argumen
   return choice.getResult(0);
 }
 
-void ModelBuilder::buildStep() {
-  MLIRContext *context = module->getContext();
-  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  auto name = [&](const std::string &text) -> Location {
-    return NameLoc::get(builder.getStringAttr(text));
-  };
-  auto function =
-      func::FuncOp::create(builder, name("model"), "step",
-                           builder.getFunctionType(lm::BatchType::get(context), TypeRange()));
-  builder.setInsertionPointToEnd(function.addEntryBlock());
-  Value batch = function.getArgument(0);
-  auto load = [&](const Weight &weight) -> Value {
-    return lm::LoadWeightOp::create(builder, name(weight.source.pattern),
-                                    weights->declare(weight, {}), weight.symbol, Value());
-  };
-  int64_t hidden = decoder.hidden;
-  Type ids = RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type());
+static Location named(OpBuilder &builder, const std::string &name) {
+  return NameLoc::get(builder.getStringAttr(name));
+}
 
-  Location embedding = name("model.embed_tokens.weight");
-  Value tokens = lm::TokenCountOp::create(builder, embedding, builder.getIndexType(), batch);
-  Value tokenIds = lm::TokenIdsOp::create(builder, embedding, ids, batch);
-  Value table = load(embeddingWeight(decoder));
-  Value out = emptyRows(builder, embedding, tokens, hidden);
-  Value h =
-      lm::EmbeddingOp::create(builder, embedding, out.getType(), tokenIds, table, out).getResult(0);
+static Type idsType(OpBuilder &builder) {
+  return RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type());
+}
 
-  Location rotary = name("model.rotary_emb");
-  Value positions = lm::PositionsOp::create(builder, rotary, ids, batch);
+Value ModelBuilder::load(OpBuilder &builder, const Weight &weight) {
+  return lm::LoadWeightOp::create(builder, named(builder, weight.source.pattern),
+                                  weights->declare(weight, {}), weight.symbol, Value());
+}
+
+Value ModelBuilder::embed(OpBuilder &builder, Value batch, Value tokens) {
+  Location location = tokens.getLoc();
+  Value ids = lm::TokenIdsOp::create(builder, location, idsType(builder), batch);
+  Value table = load(builder, embeddingWeight(decoder));
+  Value out = emptyRows(builder, location, tokens, decoder.hidden);
+  return lm::EmbeddingOp::create(builder, location, out.getType(), ids, table, out).getResult(0);
+}
+
+lm::RopeTableOp ModelBuilder::tabulateAngles(OpBuilder &builder, Value batch, Value tokens) {
+  Location location = named(builder, "model.rotary_emb");
+  Value positions = lm::PositionsOp::create(builder, location, idsType(builder), batch);
   std::vector<float> frequencies = decoder.rope.inverseFrequencies(decoder.ropeSize);
-  Value cosines = emptyRows(builder, rotary, tokens, decoder.ropeSize / 2);
-  Value sines = emptyRows(builder, rotary, tokens, decoder.ropeSize / 2);
-  auto angles = lm::RopeTableOp::create(
-      builder, rotary, TypeRange{cosines.getType(), sines.getType()},
+  Value cosines = emptyRows(builder, location, tokens, decoder.ropeSize / 2);
+  Value sines = emptyRows(builder, location, tokens, decoder.ropeSize / 2);
+  return lm::RopeTableOp::create(
+      builder, location, TypeRange{cosines.getType(), sines.getType()},
       builder.getDenseF32ArrayAttr(frequencies),
       builder.getF32FloatAttr(static_cast<float>(decoder.rope.attentionFactor())), positions,
       cosines, sines);
+}
 
-  Location layers = name("model.layers");
-  Value first = arith::ConstantIndexOp::create(builder, layers, 0);
-  Value last = arith::ConstantIndexOp::create(builder, layers, decoder.layers);
-  Value step = arith::ConstantIndexOp::create(builder, layers, 1);
-  auto loop = scf::ForOp::create(
-      builder, layers, first, last, step, h,
-      [&](OpBuilder &inside, Location location, Value layer, ValueRange carried) {
-        Value next =
-            runLayer(inside, layer,
-                     {batch, layer, carried.front(), angles.getResult(0), angles.getResult(1)});
-        scf::YieldOp::create(inside, location, next);
-      });
-
-  Location norm = name("model.norm.weight");
+void ModelBuilder::writeLogits(OpBuilder &builder, Value batch, Value stream) {
+  Location norm = named(builder, "model.norm.weight");
   Value outputs = lm::OutputCountOp::create(builder, norm, builder.getIndexType(), batch);
-  Value wanted = lm::OutputRowsOp::create(builder, norm, ids, batch);
-  out = emptyRows(builder, norm, outputs, hidden);
-  h = lm::SelectRowsOp::create(builder, norm, out.getType(), loop.getResult(0), wanted, out)
-          .getResult(0);
-  Value scale = load({"norm", {hidden}, {decoder.prefix + "model.norm.weight"}});
-  out = emptyRows(builder, norm, outputs, hidden);
+  Value wanted = lm::OutputRowsOp::create(builder, norm, idsType(builder), batch);
+  Value out = emptyRows(builder, norm, outputs, decoder.hidden);
+  Value h =
+      lm::SelectRowsOp::create(builder, norm, out.getType(), stream, wanted, out).getResult(0);
+  Value scale = load(builder, {"norm", {decoder.hidden}, {decoder.prefix + "model.norm.weight"}});
+  out = emptyRows(builder, norm, outputs, decoder.hidden);
   h = lm::RmsNormOp::create(builder, norm, out.getType(),
                             builder.getF32FloatAttr(static_cast<float>(decoder.epsilon)),
                             builder.getI64IntegerAttr(1), h, scale, out)
           .getResult(0);
 
-  Value head = load(outputWeight(decoder));
+  Value head = load(builder, outputWeight(decoder));
   Location output = head.getLoc();
   // Before the product, so that it can write there.
   Value caller = lm::LogitsOp::create(
@@ -201,6 +186,32 @@ void ModelBuilder::buildStep() {
                      .getResult(0);
   bufferization::MaterializeInDestinationOp::create(builder, output, /*result=*/TypeRange(), logits,
                                                     caller, /*restrict=*/true, /*writable=*/true);
+}
+
+void ModelBuilder::buildStep() {
+  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
+  auto function = func::FuncOp::create(
+      builder, named(builder, "model"), "step",
+      builder.getFunctionType(lm::BatchType::get(module->getContext()), TypeRange()));
+  builder.setInsertionPointToEnd(function.addEntryBlock());
+  Value batch = function.getArgument(0);
+  Value tokens = lm::TokenCountOp::create(builder, named(builder, "model.embed_tokens.weight"),
+                                          builder.getIndexType(), batch);
+  Value embedded = embed(builder, batch, tokens);
+  lm::RopeTableOp angles = tabulateAngles(builder, batch, tokens);
+  Location layers = named(builder, "model.layers");
+  Value first = arith::ConstantIndexOp::create(builder, layers, 0);
+  Value last = arith::ConstantIndexOp::create(builder, layers, decoder.layers);
+  Value step = arith::ConstantIndexOp::create(builder, layers, 1);
+  auto loop = scf::ForOp::create(
+      builder, layers, first, last, step, embedded,
+      [&](OpBuilder &inside, Location location, Value layer, ValueRange carried) {
+        Value next =
+            runLayer(inside, layer,
+                     {batch, layer, carried.front(), angles.getResult(0), angles.getResult(1)});
+        scf::YieldOp::create(inside, location, next);
+      });
+  writeLogits(builder, batch, loop.getResult(0));
   func::ReturnOp::create(builder, function.getLoc());
 }
 

@@ -58,6 +58,14 @@ private:
   };
 
   void buildStep();
+  /// A weight that is no layer's.
+  mlir::Value load(mlir::OpBuilder &builder, const Weight &weight);
+  /// The embeddings of the step's `tokens` rows.
+  mlir::Value embed(mlir::OpBuilder &builder, mlir::Value batch, mlir::Value tokens);
+  /// The cosines and sines of their positions.
+  lm::RopeTableOp tabulateAngles(mlir::OpBuilder &builder, mlir::Value batch, mlir::Value tokens);
+  /// The logits of the rows that are wanted, from the residual stream after all layers.
+  void writeLogits(mlir::OpBuilder &builder, mlir::Value batch, mlir::Value stream);
   /// The residual stream after layer `layer`, by the function of its kind.
   mlir::Value runLayer(mlir::OpBuilder &builder, mlir::Value layer, mlir::ValueRange arguments);
   /// Sets `moec.model`.
