@@ -30,6 +30,17 @@ Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
                           family.shape.size() > 1 && !family.isVectors;
   const CheckpointTensor *first = nullptr;
   Status status = forEachTensor(family, [&](const std::string &name) -> Status {
+    const CheckpointTensor *blocks =
+        checkpoint->find(name) ? nullptr : checkpoint->find(name + kBlocks);
+    if (blocks && first)
+      return unlike(*blocks, "of MXFP4", first->name, dataTypeName(first->type));
+    if (blocks && quantization.codes != QuantizationConfig::Codes::Mxfp4)
+      return {
+          Code::Unsupported,
+          fmt::format("{}: tensor `{}` looks like MXFP4, and config.json does not say so; "
+                      "wanted a `quantization_config` with the `quant_method` \"mxfp4\", as the "
+                      "model was published",
+                      placeOf(*blocks), blocks->name)};
     Result<const CheckpointTensor *> tensor = checkpoint->require(name, family.shape);
     if (!tensor.ok())
       return tensor.status();
@@ -38,22 +49,34 @@ Result<DataType> TensorClaims::claimTensors(const TensorFamily &family) {
       first = *tensor;
     if (type != DataType::F32 && type != DataType::F16 && type != DataType::BF16 &&
         (type != DataType::F8E4M3 || !mayBeCodes))
-      return {Code::Unsupported,
-              fmt::format("{}: tensor `{}` is {}; supported are F32, F16 and BF16{}",
-                          placeOf(**tensor), name, dataTypeName(type),
-                          type == DataType::F8E4M3
-                              ? ", and F8_E4M3 of matrices where `quantization_config` says so"
-                              : "")};
+      return refuseType(**tensor);
     if (type != first->type)
-      return {Code::Model,
-              fmt::format("{}: tensor `{}` is {}, wanted {} like `{}`", placeOf(**tensor), name,
-                          dataTypeName(type), dataTypeName(first->type), first->name)};
+      return unlike(**tensor, dataTypeName(type), first->name, dataTypeName(first->type));
     mark(**tensor);
     return {};
   });
   if (!status.ok())
     return status;
   return first->type;
+}
+
+Status TensorClaims::refuseType(const CheckpointTensor &tensor) const {
+  const bool lacksKey =
+      quantization.codes == QuantizationConfig::Codes::None && dataTypeBits(tensor.type) <= 8;
+  return {Code::Unsupported,
+          fmt::format("{}: tensor `{}` is {}; supported are F32, F16 and BF16{}", placeOf(tensor),
+                      tensor.name, dataTypeName(tensor.type),
+                      lacksKey ? ", and of matrices F8_E4M3 and MXFP4 where config.json has a "
+                                 "`quantization_config` that says so, which it has not"
+                               : "; take the model's weights in one of these")};
+}
+
+Status TensorClaims::unlike(const CheckpointTensor &tensor, std::string_view found,
+                            std::string_view peer, std::string_view wanted) const {
+  return {Code::Unsupported,
+          fmt::format("{}: tensor `{}` is {}, and `{}` is {}; moec wants tensors of a kind stored "
+                      "alike in all layers and experts: convert them to one type",
+                      placeOf(tensor), tensor.name, found, peer, wanted)};
 }
 
 bool TensorClaims::isMxfp4(const TensorFamily &family) const {
@@ -139,11 +162,20 @@ Result<StoredFamily> TensorClaims::claimMxfp4(const TensorFamily &family) {
   scales.shape.back() /= kMxfp4Group;
   blocks.shape = scales.shape;
   blocks.shape.push_back(kMxfp4Group / 2);
+  std::string first;
   for (const TensorFamily *part : {&blocks, &scales}) {
     Status status = forEachTensor(*part, [&](const std::string &name) -> Status {
+      const std::string_view end = part == &blocks ? kBlocks : kScales;
+      const CheckpointTensor *plain =
+          checkpoint->find(name) ? nullptr
+                                 : checkpoint->find(name.substr(0, name.size() - end.size()));
+      if (plain)
+        return unlike(*plain, dataTypeName(plain->type), first, "of MXFP4");
       Result<const CheckpointTensor *> tensor = checkpoint->require(name, part->shape);
       if (!tensor.ok())
         return tensor.status();
+      if (first.empty())
+        first = name;
       if ((*tensor)->type != DataType::U8)
         return {Code::Unsupported,
                 fmt::format("{}: tensor `{}` is {}; supported for MXFP4 is U8", placeOf(**tensor),

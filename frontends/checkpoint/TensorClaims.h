@@ -44,8 +44,8 @@ public:
   /// Whether the family is stored as MXFP4, under names made of its own.
   bool isMxfp4(const TensorFamily &family) const;
   /// Checks that every tensor of the family is there, in its shape and all of one type, and claims
-  /// them, with their scales. Any type but F32, F16, BF16 and, of matrices, the codes that
-  /// config.json speaks of is Code::Unsupported.
+  /// them, with their scales. Tensors of several types, and any but F32, F16, BF16 and, of
+  /// matrices, the codes that config.json speaks of, are Code::Unsupported.
   ///
   /// Floats of 8 bits have a scale for each block beside them: NAME_scale_inv or NAME_scale, one
   /// number for each block of each matrix; both are multiplied. Of MXFP4 NAME itself is not there,
@@ -62,6 +62,11 @@ private:
   Result<DataType> claimTensors(const TensorFamily &family);
   Result<StoredFamily> claimFloat8(const TensorFamily &family);
   Result<StoredFamily> claimMxfp4(const TensorFamily &family);
+  /// The failures of a tensor whose type is not read, and of one that is stored in another way than
+  /// a peer that came before.
+  Status refuseType(const CheckpointTensor &tensor) const;
+  Status unlike(const CheckpointTensor &tensor, std::string_view found, std::string_view peer,
+                std::string_view wanted) const;
   void mark(const CheckpointTensor &tensor) {
     claimed[static_cast<size_t>(&tensor - checkpoint->tensors().data())] = true;
   }

@@ -122,12 +122,12 @@ lm::WeightType WeightTable::declare(const Weight &asked, ArrayRef<int64_t> layer
   count(weight, added);
   if (known) {
     if (stored != before.stored && failure.ok())
-      failure = {
-          Code::Model,
-          fmt::format("{}: tensors `{}` are stored as {} in layer {}, and as {} in layer {}; "
-                      "wanted one way for all layers",
-                      directory, weight.source.pattern, textOf(before.stored),
-                      known.getLayers().front(), textOf(stored), added.front())};
+      failure = {Code::Unsupported,
+                 fmt::format(
+                     "{}: tensors `{}` are stored as {} in layer {}, and as {} in layer {}; moec "
+                     "wants tensors of a kind stored alike in all layers: convert them to one type",
+                     directory, weight.source.pattern, textOf(before.stored),
+                     known.getLayers().front(), textOf(stored), added.front())};
     added.append(known.getLayers().begin(), known.getLayers().end());
     llvm::sort(added);
     known.setLayers(added);

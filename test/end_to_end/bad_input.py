@@ -129,6 +129,11 @@ def retype_expert(kind, bytes_):
     return change
 
 
+def store_expert_as_f16(directory):
+    tensors = load_file(directory / "model.safetensors")
+    save_file(tensors | {EXPERT: tensors[EXPERT].astype(np.float16)}, directory / "model.safetensors")
+
+
 def past_the_end(header):
     last = max(set(header) - {"__metadata__"}, key=lambda name: header[name]["data_offsets"][1])
     header[last]["shape"][0] += 1
@@ -179,6 +184,7 @@ MODELS = {
     "one expert of an odd dtype": ("mixtral", edit_header(retype_expert("I64", 8)), MODEL, [EXPERT]),
     "one expert of an unknown dtype": ("mixtral", edit_header(retype_expert("Q3", 4)), MODEL,
                                        ["model.safetensors", EXPERT, "Q3"]),
+    "one expert stored unlike the others": ("mixtral", store_expert_as_f16, UNSUPPORTED, [EXPERT, "F16", "F32", "stored alike"]),
     "one expert missing": ("mixtral", edit_header(drop_expert), MODEL, [EXPERT]),
     "one expert under another name": ("mixtral", edit_header(rename_expert), MODEL, [EXPERT]),
     "a tensor that nothing reads": ("mixtral", edit_header(extra_tensor), UNSUPPORTED, ["experts.3.w9"]),

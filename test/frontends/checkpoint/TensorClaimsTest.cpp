@@ -51,8 +51,10 @@ TEST(TensorClaims, NamesTheOddOne) {
   EXPECT_FAILS(claim({expert(0, 0), expert(0, 2)}), Code::Model, "tensor `l.0.e.1` is missing");
   EXPECT_FAILS(claim({expert(0, 0), expert(0, 1), expert(0, 2, DataType::BF16, 4)}), Code::Model,
                "tensor `l.0.e.2` has shape [4, 3], wanted [2, 3]");
-  EXPECT_FAILS(claim({expert(0, 0), expert(0, 1, DataType::F16), expert(0, 2)}), Code::Model,
-               "tensor `l.0.e.1` is F16, wanted BF16 like `l.0.e.0`");
+  EXPECT_FAILS(
+      claim({expert(0, 0), expert(0, 1, DataType::F16), expert(0, 2)}), Code::Unsupported,
+      "tensor `l.0.e.1` is F16, and `l.0.e.0` is BF16; moec wants tensors of a kind stored "
+      "alike in all layers and experts");
   EXPECT_FAILS(claim({expert(0, 0, DataType::F8E4M3)}), Code::Unsupported,
                "tensor `l.0.e.0` is F8_E4M3; supported are F32, F16 and BF16");
 }
@@ -146,9 +148,12 @@ TEST(TensorClaims, NamesWhatIsWrongWithFloatsOf8Bits) {
                "tensor `w_scale` has shape [2], wanted []");
   EXPECT_FAILS(claim(float8(0, 0), {tensor("w_scale", DataType::F64, {1})}), Code::Unsupported,
                "tensor `w_scale` is F64; supported for scales are");
-  EXPECT_FAILS(claim({}, {tensor("w_scale", DataType::F32, {1})}), Code::Unsupported,
-               "tensor `w` is F8_E4M3; supported are F32, F16 and BF16, and F8_E4M3 of matrices "
-               "where `quantization_config` says so");
+  EXPECT_FAILS(
+      claim({}, {tensor("w_scale", DataType::F32, {1})}), Code::Unsupported,
+      "tensor `w` is F8_E4M3; supported are F32, F16 and BF16, and of matrices F8_E4M3 and "
+      "MXFP4 where config.json has a `quantization_config` that says so, which it has not");
+  EXPECT_FAILS(claimOf({}, {2, 4}, {tensor("w", DataType::U8, {2, 4})}), Code::Unsupported,
+               "tensor `w` is U8; supported are F32, F16 and BF16, and of matrices");
   EXPECT_FAILS(claim(float8(0, 0), {tensor("w_scale", DataType::F32, {1}),
                                     tensor("w_scale_inv", DataType::F32, {1})}),
                Code::Unsupported, "tensor `w_scale` is read by no part");
@@ -169,7 +174,8 @@ TEST(TensorClaims, Mxfp4IsInTwoTensors) {
   stored = claimOf(mxfp4, {10, 64}, {tensor("w", DataType::BF16, {10, 64})});
   ASSERT_TRUE(stored.ok()) << stored.status().message;
   EXPECT_EQ(stored->type, DataType::BF16);
-  EXPECT_FAILS(claimOf({}, {3, 10, 64}, {blocks, scales}), Code::Model, "tensor `w` is missing");
+  EXPECT_FAILS(claimOf({}, {3, 10, 64}, {blocks, scales}), Code::Unsupported,
+               "tensor `w_blocks` looks like MXFP4, and config.json does not say so");
   EXPECT_FAILS(claimOf(mxfp4, {3, 10, 64}, {blocks}), Code::Model, "tensor `w_scales` is missing");
   EXPECT_FAILS(claimOf(mxfp4, {3, 10, 64}, {blocks, tensor("w_scales", u8, {3, 10, 4})}),
                Code::Model, "tensor `w_scales` has shape [3, 10, 4], wanted [3, 10, 2]");
@@ -179,4 +185,19 @@ TEST(TensorClaims, Mxfp4IsInTwoTensors) {
                Code::Unsupported, "tensor `w_scales` is I8; supported for MXFP4 is U8");
   EXPECT_FAILS(claimOf(mxfp4, {3, 10, 65}, {blocks, scales}), Code::Unsupported,
                "`w_blocks` is to have rows of 65 numbers, and MXFP4 has a scale for every 32");
+}
+
+TEST(TensorClaims, Mxfp4InSomeLayersIsNamed) {
+  auto claim = [](const std::string &codes, const std::string &floats) {
+    Model model({tensor(codes + "_blocks", DataType::U8, {10, 2, 16}),
+                 tensor(codes + "_scales", DataType::U8, {10, 2}),
+                 tensor(floats, DataType::BF16, {10, 64})});
+    Result<Checkpoint> checkpoint = Checkpoint::open(model.path());
+    TensorClaims claims(*checkpoint, {QuantizationConfig::Codes::Mxfp4, 0, 0});
+    return claims.claim({.pattern = "w.{l}", .layers = {0, 1}, .shape = {10, 64}});
+  };
+  EXPECT_FAILS(claim("w.0", "w.1"), Code::Unsupported,
+               "tensor `w.1` is BF16, and `w.0_blocks` is of MXFP4; moec wants");
+  EXPECT_FAILS(claim("w.1", "w.0"), Code::Unsupported,
+               "tensor `w.1_blocks` is of MXFP4, and `w.0` is BF16; moec wants");
 }

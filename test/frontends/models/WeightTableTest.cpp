@@ -30,7 +30,10 @@ TEST(WeightTableTest, AnExpertOfAnotherShapeIsNamed) {
 TEST(WeightTableTest, AnExpertOfAnotherTypeIsNamed) {
   TinyModel model = tinyMixtral();
   model.tensors[kUp].type = "BF16";
-  expectFailure(model, Code::Model, std::string("`") + kUp + "` is BF16, wanted F32");
+  expectFailure(model, Code::Unsupported,
+                std::string("`") + kUp +
+                    "` is BF16, and `model.layers.0.block_sparse_moe.experts.0.w3.weight` is F32; "
+                    "moec wants tensors of a kind stored alike");
 }
 
 TEST(WeightTableTest, TypesMayDifferBetweenWeightsButNotBetweenLayers) {
@@ -43,9 +46,9 @@ TEST(WeightTableTest, TypesMayDifferBetweenWeightsButNotBetweenLayers) {
   for (int layer : {0, 2}) // those without experts
     model.tensors["model.layers." + std::to_string(layer) + ".self_attn.q_proj.weight"].type =
         "F16";
-  expectFailure(model, Code::Model,
+  expectFailure(model, Code::Unsupported,
                 "tensors `model.layers.{l}.self_attn.q_proj.weight` are stored as BF16 in layer 1, "
-                "and as F16 in layer 0; wanted one way for all layers");
+                "and as F16 in layer 0; moec wants tensors of a kind stored alike");
 }
 
 TEST(WeightTableTest, ATensorThatNothingReadsIsNamed) {
@@ -104,7 +107,7 @@ TEST(WeightTableTest, CodesInSomeLayersAreNamedWithTheirScales) {
     model.tensors[name + "_scale_inv"] = {{1, 2}};
   }
   expectFailure(
-      model, Code::Model,
+      model, Code::Unsupported,
       "are stored as F8_E4M3 in `model.layers.{l}.self_attn.q_proj.weight` with a scale in "
       "`model.layers.{l}.self_attn.q_proj.weight_scale_inv` for 128 rows by 32 columns in layer 1, "
       "and as F32 in layer 0");
