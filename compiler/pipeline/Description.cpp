@@ -198,11 +198,13 @@ static Status checkChoices(ModuleOp module, int64_t context) {
   return status;
 }
 
-static void describeOptions(const PipelineOptions &options, ArrayRef<const CpuTarget *> levels,
-                            Manifest &manifest) {
+static void describeOptions(DictionaryAttr model, const PipelineOptions &options,
+                            ArrayRef<const CpuTarget *> levels, Manifest &manifest) {
   manifest.options = {{"activations", options.activations},
                       {"cpu", levelNames(levels)},
                       {"kv-cache", options.cache}};
+  if (auto form = model.getAs<StringAttr>("mla"))
+    manifest.options.emplace_back("mla", form.str());
   if (options.profile)
     manifest.options.emplace_back("profile", "true");
   if (!options.quantize.empty())
@@ -284,7 +286,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
   manifest.queryTile = kQueryTile;
   manifest.stepTokens = kStepTokens;
-  describeOptions(options, *levels, manifest);
+  describeOptions(model, options, *levels, manifest);
   const int64_t routed = numberOf(model, "experts");
   if (Status status = describeCaches(module, manifest); !status.ok())
     return status;

@@ -9,6 +9,7 @@
 #include "mlir/IR/OwningOpRef.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace moec {
@@ -18,7 +19,9 @@ struct ImportOptions {
   int64_t context = 0;
   /// What the model is called; empty: the last part of the checkpoint's directory.
   std::string name = {};
-  LatentForm latentForm = LatentForm::Absorbed; ///< of attention to latent vectors
+  /// Of attention to latent vectors; none: absorbed. A model without such attention is refused as
+  /// Code::Usage where one is asked for.
+  std::optional<LatentForm> latentForm = {};
   /// Called with what the user should know, a line each.
   std::function<void(const std::string &)> notice = {};
 };
@@ -27,7 +30,8 @@ struct ImportOptions {
 ///
 /// - `moec.model`, a dictionary of what is known of it as a whole: name, architecture, vocabulary,
 ///   hidden, layers, context, parameters and active_parameters, moe_layers (their indices), experts
-///   and picked (0 where there is no such layer);
+///   and picked (0 where there is no such layer), and, where attention is to latent vectors, its
+///   form as `mla`;
 /// - an `lm.weight` per kind of weight, and an `lm.cache` per kind of keys and values: of all
 ///   positions, of a window, of a chunk, or of an indexer;
 /// - `func.func private @layer_KIND(!lm.batch, index, tensor<?xHxf32>, cosines, sines)` per kind of

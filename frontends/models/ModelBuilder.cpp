@@ -236,6 +236,10 @@ void ModelBuilder::describe() {
   SmallVector<NamedAttribute> attributes;
   for (const auto &[key, value] : entries)
     attributes.push_back(builder.getNamedAttr(key, value));
+  if (isLatent)
+    attributes.push_back(builder.getNamedAttr(
+        "mla",
+        builder.getStringAttr(latentForm() == LatentForm::Expanded ? "expanded" : "absorbed")));
   (*module)->setAttr("moec.model", builder.getDictionaryAttr(attributes));
 }
 
@@ -252,6 +256,10 @@ Result<OwningOpRef<ModuleOp>> ModelBuilder::finish() {
     symbol->moveBefore(module->getBody(), module->getBody()->begin());
   if (failure.ok())
     failure = weights->finish();
+  if (failure.ok() && identity.latentForm && !isLatent)
+    failure = {Code::Usage, fmt::format("--mla is about attention to latent vectors, and "
+                                        "{} has heads with keys of their own; leave it out",
+                                        identity.architecture)};
   if (!failure.ok())
     return failure;
   if (failed(verify(*module)))

@@ -9,14 +9,15 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <functional>
+#include <optional>
 
 namespace moec {
 
 /// What a model is called, and what the user wants of it.
 struct ModelIdentity {
   std::string name, architecture;
-  int64_t context = 0; ///< 0: all positions that the model is made for
-  LatentForm latentForm = LatentForm::Absorbed;
+  int64_t context = 0;                       ///< 0: all positions that the model is made for
+  std::optional<LatentForm> latentForm = {}; ///< none: absorbed
   std::function<void(const std::string &)> notice = {};
 };
 
@@ -33,8 +34,12 @@ public:
     return identity.context > 0 ? identity.context : positions;
   }
 
-  /// The form of attention to latent vectors that the user wants.
-  LatentForm latentForm() const { return identity.latentForm; }
+  /// The form of attention to latent vectors that the user wants; asking for it says that the model
+  /// has such attention.
+  LatentForm latentForm() {
+    isLatent = true;
+    return identity.latentForm.value_or(LatentForm::Absorbed);
+  }
 
   /// States what surrounds the experts; comes first.
   void begin(const DecoderConfig &decoder);
@@ -81,6 +86,7 @@ private:
   ExpertConfig experts{};
   std::vector<int64_t> moeLayers;
   std::vector<LayerKind> kinds;
+  bool isLatent = false;
   Status failure;
 };
 

@@ -272,7 +272,7 @@ def check_outputs(checks, folder):
     for option, *others in (("--strip", "--emit=obj"), ("--link=static", "--emit=shared"), ("--linker=lld", "--emit=llvm"),
                             ("--threads=2", "--emit=lowered"), ("--threads=2", "--weights=map"), ("--reference", "--emit=optimized"), ("--threads=0",),
                             ("--quantize=all:int4", "--emit=import"), ("--quantize=all:int4", "--weights=map"), ("--quantize=all:int3",),
-                            ("--quantize=router:int4",)):
+                            ("--quantize=router:int4",), ("--mla=expanded",)):
         refused(checks, f"{option} {others}", USAGE, [option.split("=")[0]], MOEC, "compile", model, "-o", folder / "out", option, *others)
     module = folder / "module.mlir"
     module.write_bytes(succeed(MOEC, "compile", model, "--emit=scheduled"))
@@ -284,7 +284,7 @@ def check_outputs(checks, folder):
             "--weights=map", model, "hello")
     refused(checks, "moec run --weights=map of what cannot be mapped", UNSUPPORTED, ["`model.layers.{l}.self_attn.kv_b_proj.weight` is stored transposed", "--weights=pack"], MOEC, "run",
             "--weights=map", GOLDEN / "deepseek_v3", "hello", env=os.environ | {"XDG_CACHE_HOME": str(folder / "cache")})
-    for option in ("--reference", "--weights=map", "--context=8", "--follow-links", "--headers-only", "--quantize=all:int4"):
+    for option in ("--reference", "--weights=map", "--context=8", "--follow-links", "--headers-only", "--quantize=all:int4", "--mla=expanded"):
         refused(checks, f"{option} of a module", USAGE, [option.split("=")[0]], MOEC, "compile", module, "--emit=lowered", option)
     own = folder / "own"
     shutil.copytree(model, own)

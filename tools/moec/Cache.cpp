@@ -96,7 +96,7 @@ static Result<std::string> entryName(const CompileRequest &request,
     hasher.addField(pass);
   for (uint64_t number : {static_cast<uint64_t>(request.context), uint64_t(request.reference),
                           uint64_t(request.followLinks), uint64_t(request.libc),
-                          static_cast<uint64_t>(request.latentForm)})
+                          static_cast<uint64_t>(request.latentForm.value_or(LatentForm::Absorbed))})
     hasher.add(number);
   if (Status status = addFolder(hasher, request.input); !status.ok())
     return status;

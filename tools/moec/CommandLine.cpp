@@ -26,8 +26,8 @@ static const std::map<std::string, LibcLink> linkNames = {{"static", LibcLink::S
 static const std::map<std::string, Linker> linkerNames = {{"lld", Linker::Lld},
                                                           {"cc", Linker::SystemCompiler}};
 
-static const std::map<std::string, LatentForm> latentNames = {{"absorbed", LatentForm::Absorbed},
-                                                              {"expanded", LatentForm::Expanded}};
+static const std::map<std::string, std::optional<LatentForm>> latentNames = {
+    {"absorbed", LatentForm::Absorbed}, {"expanded", LatentForm::Expanded}};
 
 /// Adds an option whose values are the keys of `names`; its help ends with the default, which is
 /// `value` unless `standard` says more.
@@ -80,7 +80,8 @@ static void addLatentForm(CLI::App *app, CompileRequest &request) {
   addChoice(
       app, "--mla", request.latentForm, latentNames,
       "how multi-head latent attention is computed: on the cached latent vectors (absorbed), or "
-      "on keys and values of each head, which makes the cache many times larger (expanded)")
+      "on keys and values of each head, which makes the cache many times larger (expanded)",
+      "absorbed")
       ->group("Target");
 }
 

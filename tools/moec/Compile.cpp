@@ -174,7 +174,8 @@ Status Compile::parseModule() {
                                      request.input)};
   for (auto [option, isGiven] : {std::pair("--context", request.context != 0),
                                  std::pair("--follow-links", request.followLinks),
-                                 std::pair("--headers-only", request.headersOnly)})
+                                 std::pair("--headers-only", request.headersOnly),
+                                 std::pair("--mla", request.latentForm.has_value())})
     if (isGiven)
       return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a module",
                                        option, request.input)};

@@ -9,6 +9,7 @@
 #include "runtime/core/Result.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,11 @@ struct CompileRequest {
   Emit emit = Emit::Exe;
 
   std::string cpu = "native";
-  std::string activations; ///< empty: chosen by weight type and target
-  std::string cache;       ///< likewise; the type of keys and values
-  std::string quantize;    ///< CLASS:FORMAT,...
-  int64_t context = 0;     ///< 0: the model's own
-  LatentForm latentForm = LatentForm::Absorbed;
+  std::string activations;              ///< empty: chosen by weight type and target
+  std::string cache;                    ///< likewise; the type of keys and values
+  std::string quantize;                 ///< CLASS:FORMAT,...
+  int64_t context = 0;                  ///< 0: the model's own
+  std::optional<LatentForm> latentForm; ///< none: not said
   bool reference = false;
   bool profile = false;             ///< the program's bench tells the time of each phase
   std::vector<std::string> without; ///< passes to leave out, by name

@@ -5,6 +5,8 @@
 #include "mlir/Parser/Parser.h"
 #include "gtest/gtest.h"
 
+#include <algorithm>
+
 using namespace moec;
 
 namespace {
@@ -16,7 +18,7 @@ Result<ProgramDescription> tryToDescribe(const std::string &weights,
   mlir::MLIRContext context(registry);
   std::string text =
       "module attributes {moec.model = {context = 64 : i64, experts = 4 : i64, picked = 2 : i64, "
-      "moe_layers = array<i64: 0, 1>}} {\n" +
+      "moe_layers = array<i64: 0, 1>, mla = \"expanded\"}} {\n" +
       weights + "}";
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::parseSourceString<mlir::ModuleOp>(text, &context);
@@ -34,6 +36,14 @@ ProgramDescription describe(const std::string &weights, const PipelineOptions &o
 
 std::string failureOf(const std::string &weights) {
   return tryToDescribe(weights).status().message;
+}
+
+TEST(DescriptionTest, TheFormOfLatentAttentionIsAnOption) {
+  const auto options = describe("").manifest.options;
+  EXPECT_EQ(std::count(options.begin(), options.end(),
+                       std::pair<std::string, std::string>("mla", "expanded")),
+            1);
+  EXPECT_TRUE(std::is_sorted(options.begin(), options.end()));
 }
 
 TEST(DescriptionTest, PiecesOfOneMatrixAreOneEntry) {

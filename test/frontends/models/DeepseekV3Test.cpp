@@ -57,8 +57,11 @@ TEST(DeepseekV3Test, TheCacheHoldsLatentVectorsAndTheRotatedKey) {
 }
 
 TEST(DeepseekV3Test, ExpandedTheCacheHoldsKeysAndValuesOfEveryHead) {
-  EXPECT_TRUE(contains(tinyDeepseekV3().text({.latentForm = LatentForm::Expanded}),
-                       "lm.cache @attention layers [0, 1, 2] heads 4 size 28 values 10 block"));
+  const std::string text = tinyDeepseekV3().text({.latentForm = LatentForm::Expanded});
+  EXPECT_TRUE(
+      contains(text, "lm.cache @attention layers [0, 1, 2] heads 4 size 28 values 10 block"));
+  EXPECT_TRUE(contains(text, "mla = \"expanded\""));
+  EXPECT_TRUE(contains(tinyDeepseekV3().text(), "mla = \"absorbed\""));
 }
 
 TEST(DeepseekV3Test, WhatMakesKeysIsTransposedAndWhatMakesValuesFollowsIt) {

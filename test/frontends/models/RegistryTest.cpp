@@ -73,6 +73,17 @@ TEST(RegistryTest, TheContextIsThatOfTheConfigOrLess) {
   EXPECT_NE(status.message.find("`max_position_embeddings`"), std::string::npos) << status.message;
 }
 
+TEST(RegistryTest, AFormOfLatentAttentionIsRefusedWhereThereIsNone) {
+  for (LatentForm form : {LatentForm::Absorbed, LatentForm::Expanded}) {
+    Status status = tinyMixtral().failure({.latentForm = form});
+    EXPECT_EQ(status.code, Code::Usage);
+    EXPECT_NE(status.message.find("--mla is about attention to latent vectors, and "
+                                  "MixtralForCausalLM has heads with keys of their own"),
+              std::string::npos)
+        << status.message;
+  }
+}
+
 TEST(RegistryTest, OpsAreLocatedByTheTensorsTheyRead) {
   mlir::MLIRContext context;
   auto module = tinyMixtral().import(context);
