@@ -56,7 +56,8 @@ void ModelBuilder::begin(const DecoderConfig &numbers) {
   caches.emplace(OpBuilder::atBlockEnd(module->getBody()));
   weights->skip("*rotary_emb.inv_freq"); // tables that old checkpoints carry along
   if (decoder.tied)
-    weights->skip(decoder.prefix + "lm_head.weight");
+    skip({decoder.prefix + "lm_head.weight"},
+         "a head of its own, as `tie_word_embeddings` makes the embedding the head");
   weights->declare(embeddingWeight(decoder), {});
 }
 
@@ -69,8 +70,9 @@ void ModelBuilder::skip(const std::vector<std::string> &patterns, const std::str
       found.push_back(pattern);
     }
   if (skipped > 0 && identity.notice)
-    identity.notice(
-        fmt::format("leaves out {} tensors of {}: {}", skipped, what, fmt::join(found, ", ")));
+    identity.notice(fmt::format("leaves out {} of {}: {}",
+                                skipped == 1 ? "a tensor" : fmt::format("{} tensors", skipped),
+                                what, fmt::join(found, ", ")));
 }
 
 void ModelBuilder::setExperts(const ExpertConfig &numbers, std::vector<int64_t> layers) {

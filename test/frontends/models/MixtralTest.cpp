@@ -82,11 +82,17 @@ TEST(MixtralTest, BothSpellingsOfRopeAreTheSame) {
 TEST(MixtralTest, ATiedOutputReadsTheEmbedding) {
   TinyModel model = tinyMixtral();
   model.config["tie_word_embeddings"] = true;
-  std::string text = model.text();
+  std::string said;
+  const ImportOptions options{.notice = [&](const std::string &line) { said += line; }};
+  std::string text = model.text(options);
   EXPECT_EQ(count(text, "lm.weight @lm_head"), 0);
   EXPECT_EQ(count(text, "lm.load_weight @embed_tokens"), 2);
+  EXPECT_EQ(said, "leaves out a tensor of a head of its own, as `tie_word_embeddings` makes the "
+                  "embedding the head: lm_head.weight");
+  said.clear();
   model.tensors.erase("lm_head.weight");
-  EXPECT_EQ(model.text(), text);
+  EXPECT_EQ(model.text(options), text);
+  EXPECT_EQ(said, "");
 }
 
 TEST(MixtralTest, BothLayoutsOfExpertsGiveTheSameOps) {
