@@ -15,6 +15,13 @@ using nlohmann::json;
 /// How weights are stored may be said of the whole model.
 static constexpr std::string_view kStorageKeys[] = {"quantization_config", "compression_config"};
 
+/// Those that shapes and numbers of tensors follow from, of which a file seldom lacks one on
+/// purpose.
+static constexpr std::string_view kSizeKeys[] = {
+    "vocab_size",          "hidden_size",          "num_hidden_layers", "intermediate_size",
+    "num_attention_heads", "num_key_value_heads",  "num_experts",       "num_local_experts",
+    "n_routed_experts",    "moe_intermediate_size"};
+
 /// A key that changes the result in some architecture, and the values that do not.
 struct MathsKey {
   std::string_view name;
@@ -148,11 +155,10 @@ void ConfigReader::fail(Code code, std::string message) {
 
 void ConfigReader::refuse(Code code, std::string_view key, std::string_view more) {
   const json *value = config->find(key);
-  fail(code, fmt::format("{}: `{}` is {}, {}", config->file(), key,
-                         value         ? shownJson(*value)
-                         : isNull(key) ? "null"
-                                       : "absent",
-                         more));
+  std::string shown = value ? shownJson(*value) : isNull(key) ? "null" : "absent";
+  if (auto standard = taken.find(key); !value && standard != taken.end())
+    shown += fmt::format(", which counts as {}", standard->second);
+  fail(code, fmt::format("{}: `{}` is {}, {}", config->file(), key, shown, more));
 }
 
 const json *ConfigReader::lookUp(const ConfigKey &key, std::string_view &spelling) {
@@ -201,8 +207,10 @@ int64_t ConfigReader::integer(const ConfigKey &key, std::optional<int64_t> missi
                               int64_t most) {
   std::string_view name;
   const json *value = lookUp(key, name);
-  if (!value && missing)
+  if (!value && missing) {
+    taken.emplace(name, *missing);
     return *missing;
+  }
   std::optional<int64_t> number = value ? asInteger(*value) : std::nullopt;
   if (number && *number >= least && *number <= most)
     return *number;
@@ -292,6 +300,15 @@ const json *ConfigReader::object(const ConfigKey &key) {
     return value;
   refuse(Code::Model, name, "wanted an object");
   return nullptr;
+}
+
+std::string ConfigReader::absentSizes() const {
+  std::string list;
+  for (const auto &[key, standard] : taken)
+    if (std::find(std::begin(kSizeKeys), std::end(kSizeKeys), key) != std::end(kSizeKeys))
+      list +=
+          fmt::format("{}`{}`, which counts as {}", list.empty() ? "" : ", and ", key, standard);
+  return list.empty() ? list : fmt::format("{} lacks {}", config->file(), list);
 }
 
 void ConfigReader::expect(const ConfigKey &key, const json &wanted) {

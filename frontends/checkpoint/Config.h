@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -90,12 +91,16 @@ public:
   /// Records a failure, if it is the first.
   void fail(Code code, std::string message);
   /// Records that `key`, with the value found, is inconsistent or not supported: "FILE: `key` is 3,
-  /// MORE".
+  /// MORE", or "FILE: `key` is absent, which counts as 3, MORE" where its default was taken.
   void refuse(Code code, std::string_view key, std::string_view more);
   const Status &status() const { return failure; }
   /// The first failure; else Code::Unsupported for the first key that is known to change the maths
   /// in some architecture, has a value that does so, and was neither read nor ignored.
   Status finish();
+
+  /// The sizes of tensors that were read and are absent, with the defaults taken for them:
+  /// "FILE lacks `hidden_size`, which counts as 4096"; empty where there are none.
+  std::string absentSizes() const;
 
   const Config &source() const { return *config; }
 
@@ -104,6 +109,7 @@ private:
 
   const Config *config;
   std::set<std::string, std::less<>> known;
+  std::map<std::string, int64_t, std::less<>> taken; ///< defaults of keys that are absent
   Status failure;
 };
 

@@ -228,7 +228,7 @@ size_t TensorClaims::skip(std::string_view pattern) {
   return count;
 }
 
-Status TensorClaims::finish() const {
+Status TensorClaims::finish(const std::function<std::string(std::string_view)> &explain) const {
   auto left = static_cast<size_t>(std::count(claimed.begin(), claimed.end(), false));
   if (left == 0)
     return {};
@@ -236,7 +236,8 @@ Status TensorClaims::finish() const {
       static_cast<size_t>(std::find(claimed.begin(), claimed.end(), false) - claimed.begin());
   const CheckpointTensor &tensor = checkpoint->tensors()[index];
   return {Code::Unsupported,
-          fmt::format("{}/{}: tensor `{}`{} is read by no part of this architecture",
+          fmt::format("{}/{}: tensor `{}`{} is read by no part of this architecture{}",
                       checkpoint->directory(), checkpoint->files()[tensor.file].name, tensor.name,
-                      left == 1 ? "" : fmt::format(" (and {} more)", left - 1))};
+                      left == 1 ? "" : fmt::format(" (and {} more)", left - 1),
+                      explain ? explain(tensor.name) : "")};
 }

@@ -6,6 +6,7 @@
 #include "frontends/checkpoint/Checkpoint.h"
 #include "frontends/checkpoint/QuantizationConfig.h"
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,8 +56,8 @@ public:
   /// many there are.
   size_t skip(std::string_view pattern);
   /// Code::Unsupported, naming a tensor that was neither claimed nor skipped and how many there
-  /// are.
-  Status finish() const;
+  /// are; `explain` may say more of a name.
+  Status finish(const std::function<std::string(std::string_view)> &explain = {}) const;
 
 private:
   Result<DataType> claimTensors(const TensorFamily &family);

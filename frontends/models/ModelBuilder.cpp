@@ -8,6 +8,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Verifier.h"
+#include "runtime/core/Json.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -245,6 +246,19 @@ void ModelBuilder::describe() {
   (*module)->setAttr("moec.model", builder.getDictionaryAttr(attributes));
 }
 
+std::string ModelBuilder::explainLayer(std::string_view tensor) const {
+  StringRef rest(tensor);
+  int64_t layer = 0;
+  if (!rest.consume_front(decoder.prefix + "model.layers.") || rest.consumeInteger(10, layer) ||
+      layer < decoder.layers)
+    return {};
+  std::string text =
+      fmt::format("; `num_hidden_layers` is {} in {}", decoder.layers, checkpoint.config().file());
+  if (const nlohmann::json *predicting = checkpoint.config().find("num_nextn_predict_layers"))
+    text += fmt::format(", and `num_nextn_predict_layers` {}", shownJson(*predicting));
+  return text;
+}
+
 Result<OwningOpRef<ModuleOp>> ModelBuilder::finish() {
   buildStep();
   describe();
@@ -257,7 +271,7 @@ Result<OwningOpRef<ModuleOp>> ModelBuilder::finish() {
   for (Operation *symbol : llvm::reverse(symbols))
     symbol->moveBefore(module->getBody(), module->getBody()->begin());
   if (failure.ok())
-    failure = weights->finish();
+    failure = weights->finish([this](std::string_view name) { return explainLayer(name); });
   if (failure.ok() && identity.latentForm && !isLatent)
     failure = {Code::Usage, fmt::format("--mla is about attention to latent vectors, and "
                                         "{} has heads with keys of their own; leave it out",

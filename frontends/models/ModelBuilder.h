@@ -73,6 +73,8 @@ private:
   void writeLogits(mlir::OpBuilder &builder, mlir::Value batch, mlir::Value stream);
   /// The residual stream after layer `layer`, by the function of its kind.
   mlir::Value runLayer(mlir::OpBuilder &builder, mlir::Value layer, mlir::ValueRange arguments);
+  /// What config.json says of layers, where a tensor is of one behind the last.
+  std::string explainLayer(std::string_view tensor) const;
   /// Sets `moec.model`.
   void describe();
 

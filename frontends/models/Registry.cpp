@@ -13,6 +13,7 @@ using namespace moec;
 static constexpr Architecture kArchitectures[] = {
     {"DeepseekV2ForCausalLM", "deepseek_v2", buildDeepseekV2},
     {"DeepseekV3ForCausalLM", "deepseek_v3", buildDeepseekV3},
+    {"DeepseekV3ForCausalLM", "kimi_k2", buildDeepseekV3},
     {"DeepseekV32ForCausalLM", "deepseek_v32", buildDeepseekV32},
     {"GptOssForCausalLM", "gpt_oss", buildGptOss},
     {"Llama4ForCausalLM", "llama4_text", buildLlama4},
@@ -30,8 +31,12 @@ Result<const Architecture *> moec::findArchitecture(const Config &config) {
       return &architecture;
 
   std::string supported;
-  for (const Architecture &architecture : kArchitectures)
-    supported += fmt::format("{}{}", supported.empty() ? "" : ", ", architecture.name);
+  std::string_view last;
+  for (const Architecture &architecture : kArchitectures) {
+    if (architecture.name != last)
+      supported += fmt::format("{}{}", supported.empty() ? "" : ", ", architecture.name);
+    last = architecture.name;
+  }
   if (name.empty() && modelType.empty())
     return Status{Code::Unsupported,
                   fmt::format("{}: names no architecture, neither in `architectures` nor in "
@@ -73,5 +78,9 @@ Result<mlir::OwningOpRef<mlir::ModuleOp>> moec::importModel(const Checkpoint &ch
        .notice = options.notice});
   if (Status status = (*architecture)->build(config, model); !status.ok())
     return status;
-  return model.finish();
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> built = model.finish();
+  if (built.ok() || built.status().code != Code::Model)
+    return built;
+  const std::string absent = config.absentSizes();
+  return Status{Code::Model, built.status().message + (absent.empty() ? "" : "; " + absent)};
 }

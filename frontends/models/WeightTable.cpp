@@ -159,4 +159,6 @@ bool WeightTable::has(const std::string &pattern, ArrayRef<int64_t> layers) cons
   return claims.has({.pattern = pattern, .layers = layers.vec(), .shape = {}});
 }
 
-Status WeightTable::finish() const { return failure.ok() ? claims.finish() : failure; }
+Status WeightTable::finish(const std::function<std::string(std::string_view)> &explain) const {
+  return failure.ok() ? claims.finish(explain) : failure;
+}

@@ -50,8 +50,8 @@ public:
   /// are.
   size_t skip(std::string_view pattern) { return claims.skip(pattern); }
   /// The first failure; else an error if a tensor of the checkpoint was neither declared nor
-  /// skipped.
-  Status finish() const;
+  /// skipped, of whose name `explain` may say more.
+  Status finish(const std::function<std::string(std::string_view)> &explain) const;
 
   /// How many of an expert layer's experts a token uses; said before the first of them is declared.
   void setPicked(int64_t count) { picked = count; }

@@ -174,7 +174,10 @@ TEST(DeepseekV3Test, OtherLayersBehindTheLastAreRefused) {
   TinyModel model = tinyDeepseekV3();
   model.tensors["model.layers.3.eh_proj.weight"] = {{64, 128}};
   expectRefusal(model, {{"num_nextn_predict_layers", 0}}, Code::Unsupported,
-                "`model.layers.3.eh_proj.weight` is read by no part");
+                "`model.layers.3.eh_proj.weight` is read by no part of this architecture; "
+                "`num_hidden_layers` is 3 in ");
+  expectRefusal(model, {{"num_nextn_predict_layers", 0}}, Code::Unsupported,
+                "/config.json, and `num_nextn_predict_layers` 0");
   model.tensors["model.layers.4.eh_proj.weight"] = {{64, 128}};
   expectRefusal(model, {{"num_nextn_predict_layers", 1}}, Code::Unsupported,
                 "`model.layers.4.eh_proj.weight` is read by no part");

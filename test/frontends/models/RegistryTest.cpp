@@ -15,6 +15,14 @@ TEST(RegistryTest, TheModelTypeStandsInForTheArchitecture) {
   EXPECT_EQ(model.text(), text);
 }
 
+TEST(RegistryTest, KimisModelTypeIsThatOfDeepseekV3) {
+  TinyModel model = tinyDeepseekV3();
+  std::string text = model.text();
+  model.config.erase("architectures");
+  model.config["model_type"] = "kimi_k2";
+  EXPECT_EQ(model.text(), text);
+}
+
 TEST(RegistryTest, AnUnknownArchitectureIsNamedWithThoseThereAre) {
   TinyModel model = tinyMixtral();
   model.config["architectures"] = {"MixtralForSequenceClassification"};
@@ -22,6 +30,7 @@ TEST(RegistryTest, AnUnknownArchitectureIsNamedWithThoseThereAre) {
   EXPECT_EQ(status.code, Code::Unsupported);
   for (const char *part :
        {"config.json", "`architectures` is \"MixtralForSequenceClassification\"",
+        "DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, DeepseekV32ForCausalLM, GptOss",
         "MixtralForCausalLM, OlmoeForCausalLM, Qwen2MoeForCausalLM, Qwen3MoeForCausalLM"})
     EXPECT_NE(status.message.find(part), std::string::npos) << status.message;
 }

@@ -14,6 +14,14 @@ static void expectFailure(const TinyModel &model, Code code, const std::string &
 
 static constexpr const char *kUp = "model.layers.2.block_sparse_moe.experts.5.w3.weight";
 
+TEST(WeightTableTest, SizesThatTheConfigLacksAreNamedWithAWrongShape) {
+  TinyModel model = tinyMixtral();
+  model.config.erase("hidden_size");
+  expectFailure(model, Code::Model,
+                "`model.embed_tokens.weight` has shape [131, 64], wanted [131, 4096]; ");
+  expectFailure(model, Code::Model, "/config.json lacks `hidden_size`, which counts as 4096");
+}
+
 TEST(WeightTableTest, AMissingExpertIsNamed) {
   TinyModel model = tinyMixtral();
   model.tensors.erase(kUp);
