@@ -5,6 +5,8 @@
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <map>
+
 using namespace mlir;
 using namespace moec;
 
@@ -50,6 +52,46 @@ std::optional<QuantFormat> moec::storedFormatOf(lm::WeightOp weight) {
       return std::nullopt;
   }
   return format == QuantFormat::Fp8 && sharesScales(weight) ? QuantFormat::Fp8Block : format;
+}
+
+/// The name of how a piece is stored.
+static std::string storedName(lm::PieceAttr piece) {
+  const Type type = piece.getStored();
+  if (isa<Float4E2M1FNType>(type))
+    return std::string(traitsOf(QuantFormat::Mxfp4).name);
+  std::string name;
+  llvm::raw_string_ostream line(name);
+  const lm::ScalesAttr scales = piece.getScales();
+  if (!scales)
+    line << type;
+  else if (scales.getRows() && scales.getColumns())
+    line << "fp8 by blocks of " << scales.getRows() << " x " << scales.getColumns();
+  else
+    line << "fp8 by " << (scales.getRows() ? "rows" : "tensors");
+  return name;
+}
+
+std::vector<StoredKind> moec::describeStored(ModuleOp module) {
+  std::map<std::string, int64_t> bytesOf;
+  for (auto weight : module.getOps<lm::WeightOp>()) {
+    const int64_t columns = weight.getType().getShape().back();
+    const bool isVector = weight.getType().getShape().size() == 1;
+    for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
+      const int64_t numbers = piece.getRows() * (isVector ? 1 : columns) *
+                              weight.getNumMatrices(piece) * weight.getNumOrdinals();
+      int64_t bits = numbers * piece.getStored().getIntOrFloatBitWidth();
+      if (isa<Float4E2M1FNType>(piece.getStored()))
+        bits += numbers / piece.getScales().getColumns() * 8;
+      bytesOf[storedName(piece)] += bits / 8;
+    }
+  }
+  std::vector<StoredKind> kinds;
+  for (const auto &[name, bytes] : bytesOf)
+    kinds.push_back({name, bytes});
+  llvm::stable_sort(kinds, [](const StoredKind &left, const StoredKind &right) {
+    return left.bytes > right.bytes;
+  });
+  return kinds;
 }
 
 std::string moec::whyNotMapped(lm::WeightOp weight) {

@@ -20,6 +20,15 @@ bool isStoredAsCodes(lm::WeightOp weight);
 /// floats, or where a group of the format's columns would need several scales.
 std::optional<QuantFormat> storedFormatOf(lm::WeightOp weight);
 
+/// A way in which weights are stored, and what is stored so.
+struct StoredKind {
+  std::string name;  ///< "bf16", "mxfp4", "fp8 by blocks of 128 x 128"
+  int64_t bytes = 0; ///< of numbers, with the scales of mxfp4 but not those of fp8, which are few
+};
+
+/// How the weights of an imported module are stored, the most bytes first.
+std::vector<StoredKind> describeStored(mlir::ModuleOp module);
+
 /// What keeps a weight from being used where the checkpoint's files have it, as in "NAME is stored
 /// transposed"; empty where nothing does.
 std::string whyNotMapped(lm::WeightOp weight);

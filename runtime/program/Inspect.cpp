@@ -109,7 +109,8 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
                               {"bytes_per_token", static_cast<double>(cache.bytesPerBlock) /
                                                       static_cast<double>(manifest.blockTokens)},
                               {"window", cache.window},
-                              {"chunk", cache.chunk}});
+                              {"chunk", cache.chunk},
+                              {"chosen", cache.chosen}});
   int64_t threads = defaultThreads();
   json["numa"] = describeNodes(chooseNodeUse(NumaPolicy::Default, threads, allowedProcessors()));
   json["memory"] = {
@@ -194,12 +195,13 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
                                bytesText(static_cast<double>(source.bytes)), source.digest));
   for (const ManifestCache &cache : manifest.caches)
     line("cache",
-         fmt::format("{}: {} layers, {:.0f} bytes per token{}", cache.name, cache.layers.size(),
+         fmt::format("{}: {} layers, {:.0f} bytes per token{}{}", cache.name, cache.layers.size(),
                      static_cast<double>(cache.bytesPerBlock) /
                          static_cast<double>(manifest.blockTokens),
                      cache.window  ? fmt::format(", the last {} tokens", cache.window)
                      : cache.chunk ? fmt::format(", the tokens of a chunk of {}", cache.chunk)
-                                   : ", all tokens"));
+                                   : ", all tokens",
+                     cache.chosen ? fmt::format(", of which {} are read", cache.chosen) : ""));
   line("memory", fmt::format("cache {} at full context, activations {} to {}",
                              bytes(json["memory"]["cache_full_context"]),
                              bytes(json["memory"]["activations_decode"]),

@@ -122,12 +122,26 @@ def check_library(checks, folder):
     succeed(sys.executable, "-c", opened, library)
 
 
+# golden case -> what moec inspect says of it
+SHOWN = {
+    "gpt_oss_mxfp4": ["attention 1 of 2 layers see the latest 8 tokens, 1 all", " of bf16, 97.9 kB of mxfp4"],
+    "llama4": ["attention 3 of 4 layers see their chunk of 8 tokens, 1 all", " of f32"],
+    "deepseek_v32": ["attention to latent vectors, absorbed; 2 layers see all and read the 8 that an indexer chooses"],
+    "deepseek_v3_fp8": [" of fp8 by blocks of 128 x 128, ", " of bf16"],
+}
+
+
 def check_inspect(checks, folder):
     program = copy_program(MODEL, folder, PLAIN)
     told = json.loads(succeed(program, "inspect", "--json"))
     before = json.loads(succeed(MOEC, "inspect", MODEL, "--json"))
     checks.that(told["parameters"] == before["parameters"],
                 f"inspect: {told['parameters']} of the program, {before['parameters']} of the directory")
+    for case, facts in SHOWN.items():
+        words = " ".join(succeed(MOEC, "inspect", GOLDEN / case).decode().split())
+        for fact in facts:
+            checks.that(fact in words, f"moec inspect of {case} does not say `{fact}`: {words[:1500]}")
+    json.loads(succeed(MOEC, "inspect", GOLDEN / "deepseek_v32", "--json"))
     words = succeed(program, "inspect").decode()
     for word in ("Qwen3Moe", "22.1", "f32"):
         checks.that(word in words, f"inspect does not say {word}")

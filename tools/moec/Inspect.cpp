@@ -3,6 +3,7 @@
 #include "tools/moec/Inspect.h"
 
 #include "compiler/analysis/FusionReport.h"
+#include "compiler/analysis/StoredWeights.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/targets/cpu/CpuTarget.h"
 #include "dialects/lm/LmDialect.h"
@@ -14,6 +15,8 @@
 #include "llvm/Support/JSON.h"
 
 #include <fmt/format.h>
+
+#include <set>
 
 using namespace moec;
 
@@ -27,10 +30,35 @@ struct Facts {
   uint64_t fileBytes = 0;
   uint64_t packedBytes = 0;
   uint64_t cacheBytes = 0; ///< of keys and values, per token
+  std::vector<StoredKind> stored;
+  std::vector<std::string> notices;     ///< of the import
+  std::string mla;                      ///< the form of latent attention; empty where there is none
+  std::vector<ManifestCache> attention; ///< the caches that attention reads; indexers have others
+  bool isTied = false;                  ///< the embedding is the head
   FusionReport fusions;
 };
 
 } // namespace
+
+/// What attention and the head read.
+static void describeReads(mlir::ModuleOp module, Facts &facts) {
+  std::set<std::string> attended;
+  module.walk([&](lm::AttentionOp attention) {
+    attended.insert(lm::cacheOf(attention).getSymName().str());
+  });
+  for (const ManifestCache &cache : facts.model.caches)
+    if (attended.count(cache.name))
+      facts.attention.push_back(cache);
+  std::set<llvm::StringRef> looked;
+  module.walk([&](lm::EmbeddingOp embedding) {
+    if (auto load = embedding.getTable().getDefiningOp<lm::LoadWeightOp>())
+      looked.insert(load.getWeight());
+  });
+  module.walk([&](lm::LinearOp product) {
+    auto load = product.getWeight().getDefiningOp<lm::LoadWeightOp>();
+    facts.isTied |= load && looked.count(load.getWeight());
+  });
+}
 
 static Result<Facts> gather(const CompileRequest &request) {
   Result<std::vector<const CpuTarget *>> levels = findCpuTargets(request.cpu);
@@ -44,10 +72,16 @@ static Result<Facts> gather(const CompileRequest &request) {
   mlir::DialectRegistry registry;
   registerDialects(registry);
   mlir::MLIRContext context(registry);
-  Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(
-      *checkpoint, context, {.context = 0, .name = {}, .latentForm = request.latentForm});
+  Facts facts;
+  Result<mlir::OwningOpRef<mlir::ModuleOp>> module =
+      importModel(*checkpoint, context,
+                  {.context = 0,
+                   .name = {},
+                   .latentForm = request.latentForm,
+                   .notice = [&facts](const std::string &line) { facts.notices.push_back(line); }});
   if (!module.ok())
     return module.status();
+  facts.stored = describeStored(**module);
   Result<PipelineOptions> options = choosePipelineOptions(**module, *levels,
                                                           {.activations = request.activations,
                                                            .cache = request.cache,
@@ -59,7 +93,6 @@ static Result<Facts> gather(const CompileRequest &request) {
   if (!options.ok())
     return options.status();
 
-  Facts facts;
   facts.activations = options->activations;
   facts.cache = options->cache;
   facts.files.assign(checkpoint->files().begin(), checkpoint->files().end());
@@ -84,6 +117,10 @@ static Result<Facts> gather(const CompileRequest &request) {
   facts.packedBytes = program->plan.totalBytes();
   for (const ManifestCache &cache : facts.model.caches)
     facts.cacheBytes += static_cast<uint64_t>(cache.bytesPerBlock / facts.model.blockTokens);
+  for (const auto &[name, value] : facts.model.options)
+    if (name == "mla")
+      facts.mla = value;
+  describeReads(**module, facts);
   return facts;
 }
 
@@ -95,6 +132,28 @@ static std::string formatCount(int64_t count) {
   if (number >= 1e6)
     return fmt::format("{:.2f} million", number / 1e6);
   return fmt::format("{}", count);
+}
+
+/// "to latent vectors, absorbed; 12 of 24 layers see the latest 128 tokens, 12 all".
+static std::string attentionText(const Facts &facts) {
+  std::string text = facts.mla.empty() ? "" : fmt::format("to latent vectors, {}; ", facts.mla);
+  for (const ManifestCache &cache : facts.attention) {
+    const bool isFirst = &cache == facts.attention.data();
+    const auto count = static_cast<int64_t>(cache.layers.size());
+    text += fmt::format("{}{}", isFirst ? "" : ", ", count);
+    if (isFirst)
+      text += fmt::format("{} layers see ", count < facts.model.layers
+                                                ? fmt::format(" of {}", facts.model.layers)
+                                                : std::string());
+    else
+      text += " ";
+    text += cache.window  ? fmt::format("the latest {} tokens", cache.window)
+            : cache.chunk ? fmt::format("their chunk of {} tokens", cache.chunk)
+                          : "all";
+    if (cache.chosen)
+      text += fmt::format(" and read the {} that an indexer chooses", cache.chosen);
+  }
+  return text;
 }
 
 static std::string toText(const Facts &facts) {
@@ -109,11 +168,20 @@ static std::string toText(const Facts &facts) {
   line("architecture", model.architecture);
   line("parameters", fmt::format("{}, {} active per token", formatCount(model.totalParameters),
                                  formatCount(model.activeParameters)));
-  line("layers", fmt::format("{} of width {}, vocabulary {}, context {}", model.layers,
-                             model.hidden, model.vocabulary, model.context));
+  line("layers", fmt::format("{} of width {}, vocabulary {}{}, context {}", model.layers,
+                             model.hidden, model.vocabulary,
+                             facts.isTied ? ", head tied to the embedding" : "", model.context));
+  line("attention", attentionText(facts));
   line("experts", fmt::format("{} of {} in {} of the layers", moe.picked, moe.experts,
                               model.moeLayers.size()));
   line("files", fmt::format("{}, {}", facts.files.size(), formatBytes(facts.fileBytes)));
+  std::string stored;
+  for (const StoredKind &kind : facts.stored)
+    stored += fmt::format("{}{} of {}", stored.empty() ? "" : ", ",
+                          formatBytes(static_cast<uint64_t>(kind.bytes)), kind.name);
+  line("stored", stored);
+  for (const std::string &notice : facts.notices)
+    line("notice", notice);
   line("memory", fmt::format("{} of weights, {} of keys and values per token",
                              formatBytes(facts.packedBytes), formatBytes(facts.cacheBytes)));
   std::string levels;
@@ -153,6 +221,32 @@ static std::string toJson(const Facts &facts) {
           json.attribute("path", file.name);
           json.attribute("bytes", static_cast<int64_t>(file.bytes));
         });
+    });
+    json.attributeArray("stored", [&] {
+      for (const StoredKind &kind : facts.stored)
+        json.object([&] {
+          json.attribute("as", kind.name);
+          json.attribute("bytes", kind.bytes);
+        });
+    });
+    json.attribute("tied", facts.isTied);
+    if (!facts.mla.empty())
+      json.attribute("mla", facts.mla);
+    json.attributeArray("attention", [&] {
+      for (const ManifestCache &cache : facts.attention)
+        json.object([&] {
+          json.attributeArray("layers", [&] {
+            for (int64_t layer : cache.layers)
+              json.value(layer);
+          });
+          json.attribute("window", cache.window);
+          json.attribute("chunk", cache.chunk);
+          json.attribute("chosen", cache.chosen);
+        });
+    });
+    json.attributeArray("notices", [&] {
+      for (const std::string &notice : facts.notices)
+        json.value(notice);
     });
     json.attributeObject("memory", [&] {
       json.attribute("weights", static_cast<int64_t>(facts.packedBytes));
