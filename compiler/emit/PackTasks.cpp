@@ -93,6 +93,79 @@ uint64_t PackWorker::memoryFor(const WeightPlan &plan, const PackTask &task) {
   return task.bytes + inputBytes(weight, task) + scaleBytes(weight, task) + stagingBytes(weight);
 }
 
+namespace {
+
+/// What there is in a row.
+struct Magnitudes {
+  float largest = 0; ///< of the finite elements
+  bool isFinite = true;
+};
+
+} // namespace
+
+MOEC_WIDE static Magnitudes magnitudesOf(const float *values, size_t count) {
+  float most = 0;
+  uint32_t others = 0;
+  for (size_t i = 0; i < count; ++i) {
+    float magnitude = std::fabs(values[i]);
+    const bool isFinite = magnitude <= std::numeric_limits<float>::max();
+    others |= isFinite ? 0 : 1;
+    most = isFinite && magnitude > most ? magnitude : most;
+  }
+  return {most, others == 0};
+}
+
+/// "[2, 5]": where an element is in a tensor.
+static std::string placeText(std::span<const int64_t> shape, uint64_t index) {
+  std::vector<int64_t> place(shape.size());
+  for (size_t axis = shape.size(); axis-- > 0;) {
+    const auto extent = static_cast<uint64_t>(shape[axis]);
+    place[axis] = static_cast<int64_t>(index % extent);
+    index /= extent;
+  }
+  return shapeText(place);
+}
+
+Status PackWorker::checkFinite(std::span<const float> loaded, const CheckpointTensor &tensor,
+                               uint64_t index) const {
+  if (magnitudesOf(loaded.data(), loaded.size()).isFinite)
+    return {};
+  const auto odd = std::find_if_not(loaded.begin(), loaded.end(),
+                                    [](float scale) { return std::isfinite(scale); });
+  index += static_cast<uint64_t>(odd - loaded.begin());
+  return {Code::Model,
+          fmt::format("{}: tensor `{}` has a scale at {} that is no finite number, so that all it "
+                      "scales would be lost; fetch the file again",
+                      sources.checkpoint().files()[tensor.file].path, tensor.name,
+                      placeText(tensor.shape, index))};
+}
+
+Status PackWorker::refuseElement(const PackedWeight &weight, uint64_t matrix, uint64_t row) const {
+  const StoredRows *holder = nullptr;
+  for (const StoredRows &source : weight.sources) {
+    if (!isFor(weight, source, matrix))
+      continue;
+    holder = &source;
+    if (row < static_cast<uint64_t>(source.rows))
+      break;
+    row -= static_cast<uint64_t>(source.rows);
+  }
+  const std::string name = tensorName(weight, *holder, holder->pattern, matrix);
+  const CheckpointTensor *tensor = sources.checkpoint().find(name);
+  return {Code::Model,
+          fmt::format("{}: tensor `{}` has an element in {} {} that is no finite number, which {} "
+                      "cannot hold; fetch the file again, or leave its class as it is stored",
+                      sources.checkpoint().files()[tensor->file].path, name,
+                      holder->transposed ? "column" : "row",
+                      static_cast<uint64_t>(holder->firstRow) +
+                          row * static_cast<uint64_t>(holder->rowStep) +
+                          (holder->transposed || holder->sideBySide
+                               ? 0
+                               : expertInTensor(weight, *holder, matrix) *
+                                     static_cast<uint64_t>(holder->rowsPerExpert)),
+                      weight.elementName())};
+}
+
 /// Fetches the scales of rows that follow `first` in their source, and tells them where they are.
 Status PackWorker::loadScales(const PackedWeight &weight, const StoredRows &source, uint64_t matrix,
                               uint64_t first, std::span<Row> loaded) {
@@ -117,6 +190,9 @@ Status PackWorker::loadScales(const PackedWeight &weight, const StoredRows &sour
   const size_t base = scales.size();
   scales.resize(base + count);
   widenScales(stored.data(), tensor->type, scales.data() + base, count);
+  if (Status status = checkFinite(std::span(scales).subspan(base), *tensor, from * places.columns);
+      !status.ok())
+    return status;
   if (source.transposed) { // a row's scales lie below one another
     for (uint64_t n = 0; n < loaded.size(); ++n) {
       loaded[n].scale = scales.size();
@@ -269,18 +345,9 @@ void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> pa
   transposeWords(pointers, width, depth / 4, to);
 }
 
-/// The largest magnitude of the numbers among `values`.
-MOEC_WIDE static float largestFinite(const float *values, size_t count) {
-  float most = 0;
-  for (size_t i = 0; i < count; ++i) {
-    float magnitude = std::fabs(values[i]);
-    most = magnitude <= std::numeric_limits<float>::max() && magnitude > most ? magnitude : most;
-  }
-  return most;
-}
-
-void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> panel,
-                               uint64_t width, uint8_t *to) {
+std::optional<uint64_t> PackWorker::quantizePanel(const PackedWeight &weight,
+                                                  std::span<const Row> panel, uint64_t width,
+                                                  uint8_t *to) {
   const auto columns = static_cast<size_t>(weight.columns);
   const auto groups = static_cast<size_t>(quantGroups(*weight.quantized, weight.columns));
   const auto codeBytes = static_cast<size_t>(quantRowCodeBytes(*weight.quantized, weight.columns));
@@ -307,10 +374,14 @@ void PackWorker::quantizePanel(const PackedWeight &weight, std::span<const Row> 
       widen(weight, panel[n]);
     else
       widened.assign(columns, 0.0f);
-    largestElement = std::max(largestElement, largestFinite(widened.data(), columns));
+    const Magnitudes magnitudes = magnitudesOf(widened.data(), columns);
+    if (!magnitudes.isFinite)
+      return n;
+    largestElement = std::max(largestElement, magnitudes.largest);
     quantizeRow(*weight.quantized, widened.data(), columns, quantized[n]);
   }
   layOutQuantizedPanel(*weight.quantized, columns, quantized, width, words, to);
+  return std::nullopt;
 }
 
 Status PackWorker::run(const PackTask &task) {
@@ -341,10 +412,11 @@ Status PackWorker::run(const PackTask &task) {
         uint64_t here = std::min<uint64_t>(kPanelColumns, rows.size() - begin);
         uint64_t width = roundUpTo(here, kPanelLanes);
         std::span<const Row> panel = std::span(rows).subspan(begin, here);
-        if (weight.quantized)
-          quantizePanel(weight, panel, width, out.data() + written);
-        else
+        if (!weight.quantized)
           layOutPanel(weight, panel, width, out.data() + written);
+        else if (std::optional<uint64_t> odd =
+                     quantizePanel(weight, panel, width, out.data() + written))
+          return refuseElement(weight, matrix, first + begin + *odd);
         written += width * depth;
       }
     } else {

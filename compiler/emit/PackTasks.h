@@ -10,6 +10,7 @@
 #include "compiler/emit/WeightPlan.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -60,14 +61,21 @@ private:
   StoredCodes codesOf(const Row &row) const {
     return {row.stored, row.data, scales.data() + row.scale, row.block, row.lead};
   }
+  /// Code::Model, naming the first of these scales that is no finite number, if there is one; the
+  /// first of all is `index` in its tensor.
+  Status checkFinite(std::span<const float> loaded, const CheckpointTensor &tensor,
+                     uint64_t index) const;
+  /// The failure of an element of a row of a matrix, where it is no finite number.
+  Status refuseElement(const PackedWeight &weight, uint64_t matrix, uint64_t row) const;
   /// A row of K elements as floats, in `widened`.
   void widen(const PackedWeight &weight, const Row &row);
   /// A row of K elements as packed ones, at `to`.
   void convert(const PackedWeight &weight, const Row &row, uint8_t *to);
   void layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
                    uint8_t *to);
-  void quantizePanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
-                     uint8_t *to);
+  /// The first row that has to be quantised and has an element that is no finite number, if any.
+  std::optional<uint64_t> quantizePanel(const PackedWeight &weight, std::span<const Row> panel,
+                                        uint64_t width, uint8_t *to);
 
   const WeightPlan &plan;
   const PackSources &sources;

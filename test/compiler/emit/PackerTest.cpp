@@ -133,6 +133,83 @@ TEST(Packer, RefusesFormatsWhoseScalesDoNotReachTheWeights) {
     EXPECT_EQ(pack(0x1p-30f, format).message, "");
 }
 
+/// What packing 4 experts of 48 x 64 says, of which w.2 has `odd` at [5, 7].
+static Status packWithOdd(float odd, std::optional<QuantFormat> format) {
+  ScratchFolder folder;
+  folder.write("config.json", "{}");
+  std::vector<TestTensor> tensors;
+  for (int expert = 0; expert < 4; ++expert) {
+    std::vector<uint8_t> bytes(48 * 64 * 4);
+    if (expert == 2)
+      std::memcpy(&bytes[(5 * 64 + 7) * 4], &odd, 4);
+    tensors.push_back({"w." + std::to_string(expert), DataType::F32, {48, 64}, bytes});
+  }
+  writeTensors(folder.path("model.safetensors"), tensors);
+  WeightPlan plan;
+  PackedWeight weight = panels("w", PackedElement::F32, 48, 64,
+                               {{.pattern = "w.{e}", .stored = DataType::F32, .rows = 48}});
+  weight.experts = 4;
+  weight.quantized = format;
+  plan.append(weight);
+  Result<Checkpoint> checkpoint = Checkpoint::open(folder.path());
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status().message;
+  Result<std::vector<uint8_t>> blob = packToMemory(*checkpoint, plan);
+  return blob.ok() ? Status() : blob.status();
+}
+
+TEST(Packer, NamesElementsThatAreNoNumbersWhereTheyAreQuantised) {
+  for (float odd : {NAN, INFINITY, -INFINITY}) {
+    for (QuantFormat format : {QuantFormat::Int8, QuantFormat::Int4Asymmetric, QuantFormat::Mxfp4})
+      EXPECT_FAILS(packWithOdd(odd, format), Code::Model,
+                   "tensor `w.2` has an element in row 5 that is no finite number");
+    EXPECT_EQ(packWithOdd(odd, std::nullopt).message, "");
+  }
+  EXPECT_EQ(packWithOdd(1, QuantFormat::Int8).message, "");
+}
+
+/// What packing codes of 4 x 256 says, with a scale for 2 x 128 each, or for each 32 columns.
+static Status packWithScales(DataType codes, const TestTensor &scales) {
+  ScratchFolder folder;
+  folder.write("config.json", "{}");
+  const bool isFloat8 = codes == DataType::F8E4M3;
+  writeTensors(folder.path("model.safetensors"),
+               {isFloat8 ? TestTensor{"w", codes, {4, 256}, std::vector<uint8_t>(4 * 256)}
+                         : TestTensor{"w", DataType::U8, {4, 8, 16}, std::vector<uint8_t>(512)},
+                scales});
+  WeightPlan plan;
+  PackedWeight weight = panels("w", PackedElement::F32, 4, 256,
+                               {{.pattern = "w",
+                                 .stored = codes,
+                                 .rows = 4,
+                                 .scales = scales.name,
+                                 .scaleRows = isFloat8 ? 2 : 1,
+                                 .scaleColumns = isFloat8 ? 128 : 32}});
+  weight.quantized = isFloat8 ? QuantFormat::Fp8 : QuantFormat::Mxfp4;
+  plan.append(weight);
+  Result<Checkpoint> checkpoint = Checkpoint::open(folder.path());
+  EXPECT_TRUE(checkpoint.ok()) << checkpoint.status().message;
+  Result<std::vector<uint8_t>> blob = packToMemory(*checkpoint, plan);
+  return blob.ok() ? Status() : blob.status();
+}
+
+TEST(Packer, NamesScalesThatAreNoNumbers) {
+  std::vector<uint8_t> exponents(4 * 8, 127);
+  auto mxfp4 = [&] { return packWithScales(DataType::F4, {"s", DataType::U8, {4, 8}, exponents}); };
+  EXPECT_EQ(mxfp4().message, "");
+  exponents[3 * 8 + 5] = 255;
+  EXPECT_FAILS(mxfp4(), Code::Model, "tensor `s` has a scale at [3, 5] that is no finite number");
+  for (float odd : {1.0f, NAN, INFINITY}) {
+    std::vector<uint8_t> bytes(4 * 4);
+    std::memcpy(&bytes[3 * 4], &odd, 4);
+    Status status = packWithScales(DataType::F8E4M3, {"s", DataType::F32, {2, 2}, bytes});
+    if (odd == 1)
+      EXPECT_EQ(status.message, "");
+    else
+      EXPECT_FAILS(status, Code::Model,
+                   "tensor `s` has a scale at [1, 1] that is no finite number");
+  }
+}
+
 TEST(Packer, StacksLayersExpertsAndRowPieces) {
   RandomModel model;
   WeightPlan plan;
