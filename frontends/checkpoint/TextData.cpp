@@ -59,7 +59,8 @@ static std::string generationText(const std::optional<std::string> &file, const 
   return object.dump();
 }
 
-Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLinks) {
+Result<TextData> moec::compileText(const Checkpoint &checkpoint, int64_t vocabulary,
+                                   bool followLinks) {
   TextData text;
   const std::string &directory = checkpoint.directory();
   Result<std::optional<std::vector<uint8_t>>> tables =
@@ -103,9 +104,15 @@ Result<TextData> moec::compileText(const Checkpoint &checkpoint, bool followLink
                                           : "tokenizer_config.json: `chat_template`",
                                 parsed.status().message)};
   text.generation = generationText(generation, checkpoint.config());
-  if (Result<GenerationConfig> parsed = parseGenerationConfig(
-          text.generation, generation ? "generation_config.json" : "config.json");
-      !parsed.ok())
+  const char *file = generation ? "generation_config.json" : "config.json";
+  Result<GenerationConfig> parsed = parseGenerationConfig(text.generation, file);
+  if (!parsed.ok())
     return parsed.status();
+  for (int32_t id : parsed->stopIds)
+    if (id >= vocabulary)
+      text.notices.push_back(
+          fmt::format("{}: `eos_token_id` has {}, which no answer will end with: the vocabulary "
+                      "has {} tokens (`vocab_size`)",
+                      file, id, vocabulary));
   return text;
 }

@@ -409,9 +409,12 @@ Status Compile::makeArtifact(const std::string &code) {
   if (!manifest.ok())
     return manifest.status();
   progress.start("compiling: tokenizer");
-  Result<TextData> text = compileText(*checkpoint, request.followLinks);
+  Result<TextData> text =
+      compileText(*checkpoint, program.manifest.vocabulary, request.followLinks);
   if (!text.ok())
     return text.status();
+  for (const std::string &notice : text->notices)
+    say(notice);
   if (text->tokenizer.empty())
     say(fmt::format("'{}' has no tokenizer (tokenizer.json, tiktoken.model, tokenizer.model or "
                     "qwen.tiktoken): what needs text will not work",

@@ -38,7 +38,7 @@ TEST(DeepseekV32, IsTakenWhereTheDirectoryHasNone) {
   for (auto [name, wanted] : {std::pair("deepseek_v32", true), std::pair("deepseek_v3", false)}) {
     Result<Checkpoint> checkpoint = Checkpoint::open(std::string(MOEC_TEST_DIR "/golden/") + name);
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message;
-    Result<TextData> text = compileText(*checkpoint);
+    Result<TextData> text = compileText(*checkpoint, 1000);
     ASSERT_TRUE(text.ok()) << text.status().message;
     EXPECT_EQ(text->chatTemplate == builtInTemplate("DeepseekV32ForCausalLM"), wanted) << name;
   }
