@@ -341,7 +341,7 @@ def check_own_files(checks, folder):
 
 def check_signals(checks, folder):
     """A compile that a signal ends leaves no half-written file behind."""
-    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGSEGV, -signal.SIGSEGV)):
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGSEGV, -signal.SIGSEGV)):
         # A sanitized compiler would take the last signal for a fault of its own.
         process = subprocess.Popen([MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "program"], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

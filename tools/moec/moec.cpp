@@ -30,23 +30,26 @@ static int fail(const Status &status) {
 
 /// Ends the process from a place that cannot clean up; LLVM and the runtime each remove their
 /// unfinished files.
-[[noreturn]] static void endNow(Code code) {
+[[noreturn]] static void endNow(int status) {
   llvm::sys::RunInterruptHandlers();
   removeOutputs();
-  ::_exit(static_cast<int>(code));
+  ::_exit(status);
 }
+
+/// Ctrl-C, and what else asks the process to end.
+static void onInterrupt(int signal) { endNow(128 + signal); }
 
 /// LLVM's own fatal errors: temporary files go, and the process ends without a signal.
 static void onFatalError(void *, const char *reason, bool) {
   writeMessage(fmt::format("moec: error: {}\n", reason));
   // How LLVM's streams end when a file cannot be written out.
   bool full = std::strstr(reason, "No space left") || std::strstr(reason, "File too large");
-  endNow(full ? Code::Resource : Code::Internal);
+  endNow(static_cast<int>(full ? Code::Resource : Code::Internal));
 }
 
 static void onOutOfMemory() {
   writeMessage("moec: error: out of memory; --weights=map or fewer --threads need less\n");
-  endNow(Code::Resource);
+  endNow(static_cast<int>(Code::Resource));
 }
 
 int main(int count, char **words) {
@@ -56,11 +59,9 @@ int main(int count, char **words) {
   std::set_new_handler(onOutOfMemory);
   // Also where moec itself fails; LLVM removes its own temporary files.
   llvm::sys::AddSignalHandler([](void *) { removeOutputs(); }, nullptr);
-  // Ctrl-C: LLVM removes its temporary files first, then calls this.
-  llvm::sys::SetInterruptFunction([] {
-    removeOutputs();
-    ::_exit(static_cast<int>(Code::Interrupted));
-  });
+  // In the place of LLVM's handlers, which do not tell one signal from another.
+  for (int signal : {SIGINT, SIGTERM, SIGHUP})
+    std::signal(signal, onInterrupt);
 
   // Past the limit on file sizes a write then fails, as it does on a full disk; LLVM has a handler.
   std::signal(SIGXFSZ, SIG_IGN);
