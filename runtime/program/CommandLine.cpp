@@ -235,6 +235,17 @@ constexpr Named commands[] = {
 
 } // namespace
 
+/// The first option that shapes what is drawn from, where nothing is drawn; else null.
+static const char *drawingOption(const SamplingOptions &options) {
+  if (!options.greedy && options.temperature != 0)
+    return nullptr;
+  return options.greedy && options.temperature ? "--temperature"
+         : options.topK                        ? "--top-k"
+         : options.topP                        ? "--top-p"
+         : options.minP                        ? "--min-p"
+                                               : nullptr;
+}
+
 Result<CommandLine> parseCommandLine(const std::string &program,
                                      const std::vector<std::string> &arguments) {
   CommandLine line;
@@ -267,6 +278,13 @@ Result<CommandLine> parseCommandLine(const std::string &program,
     if (const char *option = templateOption(line.generate.prompt))
       return Status{Code::Usage,
                     fmt::format("{} is for a chat template, and --raw uses none", option)};
+  for (const SamplingOptions *sampling : {&line.generate.sampling, &line.chat.sampling})
+    if (const char *option = drawingOption(*sampling))
+      return Status{
+          Code::Usage,
+          fmt::format("{} is for drawing among tokens, and {} always takes the likeliest; "
+                      "leave one out",
+                      option, sampling->greedy ? "--greedy" : "--temperature 0")};
   if (line.inspect.licenses && (line.inspect.json || line.inspect.verify))
     return Status{Code::Usage, "--licenses prints notices and nothing else, so neither --json nor "
                                "--verify goes with it"};

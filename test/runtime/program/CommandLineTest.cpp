@@ -60,6 +60,16 @@ TEST(CommandLine, MistakesAreNamed) {
   EXPECT_NE(refused({"--frobnicate", "x"}).find("--frobnicate"), std::string::npos);
   EXPECT_NE(refused({"--temperature", "hot", "x"}).find("hot"), std::string::npos);
   EXPECT_NE(refused({"--top-p", "7", "x"}).find("--top-p"), std::string::npos);
+  for (const char *option : {"--top-p", "--min-p", "--top-k"}) {
+    EXPECT_NE(refused({"--temperature", "0", option, "1", "x"})
+                  .find(std::string(option) + " is for drawing among tokens, and --temperature 0"),
+              std::string::npos);
+    EXPECT_NE(refused({"chat", "--greedy", option, "1"}).find("and --greedy always takes"),
+              std::string::npos);
+    EXPECT_TRUE(parsed({"--temperature", "1", option, "1", "x"}).generate.text.has_value());
+  }
+  EXPECT_NE(refused({"--greedy", "--temperature", "1", "x"}).find("--temperature is for drawing"),
+            std::string::npos);
   EXPECT_NE(refused({"--logit-bias", "a=1", "x"}).find("'a=1'"), std::string::npos);
   EXPECT_NE(refused({"--template-arg", "=1", "x"}).find("NAME=VALUE"), std::string::npos);
   EXPECT_NE(refused({"eval"}).find("--input"), std::string::npos);
