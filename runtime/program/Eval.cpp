@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace moec {
@@ -190,6 +191,22 @@ static Status writeResults(const EvalOptions &options, const Manifest &manifest,
   return writeSafetensors(options.output, std::move(outputs));
 }
 
+/// Code::Model where a logit is no finite number. Written they are all the same, to be looked at.
+static Status checkLogits(const EvalOptions &options, const Manifest &manifest,
+                          const std::vector<EvalSequence> &sequences) {
+  for (const EvalSequence &sequence : sequences) {
+    auto odd = std::find_if_not(sequence.logits.begin(), sequence.logits.end(),
+                                [](float logit) { return std::isfinite(logit); });
+    if (odd != sequence.logits.end())
+      return {Code::Model,
+              fmt::format("{}: the logits after token {} of {} are not finite; there are weights "
+                          "that are not, or too large",
+                          options.output, (odd - sequence.logits.begin()) / manifest.vocabulary,
+                          sequence.name)};
+  }
+  return {};
+}
+
 Status runEval(const EvalOptions &options) {
   const std::string program = programPath();
   for (const std::string &needed : {options.input, program})
@@ -213,7 +230,9 @@ Status runEval(const EvalOptions &options) {
     if (!status.ok())
       return status;
   }
-  return writeResults(options, (*model)->manifest(), *sequences);
+  if (Status status = writeResults(options, (*model)->manifest(), *sequences); !status.ok())
+    return status;
+  return checkLogits(options, (*model)->manifest(), *sequences);
 }
 
 } // namespace moec

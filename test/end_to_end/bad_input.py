@@ -519,6 +519,14 @@ def check_prompts(checks, folder):
     save_file({"s.input_ids": np.ones(120, np.int64)}, folder / "in.safetensors")
     refused(checks, "eval: greedy tokens beyond the context", USAGE, ["s.input_ids", "128"], program, "eval", "--input",
             folder / "in.safetensors", "--output", folder / "out.safetensors", "--greedy", "20")
+    broken = shutil.copytree(model, folder / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"][3] = np.nan
+    save_file(tensors, broken / "model.safetensors")
+    refused(checks, "eval: logits that are no numbers", MODEL, ["the logits after token 0 of seq0 are not finite"],
+            compile_model(broken, folder / "nan", "--activations=f32"), "eval", "--input", model / "golden.safetensors", "--output",
+            folder / "nan.safetensors")
+    checks.that((folder / "nan.safetensors").exists(), "eval: logits that are no numbers: they were not written")
     check_text_needs_tokenizer(checks, folder, model)
     check_closed_pipe(checks, program)
 
