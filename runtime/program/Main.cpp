@@ -4,27 +4,33 @@
 #include "runtime/core/File.h"
 #include "runtime/program/CommandLine.h"
 #include "runtime/program/Commands.h"
+#include "runtime/program/MissingPage.h"
 #include "runtime/program/Output.h"
 
 #include <csignal>
 #include <new>
+#include <string_view>
 #include <unistd.h>
 
 namespace moec {
 
 /// Ends the process from a place that cannot clean up.
-template <size_t N> [[noreturn]] static void endNow(const char (&message)[N], Code code) {
+[[noreturn]] static void endNow(Code code) {
   removeOutputs();
-  ssize_t ignored = write(STDERR_FILENO, message, N - 1);
-  static_cast<void>(ignored);
   _exit(static_cast<int>(code));
 }
 
-static void onMissingPage(int) {
-  endNow("error: a mapped file became shorter or unreadable while it was in use\n", Code::Mismatch);
+static void onMissingPage(int, siginfo_t *info, void *) {
+  reportMissingPage(info->si_addr);
+  endNow(Code::Mismatch);
 }
 
-static void onNoMemory() { endNow("error: out of memory\n", Code::Resource); }
+static void onNoMemory() {
+  constexpr std::string_view message = "error: out of memory\n";
+  ssize_t ignored = write(STDERR_FILENO, message.data(), message.size());
+  static_cast<void>(ignored);
+  endNow(Code::Resource);
+}
 
 static Status runCommand(const CommandLine &line) {
   switch (line.command) {
@@ -52,7 +58,10 @@ int main(int argc, char **argv) {
   using namespace moec;
   openStandardStreams();
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGBUS, onMissingPage);
+  struct sigaction missing = {};
+  missing.sa_sigaction = onMissingPage;
+  missing.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &missing, nullptr);
   std::set_new_handler(onNoMemory);
   removeOutputsOnInterrupt();
   std::string name = argc > 0 ? argv[0] : "";
