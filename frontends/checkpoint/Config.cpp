@@ -100,6 +100,15 @@ static constexpr MathsKey kMathsKeys[] = {
     {"swiglu_limit", "[]"},
 };
 
+static bool isNeutral(const MathsKey &key, const json &value) {
+  const json neutral = json::parse(key.neutral, nullptr, /*allow_exceptions=*/false);
+  return std::find(neutral.begin(), neutral.end(), value) != neutral.end();
+}
+
+static bool isStorageKey(std::string_view key) {
+  return std::find(std::begin(kStorageKeys), std::end(kStorageKeys), key) != std::end(kStorageKeys);
+}
+
 // Config ----------------------------------------------------------------------------------------
 
 Result<Config> Config::parse(std::string_view text, std::string file) {
@@ -129,9 +138,7 @@ const json *Config::find(std::string_view key) const {
   };
   if (const json *value = lookInto(text()))
     return value;
-  bool isOfAll =
-      std::find(std::begin(kStorageKeys), std::end(kStorageKeys), key) != std::end(kStorageKeys);
-  return isOfAll ? lookInto(root) : nullptr;
+  return isStorageKey(key) ? lookInto(root) : nullptr;
 }
 
 std::string Config::architecture() const {
@@ -311,6 +318,28 @@ std::string ConfigReader::absentSizes() const {
   return list.empty() ? list : fmt::format("{} lacks {}", config->file(), list);
 }
 
+std::string ConfigReader::outerContradictions() const {
+  const json &outer = config->outer(), &inner = config->text();
+  std::string list;
+  if (&outer == &inner)
+    return list;
+  for (const auto &[key, value] : outer.items()) {
+    if (value.is_null() || isStorageKey(key))
+      continue;
+    const auto *maths = std::find_if(std::begin(kMathsKeys), std::end(kMathsKeys),
+                                     [&](const MathsKey &entry) { return entry.name == key; });
+    const bool changesMaths = maths != std::end(kMathsKeys);
+    auto said = inner.find(key);
+    const bool isSame =
+        said != inner.end() ? *said == value : changesMaths && isNeutral(*maths, value);
+    if (!isSame && (changesMaths || known.contains(key)))
+      list += fmt::format("{}`{}` is {}", list.empty() ? "" : ", ", key, shownJson(value));
+  }
+  return list.empty()
+             ? list
+             : fmt::format("{}: beside `text_config`, which counts, {}", config->file(), list);
+}
+
 void ConfigReader::expect(const ConfigKey &key, const json &wanted) {
   std::string_view name;
   const json *value = lookUp(key, name);
@@ -328,8 +357,7 @@ Status ConfigReader::finish() {
     const json *value = config->find(key.name);
     if (!value || known.contains(key.name))
       continue;
-    json neutral = json::parse(key.neutral, nullptr, /*allow_exceptions=*/false);
-    if (std::find(neutral.begin(), neutral.end(), *value) == neutral.end())
+    if (!isNeutral(key, *value))
       refuse(Code::Unsupported, key.name,
              "which changes the result and is not supported for this architecture");
   }

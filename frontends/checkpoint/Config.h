@@ -102,6 +102,11 @@ public:
   /// "FILE lacks `hidden_size`, which counts as 4096"; empty where there are none.
   std::string absentSizes() const;
 
+  /// Of a nested config, what the outer object says otherwise of keys that were read, or that may
+  /// change the maths: "FILE: beside `text_config`, which counts, `vocab_size` is 3"; empty where
+  /// there is none.
+  std::string outerContradictions() const;
+
   const Config &source() const { return *config; }
 
 private:

@@ -180,6 +180,10 @@ QuantizationConfig moec::readQuantization(ConfigReader &config) {
   const json *object = config.object(kKey);
   if (!object)
     return {};
+  auto outer = config.source().outer().find(kKey);
+  if (outer != config.source().outer().end() && !outer->is_null() && *outer != *object)
+    config.refuse(Code::Model, kKey,
+                  fmt::format("but beside `text_config` it is {}", shownJson(*outer)));
   const Fields fields(config, *object, kKey);
   fields.expect("quant_method", {"fp8", "compressed-tensors", "mxfp4"}, /*required=*/true);
   const json *method = fields.find("quant_method");

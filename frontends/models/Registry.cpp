@@ -78,6 +78,8 @@ Result<mlir::OwningOpRef<mlir::ModuleOp>> moec::importModel(const Checkpoint &ch
        .notice = options.notice});
   if (Status status = (*architecture)->build(config, model); !status.ok())
     return status;
+  if (const std::string line = config.outerContradictions(); !line.empty() && options.notice)
+    options.notice(line);
   Result<mlir::OwningOpRef<mlir::ModuleOp>> built = model.finish();
   if (built.ok() || built.status().code != Code::Model)
     return built;

@@ -140,3 +140,21 @@ TEST(QuantizationConfig, RefusesOtherCompressedTensors) {
            R"("b":{"weights":{"type":"float","num_bits":8,"strategy":"channel"}}}})"),
       Code::Unsupported, "config_groups.b.weights` is ");
 }
+
+TEST(QuantizationConfig, TwoOfANestedConfigHaveToAgree) {
+  auto readNested = [](const std::string &outer) {
+    Result<Config> config =
+        Config::parse(R"({"quantization_config":)" + outer +
+                          R"(,"text_config":{"quantization_config":{"quant_method":"mxfp4"}}})",
+                      "config.json");
+    EXPECT_TRUE(config.ok()) << config.status().message;
+    ConfigReader reader(*config);
+    readQuantization(reader);
+    return reader.finish();
+  };
+  EXPECT_EQ(readNested(R"({"quant_method":"mxfp4"})").message, "");
+  EXPECT_FAILS(
+      readNested(R"({"quant_method":"fp8"})"), Code::Model,
+      "`quantization_config` is {\"quant_method\":\"mxfp4\"}, but beside `text_config` it is "
+      "{\"quant_method\":\"fp8\"}");
+}

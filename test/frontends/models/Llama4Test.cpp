@@ -159,6 +159,7 @@ TEST(Llama4Test, WhatReadsImagesIsLeftOutWithANotice) {
   std::string text =
       tinyWithImages().text({.notice = [&](const std::string &line) { said += line; }});
   EXPECT_TRUE(contains(said, "leaves out 2 tensors of what reads images")) << said;
+  EXPECT_FALSE(contains(said, "beside")) << said;
   EXPECT_TRUE(contains(text, "pattern = \"language_model.model.layers.{l}.feed_forward.router."));
   EXPECT_TRUE(contains(text, "pattern = \"language_model.lm_head.weight\""));
 }
@@ -171,7 +172,12 @@ TEST(Llama4Test, KeysOfTheWholeAreNotThoseOfTheLanguageModel) {
                        {"sliding_window", 4},
                        {"tie_word_embeddings", true},
                        {"rms_norm_eps", 0.5}});
-  EXPECT_EQ(model.text(), text);
+  std::string said;
+  EXPECT_EQ(model.text({.notice = [&](const std::string &line) { said += line + "\n"; }}), text);
+  EXPECT_TRUE(contains(said, "/config.json: beside `text_config`, which counts, "
+                             "`attention_chunk_size` is 4, `hidden_size` is 32, `rms_norm_eps` is "
+                             "0.5, `sliding_window` is 4, `tie_word_embeddings` is true\n"))
+      << said;
 }
 
 TEST(Llama4Test, AKeyThatTheLanguageModelLacksHasItsClasssDefault) {
