@@ -44,6 +44,10 @@ typedef struct {
   uint8_t *arena; /* moec_program_arena_bytes() bytes, 64-byte aligned */
   void *team;     /* for moec_tiles_claim and moec_tiles_wait */
   void *profile;  /* for moec_profile_note; null where the manifest lists no phases */
+
+  void *device; /* for moec_device_launch; null where CPUs compute. Else the buffers are the device's,
+                   as are the arrays of their addresses, and the step reads the counts alone */
+  const void *device_arguments; /* where the device has a copy of all this */
 } moec_step_arguments;
 
 /* Runs one step; called by each thread of the team with its number, with the same arguments; when

@@ -1,0 +1,72 @@
+// A model's step on a device: what it reads and writes there, from step to step.
+
+#ifndef MOEC_RUNTIME_DEVICE_DEVICESTEP_H
+#define MOEC_RUNTIME_DEVICE_DEVICESTEP_H
+
+#include "runtime/core/Manifest.h"
+#include "runtime/core/Step.h"
+#include "runtime/core/Weights.h"
+#include "runtime/device/Device.h"
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+namespace moec {
+
+/// Device memory for one use, which grows; its contents do not survive growth.
+class DeviceBuffer {
+public:
+  explicit DeviceBuffer(Device &device) : device(&device) {}
+  ~DeviceBuffer() { device->release(base); }
+  DeviceBuffer(const DeviceBuffer &) = delete;
+  DeviceBuffer &operator=(const DeviceBuffer &) = delete;
+
+  /// Makes room for `bytes`; the buffer is empty where that fails.
+  Status ensure(int64_t bytes, std::string_view use);
+
+  uint8_t *data() const { return base; }
+  int64_t size() const { return capacity; }
+
+private:
+  Device *device;
+  uint8_t *base = nullptr;
+  int64_t capacity = 0;
+};
+
+/// The device must outlive it.
+class DeviceStep {
+public:
+  explicit DeviceStep(Device &device)
+      : device(device), weights(device), inputs(device), arena(device), logits(device),
+        experts(device), expertWeights(device) {}
+
+  /// Copies the weights to the device, once, before the first step; `progress` (may be empty) gets
+  /// a share from 0 to 1.
+  Status takeWeights(const Weights &given, const ManifestWeights &manifest,
+                     const std::function<void(double)> &progress);
+
+  /// Bytes of a step that its arguments do not tell.
+  struct Sizes {
+    int64_t cacheGroups;
+    int64_t arena, logits, routing; ///< the last of experts, and of their weights again
+  };
+
+  /// Runs `step` and waits for it. The arguments are as for a step on CPUs, but the caches are
+  /// device memory, and arena and weights are not looked at; results go where they say.
+  Status run(moec_step_function step, const moec_step_arguments &arguments, const Sizes &sizes);
+
+private:
+  /// Puts `bytes` into the inputs: where they will be on the device.
+  template <typename T> const T *put(const T *from, int64_t count);
+
+  Device &device;
+  DeviceBuffer weights, inputs, arena, logits, experts, expertWeights;
+  std::vector<const uint8_t *> pieces; ///< device addresses of mapped weights
+  std::vector<uint8_t> staged;         ///< what `inputs` is to hold
+};
+
+} // namespace moec
+
+#endif // MOEC_RUNTIME_DEVICE_DEVICESTEP_H
