@@ -57,7 +57,8 @@ def check_case(checks, name):
         greedy = got["s.greedy_ids"]
         reference.rows = slice(-ROWS - 2, None)  # the greedy tokens but the last are read, too
         want = reference.logits(np.append(ids, greedy[:2]))[reference.rows]
-        clear = reference.key_gaps > 1e-6  # a row depends on its own choice only: there is one layer
+        # A row depends on its own choice only: there is one layer. At 32768 f32 tells angles to 1e-3, and scores to a few 1e-6.
+        clear = reference.key_gaps > 5e-6
         checks.that(clear.mean() > 0.5, f"{name}: the test's own numbers choose keys too closely, change its seed")
         for layer, gaps in reference.gaps.items():
             checks.that(gaps[reference.rows, -1].min() > 2e-6, f"{name}: the test's own numbers decide too closely, change its seed")
