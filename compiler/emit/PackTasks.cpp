@@ -161,8 +161,8 @@ Status PackWorker::refuseElement(const PackedWeight &weight, uint64_t matrix, ui
                           row * static_cast<uint64_t>(holder->rowStep) +
                           (holder->transposed || holder->sideBySide
                                ? 0
-                               : expertInTensor(weight, *holder, matrix) *
-                                     static_cast<uint64_t>(holder->rowsPerExpert)),
+                               : partInTensor(weight, *holder, matrix) *
+                                     static_cast<uint64_t>(holder->rowsPerMatrix)),
                       weight.elementName())};
 }
 

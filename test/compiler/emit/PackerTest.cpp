@@ -148,7 +148,7 @@ static Status packWithOdd(float odd, std::optional<QuantFormat> format) {
   WeightPlan plan;
   PackedWeight weight = panels("w", PackedElement::F32, 48, 64,
                                {{.pattern = "w.{e}", .stored = DataType::F32, .rows = 48}});
-  weight.experts = 4;
+  weight.matricesPerLayer = 4;
   weight.quantized = format;
   plan.append(weight);
   Result<Checkpoint> checkpoint = Checkpoint::open(folder.path());
