@@ -45,8 +45,9 @@ typedef struct {
   void *team;     /* for moec_tiles_claim and moec_tiles_wait */
   void *profile;  /* for moec_profile_note; null where the manifest lists no phases */
 
-  void *device; /* for moec_device_launch; null where CPUs compute. Else the buffers are the device's,
-                   as are the arrays of their addresses, and the step reads the counts alone */
+  void *
+      device; /* for moec_device_launch; null where CPUs compute. Else the buffers are the device's,
+                 as are the arrays of their addresses, and the step reads the counts alone */
   const void *device_arguments; /* where the device has a copy of all this */
 } moec_step_arguments;
 

@@ -118,12 +118,15 @@ TEST_F(CudaDevice, SaysWhatIsMissing) {
 TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
   Result<std::unique_ptr<Device>> device = open({image(9, 0)}, {{"MEMORY", "4194304"}});
   ASSERT_TRUE(device.ok()) << device.status().message;
+  Result<uint8_t *> cache = (*device)->allocate(int64_t(1) << 20, "the cache");
+  ASSERT_TRUE(cache.ok()) << cache.status().message;
   Result<uint8_t *> memory = (*device)->allocate(int64_t(5) << 20, "the weights");
   ASSERT_FALSE(memory.ok());
   EXPECT_EQ(memory.status().code, Code::Resource);
   EXPECT_EQ(memory.status().message,
             "Fake GPU 0 (sm_90): no device memory for the weights: it needs "
             "5 MiB, and 3 of 4 MiB are free");
+  (*device)->release(*cache);
 }
 
 TEST_F(CudaDevice, TellsAFailedLaunchOnce) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <new>
 #include <string>
 #include <vector>
@@ -28,7 +29,14 @@ static std::vector<int> capabilities() {
   return all;
 }
 
-static size_t used = 0;
+static std::map<void *, size_t> held;
+
+static size_t used() {
+  size_t sum = 0;
+  for (auto [memory, bytes] : held)
+    sum += bytes;
+  return sum;
+}
 
 /// The only kernel there is.
 struct FillArguments {
@@ -73,13 +81,13 @@ CUDA cuDeviceGetAttribute(int *value, int attribute, int device) {
 }
 CUDA cuDevicePrimaryCtxRetain(void **context, int) {
   FAIL_IF_TOLD;
-  *context = &used;
+  *context = &held;
   return 0;
 }
 CUDA cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 CUDA cuCtxSetCurrent(void *) { return 0; }
 CUDA cuStreamCreate(void **stream, unsigned) {
-  *stream = &used;
+  *stream = &held;
   return 0;
 }
 CUDA cuStreamDestroy_v2(void *) { return 0; }
@@ -111,19 +119,20 @@ CUDA cuLaunchKernel(void *, unsigned blocks, unsigned, unsigned, unsigned thread
   return 0;
 }
 CUDA cuMemAlloc_v2(void **address, size_t bytes) {
-  if (used + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
+  if (used() + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
     return 2;
-  used += bytes;
   *address = operator new(bytes, std::align_val_t(256));
+  held[*address] = bytes;
   return 0;
 }
 CUDA cuMemFree_v2(void *address) {
+  held.erase(address);
   operator delete(address, std::align_val_t(256));
   return 0;
 }
 CUDA cuMemGetInfo_v2(size_t *left, size_t *total) {
   *total = size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str()));
-  *left = *total - used;
+  *left = *total - used();
   return 0;
 }
 CUDA cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {

@@ -224,8 +224,7 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
 
 INSTANTIATE_TEST_SUITE_P(Levels, MatmulKernel,
                          testing::Combine(testing::ValuesIn(allTargets()),
-                                          testing::Values(lm::Layout::Panels,
-                                                          lm::Layout::Rows)),
+                                          testing::Values(lm::Layout::Panels, lm::Layout::Rows)),
                          [](const auto &info) {
                            const bool packed = std::get<1>(info.param) == lm::Layout::Panels;
                            return std::get<0>(info.param)->level.str() +
