@@ -2,6 +2,8 @@
 
 #include "compiler/lowering/RuntimeFunctions.h"
 
+#include "compiler/lowering/PrototypeTypes.h"
+
 #include "mlir/Dialect/LLVMIR/FunctionCallUtils.h"
 
 #include <cstdint>
@@ -9,27 +11,11 @@
 using namespace mlir;
 using namespace moec;
 
-template <typename T> static Type llvmType(MLIRContext *context) {
-  if constexpr (std::is_void_v<T>)
-    return LLVM::LLVMVoidType::get(context);
-  else if constexpr (std::is_pointer_v<T>)
-    return LLVM::LLVMPointerType::get(context);
-  else {
-    static_assert(std::is_integral_v<T>, "abi.def has integers, pointers and void");
-    return IntegerType::get(context, 8 * sizeof(T));
-  }
-}
-
-template <typename Result, typename... Parameters>
-static LLVM::LLVMFunctionType functionType(MLIRContext *context, Result (*)(Parameters...)) {
-  return LLVM::LLVMFunctionType::get(llvmType<Result>(context), {llvmType<Parameters>(context)...});
-}
-
 /// The type of a function of abi.def; null for any other name.
 static LLVM::LLVMFunctionType typeOf(MLIRContext *context, StringRef name) {
 #define MOEC_RT(function, result, parameters)                                                      \
   if (name == #function)                                                                           \
-    return functionType(context, static_cast<result(*) parameters>(nullptr));
+    return prototypeFunctionType(context, static_cast<result(*) parameters>(nullptr));
 #include "runtime/include/moec/abi.def"
 #undef MOEC_RT
   return {};
