@@ -3,6 +3,7 @@
 #include "compiler/pipeline/Stages.h"
 #include "compiler/analysis/StoredWeights.h"
 #include "compiler/lowering/Passes.h"
+#include "compiler/targets/emulator/Passes.h"
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightFormats.h"
 
@@ -242,6 +243,7 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
 
 void moec::registerStages() {
   registerMoecTransformsPasses();
+  registerMoecEmulatorTargetPasses();
   registerMoecLoweringPasses();
   for (const Stage &stage : stages())
     mlir::registerPassPipeline(
