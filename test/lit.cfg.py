@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 
 import lit.formats
 
@@ -13,3 +14,4 @@ config.test_source_root = os.path.dirname(__file__)
 config.environment["PATH"] = os.pathsep.join(config.tools + [os.environ["PATH"]])
 config.available_features.add(platform.machine())  # REQUIRES: x86_64
 config.substitutions.append(("%golden", os.path.join(config.test_source_root, "golden")))
+config.substitutions.append(("%python", sys.executable))
