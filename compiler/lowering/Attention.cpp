@@ -2,6 +2,7 @@
 
 #include "compiler/analysis/AttentionTiles.h"
 #include "compiler/lowering/Lowerings.h"
+#include "compiler/targets/ChosenKeys.h"
 #include "compiler/targets/cpu/AttentionKernel.h"
 #include "compiler/targets/cpu/GatheredKeys.h"
 #include "compiler/targets/cpu/IndexKernel.h"
@@ -17,7 +18,7 @@ namespace {
 /// Attention lowered to the kernel, for one tile of a phase.
 class TileAttention {
 public:
-  TileAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile)
+  TileAttention(CpuKernelBuilder &kernel, lm::AttentionOp op, const Tile &tile)
       : kernel(kernel), op(op), queries(rowBuffer(kernel, op.getQueries())),
         out(rowBuffer(kernel, op.getOut())), sinks(vectorOf(kernel, op.getSinks())),
         cache(cacheView(kernel, lm::cacheOf(op), op.getLayer())), layout(cache.layout),
@@ -59,7 +60,7 @@ private:
             function_ref<AttentionBlock(Value number)> block);
   AttentionBlock gather(const ChosenKeys &chosen, Value count, Value number);
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   lm::AttentionOp op;
   const RowBuffer queries, out;
   const std::optional<Matrix> sinks;
@@ -155,7 +156,7 @@ void TileAttention::emitChosen() {
   });
 }
 
-void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile) {
+void moec::lowerAttention(CpuKernelBuilder &kernel, lm::AttentionOp op, const Tile &tile) {
   TileAttention attention(kernel, op, tile);
   if (op.getChosen())
     attention.emitChosen();
@@ -163,7 +164,7 @@ void moec::lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile 
     attention.emitAll();
 }
 
-void moec::lowerChooseKeys(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile) {
+void moec::lowerChooseKeys(CpuKernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile) {
   RowBuffer queries = rowBuffer(kernel, op.getQueries()),
             weights = rowBuffer(kernel, op.getWeights()), out = rowBuffer(kernel, op.getOut());
   auto cache = cacheView(kernel, lm::cacheOf(op), op.getLayer());

@@ -2,7 +2,7 @@
 // to the tokens.
 
 #include "compiler/lowering/Lowerings.h"
-#include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/ElementaryFunctions.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>

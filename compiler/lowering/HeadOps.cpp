@@ -2,7 +2,7 @@
 // cache.
 
 #include "compiler/lowering/Lowerings.h"
-#include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/ElementaryFunctions.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>
@@ -20,13 +20,9 @@ void moec::lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile 
     Value position = kernel.load(kernel.i32(), kernel.address(positions.base, kernel.i32(), row));
     Value angle = kernel.broadcast(
         arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), position));
-    for (int64_t first = 0; first < cosines.columns; first += kLanes) {
-      int64_t lanes = std::min(kLanes, cosines.columns - first);
-      SmallVector<float> part(kLanes, 0.0f);
-      std::copy_n(frequencies.begin() + first, lanes, part.begin());
-      Value values = arith::ConstantOp::create(
-          kernel.builder, kernel.loc,
-          DenseElementsAttr::get(cast<ShapedType>(kernel.lanes(kernel.f32())), ArrayRef(part)));
+    for (int64_t first = 0; first < cosines.columns; first += kernel.laneCount()) {
+      int64_t lanes = std::min(kernel.laneCount(), cosines.columns - first);
+      Value values = kernel.listedLanes(frequencies, first, lanes);
       auto [sine, cosine] = emitSinCos(kernel, kernel.mul(angle, values));
       storeRow(kernel, kernel.mul(cosine, factor), cosines.element, cosines.row(kernel, row),
                kernel.integer(first), lanes);
@@ -39,7 +35,7 @@ void moec::lowerRopeTable(KernelBuilder &kernel, lm::RopeTableOp op, const Tile 
 /// The pairs x[2i], x[2i + 1] of one head; an element at a time.
 static void rotateInterleaved(KernelBuilder &kernel, int64_t pairs, Type from, Value input, Type to,
                               Value output, Value cosines, Value sines) {
-  kernel.loop(kernel.integer(0), kernel.integer(pairs), 1, [&](Value i) {
+  kernel.forEach(pairs, [&](Value i) {
     Value even = kernel.mul(i, kernel.integer(2)), odd = kernel.add(even, kernel.integer(1));
     auto element = [&](Type type, Value base, Value at) {
       return kernel.widen(kernel.load(type, kernel.address(base, type, at)));
@@ -158,7 +154,7 @@ void moec::lowerCacheAppend(KernelBuilder &kernel, lm::CacheAppendOp op, const T
       auto put = [&](const RowBuffer &buffer, auto offsetOf) {
         const int64_t size = buffer.columns / layout.heads;
         Value from = partOf(kernel, buffer, row, head, layout.heads);
-        kernel.loop(kernel.integer(0), kernel.integer(size), 1, [&](Value i) {
+        kernel.forEach(size, [&](Value i) {
           Value element = kernel.load(buffer.element, kernel.address(from, buffer.element, i));
           kernel.store(kernel.round(layout.element, kernel.widen(element)),
                        kernel.addressBytes(place, offsetOf(kernel, layout, slot, i)));

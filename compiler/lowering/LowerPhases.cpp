@@ -69,7 +69,7 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
 private:
   static void lowerLayerKind(lm::LayerKindOp op, const CpuTarget &target) {
     OpBuilder builder(op);
-    KernelBuilder kernel(builder, op.getLoc(), target);
+    CpuKernelBuilder kernel(builder, op.getLoc(), target);
     Value layer =
         arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), op.getLayer());
     Value kind = tableEntry(kernel, op.getKinds(), layer);
@@ -119,7 +119,7 @@ private:
     if (failed(checkProduct(op)))
       return failure();
     OpBuilder builder(&op);
-    KernelBuilder kernel(builder, op.getLoc(), target);
+    CpuKernelBuilder kernel(builder, op.getLoc(), target);
     Tile tile{
         arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), phase.getTile()),
         static_cast<int64_t>(phase.getRows())};
@@ -182,7 +182,7 @@ private:
         .Default(false);
   }
 
-  static bool lowerToKernel(KernelBuilder &kernel, Operation &op, const Tile &tile) {
+  static bool lowerToKernel(CpuKernelBuilder &kernel, Operation &op, const Tile &tile) {
     return llvm::TypeSwitch<Operation *, bool>(&op)
         .Case([&](lm::LinearOp op) { return lowerLinear(kernel, op, tile), true; })
         .Case([&](lm::HeadLinearOp op) { return lowerHeadLinear(kernel, op, tile), true; })

@@ -4,6 +4,7 @@
 #define MOEC_COMPILER_LOWERING_LOWERINGS_H
 
 #include "compiler/lowering/Operands.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 namespace moec {
 
@@ -43,13 +44,13 @@ void lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &tile);
 void lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, const Tile &tile);
 
 // Products and attention, by the target's kernels.
-void lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile);
-void lowerHeadLinear(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile);
-void lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile);
-void lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
-void lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
-void lowerChooseKeys(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
-void lowerAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
+void lowerLinear(CpuKernelBuilder &kernel, lm::LinearOp op, const Tile &tile);
+void lowerHeadLinear(CpuKernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile);
+void lowerGate(CpuKernelBuilder &kernel, moe::GateOp op, const Tile &tile);
+void lowerGroupedMatmul(CpuKernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
+void lowerGroupedGlu(CpuKernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
+void lowerChooseKeys(CpuKernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
+void lowerAttention(CpuKernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
 
 // The same by plain loops; one tile does everything.
 void lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op);

@@ -258,13 +258,9 @@ Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, 
     Value at = kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column));
     return kernel.widen(kernel.loadLanes(matrix.element, at, lanes));
   }
-  Value result = kernel.number(kernel.lanes(kernel.f32()), 0);
-  for (int64_t lane = 0; lane < lanes; ++lane) {
-    Value element = matrixElement(kernel, matrix, row, kernel.add(column, kernel.integer(lane)));
-    result = LLVM::InsertElementOp::create(kernel.builder, kernel.loc, result, element,
-                                           kernel.integer(lane));
-  }
-  return result;
+  return kernel.eachLane(lanes, [&](Value lane) {
+    return matrixElement(kernel, matrix, row, kernel.add(column, lane));
+  });
 }
 
 Value moec::columnLanes(KernelBuilder &kernel, const Matrix &matrix, Value first, int64_t lanes) {
@@ -296,27 +292,9 @@ Value moec::tableEntry(KernelBuilder &kernel, ArrayRef<int64_t> table, Value ind
     return index;
   if (llvm::all_equal(table))
     return kernel.integer(table.front());
-  // One global per table, shared by all who use the same.
-  auto function = batchPointer(kernel).getDefiningOp()->getParentOfType<func::FuncOp>();
-  auto module = function->getParentOfType<ModuleOp>();
-  auto type = LLVM::LLVMArrayType::get(kernel.i32(), table.size());
   SmallVector<int32_t> entries(table.begin(), table.end());
-  auto value = DenseElementsAttr::get(
-      RankedTensorType::get({static_cast<int64_t>(table.size())}, kernel.i32()), ArrayRef(entries));
-  LLVM::GlobalOp global;
-  int64_t count = 0;
-  for (auto other : module.getOps<LLVM::GlobalOp>()) {
-    count += other.getSymName().starts_with("table_");
-    if (other.getValueOrNull() == value)
-      global = other;
-  }
-  if (!global) {
-    OpBuilder symbols = OpBuilder::atBlockBegin(module.getBody());
-    global =
-        LLVM::GlobalOp::create(symbols, kernel.loc, type, /*isConstant=*/true,
-                               LLVM::Linkage::Private, "table_" + std::to_string(count), value);
-  }
-  Value base = LLVM::AddressOfOp::create(kernel.builder, kernel.loc, global);
+  auto type = RankedTensorType::get({static_cast<int64_t>(table.size())}, kernel.i32());
+  Value base = kernel.constantTable(DenseElementsAttr::get(type, ArrayRef(entries)));
   return loadId(kernel, base, index);
 }
 
@@ -395,17 +373,6 @@ Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value 
   Value offset = layout.indexed ? rowOffset(kernel, layout, layout.valueWidth, slot, i)
                                 : panelOffset(kernel, layout, layout.block, slot, i);
   return kernel.add(kernel.integer(layout.keyBytes()), offset);
-}
-
-Value moec::fillLanes(KernelBuilder &kernel, Value vector, int64_t lanes, double fill) {
-  if (lanes == kLanes)
-    return vector;
-  SmallVector<bool> kept(kLanes, false);
-  std::fill_n(kept.begin(), lanes, true);
-  auto type = VectorType::get({kLanes}, kernel.builder.getI1Type());
-  Value mask =
-      arith::ConstantOp::create(kernel.builder, kernel.loc, DenseElementsAttr::get(type, kept));
-  return kernel.select(mask, vector, kernel.number(vector.getType(), fill));
 }
 
 Value moec::loadRow(KernelBuilder &kernel, Type element, Value row, Value column, int64_t lanes) {

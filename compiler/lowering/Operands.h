@@ -4,7 +4,7 @@
 #ifndef MOEC_COMPILER_LOWERING_OPERANDS_H
 #define MOEC_COMPILER_LOWERING_OPERANDS_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/KernelBuilder.h"
 #include "dialects/lm/LmDialect.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -110,8 +110,6 @@ mlir::Value valueOffset(KernelBuilder &kernel, const CacheLayout &layout, mlir::
 
 // Small things that row-wise lowerings share.
 
-/// `vector` with `fill` in all but the first `lanes` lanes.
-mlir::Value fillLanes(KernelBuilder &kernel, mlir::Value vector, int64_t lanes, double fill);
 /// `lanes` f32 values at `column` of a row, whatever the row's element type; and back, rounded.
 mlir::Value loadRow(KernelBuilder &kernel, mlir::Type element, mlir::Value row, mlir::Value column,
                     int64_t lanes);

@@ -2,9 +2,9 @@
 // that a row sees.
 
 #include "compiler/lowering/Lowerings.h"
-#include "compiler/targets/cpu/ElementaryFunctions.h"
-#include "compiler/targets/cpu/GatheredKeys.h"
-#include "compiler/targets/cpu/SortKey.h"
+#include "compiler/targets/ChosenKeys.h"
+#include "compiler/targets/ElementaryFunctions.h"
+#include "compiler/targets/SortKey.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // Implements moec-plain-instructions: what each instruction computes, as its manual has it.
 
 #include "compiler/lowering/Passes.h"
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 namespace moec {
 #define GEN_PASS_DEF_PLAININSTRUCTIONS
@@ -15,14 +15,14 @@ using namespace moec;
 static constexpr int64_t kWideBytes = 64;
 
 /// Every `step`th lane from `first` on.
-static Value everyLane(KernelBuilder &kernel, Value vector, int64_t first, int64_t step) {
+static Value everyLane(CpuKernelBuilder &kernel, Value vector, int64_t first, int64_t step) {
   SmallVector<int64_t> lanes;
   for (int64_t i = first; i < cast<VectorType>(vector.getType()).getNumElements(); i += step)
     lanes.push_back(i);
   return kernel.shuffle(vector, vector, lanes);
 }
 
-static Value widenIntegers(KernelBuilder &kernel, Value vector, bool isSigned) {
+static Value widenIntegers(CpuKernelBuilder &kernel, Value vector, bool isSigned) {
   Type wide = cast<VectorType>(vector.getType()).clone(kernel.i32());
   if (isSigned)
     return arith::ExtSIOp::create(kernel.builder, kernel.loc, wide, vector);
@@ -31,7 +31,7 @@ static Value widenIntegers(KernelBuilder &kernel, Value vector, bool isSigned) {
 
 /// In each lane of i32 the products of the integers of `a` and `b` that belong to it; with `sum`,
 /// added to that.
-static Value dotIntegers(KernelBuilder &kernel, Value sum, Value a, bool isSignedA, Value b,
+static Value dotIntegers(CpuKernelBuilder &kernel, Value sum, Value a, bool isSignedA, Value b,
                          bool isSignedB, int64_t perLane) {
   for (int64_t i = 0; i < perLane; ++i) {
     Value product = kernel.mul(widenIntegers(kernel, everyLane(kernel, a, i, perLane), isSignedA),
@@ -42,7 +42,7 @@ static Value dotIntegers(KernelBuilder &kernel, Value sum, Value a, bool isSigne
 }
 
 /// Of f32, denormals as zeros of their sign: what DAZ does to operands and FTZ to results.
-static Value flushDenormals(KernelBuilder &kernel, Value value) {
+static Value flushDenormals(CpuKernelBuilder &kernel, Value value) {
   Type words = cast<VectorType>(value.getType()).clone(kernel.i32());
   Value bits = kernel.bitcast(words, value), zero = kernel.integer(words, 0);
   Value isSmall = kernel.compare(arith::CmpIPredicate::eq,
@@ -52,18 +52,18 @@ static Value flushDenormals(KernelBuilder &kernel, Value value) {
 }
 
 /// sum + a * b as the bf16 instructions do it: rounded once, to nearest even, denormals zero.
-static Value flushingFma(KernelBuilder &kernel, Value a, Value b, Value sum) {
+static Value flushingFma(CpuKernelBuilder &kernel, Value a, Value b, Value sum) {
   return flushDenormals(kernel, kernel.fma(flushDenormals(kernel, a), flushDenormals(kernel, b),
                                            flushDenormals(kernel, sum)));
 }
 
 /// VPMADDWD.
-static Value multiplyWords(KernelBuilder &kernel, ValueRange operands) {
+static Value multiplyWords(CpuKernelBuilder &kernel, ValueRange operands) {
   return dotIntegers(kernel, {}, operands[0], true, operands[1], true, 2);
 }
 
 /// VPMADDUBSW: the sums saturate.
-static Value multiplyBytes(KernelBuilder &kernel, ValueRange operands) {
+static Value multiplyBytes(CpuKernelBuilder &kernel, ValueRange operands) {
   Value sums = dotIntegers(kernel, {}, operands[0], false, operands[1], true, 2);
   sums = kernel.min(kernel.max(sums, kernel.integer(sums.getType(), INT16_MIN)),
                     kernel.integer(sums.getType(), INT16_MAX));
@@ -72,7 +72,7 @@ static Value multiplyBytes(KernelBuilder &kernel, ValueRange operands) {
 }
 
 /// VPSHUFB: looks up within each 16 bytes; zero where an index has its highest bit set.
-static Value lookUpBytes(KernelBuilder &kernel, ValueRange operands) {
+static Value lookUpBytes(CpuKernelBuilder &kernel, ValueRange operands) {
   const Type bytes = operands[0].getType();
   Value result = kernel.integer(bytes, 0);
   Value indices = kernel.bitAnd(operands[1], kernel.integer(bytes, int8_t(0x8f)));
@@ -88,7 +88,7 @@ static Value lookUpBytes(KernelBuilder &kernel, ValueRange operands) {
 }
 
 /// VPERMPS and VPERMW: an index has as many bits as it takes to name a lane.
-static Value pickLanes(KernelBuilder &kernel, ValueRange operands) {
+static Value pickLanes(CpuKernelBuilder &kernel, ValueRange operands) {
   auto [table, indices] = std::pair(operands[0], operands[1]);
   const auto type = cast<VectorType>(indices.getType());
   const int64_t count = type.getNumElements();
@@ -103,12 +103,12 @@ static Value pickLanes(KernelBuilder &kernel, ValueRange operands) {
 }
 
 /// VPDPBUSD.
-static Value dotBytes(KernelBuilder &kernel, ValueRange operands) {
+static Value dotBytes(CpuKernelBuilder &kernel, ValueRange operands) {
   return dotIntegers(kernel, operands[0], operands[1], false, operands[2], true, 4);
 }
 
 /// VDPBF16PS: the second products first.
-static Value dotBf16(KernelBuilder &kernel, ValueRange operands) {
+static Value dotBf16(CpuKernelBuilder &kernel, ValueRange operands) {
   Value sum = operands[0];
   for (bool second : {true, false})
     sum = flushingFma(kernel, kernel.widenHalf(operands[1], second),
@@ -121,34 +121,34 @@ static Value dotBf16(KernelBuilder &kernel, ValueRange operands) {
 
 static constexpr int64_t kMatrixRowBytes = 64;
 
-static VectorType plainMatrix(KernelBuilder &kernel) {
+static VectorType plainMatrix(CpuKernelBuilder &kernel) {
   return kernel.lanes(kernel.i32(), kMatrixRows * kLanes);
 }
 
 /// A register in memory, where its rows can be told apart.
-static Value roomFor(KernelBuilder &kernel, Value matrix) {
+static Value roomFor(CpuKernelBuilder &kernel, Value matrix) {
   Value room = kernel.scratch(kMatrixRows * kMatrixRowBytes);
   kernel.store(matrix, room);
   return room;
 }
 
-static Value number(KernelBuilder &kernel, Value value) {
+static Value number(CpuKernelBuilder &kernel, Value value) {
   return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), value);
 }
 
 /// Row `row` (i64) of a register in memory.
-static Value rowOf(KernelBuilder &kernel, Value room, Value row) {
+static Value rowOf(CpuKernelBuilder &kernel, Value room, Value row) {
   return kernel.addressBytes(room, kernel.mul(row, kernel.integer(kMatrixRowBytes)));
 }
 
 /// TILEZERO.
-static Value zeroMatrix(KernelBuilder &kernel, ValueRange) {
+static Value zeroMatrix(CpuKernelBuilder &kernel, ValueRange) {
   return kernel.integer(plainMatrix(kernel), 0);
 }
 
 /// Copies rows of `bytes` (i16) bytes, a multiple of 4.
-static void copyRows(KernelBuilder &kernel, Value rows, Value bytes, Value from, Value fromStride,
-                     Value to, Value toStride) {
+static void copyRows(CpuKernelBuilder &kernel, Value rows, Value bytes, Value from,
+                     Value fromStride, Value to, Value toStride) {
   const VectorType words = kernel.lanes(kernel.i32());
   SmallVector<int32_t> offsets;
   for (int32_t lane = 0; lane < kLanes; ++lane)
@@ -168,7 +168,7 @@ static void copyRows(KernelBuilder &kernel, Value rows, Value bytes, Value from,
 }
 
 /// TILELOADD.
-static Value loadMatrix(KernelBuilder &kernel, ValueRange operands) {
+static Value loadMatrix(CpuKernelBuilder &kernel, ValueRange operands) {
   Value room = roomFor(kernel, zeroMatrix(kernel, {}));
   copyRows(kernel, operands[0], operands[1], operands[2], operands[3], room,
            kernel.integer(kMatrixRowBytes));
@@ -176,7 +176,7 @@ static Value loadMatrix(KernelBuilder &kernel, ValueRange operands) {
 }
 
 /// TILESTORED.
-static Value storeMatrix(KernelBuilder &kernel, ValueRange operands) {
+static Value storeMatrix(CpuKernelBuilder &kernel, ValueRange operands) {
   copyRows(kernel, operands[0], operands[1], roomFor(kernel, operands[4]),
            kernel.integer(kMatrixRowBytes), operands[2], operands[3]);
   return {};
@@ -185,7 +185,7 @@ static Value storeMatrix(KernelBuilder &kernel, ValueRange operands) {
 /// Of each row of `a` and of the sums, with the rows of `b` that belong to its words:
 /// body(sums, word in every lane, row of b), then finish(the row's sums before, and those).
 static Value
-multiplyMatrices(KernelBuilder &kernel, ValueRange operands, ArrayRef<Value> starts,
+multiplyMatrices(CpuKernelBuilder &kernel, ValueRange operands, ArrayRef<Value> starts,
                  function_ref<SmallVector<Value>(ValueRange sums, Value word, Value weights)> body,
                  function_ref<Value(Value before, ValueRange sums)> finish) {
   const VectorType words = kernel.lanes(kernel.i32());
@@ -207,7 +207,7 @@ multiplyMatrices(KernelBuilder &kernel, ValueRange operands, ArrayRef<Value> sta
 
 /// TDPBF16PS, by the operation that volume 2 of Intel's manual gives: first and second products of
 /// the pairs are summed apart, in order, then both sums together, then those with the older ones.
-static Value multiplyBf16Matrices(KernelBuilder &kernel, ValueRange operands) {
+static Value multiplyBf16Matrices(CpuKernelBuilder &kernel, ValueRange operands) {
   const VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
   Value zero = kernel.number(floats, 0);
   return multiplyMatrices(
@@ -227,7 +227,7 @@ static Value multiplyBf16Matrices(KernelBuilder &kernel, ValueRange operands) {
 }
 
 /// TDPBSUD: bytes with a sign by bytes without.
-static Value multiplyByteMatrices(KernelBuilder &kernel, ValueRange operands) {
+static Value multiplyByteMatrices(CpuKernelBuilder &kernel, ValueRange operands) {
   const VectorType bytes = kernel.lanes(kernel.i8(), 4 * kLanes);
   return multiplyMatrices(
       kernel, operands, {kernel.integer(kernel.lanes(kernel.i32()), 0)},
@@ -239,7 +239,7 @@ static Value multiplyByteMatrices(KernelBuilder &kernel, ValueRange operands) {
 }
 
 /// Makes of `operands` the result, if the instruction has one.
-using Expansion = Value (*)(KernelBuilder &kernel, ValueRange operands);
+using Expansion = Value (*)(CpuKernelBuilder &kernel, ValueRange operands);
 static constexpr std::pair<StringRef, Expansion> kExpansions[] = {
     {"llvm.x86.avx512.pmaddw.d.512", multiplyWords},
     {"llvm.x86.avx512.pmaddubs.w.512", multiplyBytes},
@@ -256,7 +256,7 @@ static constexpr std::pair<StringRef, Expansion> kExpansions[] = {
 };
 
 /// VCVTNEPS2BF16, which takes denormals for zero.
-static Value roundToBf16(KernelBuilder &kernel, arith::TruncFOp op) {
+static Value roundToBf16(CpuKernelBuilder &kernel, arith::TruncFOp op) {
   Value value = op.getIn();
   const bool isScalar = !isa<VectorType>(value.getType());
   Value vector = isScalar ? kernel.broadcast(value, 1) : value;
@@ -283,7 +283,7 @@ static void retypeMatrices(Operation *op) {
 /// Makes of the intrinsic a call of a function that computes the same, which is made where the
 /// module has none yet. Pairs of bf16 are words to it: LLVM would pass them as f32, and round
 /// again.
-static void callExpansion(KernelBuilder &kernel, LLVM::CallIntrinsicOp op, Expansion expansion) {
+static void callExpansion(CpuKernelBuilder &kernel, LLVM::CallIntrinsicOp op, Expansion expansion) {
   SmallVector<Value> arguments(op.getArgs());
   for (Value &argument : arguments)
     if (auto vector = dyn_cast<VectorType>(argument.getType());
@@ -294,7 +294,7 @@ static void callExpansion(KernelBuilder &kernel, LLVM::CallIntrinsicOp op, Expan
   auto function = module.lookupSymbol<func::FuncOp>(name);
   if (!function) {
     auto builder = OpBuilder::atBlockEnd(module.getBody());
-    KernelBuilder inside(builder, op.getLoc(), kernel.target);
+    CpuKernelBuilder inside(builder, op.getLoc(), kernel.target);
     const FunctionType type =
         builder.getFunctionType(ValueRange(arguments).getTypes(), op->getResultTypes());
     function = func::FuncOp::create(builder, inside.loc, name, type);
@@ -327,13 +327,13 @@ struct PlainInstructions final : moec::impl::PlainInstructionsBase<PlainInstruct
       const auto *found = llvm::find_if(
           kExpansions, [&](const auto &known) { return known.first == op.getIntrin(); });
       OpBuilder builder(op);
-      KernelBuilder kernel(builder, op.getLoc(), **target);
+      CpuKernelBuilder kernel(builder, op.getLoc(), **target);
       if (found != std::end(kExpansions))
         callExpansion(kernel, op, found->second);
     }
     for (arith::TruncFOp op : roundings) {
       OpBuilder builder(op);
-      KernelBuilder kernel(builder, op.getLoc(), **target);
+      CpuKernelBuilder kernel(builder, op.getLoc(), **target);
       op.replaceAllUsesWith(roundToBf16(kernel, op));
       op.erase();
     }

@@ -11,7 +11,7 @@ using namespace moec;
 using Finish = function_ref<void(Value row, Value column, int64_t lanes, ArrayRef<Value> sums)>;
 
 /// Products of `rows` with panel `panel` (i64) of each of the matrices, which have one shape.
-static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
+static void emitProduct(CpuKernelBuilder &kernel, const ActivationRows &rows,
                         ArrayRef<Matrix> matrices, Value panel, Finish finish,
                         MatmulRowFactor factor = nullptr) {
   const Matrix &first = matrices.front();
@@ -33,12 +33,13 @@ static void emitProduct(KernelBuilder &kernel, const ActivationRows &rows,
 }
 
 /// The tile's block of rows, and its panel.
-static std::pair<Value, Value> splitTile(KernelBuilder &kernel, const Tile &tile, int64_t panels) {
+static std::pair<Value, Value> splitTile(CpuKernelBuilder &kernel, const Tile &tile,
+                                         int64_t panels) {
   Value count = kernel.integer(panels);
   return {kernel.div(tile.index, count), kernel.rem(tile.index, count)};
 }
 
-void moec::lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile) {
+void moec::lowerLinear(CpuKernelBuilder &kernel, lm::LinearOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Matrix weight = matrixOf(kernel, op.getWeight());
   std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
@@ -60,7 +61,7 @@ void moec::lowerLinear(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile)
               });
 }
 
-void moec::lowerHeadLinear(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile) {
+void moec::lowerHeadLinear(CpuKernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   const int64_t width = extentOf(op.getWeight(), 1), depth = extentOf(op.getWeight(), 2);
   Value panels = kernel.integer(panelCount(width));
@@ -80,7 +81,7 @@ void moec::lowerHeadLinear(KernelBuilder &kernel, lm::HeadLinearOp op, const Til
               });
 }
 
-void moec::lowerGate(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
+void moec::lowerGate(CpuKernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
   RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
             experts = rowBuffer(kernel, op.getExperts());
   RowBuffer weights = rowBuffer(kernel, op.getWeights());
@@ -122,7 +123,7 @@ struct ExpertRows {
 
 /// Emits `body` for the tile's rows; a tile behind the end of the list has none.
 template <typename Op>
-static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, const Tile &tile,
+static void forExpertRows(CpuKernelBuilder &kernel, Op op, const RowBuffer &out, const Tile &tile,
                           function_ref<void(const ExpertRows &)> body) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
   auto [index, panel] = splitTile(kernel, tile, panelCount(out.columns));
@@ -144,7 +145,7 @@ static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, co
 
 /// Emits `op`'s products of an expert's rows, each row weighed as `op` says.
 template <typename Op>
-static void emitExpertProduct(KernelBuilder &kernel, Op op, const ExpertRows &work,
+static void emitExpertProduct(CpuKernelBuilder &kernel, Op op, const ExpertRows &work,
                               ArrayRef<Matrix> matrices, Finish finish) {
   if (!op.getWeights())
     return emitProduct(kernel, work.rows, matrices, work.panel, finish);
@@ -154,12 +155,12 @@ static void emitExpertProduct(KernelBuilder &kernel, Op op, const ExpertRows &wo
   });
 }
 
-static Value addBias(KernelBuilder &kernel, Value sums, const std::optional<Matrix> &bias,
+static Value addBias(CpuKernelBuilder &kernel, Value sums, const std::optional<Matrix> &bias,
                      Value column, int64_t lanes) {
   return bias ? kernel.add(sums, columnLanes(kernel, *bias, column, lanes)) : sums;
 }
 
-void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile) {
+void moec::lowerGroupedMatmul(CpuKernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
   forExpertRows(kernel, op, out, tile, [&](const ExpertRows &work) {
     std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), work.expert);
@@ -173,7 +174,7 @@ void moec::lowerGroupedMatmul(KernelBuilder &kernel, moe::GroupedMatmulOp op, co
   });
 }
 
-void moec::lowerGroupedGlu(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile) {
+void moec::lowerGroupedGlu(CpuKernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
   forExpertRows(kernel, op, out, tile, [&](const ExpertRows &work) {
     Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),

@@ -1,8 +1,8 @@
 // Lowers scores, and the choice of experts by them.
 
 #include "compiler/lowering/Lowerings.h"
-#include "compiler/targets/cpu/ElementaryFunctions.h"
-#include "compiler/targets/cpu/SortKey.h"
+#include "compiler/targets/ElementaryFunctions.h"
+#include "compiler/targets/SortKey.h"
 
 using namespace mlir;
 using namespace moec;
@@ -20,19 +20,18 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
                column, lanes);
     });
   double lowest = -std::numeric_limits<float>::max();
-  Value largest = kernel.forColumns(
-      columns, kernel.number(kernel.lanes(f32), lowest),
-      [&](Value column, int64_t lanes, ValueRange m) {
-        Value x = fillLanes(kernel, loadRow(kernel, f32, row, column, lanes), lanes, lowest);
-        return SmallVector<Value>{kernel.max(m[0], x)};
-      })[0];
+  Value largest = kernel.forColumns(columns, kernel.number(kernel.lanes(f32), lowest),
+                                    [&](Value column, int64_t lanes, ValueRange m) {
+                                      Value x = kernel.fillLanes(
+                                          loadRow(kernel, f32, row, column, lanes), lanes, lowest);
+                                      return SmallVector<Value>{kernel.max(m[0], x)};
+                                    })[0];
   Value peak = kernel.broadcast(kernel.maxOfLanes(largest));
   Value sums = kernel.forColumns(
       columns, kernel.number(kernel.lanes(f32), 0),
       [&](Value column, int64_t lanes, ValueRange sum) {
-        Value e = fillLanes(
-            kernel, emitExp(kernel, kernel.sub(loadRow(kernel, f32, row, column, lanes), peak)),
-            lanes, 0);
+        Value e = kernel.fillLanes(
+            emitExp(kernel, kernel.sub(loadRow(kernel, f32, row, column, lanes), peak)), lanes, 0);
         storeRow(kernel, e, f32, row, column, lanes);
         return SmallVector<Value>{kernel.add(sum[0], e)};
       })[0];

@@ -1,7 +1,7 @@
-// Lowers the ops that work row by row: vectors of 16 columns, the rows of a tile one after another.
+// Lowers the ops that work row by row: the lanes of a row, the rows of a tile one after another.
 
 #include "compiler/lowering/Lowerings.h"
-#include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/ElementaryFunctions.h"
 #include "runtime/core/PackedLayout.h"
 
 using namespace mlir;
@@ -81,7 +81,7 @@ void moec::lowerLayerNorm(KernelBuilder &kernel, lm::LayerNormOp op, const Tile 
       Value sums = kernel.forColumns(
           columns, zero, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
             Value x = term(loadRow(kernel, input.element, from, column, lanes));
-            return {kernel.add(sum[0], fillLanes(kernel, x, lanes, 0))};
+            return {kernel.add(sum[0], kernel.fillLanes(x, lanes, 0))};
           })[0];
       return kernel.div(kernel.sumOfLanes(sums), count);
     };
@@ -156,7 +156,8 @@ void moec::lowerRound(KernelBuilder &kernel, lm::RoundOp op, const Tile &tile) {
 /// Quantises `count` elements at `from` into a block of `size` at `to`.
 static void quantizeBlock(KernelBuilder &kernel, Type element, Value from, int64_t count, Value to,
                           int64_t size) {
-  const VectorType words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32());
+  const Type words = kernel.lanes(kernel.i32()), floats = kernel.lanes(kernel.f32()),
+             bytes = kernel.lanes(kernel.i8());
   Value zeros = kernel.integer(words, 0);
   // Without their signs, bits of numbers compare as the numbers do, and NaNs are above all.
   Value largest = kernel.forColumns(
@@ -175,13 +176,16 @@ static void quantizeBlock(KernelBuilder &kernel, Type element, Value from, int64
       count, zeros, [&](Value column, int64_t lanes, ValueRange sum) -> SmallVector<Value> {
         Value x = kernel.mul(loadRow(kernel, element, from, column, lanes), inverse);
         Value integers = kernel.sub(kernel.bitcast(words, kernel.add(x, shift)), shiftBits);
-        kernel.store(arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.lanes(kernel.i8()),
-                                             integers),
-                     kernel.address(to, kernel.i8(), column));
+        // What is behind the row's end pads the block.
+        kernel.storeLanes(arith::TruncIOp::create(kernel.builder, kernel.loc, bytes, integers),
+                          kernel.address(to, kernel.i8(), column),
+                          std::min(roundUpTo(lanes, kPanelLanes), kernel.laneCount()));
         return {kernel.add(sum[0], integers)};
       })[0];
-  for (int64_t column = roundUpTo(count, kLanes); column < size; column += kLanes)
-    kernel.store(kernel.integer(kernel.lanes(kernel.i8()), 0), kernel.address(to, column));
+  const int64_t step = kernel.laneCount();
+  for (int64_t column = roundUpTo(count, kPanelLanes); column < size; column += step)
+    kernel.storeLanes(kernel.integer(bytes, 0), kernel.address(to, column),
+                      std::min(step, size - column));
   kernel.store(kernel.div(most, steps), kernel.address(to, size));
   kernel.store(kernel.sumOfLanes(sums), kernel.address(to, size + 4));
 }

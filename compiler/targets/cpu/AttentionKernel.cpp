@@ -1,8 +1,8 @@
 // The attention kernel: block by block, both products and between them a step of the online
 // softmax.
 
+#include "compiler/targets/ElementaryFunctions.h"
 #include "compiler/targets/cpu/AttentionProducts.h"
-#include "compiler/targets/cpu/ElementaryFunctions.h"
 #include "compiler/targets/cpu/GatheredKeys.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -56,7 +56,7 @@ struct KeyRange {
 
 class Attention {
 public:
-  Attention(KernelBuilder &kernel, const AttentionShape &shape, const AttentionTile &tile)
+  Attention(CpuKernelBuilder &kernel, const AttentionShape &shape, const AttentionTile &tile)
       : kernel(kernel), shape(shape), tile(tile), layout(shape),
         rowElement(attentionRowElement(kernel, shape)),
         weightElement(attentionWeightElement(kernel, shape)), group(kernel.integer(shape.group)),
@@ -96,7 +96,7 @@ private:
     return entry(layout.totals, kernel.mul(row, kernel.integer(kLanes)));
   }
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const AttentionShape &shape;
   const AttentionTile &tile;
   const ScratchLayout layout;
@@ -356,7 +356,7 @@ int64_t moec::attentionScratchBytes(const AttentionShape &shape) {
   return ScratchLayout(shape).total;
 }
 
-void moec::emitAttention(KernelBuilder &kernel, const AttentionShape &shape,
+void moec::emitAttention(CpuKernelBuilder &kernel, const AttentionShape &shape,
                          const AttentionTile &tile) {
   Attention(kernel, shape, tile).emit();
 }

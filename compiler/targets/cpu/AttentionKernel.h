@@ -9,7 +9,7 @@
 #ifndef MOEC_COMPILER_TARGETS_CPU_ATTENTIONKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_ATTENTIONKERNEL_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 #include "runtime/core/PackedLayout.h"
 
 namespace moec {
@@ -64,7 +64,8 @@ struct AttentionTile {
 
 int64_t attentionScratchBytes(const AttentionShape &shape);
 
-void emitAttention(KernelBuilder &kernel, const AttentionShape &shape, const AttentionTile &tile);
+void emitAttention(CpuKernelBuilder &kernel, const AttentionShape &shape,
+                   const AttentionTile &tile);
 
 } // namespace moec
 

@@ -15,23 +15,23 @@ static constexpr int64_t kLineBytes = 64, kUnroll = 2;
 /// flight; with six, sixteen registers do not hold what widens pairs.
 static constexpr int64_t kTallest = 4;
 
-static bool multipliesPairs(KernelBuilder &kernel, const AttentionShape &shape) {
+static bool multipliesPairs(CpuKernelBuilder &kernel, const AttentionShape &shape) {
   return shape.element == kernel.bf16() && shape.queries == kernel.bf16() &&
          kernel.target.hasBf16Dot();
 }
 
-Type moec::attentionRowElement(KernelBuilder &kernel, const AttentionShape &shape) {
+Type moec::attentionRowElement(CpuKernelBuilder &kernel, const AttentionShape &shape) {
   return multipliesPairs(kernel, shape) ? shape.element : kernel.f32();
 }
 
 /// That of what the values are multiplied as.
-static AttentionShape shapeOfValues(KernelBuilder &kernel, AttentionShape shape) {
+static AttentionShape shapeOfValues(CpuKernelBuilder &kernel, AttentionShape shape) {
   if (shape.latent)
     shape.element = kernel.f32();
   return shape;
 }
 
-Type moec::attentionWeightElement(KernelBuilder &kernel, const AttentionShape &shape) {
+Type moec::attentionWeightElement(CpuKernelBuilder &kernel, const AttentionShape &shape) {
   return attentionRowElement(kernel, shapeOfValues(kernel, shape));
 }
 
@@ -41,7 +41,7 @@ namespace {
 class PanelTiles {
 public:
   /// Rows are `stride` bytes apart, panels `panelLines` lines of the cache.
-  PanelTiles(KernelBuilder &kernel, const AttentionShape &shape, Value rows, int64_t stride,
+  PanelTiles(CpuKernelBuilder &kernel, const AttentionShape &shape, Value rows, int64_t stride,
              Value count, Value panels, int64_t panelLines)
       : kernel(kernel), pairs(bytesOf(shape.element) == 2), dot(multipliesPairs(kernel, shape)),
         lineStep(pairs && !dot ? 8 : 4), rows(rows), stride(stride), count(count), panels(panels),
@@ -74,7 +74,7 @@ private:
   Value columns(Value line, bool second);
   Value broadcastRow(Value from, bool second);
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const bool pairs, dot;  // a line holds pairs; one instruction adds both products of a pair
   const int64_t lineStep; // bytes of a row that meet one line
   const Value rows;
@@ -179,13 +179,13 @@ static std::string functionName(StringRef stem, const AttentionShape &shape, int
   return name;
 }
 
-void moec::callAttentionScores(KernelBuilder &kernel, const AttentionShape &shape, Value queries,
+void moec::callAttentionScores(CpuKernelBuilder &kernel, const AttentionShape &shape, Value queries,
                                Value rows, Value keys, Value scores, Value begin, Value end,
                                Value next) {
   kernel.call(
       functionName("attention_scores", shape, shape.size),
       {queries, rows, keys, scores, begin, end, next},
-      [&](KernelBuilder &inside, ValueRange given) {
+      [&](CpuKernelBuilder &inside, ValueRange given) {
         const int64_t lines = shape.keyDepth() * bytesOf(shape.element) / 4, odd = lines % kUnroll;
         const int64_t stride = shape.keyDepth() * bytesOf(attentionRowElement(inside, shape));
         PanelTiles tiles(inside, shape, given[0], stride, given[1], given[2], lines);
@@ -209,13 +209,13 @@ void moec::callAttentionScores(KernelBuilder &kernel, const AttentionShape &shap
       });
 }
 
-void moec::callAttentionSums(KernelBuilder &kernel, const AttentionShape &stored, Value weights,
+void moec::callAttentionSums(CpuKernelBuilder &kernel, const AttentionShape &stored, Value weights,
                              Value rows, Value values, Value factors, Value sums, Value begin,
                              Value end, Value next) {
   const AttentionShape shape = shapeOfValues(kernel, stored);
   kernel.call(functionName("attention_sums", shape, shape.valueWidth()),
               {weights, rows, values, factors, sums, begin, end, next},
-              [&](KernelBuilder &inside, ValueRange given) {
+              [&](CpuKernelBuilder &inside, ValueRange given) {
                 const int64_t perLine = 4 / bytesOf(shape.element);
                 PanelTiles tiles(inside, shape, given[0], shape.block * 4, given[1], given[2],
                                  shape.block / perLine);

@@ -17,7 +17,7 @@ namespace {
 /// groups.
 class FloatProduct {
 public:
-  FloatProduct(KernelBuilder &kernel, Type activation, Type weight, const TileOperands &tile,
+  FloatProduct(CpuKernelBuilder &kernel, Type activation, Type weight, const TileOperands &tile,
                Value depth, Value vectors)
       : kernel(kernel), traits(traitsOf(*quantFormatOf(weight))),
         scaleBytes(quantScaleBytes(traits.format)), step(kernel, activation, weight), tile(tile),
@@ -43,7 +43,7 @@ private:
                              ArrayRef<Value> sums);
   Value loadScale(Value scales, int64_t vector);
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const QuantTraits &traits;
   const int64_t scaleBytes;
   const PanelStep step;
@@ -223,12 +223,12 @@ void FloatProduct::emit() {
       [&](ArrayRef<Value> rows, int64_t taken, Value from) { emitPass(rows, taken, from); });
 }
 
-bool moec::exchangesColumns(KernelBuilder &kernel, Type activation, const PanelShape &shape) {
+bool moec::exchangesColumns(CpuKernelBuilder &kernel, Type activation, const PanelShape &shape) {
   return PanelStep(kernel, activation, shape.element).exchangesColumns();
 }
 
-void moec::exchangeColumns(KernelBuilder &kernel, const PanelShape &shape, Value rows, Value height,
-                           Value room) {
+void moec::exchangeColumns(CpuKernelBuilder &kernel, const PanelShape &shape, Value rows,
+                           Value height, Value room) {
   const int64_t chunk = traitsOf(QuantFormat::Mxfp4).group;
   const VectorType halves = kernel.lanes(kernel.i16(), chunk);
   SmallVector<int64_t> order;
@@ -248,7 +248,7 @@ void moec::exchangeColumns(KernelBuilder &kernel, const PanelShape &shape, Value
   });
 }
 
-void moec::callFloatProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+void moec::callFloatProduct(CpuKernelBuilder &kernel, Type activation, const PanelShape &shape,
                             const TileOperands &tile) {
   std::string name = "product_";
   llvm::raw_string_ostream(name) << activation << '_'
@@ -256,7 +256,7 @@ void moec::callFloatProduct(KernelBuilder &kernel, Type activation, const PanelS
   SmallVector<Value> arguments = tile.asArguments();
   arguments.push_back(kernel.integer(shape.depth));
   arguments.push_back(kernel.integer(shape.width / kLanes));
-  kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
+  kernel.call(name, arguments, [&](CpuKernelBuilder &inside, ValueRange given) {
     const auto operands = TileOperands::fromArguments(given);
     given = given.drop_front(TileOperands::kCount);
     FloatProduct(inside, activation, shape.element, operands, given[0], given[1]).emit();

@@ -5,22 +5,7 @@
 using namespace mlir;
 using namespace moec;
 
-static Value loadBetween(KernelBuilder &kernel, Value from, Value least, Value most) {
-  Value number = arith::ExtSIOp::create(kernel.builder, kernel.loc, kernel.i64(),
-                                        kernel.load(kernel.i32(), from));
-  return kernel.max(least, kernel.min(number, most));
-}
-
-Value ChosenKeys::count(KernelBuilder &kernel) const {
-  return loadBetween(kernel, list, kernel.integer(1), kernel.integer(most));
-}
-
-Value ChosenKeys::position(KernelBuilder &kernel, Value index) const {
-  Value from = kernel.address(list, kernel.i32(), kernel.add(index, kernel.integer(1)));
-  return loadBetween(kernel, from, kernel.integer(0), last);
-}
-
-void moec::emitTranspose(KernelBuilder &kernel, SmallVectorImpl<Value> &vectors) {
+void moec::emitTranspose(CpuKernelBuilder &kernel, SmallVectorImpl<Value> &vectors) {
   for (int64_t step = 1; step < kLanes; step *= 2)
     for (int64_t i = 0; i < kLanes; ++i) {
       if (i & step)
@@ -36,7 +21,7 @@ void moec::emitTranspose(KernelBuilder &kernel, SmallVectorImpl<Value> &vectors)
     }
 }
 
-void moec::emitGatheredColumns(KernelBuilder &kernel, Type element, ArrayRef<Value> rows,
+void moec::emitGatheredColumns(CpuKernelBuilder &kernel, Type element, ArrayRef<Value> rows,
                                int64_t begin, int64_t end, Value keys, Value values,
                                int64_t block) {
   Type floats = kernel.lanes(kernel.f32());

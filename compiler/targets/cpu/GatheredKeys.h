@@ -3,24 +3,12 @@
 #ifndef MOEC_COMPILER_TARGETS_CPU_GATHEREDKEYS_H
 #define MOEC_COMPILER_TARGETS_CPU_GATHEREDKEYS_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 namespace moec {
 
-/// The positions that a row chose, as lm.choose_keys writes them. What no choice can be is taken
-/// for the nearest that can, so that nothing leads out of the cache.
-struct ChosenKeys {
-  mlir::Value list; ///< !llvm.ptr to i32: how many, then these
-  int64_t most;     ///< positions that the list has room for
-  mlir::Value last; ///< i64, the row's own position, the last that it may see
-
-  mlir::Value count(KernelBuilder &kernel) const; ///< i64, 1 to `most`
-  /// The position in place `index` (i64) of the list, 0 to `last`.
-  mlir::Value position(KernelBuilder &kernel, mlir::Value index) const;
-};
-
 /// Turns kLanes vectors into those of their first lanes, of their second lanes, and so on.
-void emitTranspose(KernelBuilder &kernel, llvm::SmallVectorImpl<mlir::Value> &vectors);
+void emitTranspose(CpuKernelBuilder &kernel, llvm::SmallVectorImpl<mlir::Value> &vectors);
 
 /// Lays out the columns [begin, end) of kLanes rows, the first at !llvm.ptr each, of `element`, as
 /// f32. `begin` is a multiple of kLanes.
@@ -29,7 +17,7 @@ void emitTranspose(KernelBuilder &kernel, llvm::SmallVectorImpl<mlir::Value> &ve
 /// `keys`. Where `values` is not null, as part of panels of values: kLanes columns of row r are
 /// vector number `(c / kLanes) * block + r` at `values`, for c the first of them; what is behind
 /// `end` in the last is zero.
-void emitGatheredColumns(KernelBuilder &kernel, mlir::Type element,
+void emitGatheredColumns(CpuKernelBuilder &kernel, mlir::Type element,
                          llvm::ArrayRef<mlir::Value> rows, int64_t begin, int64_t end,
                          mlir::Value keys, mlir::Value values, int64_t block);
 

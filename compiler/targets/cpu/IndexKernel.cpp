@@ -3,8 +3,8 @@
 
 #include "compiler/targets/cpu/IndexKernel.h"
 
+#include "compiler/targets/SortKey.h"
 #include "compiler/targets/cpu/AttentionProducts.h"
-#include "compiler/targets/cpu/SortKey.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -19,7 +19,7 @@ namespace {
 
 class Index {
 public:
-  Index(KernelBuilder &kernel, const IndexShape &shape, const IndexTile &tile)
+  Index(CpuKernelBuilder &kernel, const IndexShape &shape, const IndexTile &tile)
       : kernel(kernel), shape(shape), tile(tile), products{.element = shape.element,
                                                            .queries = kernel.f32(),
                                                            .size = shape.size,
@@ -61,7 +61,7 @@ private:
     kernel.store(toWord(number), kernel.address(tile.out, kernel.i32(), at));
   }
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const IndexShape &shape;
   const IndexTile &tile;
   const AttentionShape products;
@@ -186,7 +186,8 @@ int64_t moec::indexScratchBytes(const IndexShape &shape) {
          roundUpTo(shape.context, shape.block) * 4;
 }
 
-void moec::emitChooseKeys(KernelBuilder &kernel, const IndexShape &shape, const IndexTile &tile) {
+void moec::emitChooseKeys(CpuKernelBuilder &kernel, const IndexShape &shape,
+                          const IndexTile &tile) {
   Index index(kernel, shape, tile);
   Value few = kernel.compare(CmpIPredicate::slt, tile.position, kernel.integer(shape.chosen));
   kernel.when(few, [&] { index.chooseAll(); });

@@ -4,7 +4,7 @@
 #ifndef MOEC_COMPILER_TARGETS_CPU_INDEXKERNEL_H
 #define MOEC_COMPILER_TARGETS_CPU_INDEXKERNEL_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 namespace moec {
 
@@ -32,7 +32,7 @@ struct IndexTile {
 
 int64_t indexScratchBytes(const IndexShape &shape);
 
-void emitChooseKeys(KernelBuilder &kernel, const IndexShape &shape, const IndexTile &tile);
+void emitChooseKeys(CpuKernelBuilder &kernel, const IndexShape &shape, const IndexTile &tile);
 
 } // namespace moec
 

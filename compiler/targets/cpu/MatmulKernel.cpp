@@ -13,7 +13,7 @@ TileOperands TileOperands::fromArguments(ValueRange arguments) {
   return {arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]};
 }
 
-SmallVector<Value> TileOperands::loadRows(KernelBuilder &kernel, int64_t count) const {
+SmallVector<Value> TileOperands::loadRows(CpuKernelBuilder &kernel, int64_t count) const {
   SmallVector<Value> loaded;
   for (int64_t row = 0; row < count; ++row)
     loaded.push_back(kernel.load(kernel.pointer(), kernel.address(rows, row * kPointerBytes)));
@@ -21,8 +21,8 @@ SmallVector<Value> TileOperands::loadRows(KernelBuilder &kernel, int64_t count) 
 }
 
 void moec::emitRegisterTiles(
-    KernelBuilder &kernel, const TileOperands &tile, Value vectors, int64_t tallest, int64_t lanes,
-    function_ref<void(ArrayRef<Value> rows, int64_t taken, Value from)> pass) {
+    CpuKernelBuilder &kernel, const TileOperands &tile, Value vectors, int64_t tallest,
+    int64_t lanes, function_ref<void(ArrayRef<Value> rows, int64_t taken, Value from)> pass) {
   constexpr int64_t kMostVectors = kPanelColumns / kLanes; // of a weight's full panel
   kernel.dispatch(tile.height, 1, tallest, [&](int64_t height) {
     SmallVector<Value> rows = tile.loadRows(kernel, height);
@@ -34,7 +34,7 @@ void moec::emitRegisterTiles(
   });
 }
 
-Value moec::sumVector(KernelBuilder &kernel, Value vectors, size_t index, int64_t taken,
+Value moec::sumVector(CpuKernelBuilder &kernel, Value vectors, size_t index, int64_t taken,
                       Value from) {
   const auto number = static_cast<int64_t>(index);
   return kernel.add(kernel.mul(kernel.integer(number / taken), vectors),
@@ -49,7 +49,7 @@ bool moec::readsHalvesTogether(const CpuTarget &target, size_t count) {
   return 2 * count * kLanes <= static_cast<size_t>(target.tileLanes);
 }
 
-void moec::askAhead(KernelBuilder &kernel, const ReadAhead &ahead, Value at, int64_t bytes) {
+void moec::askAhead(CpuKernelBuilder &kernel, const ReadAhead &ahead, Value at, int64_t bytes) {
   constexpr int64_t kCacheLine = 64;
   for (int64_t line = 0; line < bytes; line += kCacheLine)
     kernel.prefetch(kernel.address(at, line + ahead.bytes), ahead.cache);
@@ -61,7 +61,7 @@ std::string moec::productName(StringRef stem, Type activation, Type weight) {
   return name;
 }
 
-void moec::emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
+void moec::emitRowTiles(CpuKernelBuilder &kernel, Value count, int64_t tallest,
                         function_ref<void(Value first, Value height, Value number)> body) {
   // Tiles of nearly equal height: 9 rows as 5 + 4 keep more sums in flight than 8 + 1.
   Value tiles = kernel.div(kernel.add(count, kernel.integer(tallest - 1)), kernel.integer(tallest));
@@ -76,7 +76,7 @@ void moec::emitRowTiles(KernelBuilder &kernel, Value count, int64_t tallest,
 }
 
 /// Writes to `addresses` where the `height` rows from `first` on begin.
-static void storeRowAddresses(KernelBuilder &kernel, const ActivationRows &rows, Value first,
+static void storeRowAddresses(CpuKernelBuilder &kernel, const ActivationRows &rows, Value first,
                               Value height, Value addresses) {
   kernel.loop(kernel.integer(0), height, 1, [&](Value number) {
     Value row = kernel.add(first, number);
@@ -108,7 +108,7 @@ static int64_t tallestTile(const CpuTarget &target, Type activation, const Panel
 
 /// Copies rows from where `addresses` says to `room`, one after another, and writes where they are
 /// over those addresses. A row has `count` elements.
-static void gatherRows(KernelBuilder &kernel, Type element, int64_t count, Value addresses,
+static void gatherRows(CpuKernelBuilder &kernel, Type element, int64_t count, Value addresses,
                        Value height, Value room) {
   kernel.loop(kernel.integer(0), height, 1, [&](Value row) {
     Value place = kernel.address(addresses, kernel.pointer(), row);
@@ -123,7 +123,7 @@ static void gatherRows(KernelBuilder &kernel, Type element, int64_t count, Value
 }
 
 /// Calls the epilogue for the sums of the `height` rows from `first` on.
-static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRef<Value> sums,
+static void emitEpilogue(CpuKernelBuilder &kernel, const PanelShape &shape, ArrayRef<Value> sums,
                          Value first, Value height, MatmulEpilogue epilogue,
                          MatmulRowFactor factor) {
   kernel.loop(kernel.integer(0), height, 1, [&](Value number) {
@@ -141,7 +141,7 @@ static void emitEpilogue(KernelBuilder &kernel, const PanelShape &shape, ArrayRe
   });
 }
 
-void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
+void moec::emitPanelProduct(CpuKernelBuilder &kernel, const ActivationRows &rows,
                             const PanelShape &shape, ArrayRef<Value> panels,
                             MatmulEpilogue epilogue, MatmulRowFactor factor) {
   const bool stored = shape.layout == lm::Layout::Rows;
@@ -188,8 +188,8 @@ void moec::emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows,
 }
 
 void moec::emitPanels(
-    KernelBuilder &kernel, Type element, int64_t depth, int64_t columns, ArrayRef<Value> matrices,
-    Value begin, Value end,
+    CpuKernelBuilder &kernel, Type element, int64_t depth, int64_t columns,
+    ArrayRef<Value> matrices, Value begin, Value end,
     function_ref<void(ArrayRef<Value> panels, Value column, const PanelShape &shape)> body,
     lm::Layout layout) {
   const int64_t full = columns / kPanelColumns;

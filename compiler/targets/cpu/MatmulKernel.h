@@ -14,7 +14,7 @@
 #define MOEC_COMPILER_TARGETS_CPU_MATMULKERNEL_H
 
 #include "compiler/analysis/PackedWeights.h"
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 namespace moec {
 
@@ -54,14 +54,14 @@ using MatmulRowFactor = llvm::function_ref<mlir::Value(mlir::Value row)>;
 /// Emission calls the epilogue once per place in the code, so it must not carry state from one call
 /// to the next. The arithmetic is in a function of the module that all products of the same types
 /// share.
-void emitPanelProduct(KernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
+void emitPanelProduct(CpuKernelBuilder &kernel, const ActivationRows &rows, const PanelShape &shape,
                       llvm::ArrayRef<mlir::Value> panels, MatmulEpilogue epilogue,
                       MatmulRowFactor factor = nullptr);
 
 /// Calls body(address of the panel in each matrix, its first column as i64, its shape) for the
 /// panels [begin, end) of matrices of `columns` x `depth`: once in a loop over full panels, once
 /// for the narrower last panel if there is one.
-void emitPanels(KernelBuilder &kernel, mlir::Type element, int64_t depth, int64_t columns,
+void emitPanels(CpuKernelBuilder &kernel, mlir::Type element, int64_t depth, int64_t columns,
                 llvm::ArrayRef<mlir::Value> matrices, mlir::Value begin, mlir::Value end,
                 llvm::function_ref<void(llvm::ArrayRef<mlir::Value> panels, mlir::Value column,
                                         const PanelShape &shape)>

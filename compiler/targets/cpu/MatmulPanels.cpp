@@ -15,7 +15,7 @@ namespace {
 /// of K.
 class PanelProduct {
 public:
-  PanelProduct(KernelBuilder &kernel, Type activation, Type element, const TileOperands &tile,
+  PanelProduct(CpuKernelBuilder &kernel, Type activation, Type element, const TileOperands &tile,
                Value depth, Value vectors)
       : kernel(kernel), step(kernel, activation, element), tile(tile), depth(depth),
         vectors(vectors), stride(kernel.mul(vectors, kernel.integer(step.lineBytes))),
@@ -42,7 +42,7 @@ private:
   SmallVector<Value> emitSteps(const Sources &start, Value first, int64_t count,
                                SmallVector<Value> sums, bool half = false);
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const PanelStep step;
   const TileOperands &tile;
   const Value depth;   // K
@@ -214,13 +214,13 @@ void PanelProduct::emitTail(Value number, Value vector, Value begin) {
   kernel.store(sums.front(), place);
 }
 
-void moec::callPanelProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+void moec::callPanelProduct(CpuKernelBuilder &kernel, Type activation, const PanelShape &shape,
                             const TileOperands &tile) {
   std::string name = productName("product", activation, shape.element);
   SmallVector<Value> arguments = tile.asArguments();
   arguments.push_back(kernel.integer(shape.depth));
   arguments.push_back(kernel.integer(shape.width / kLanes));
-  kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
+  kernel.call(name, arguments, [&](CpuKernelBuilder &inside, ValueRange given) {
     const auto operands = TileOperands::fromArguments(given);
     given = given.drop_front(TileOperands::kCount);
     Value depth = given[0], vectors = given[1];

@@ -13,7 +13,7 @@ namespace {
 /// A register tile: some rows of activations by some rows of the weight.
 class StoredTile {
 public:
-  StoredTile(KernelBuilder &kernel, const PanelShape &shape, Type activation)
+  StoredTile(CpuKernelBuilder &kernel, const PanelShape &shape, Type activation)
       : kernel(kernel), shape(shape), activation(activation),
         dot(activation == kernel.bf16() && shape.element == kernel.bf16() &&
             kernel.target.hasBf16Dot()),
@@ -26,7 +26,7 @@ private:
   SmallVector<Value> step(ArrayRef<Value> rows, ArrayRef<Value> columns, Value first,
                           SmallVector<Value> sums, int64_t depth, bool prefetch);
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const PanelShape &shape;
   const Type activation;
   const bool dot;
@@ -89,7 +89,7 @@ SmallVector<Value> StoredTile::emit(ArrayRef<Value> rows, ArrayRef<Value> column
 
 /// The sums over the lanes of 2^n vectors; lane i of the result is that of vector i mod 2^n. One
 /// tree for every vector: halves are added first, then quarters, and so on.
-static Value foldTogether(KernelBuilder &kernel, SmallVector<Value> vectors) {
+static Value foldTogether(CpuKernelBuilder &kernel, SmallVector<Value> vectors) {
   int64_t part = kLanes; // lanes that a vector's partial sums take
   const int64_t count = vectors.size();
   for (; vectors.size() > 1; part /= 2) {
@@ -117,7 +117,7 @@ static Value foldTogether(KernelBuilder &kernel, SmallVector<Value> vectors) {
 
 /// Sums of `rows` with the 16 columns from `first` on, a vector per row; columns past the last one
 /// repeat it.
-static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape &shape,
+static SmallVector<Value> sixteenColumns(CpuKernelBuilder &kernel, const PanelShape &shape,
                                          ArrayRef<Value> rows, Type activation, Value panel,
                                          Value first, bool prefetch) {
   const int64_t together = kernel.target.storedTileColumns;
@@ -156,7 +156,7 @@ static SmallVector<Value> sixteenColumns(KernelBuilder &kernel, const PanelShape
 }
 
 /// The body of the function: `height` rows by all columns of the panel.
-static void emitTile(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+static void emitTile(CpuKernelBuilder &kernel, Type activation, const PanelShape &shape,
                      const TileOperands &tile, int64_t height, bool prefetch) {
   SmallVector<Value> rows = tile.loadRows(kernel, height);
   kernel.loop(kernel.integer(0), kernel.integer(shape.columns), kLanes, [&](Value column) {
@@ -169,13 +169,13 @@ static void emitTile(KernelBuilder &kernel, Type activation, const PanelShape &s
   });
 }
 
-void moec::callStoredProduct(KernelBuilder &kernel, Type activation, const PanelShape &shape,
+void moec::callStoredProduct(CpuKernelBuilder &kernel, Type activation, const PanelShape &shape,
                              const TileOperands &tile) {
   assert(shape.width == roundUpTo(shape.columns, kLanes) && "the name tells the columns alone");
   // What lies past a row's end may not be read, so K is a constant here.
   std::string name = productName("stored_product", activation, shape.element) + "_" +
                      std::to_string(shape.depth) + "x" + std::to_string(shape.columns);
-  kernel.call(name, tile.asArguments(), [&](KernelBuilder &inside, ValueRange arguments) {
+  kernel.call(name, tile.asArguments(), [&](CpuKernelBuilder &inside, ValueRange arguments) {
     const auto operands = TileOperands::fromArguments(arguments);
     const int64_t tallest = inside.target.storedTileRows;
     inside.dispatch(operands.height, 1, tallest, [&](int64_t height) {

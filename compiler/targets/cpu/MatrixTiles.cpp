@@ -12,7 +12,7 @@ static constexpr int64_t kLineBytes = 64, kWordBytes = 4;
 static constexpr int64_t kMostTiles = 2;
 
 /// Bytes from one row to the next.
-static Value strideOf(KernelBuilder &kernel, const TileOperands &tile, Value first) {
+static Value strideOf(CpuKernelBuilder &kernel, const TileOperands &tile, Value first) {
   Value others = kernel.sub(tile.height, kernel.integer(1));
   Value last = kernel.load(kernel.pointer(), kernel.address(tile.rows, kernel.pointer(), others));
   auto number = [&](Value pointer) -> Value {
@@ -21,11 +21,11 @@ static Value strideOf(KernelBuilder &kernel, const TileOperands &tile, Value fir
   return kernel.div(kernel.sub(number(last), number(first)), kernel.max(others, kernel.integer(1)));
 }
 
-static Value divideCeil(KernelBuilder &kernel, Value a, Value b) {
+static Value divideCeil(CpuKernelBuilder &kernel, Value a, Value b) {
   return kernel.div(kernel.add(a, kernel.sub(b, kernel.integer(1))), b);
 }
 
-MatrixTiles::MatrixTiles(KernelBuilder &kernel, const TileOperands &tile, Value vectors)
+MatrixTiles::MatrixTiles(CpuKernelBuilder &kernel, const TileOperands &tile, Value vectors)
     : kernel(kernel), height(tile.height), vectors(vectors),
       tiles(divideCeil(kernel, height, kernel.integer(kMatrixRows))),
       tileRows(divideCeil(kernel, height, tiles)), first(kernel.load(kernel.pointer(), tile.rows)),
@@ -36,7 +36,7 @@ namespace {
 /// The body of a function for so many tiles of rows by so many of columns, `bytes` of K a step.
 class MatrixPass {
 public:
-  MatrixPass(KernelBuilder &kernel, int64_t tiles, int64_t columns, int64_t bytes, bool integers,
+  MatrixPass(CpuKernelBuilder &kernel, int64_t tiles, int64_t columns, int64_t bytes, bool integers,
              ValueRange given)
       : kernel(kernel), tiles(tiles), columns(columns), bytes(bytes), integers(integers),
         rows(given[0]), rowStride(given[1]), weights(given[2]), sums(given[3]), groups(given[4]),
@@ -54,14 +54,14 @@ private:
     return tile == 0 ? base : kernel.addressBytes(base, kernel.mul(second, stride));
   }
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const int64_t tiles, columns, bytes;
   const bool integers;
   // Arguments of the function.
   const Value rows, rowStride, weights, sums, groups, rowGroup, weightGroup, sumGroup, steps;
   const Value second; // the first row of the second tile
   const Value depth;  // bytes, i16
-  const KernelBuilder::MatrixShape activationShape, weightShape, sumShape;
+  const CpuKernelBuilder::MatrixShape activationShape, weightShape, sumShape;
   const Value lineStride; // of weights and sums
 };
 
@@ -142,7 +142,7 @@ void MatrixTiles::emit(const MatrixOperands &operands) {
     std::string name;
     llvm::raw_string_ostream(name) << "matrix_" << (operands.integers ? "i8_" : "bf16_")
                                    << operands.stepBytes << '_' << tiles << 'x' << columns;
-    kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
+    kernel.call(name, arguments, [&](CpuKernelBuilder &inside, ValueRange given) {
       MatrixPass(inside, tiles, columns, operands.stepBytes, operands.integers, given).emit();
     });
   };

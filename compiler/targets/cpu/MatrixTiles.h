@@ -24,7 +24,7 @@ struct MatrixOperands {
 class MatrixTiles {
 public:
   /// The panel has `vectors` (i64) of 16 columns; of `tile` rows and height count.
-  MatrixTiles(KernelBuilder &kernel, const TileOperands &tile, mlir::Value vectors);
+  MatrixTiles(CpuKernelBuilder &kernel, const TileOperands &tile, mlir::Value vectors);
 
   void emit(const MatrixOperands &operands);
 
@@ -32,7 +32,7 @@ public:
   mlir::Value firstRow() const { return first; }
 
 private:
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const mlir::Value height, vectors;
   const mlir::Value tiles;     // of rows: 1 or 2
   const mlir::Value tileRows;  // of each

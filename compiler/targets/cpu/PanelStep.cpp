@@ -24,7 +24,7 @@ static bool hasCodes(Type weight, QuantCodes codes) {
 /// Columns of K that a lane holds of weights of so many bits.
 static int64_t columnsOf(int64_t bits) { return bits == 32 ? 1 : bits == 4 ? 8 : 2; }
 
-PanelStep::PanelStep(KernelBuilder &kernel, Type activation, Type weight)
+PanelStep::PanelStep(CpuKernelBuilder &kernel, Type activation, Type weight)
     : depth(columnsOf(weightBits(weight))), lineBytes(kLanes * depth * weightBits(weight) / 8),
       activationBytes(depth * bytesOf(activation)), kernel(kernel), activation(activation),
       weight(weight), isFloat8(hasCodes(weight, QuantCodes::Floats8)),
@@ -64,7 +64,7 @@ template <typename Part> static std::array<uint8_t, 16> bytesOfFloats4(Part part
 }
 
 /// Four of a lane's codes of 4 bits, the first or the last, a byte each; as i16.
-static Value quadOfCodes(KernelBuilder &kernel, Value loaded, bool last) {
+static Value quadOfCodes(CpuKernelBuilder &kernel, Value loaded, bool last) {
   const VectorType halves = kernel.lanes(kernel.i16(), 2 * kLanes);
   loaded = kernel.bitcast(halves, loaded);
   return kernel.bitAnd(last ? kernel.shiftRight(loaded, 4) : loaded,

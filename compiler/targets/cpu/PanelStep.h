@@ -3,7 +3,7 @@
 #ifndef MOEC_COMPILER_TARGETS_CPU_PANELSTEP_H
 #define MOEC_COMPILER_TARGETS_CPU_PANELSTEP_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 namespace moec {
 
@@ -12,7 +12,7 @@ namespace moec {
 /// its value by unit().
 class PanelStep {
 public:
-  PanelStep(KernelBuilder &kernel, mlir::Type activation, mlir::Type weight);
+  PanelStep(CpuKernelBuilder &kernel, mlir::Type activation, mlir::Type weight);
 
   const int64_t depth;           ///< of K: 1, 2 of weights of 16 or 8 bits, 8 of 4 bits
   const int64_t lineBytes;       ///< of a vector's weights
@@ -43,7 +43,7 @@ private:
   mlir::Value activationPair(mlir::Value from, bool single) const;
   mlir::Value activationLanes(mlir::Value from, int64_t column, bool single) const;
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const mlir::Type activation, weight;
   const bool isFloat8, isFloat4; ///< the weights
 };

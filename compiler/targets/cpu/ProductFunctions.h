@@ -21,20 +21,20 @@ struct TileOperands {
   static TileOperands fromArguments(mlir::ValueRange arguments);
 
   /// The entries of `rows`, of which there are `count`.
-  llvm::SmallVector<mlir::Value> loadRows(KernelBuilder &kernel, int64_t count) const;
+  llvm::SmallVector<mlir::Value> loadRows(CpuKernelBuilder &kernel, int64_t count) const;
 };
 
 /// Cuts a product function's rows and the `vectors` (i64) of 16 columns of its panel into register
 /// tiles of at most `tallest` rows and about `lanes` sums: pass(rows, vectors taken, the first).
 void emitRegisterTiles(
-    KernelBuilder &kernel, const TileOperands &tile, mlir::Value vectors, int64_t tallest,
+    CpuKernelBuilder &kernel, const TileOperands &tile, mlir::Value vectors, int64_t tallest,
     int64_t lanes,
     llvm::function_ref<void(llvm::ArrayRef<mlir::Value> rows, int64_t taken, mlir::Value from)>
         pass);
 
 /// Vector number `index` of such a tile's sums, [row][vector taken], as a vector of
 /// TileOperands::sums.
-mlir::Value sumVector(KernelBuilder &kernel, mlir::Value vectors, size_t index, int64_t taken,
+mlir::Value sumVector(CpuKernelBuilder &kernel, mlir::Value vectors, size_t index, int64_t taken,
                       mlir::Value from);
 
 /// Whether a register tile of `rows` rows, where `tallest` has the most, waits for memory: the
@@ -46,7 +46,7 @@ bool waitsForMemory(size_t rows, int64_t tallest);
 bool readsHalvesTogether(const CpuTarget &target, size_t count);
 
 /// Asks for the `bytes` that lie so far behind `at`.
-void askAhead(KernelBuilder &kernel, const ReadAhead &ahead, mlir::Value at, int64_t bytes);
+void askAhead(CpuKernelBuilder &kernel, const ReadAhead &ahead, mlir::Value at, int64_t bytes);
 
 /// `stem` with the types of the operands: product_bf16_f32.
 std::string productName(llvm::StringRef stem, mlir::Type activation, mlir::Type weight);
@@ -57,40 +57,41 @@ bool multipliesMatrices(const CpuTarget &target, mlir::Type activation, const Pa
 
 /// Multiplies with a packed panel. Few rows ask the caches for what they need next; many, where no
 /// matrix registers multiply, for the panel that follows in memory.
-void callPanelProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+void callPanelProduct(CpuKernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile);
 
 /// Multiplies rows of floats with a panel of fp8, or of mxfp4 with K a multiple of 32.
-void callFloatProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+void callFloatProduct(CpuKernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                       const TileOperands &tile);
 
 /// Whether that takes rows as exchangeColumns gives them: with the middle two of every four columns
 /// exchanged.
-bool exchangesColumns(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape);
+bool exchangesColumns(CpuKernelBuilder &kernel, mlir::Type activation, const PanelShape &shape);
 
 /// Copies `height` rows of bf16, whose addresses are at `rows`, to `room` with columns exchanged
 /// so, and writes where they are over those addresses.
-void exchangeColumns(KernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
+void exchangeColumns(CpuKernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
                      mlir::Value height, mlir::Value room);
 
 /// Multiplies integers with a panel of quantised weights; the rows are such as prepareRows gives.
-void callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape, const TileOperands &tile);
+void callQuantizedProduct(CpuKernelBuilder &kernel, const PanelShape &shape,
+                          const TileOperands &tile);
 
 /// Bytes of a row of activations as the product with a quantised panel reads it.
 int64_t preparedRowBytes(const CpuTarget &target, const PanelShape &shape);
 
 /// Makes of `height` quantised rows, whose addresses are at `rows`, such as the level's instruction
 /// takes, and writes where they are over those addresses. `room` holds that many prepared rows.
-void prepareRows(KernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
+void prepareRows(CpuKernelBuilder &kernel, const PanelShape &shape, mlir::Value rows,
                  mlir::Value height, mlir::Value room);
 
 /// Multiplies with a panel as stored, lm::Layout::Rows.
-void callStoredProduct(KernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
+void callStoredProduct(CpuKernelBuilder &kernel, mlir::Type activation, const PanelShape &shape,
                        const TileOperands &tile);
 
 /// Covers rows [0, count) by tiles of 1 to `tallest` rows: body(first row, height, tile's number).
 void emitRowTiles(
-    KernelBuilder &kernel, mlir::Value count, int64_t tallest,
+    CpuKernelBuilder &kernel, mlir::Value count, int64_t tallest,
     llvm::function_ref<void(mlir::Value first, mlir::Value height, mlir::Value number)> body);
 
 } // namespace moec

@@ -74,7 +74,7 @@ int64_t moec::preparedRowBytes(const CpuTarget &target, const PanelShape &shape)
          (chunksPerGroup(shape) * preparedChunkBytes(target, format) + kBlockTailBytes);
 }
 
-void moec::prepareRows(KernelBuilder &kernel, const PanelShape &shape, Value rows, Value height,
+void moec::prepareRows(CpuKernelBuilder &kernel, const PanelShape &shape, Value rows, Value height,
                        Value room) {
   const QuantFormat format = *quantFormatOf(shape.element);
   if (multiplicationOf(kernel.target, format) != Multiplication::Words)
@@ -117,7 +117,7 @@ namespace {
 class QuantizedProduct {
 public:
   /// Matrix registers, where there are any, take `stepChunks` at a time.
-  QuantizedProduct(KernelBuilder &kernel, QuantFormat format, const TileOperands &tile,
+  QuantizedProduct(CpuKernelBuilder &kernel, QuantFormat format, const TileOperands &tile,
                    Value groups, Value chunks, Value vectors, int64_t stepChunks)
       : kernel(kernel), format(format), traits(traitsOf(format)), tile(tile), groups(groups),
         chunks(chunks), vectors(vectors), stepChunks(stepChunks),
@@ -170,7 +170,7 @@ private:
                                 ArrayRef<Value> integers, ArrayRef<Value> sums);
   Value loadBytes(Value at);
 
-  KernelBuilder &kernel;
+  CpuKernelBuilder &kernel;
   const QuantFormat format;
   const QuantTraits &traits;
   const TileOperands &tile;
@@ -539,7 +539,7 @@ void QuantizedProduct::emit() {
                 [&] { emitMatrices(); });
 }
 
-void moec::callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape,
+void moec::callQuantizedProduct(CpuKernelBuilder &kernel, const PanelShape &shape,
                                 const TileOperands &tile) {
   const QuantFormat format = *quantFormatOf(shape.element);
   SmallVector<Value> arguments = tile.asArguments();
@@ -552,7 +552,7 @@ void moec::callQuantizedProduct(KernelBuilder &kernel, const PanelShape &shape,
   const int64_t stepChunks = chunksPerStep(shape);
   if (kernel.target.hasMatrices() && stepChunks > 1)
     name += "_pairs";
-  kernel.call(name, arguments, [&](KernelBuilder &inside, ValueRange given) {
+  kernel.call(name, arguments, [&](CpuKernelBuilder &inside, ValueRange given) {
     const auto operands = TileOperands::fromArguments(given);
     given = given.drop_front(TileOperands::kCount);
     Value chunks = oneChunk ? inside.integer(1) : given[1];

@@ -3,7 +3,7 @@
 #ifndef MOEC_TEST_COMPILER_LOWERING_MEMREFOF_H
 #define MOEC_TEST_COMPILER_LOWERING_MEMREFOF_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/KernelBuilder.h"
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"

@@ -1,7 +1,7 @@
 // The plain choice of the largest keys, and that NaNs among the scores overflow nothing.
 
 #include "compiler/lowering/Lowerings.h"
-#include "compiler/targets/cpu/SortKey.h"
+#include "compiler/targets/SortKey.h"
 #include "test/compiler/targets/cpu/KernelJit.h"
 
 #include <gtest/gtest.h>

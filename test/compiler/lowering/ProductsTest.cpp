@@ -33,7 +33,7 @@ TEST_P(Products, EachHeadIsMultipliedWithItsOwnMatrix) {
   for (const HeadCase &c : {HeadCase{5, 3, 20, 12, 2, false}, HeadCase{3, 2, 100, 7, 8, false},
                             HeadCase{1, 4, 16, 33, 8, false}, HeadCase{3, 2, 5, 7, 0, true}}) {
     const KernelJit kernel(
-        *GetParam(), "pppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+        *GetParam(), "pppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
           Value input = memrefOf(kernel, arguments[0], kernel.f32(), {c.rows, c.heads * c.depth}),
                 weight = memrefOf(kernel, arguments[1], kernel.f32(), {c.heads, c.width, c.depth}),
                 out = memrefOf(kernel, arguments[2], kernel.f32(), {c.rows, c.heads * c.width});

@@ -164,7 +164,7 @@ struct Sequence {
 /// the kernel's, since an emulator starts anew for each call.
 KernelJit attentionKernel(const CpuTarget &target, const Sequence &sequence,
                           int64_t &scratchBytes) {
-  return KernelJit(target, "pppppiip", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  return KernelJit(target, "pppppiip", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     const AttentionShape shape{.element = sequence.bf16 ? kernel.bf16() : kernel.f32(),
                                .queries = sequence.bf16Queries ? kernel.bf16() : kernel.f32(),
                                .size = sequence.size,

@@ -1,6 +1,6 @@
 // The elementary functions against libm in double precision, as vectors and as scalars.
 
-#include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/ElementaryFunctions.h"
 #include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <cmath>
@@ -12,7 +12,7 @@ using mlir::Value;
 
 namespace {
 
-using Emit = std::function<llvm::SmallVector<Value>(KernelBuilder &, Value)>;
+using Emit = std::function<llvm::SmallVector<Value>(CpuKernelBuilder &, Value)>;
 
 class ElementaryFunctions : public KernelTest {
 protected:
@@ -23,13 +23,14 @@ protected:
     inputs.resize((count + kLanes - 1) / kLanes * kLanes);
     std::vector<float> outputs(inputs.size()), scalars(inputs.size());
     for (bool vector : {true, false}) {
-      KernelJit kernel(*GetParam(), "ppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
-        mlir::Type type = vector ? mlir::Type(kernel.lanes(kernel.f32())) : kernel.f32();
-        kernel.loop(kernel.integer(0), arguments[2], vector ? kLanes : 1, [&](Value i) {
-          Value x = kernel.load(type, kernel.address(arguments[0], kernel.f32(), i));
-          kernel.store(emit(kernel, x)[which], kernel.address(arguments[1], kernel.f32(), i));
-        });
-      });
+      KernelJit kernel(
+          *GetParam(), "ppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+            mlir::Type type = vector ? mlir::Type(kernel.lanes(kernel.f32())) : kernel.f32();
+            kernel.loop(kernel.integer(0), arguments[2], vector ? kLanes : 1, [&](Value i) {
+              Value x = kernel.load(type, kernel.address(arguments[0], kernel.f32(), i));
+              kernel.store(emit(kernel, x)[which], kernel.address(arguments[1], kernel.f32(), i));
+            });
+          });
       EXPECT_EQ(kernel.undefined(), "") << "calls a library";
       kernel(inputs, vector ? outputs : scalars, inputs.size());
     }
@@ -50,8 +51,8 @@ std::vector<float> range(float first, float last, int64_t count) {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-template <Value (*emit)(KernelBuilder &, Value)>
-llvm::SmallVector<Value> one(KernelBuilder &kernel, Value x) {
+template <Value (*emit)(CpuKernelBuilder &, Value)>
+llvm::SmallVector<Value> one(CpuKernelBuilder &kernel, Value x) {
   return {emit(kernel, x)};
 }
 
@@ -132,7 +133,7 @@ TEST_P(ElementaryFunctions, SineAndCosineOfLargeAngles) {
       x.push_back(position * std::pow(10000.0f, -i / 64.0f));
       x.push_back(-x.back());
     }
-  const Emit emit = [](KernelBuilder &kernel, Value angle) {
+  const Emit emit = [](CpuKernelBuilder &kernel, Value angle) {
     const SinCos both = emitSinCos(kernel, angle);
     return llvm::SmallVector<Value>{both.sine, both.cosine};
   };

@@ -1,6 +1,7 @@
 // Rows gathered by sixteens and laid out in panels, against the same by plain loops.
 
 #include "compiler/targets/cpu/GatheredKeys.h"
+#include "compiler/targets/ChosenKeys.h"
 #include "test/compiler/targets/cpu/KernelTest.h"
 
 #include <cstring>
@@ -22,15 +23,16 @@ int64_t gathered(int64_t i) { return kRows - 1 - 3 * i; }
 float entry(int64_t row, int64_t column) { return static_cast<float>((row * 7 + column) % 251); }
 
 TEST_P(GatheredKeys, TransposesSixteenVectors) {
-  const KernelJit kernel(*GetParam(), "pp", [](KernelBuilder &kernel, mlir::ValueRange arguments) {
-    const mlir::Type floats = kernel.lanes(kernel.f32());
-    mlir::SmallVector<Value> vectors;
-    for (int64_t i = 0; i < kLanes; ++i)
-      vectors.push_back(kernel.load(floats, kernel.address(arguments[0], i * 64)));
-    emitTranspose(kernel, vectors);
-    for (int64_t i = 0; i < kLanes; ++i)
-      kernel.store(vectors[i], kernel.address(arguments[1], i * 64));
-  });
+  const KernelJit kernel(
+      *GetParam(), "pp", [](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+        const mlir::Type floats = kernel.lanes(kernel.f32());
+        mlir::SmallVector<Value> vectors;
+        for (int64_t i = 0; i < kLanes; ++i)
+          vectors.push_back(kernel.load(floats, kernel.address(arguments[0], i * 64)));
+        emitTranspose(kernel, vectors);
+        for (int64_t i = 0; i < kLanes; ++i)
+          kernel.store(vectors[i], kernel.address(arguments[1], i * 64));
+      });
   std::vector<float> from(kLanes * kLanes), to(from.size());
   std::iota(from.begin(), from.end(), 0.0F);
   kernel(from, to);
@@ -50,7 +52,7 @@ TEST_P(GatheredKeys, LaysColumnsOut) {
   for (const Case &c : {Case{false, 0, 37, true, true}, Case{true, 0, 37, true, true},
                         Case{true, 16, 48, true, false}, Case{false, 0, 7, false, true}}) {
     const KernelJit kernel(
-        *GetParam(), "ppp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+        *GetParam(), "ppp", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
           const mlir::Type element = c.bf16 ? kernel.bf16() : kernel.f32();
           mlir::SmallVector<Value> rows;
           for (int64_t i = 0; i < kLanes; ++i)
@@ -83,13 +85,14 @@ TEST_P(GatheredKeys, LaysColumnsOut) {
 
 /// What a list of three at most says for the token at position 50: how many, then the first two.
 TEST_P(GatheredKeys, NothingLeadsOutOfTheCache) {
-  const KernelJit kernel(*GetParam(), "pp", [](KernelBuilder &kernel, mlir::ValueRange arguments) {
-    const ChosenKeys chosen{arguments[0], 3, kernel.integer(50)};
-    kernel.store(chosen.count(kernel), arguments[1]);
-    for (int64_t i = 0; i < 2; ++i)
-      kernel.store(chosen.position(kernel, kernel.integer(i)),
-                   kernel.address(arguments[1], 8 * (i + 1)));
-  });
+  const KernelJit kernel(*GetParam(), "pp",
+                         [](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+                           const ChosenKeys chosen{arguments[0], 3, kernel.integer(50)};
+                           kernel.store(chosen.count(kernel), arguments[1]);
+                           for (int64_t i = 0; i < 2; ++i)
+                             kernel.store(chosen.position(kernel, kernel.integer(i)),
+                                          kernel.address(arguments[1], 8 * (i + 1)));
+                         });
   constexpr int32_t most = std::numeric_limits<int32_t>::max(),
                     least = std::numeric_limits<int32_t>::min();
   auto read = [&](std::vector<int32_t> list) {

@@ -1,7 +1,7 @@
 // The choice of keys against a sort of the scores, of whole numbers so that these are exact.
 
 #include "compiler/targets/cpu/IndexKernel.h"
-#include "compiler/targets/cpu/SortKey.h"
+#include "compiler/targets/SortKey.h"
 #include "test/compiler/targets/cpu/KernelTest.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -100,7 +100,7 @@ struct Sequence {
 
 /// kernel(queries, weights, cache, table, out, scratch, position)
 KernelJit indexKernel(const CpuTarget &target, const Sequence &sequence, int64_t &scratchBytes) {
-  return KernelJit(target, "ppppppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  return KernelJit(target, "ppppppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     const IndexShape shape{.element = sequence.shape.bf16 ? kernel.bf16() : kernel.f32(),
                            .heads = sequence.shape.heads,
                            .size = sequence.shape.size,
@@ -177,10 +177,11 @@ TEST_P(IndexKernel, ChoosesNoMoreOfNans) {
 }
 
 TEST_P(IndexKernel, SortKeysOrderAsNumbersDo) {
-  const KernelJit kernel(*GetParam(), "pp", [](KernelBuilder &kernel, mlir::ValueRange arguments) {
-    kernel.store(emitSortKey(kernel, kernel.load(kernel.lanes(kernel.f32()), arguments[0])),
-                 arguments[1]);
-  });
+  const KernelJit kernel(
+      *GetParam(), "pp", [](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+        kernel.store(emitSortKey(kernel, kernel.load(kernel.lanes(kernel.f32()), arguments[0])),
+                     arguments[1]);
+      });
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::vector<float> numbers = {-infinity, -1e30f, -2,    -1,  -1e-42f, -0.0f,
                                       0,         1e-42f, 1,     2,   1e30f,   3e38f,

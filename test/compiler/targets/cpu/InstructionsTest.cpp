@@ -75,7 +75,7 @@ TEST_P(Instructions, DotPairsOfBf16) {
   std::vector<float> wanted(16), found(16);
   for (int i = 0; i < 16; ++i)
     wanted[i] = flushingFma(a[2 * i], b[2 * i], flushingFma(a[2 * i + 1], b[2 * i + 1], sums[i]));
-  KernelJit kernel(target, "pppp", [](KernelBuilder &kernel, mlir::ValueRange given) {
+  KernelJit kernel(target, "pppp", [](CpuKernelBuilder &kernel, mlir::ValueRange given) {
     const mlir::Type pairs = kernel.lanes(kernel.bf16(), 2 * kLanes);
     Value sum = kernel.load(kernel.lanes(kernel.f32()), given[0]);
     sum = kernel.bf16Dot(sum, kernel.load(pairs, given[1]), kernel.load(pairs, given[2]));
@@ -92,7 +92,7 @@ TEST_P(Instructions, DotBytes) {
   if (target.integerDot == IntegerDot::Bytes) {
     for (int i = 0; i < 64; ++i)
       wanted[i / 4] += int32_t(a[i]) * int8_t(b[i]);
-    KernelJit kernel(target, "pppp", [](KernelBuilder &kernel, mlir::ValueRange given) {
+    KernelJit kernel(target, "pppp", [](CpuKernelBuilder &kernel, mlir::ValueRange given) {
       const mlir::Type bytes = kernel.lanes(kernel.i8(), 4 * kLanes);
       Value sum = kernel.load(kernel.lanes(kernel.i32()), given[0]);
       kernel.store(kernel.byteDot(sum, kernel.load(bytes, given[1]), kernel.load(bytes, given[2])),
@@ -107,7 +107,7 @@ TEST_P(Instructions, DotBytes) {
       std::memcpy(&word, &b[i], 2);
       wanted[i / 4] += std::clamp(pair, -32768, 32767) * int32_t(word);
     }
-    KernelJit kernel(target, "pppp", [](KernelBuilder &kernel, mlir::ValueRange given) {
+    KernelJit kernel(target, "pppp", [](CpuKernelBuilder &kernel, mlir::ValueRange given) {
       const mlir::Type bytes = kernel.lanes(kernel.i8(), 4 * kLanes);
       Value sum = kernel.load(kernel.lanes(kernel.i32()), given[0]);
       Value a = kernel.load(bytes, given[1]), b = kernel.load(bytes, given[2]);
@@ -129,7 +129,7 @@ TEST_P(Instructions, LookUpBytes) {
     indices[i] = random() % 16;
     wanted[i] = table[indices[i]];
   }
-  KernelJit kernel(target, "pp", [&](KernelBuilder &kernel, mlir::ValueRange given) {
+  KernelJit kernel(target, "pp", [&](CpuKernelBuilder &kernel, mlir::ValueRange given) {
     Value read = kernel.load(kernel.lanes(kernel.i8(), 4 * kLanes), given[0]);
     kernel.store(kernel.lookUp(table, read), given[1]);
   });
@@ -141,7 +141,7 @@ TEST_P(Instructions, LookUpBytes) {
 constexpr int64_t kStride = 80;
 
 KernelJit matrixKernel(const CpuTarget &target, int64_t depthBytes, bool integers) {
-  return KernelJit(target, "ippp", [=](KernelBuilder &kernel, mlir::ValueRange given) {
+  return KernelJit(target, "ippp", [=](CpuKernelBuilder &kernel, mlir::ValueRange given) {
     Value rows = mlir::arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i16(), given[0]);
     auto size = [&](int64_t value) { return kernel.integer(kernel.i16(), value); };
     Value stride = kernel.integer(kStride), depth = size(depthBytes), line = size(64);

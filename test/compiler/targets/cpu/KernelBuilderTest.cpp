@@ -21,18 +21,19 @@ protected:
     inputs.resize((inputs.size() + kLanes - 1) / kLanes * kLanes);
     std::vector<float> results[2];
     for (int64_t lanes : {kLanes, int64_t(1)}) {
-      KernelJit kernel(*GetParam(), "ppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
-        mlir::Type type = lanes > 1 ? mlir::Type(kernel.lanes(kernel.f32())) : kernel.f32();
-        mlir::Type element = bf16 ? kernel.bf16() : mlir::Type(kernel.builder.getF16Type());
-        kernel.loop(kernel.integer(0), arguments[2], lanes, [&](Value i) {
-          Value x = kernel.load(type, kernel.address(arguments[0], kernel.f32(), i));
-          // Through memory, or the two conversions would be folded.
-          kernel.store(kernel.round(element, x), kernel.address(arguments[1], kernel.f32(), i));
-          Value rounded = kernel.load(lanes > 1 ? mlir::Type(kernel.lanes(element)) : element,
-                                      kernel.address(arguments[1], kernel.f32(), i));
-          kernel.store(kernel.widen(rounded), kernel.address(arguments[1], kernel.f32(), i));
-        });
-      });
+      KernelJit kernel(
+          *GetParam(), "ppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+            mlir::Type type = lanes > 1 ? mlir::Type(kernel.lanes(kernel.f32())) : kernel.f32();
+            mlir::Type element = bf16 ? kernel.bf16() : mlir::Type(kernel.builder.getF16Type());
+            kernel.loop(kernel.integer(0), arguments[2], lanes, [&](Value i) {
+              Value x = kernel.load(type, kernel.address(arguments[0], kernel.f32(), i));
+              // Through memory, or the two conversions would be folded.
+              kernel.store(kernel.round(element, x), kernel.address(arguments[1], kernel.f32(), i));
+              Value rounded = kernel.load(lanes > 1 ? mlir::Type(kernel.lanes(element)) : element,
+                                          kernel.address(arguments[1], kernel.f32(), i));
+              kernel.store(kernel.widen(rounded), kernel.address(arguments[1], kernel.f32(), i));
+            });
+          });
       std::vector<float> &result = results[lanes == 1];
       result.resize(inputs.size());
       kernel(inputs, result, inputs.size());
@@ -81,13 +82,14 @@ TEST_P(Kernels, RoundToF16) {
 TEST_P(Kernels, TouchOnlyTheLanesThatExist) {
   for (bool bf16 : {false, true})
     for (int64_t count : {1, 7, 15, 16}) {
-      KernelJit kernel(*GetParam(), "pp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
-        mlir::Type element = bf16 ? kernel.bf16() : kernel.f32();
-        Value read = kernel.loadLanes(element, arguments[0], count);
-        kernel.storeLanes(read, arguments[1], count);
-        // All lanes, to see that the others are zero.
-        kernel.store(read, kernel.address(arguments[1], 16 * bytesOf(element)));
-      });
+      KernelJit kernel(*GetParam(), "pp",
+                       [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+                         mlir::Type element = bf16 ? kernel.bf16() : kernel.f32();
+                         Value read = kernel.loadLanes(element, arguments[0], count);
+                         kernel.storeLanes(read, arguments[1], count);
+                         // All lanes, to see that the others are zero.
+                         kernel.store(read, kernel.address(arguments[1], 16 * bytesOf(element)));
+                       });
       const int64_t bytes = bf16 ? 2 : 4;
       std::vector<uint8_t> from(16 * bytes, 1), to(32 * bytes, 2), wanted(32 * bytes, 2);
       std::fill_n(wanted.begin(), count * bytes, 1);
@@ -99,7 +101,7 @@ TEST_P(Kernels, TouchOnlyTheLanesThatExist) {
 }
 
 TEST_P(Kernels, FoldLanes) {
-  KernelJit kernel(*GetParam(), "pp", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  KernelJit kernel(*GetParam(), "pp", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     Value read = kernel.load(kernel.lanes(kernel.f32()), arguments[0]);
     kernel.store(kernel.sumOfLanes(read), arguments[1]);
     kernel.store(kernel.maxOfLanes(read), kernel.address(arguments[1], 4));
@@ -111,7 +113,7 @@ TEST_P(Kernels, FoldLanes) {
 }
 
 TEST_P(Kernels, DispatchRunsTheCaseOrNothing) {
-  KernelJit kernel(*GetParam(), "pi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  KernelJit kernel(*GetParam(), "pi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.dispatch(arguments[1], 2, 4,
                     [&](int64_t value) { kernel.store(kernel.integer(value), arguments[0]); });
   });
@@ -124,13 +126,14 @@ TEST_P(Kernels, DispatchRunsTheCaseOrNothing) {
 
 TEST_P(Kernels, CallsOfOneNameShareAFunction) {
   int bodies = 0;
-  KernelJit kernel(*GetParam(), "pi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  KernelJit kernel(*GetParam(), "pi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     for (int64_t i : {0, 1}) {
       Value to = kernel.address(arguments[0], 8 * i);
-      kernel.call("twice", {to, arguments[1]}, [&](KernelBuilder &inside, mlir::ValueRange given) {
-        ++bodies;
-        inside.store(inside.add(given[1], given[1]), given[0]);
-      });
+      kernel.call("twice", {to, arguments[1]},
+                  [&](CpuKernelBuilder &inside, mlir::ValueRange given) {
+                    ++bodies;
+                    inside.store(inside.add(given[1], given[1]), given[0]);
+                  });
     }
   });
   std::vector<int64_t> stored(2);
@@ -140,7 +143,7 @@ TEST_P(Kernels, CallsOfOneNameShareAFunction) {
 }
 
 TEST_P(Kernels, ScratchIsTakenOnceAndAligned) {
-  KernelJit kernel(*GetParam(), "p", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  KernelJit kernel(*GetParam(), "p", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.loop(kernel.integer(0), kernel.integer(2), 1, [&](Value i) {
       kernel.store(kernel.scratch(100), kernel.address(arguments[0], kernel.pointer(), i));
     });

@@ -69,12 +69,12 @@ bool moec::runsHere(const CpuTarget &target) {
 
 static OwningOpRef<ModuleOp> makeModule(MLIRContext &context, const CpuTarget &target,
                                         llvm::StringRef signature,
-                                        function_ref<void(KernelBuilder &, ValueRange)> body) {
+                                        function_ref<void(CpuKernelBuilder &, ValueRange)> body) {
   OpBuilder builder(&context);
   Location loc = builder.getUnknownLoc();
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   builder.setInsertionPointToEnd(module->getBody());
-  KernelBuilder kernel(builder, loc, target);
+  CpuKernelBuilder kernel(builder, loc, target);
   SmallVector<Type> types;
   for (char kind : signature)
     types.push_back(kind == 'p' ? kernel.pointer() : kernel.i64());
@@ -138,7 +138,7 @@ static std::string linkProgram(const CpuTarget &target, llvm::StringRef object) 
 }
 
 KernelJit::KernelJit(const CpuTarget &target, llvm::StringRef signature,
-                     function_ref<void(KernelBuilder &, ValueRange)> body) {
+                     function_ref<void(CpuKernelBuilder &, ValueRange)> body) {
   DialectRegistry registry;
   registry.insert<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect, LLVM::LLVMDialect,
                   scf::SCFDialect, vector::VectorDialect, lm::LmDialect, memref::MemRefDialect,

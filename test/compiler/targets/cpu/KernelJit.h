@@ -4,7 +4,7 @@
 #ifndef MOEC_TEST_COMPILER_TARGETS_CPU_KERNELJIT_H
 #define MOEC_TEST_COMPILER_TARGETS_CPU_KERNELJIT_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/cpu/CpuKernelBuilder.h"
 
 #include <initializer_list>
 #include <memory>
@@ -38,7 +38,7 @@ public:
   /// Compiles for `target` the function that `body` emits; a 'p' of `signature` is a pointer, an
   /// 'i' an int64_t. A failure ends the test program with its diagnostics.
   KernelJit(const CpuTarget &target, llvm::StringRef signature,
-            llvm::function_ref<void(KernelBuilder &, mlir::ValueRange arguments)> body);
+            llvm::function_ref<void(CpuKernelBuilder &, mlir::ValueRange arguments)> body);
   ~KernelJit();
 
   /// Calls the function with integers and, for pointers, ranges: where they begin, up to where the

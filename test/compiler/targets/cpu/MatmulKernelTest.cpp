@@ -15,7 +15,7 @@ namespace {
 
 enum class Element { F32, BF16, F16 };
 
-mlir::Type typeOf(KernelBuilder &kernel, Element element) {
+mlir::Type typeOf(CpuKernelBuilder &kernel, Element element) {
   if (element == Element::F32)
     return kernel.f32();
   return element == Element::BF16 ? kernel.bf16() : mlir::Type(kernel.builder.getF16Type());
@@ -97,7 +97,7 @@ struct Product {
 /// and so share what takes most of the time to compile.
 KernelJit productKernel(const CpuTarget &target, std::span<const Product> products,
                         lm::Layout layout) {
-  return KernelJit(target, "pippiii", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  return KernelJit(target, "pippiii", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.dispatch(arguments[6], 0, int64_t(products.size()) - 1, [&](int64_t number) {
       const Product &product = products[number];
       const ActivationRows rows{.base = arguments[0],
@@ -182,7 +182,7 @@ TEST_P(MatmulKernel, GathersRowsAndSharesThemBetweenMatrices) {
     std::rotate(others.begin(), others.begin() + 96, others.end());
     // kernel(activations, indices, rows, weights, others, sums, sums of others, whether gathered)
     const KernelJit kernel(
-        target, "ppippppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+        target, "ppippppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
           kernel.dispatch(arguments[7], 0, 1, [&](int64_t gathered) {
             const ActivationRows rows{.base = arguments[0],
                                       .element = typeOf(kernel, element),

@@ -158,7 +158,7 @@ struct QuantizedProduct {
 /// kernel for all, since the function that products of the same types share takes nearly all of the
 /// time to compile.
 KernelJit productKernel(const CpuTarget &target, std::span<const QuantizedProduct> products) {
-  return KernelJit(target, "pipppi", [&](KernelBuilder &kernel, mlir::ValueRange arguments) {
+  return KernelJit(target, "pipppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
     kernel.builder.getContext()->loadDialect<lm::LmDialect>();
     kernel.dispatch(arguments[5], 0, int64_t(products.size()), [&](int64_t number) {
       const bool gathered = number == int64_t(products.size());

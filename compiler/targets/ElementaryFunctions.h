@@ -1,10 +1,10 @@
 // exp, log, sigmoid, erf, rsqrt, sine and cosine expanded into arithmetic, on scalars and vectors
 // of any length; nothing calls libm.
 
-#ifndef MOEC_COMPILER_TARGETS_CPU_ELEMENTARYFUNCTIONS_H
-#define MOEC_COMPILER_TARGETS_CPU_ELEMENTARYFUNCTIONS_H
+#ifndef MOEC_COMPILER_TARGETS_ELEMENTARYFUNCTIONS_H
+#define MOEC_COMPILER_TARGETS_ELEMENTARYFUNCTIONS_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/KernelBuilder.h"
 
 namespace moec {
 
@@ -45,4 +45,4 @@ SinCos emitSinCos(KernelBuilder &kernel, mlir::Value angle);
 
 } // namespace moec
 
-#endif // MOEC_COMPILER_TARGETS_CPU_ELEMENTARYFUNCTIONS_H
+#endif // MOEC_COMPILER_TARGETS_ELEMENTARYFUNCTIONS_H

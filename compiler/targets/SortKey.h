@@ -1,9 +1,9 @@
 // Integers in place of floats where an order is wanted that all numbers have a place in.
 
-#ifndef MOEC_COMPILER_TARGETS_CPU_SORTKEY_H
-#define MOEC_COMPILER_TARGETS_CPU_SORTKEY_H
+#ifndef MOEC_COMPILER_TARGETS_SORTKEY_H
+#define MOEC_COMPILER_TARGETS_SORTKEY_H
 
-#include "compiler/targets/cpu/KernelBuilder.h"
+#include "compiler/targets/KernelBuilder.h"
 
 namespace moec {
 
@@ -13,4 +13,4 @@ mlir::Value emitSortKey(KernelBuilder &kernel, mlir::Value number);
 
 } // namespace moec
 
-#endif // MOEC_COMPILER_TARGETS_CPU_SORTKEY_H
+#endif // MOEC_COMPILER_TARGETS_SORTKEY_H

@@ -1,6 +1,6 @@
 // exp, log, sigmoid, erf, rsqrt, sine and cosine as polynomials.
 
-#include "compiler/targets/cpu/ElementaryFunctions.h"
+#include "compiler/targets/ElementaryFunctions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -8,12 +8,6 @@
 
 using namespace mlir;
 using namespace moec;
-
-static Type withElement(Type type, Type element) {
-  if (auto vector = dyn_cast<VectorType>(type))
-    return vector.clone(element);
-  return element;
-}
 
 /// coefficients[0] + coefficients[1] x + ..., by Horner's rule.
 static Value polynomial(KernelBuilder &kernel, Value x, ArrayRef<double> coefficients) {
