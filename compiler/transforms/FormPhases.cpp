@@ -1,6 +1,7 @@
 // Implements lm-form-phases.
 
 #include "compiler/analysis/AttentionTiles.h"
+#include "compiler/analysis/WarpTiles.h"
 #include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -62,6 +63,10 @@ private:
 
   Cut cutOf(Operation *op, OpBuilder &builder) {
     Location loc = op->getLoc();
+    const int64_t height = warps ? 1 : rows;
+    auto panelsOf = [&](int64_t columns) {
+      return warps ? warpPanels(columns) : panelCount(columns);
+    };
     auto constant = [&](int64_t value) -> Value {
       return arith::ConstantIndexOp::create(builder, loc, value);
     };
@@ -78,7 +83,7 @@ private:
     // phase has must not depend on what an earlier one made.
     auto grouped = [&](Value list, Value out) -> Cut {
       Value most = arith::SubIOp::create(builder, loc, extent(list, 0), constant(1));
-      int64_t panels = panelCount(extentOf(out, 1));
+      int64_t panels = panelsOf(extentOf(out, 1));
       return {product(most, panels), 0, panels};
     };
     auto byRows = [&](Value out, int64_t height = 1) -> Cut {
@@ -87,20 +92,23 @@ private:
     return llvm::TypeSwitch<Operation *, Cut>(op)
         .Case([&](lm::LinearOp linear) -> Cut {
           Value out = linear.getOut();
-          int64_t panels = panelCount(extentOf(out, 1));
-          return {product(pieces(extent(out, 0), rows), panels), rows, panels};
+          int64_t panels = panelsOf(extentOf(out, 1));
+          return {product(pieces(extent(out, 0), height), panels), height, panels};
         })
         .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
             [&](auto matmul) { return grouped(matmul.getTiles(), matmul.getOut()); })
         .Case([&](lm::HeadLinearOp linear) -> Cut {
           int64_t panels =
-              extentOf(linear.getWeight(), 0) * panelCount(extentOf(linear.getWeight(), 1));
-          return {product(pieces(extent(linear.getOut(), 0), rows), panels), rows, panels};
+              extentOf(linear.getWeight(), 0) * panelsOf(extentOf(linear.getWeight(), 1));
+          return {product(pieces(extent(linear.getOut(), 0), height), panels), height, panels};
         })
         .Case([&](moe::DispatchOp) -> Cut { return {constant(1)}; })
-        .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), kGateRows); })
+        .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), warps ? 1 : kGateRows); })
         .Case([&](lm::AttentionOp attention) -> Cut {
           auto cache = lm::cacheOf(attention);
+          if (warps)
+            return {product(extent(attention.getQueries(), 0),
+                            extentOf(attention.getQueries(), 1) / cache.getSize())};
           return {product(lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(),
                                                        attention.getBatch()),
                           attentionParts(attention, cache))};

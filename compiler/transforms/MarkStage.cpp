@@ -16,13 +16,16 @@ struct MarkStage final : moec::impl::MarkStageBase<MarkStage> {
   void runOnOperation() override {
     Builder builder(&getContext());
     getOperation()->setAttr("moec.stage", builder.getStringAttr(stage));
-    getOperation()->setAttr(
-        "moec.choices",
-        builder.getDictionaryAttr(
-            {builder.getNamedAttr("activations", builder.getStringAttr(activations)),
-             builder.getNamedAttr("cache", builder.getStringAttr(cache)),
-             builder.getNamedAttr("cpu", builder.getStringAttr(cpu)),
-             builder.getNamedAttr("mapped", builder.getBoolAttr(mapped))}));
+    NamedAttrList choices;
+    choices.set("activations", builder.getStringAttr(activations));
+    choices.set("cache", builder.getStringAttr(cache));
+    choices.set("cpu", builder.getStringAttr(cpu));
+    choices.set("mapped", builder.getBoolAttr(mapped));
+    if (!target.empty())
+      choices.set("target", builder.getStringAttr(target));
+    if (!gpu.empty())
+      choices.set("gpu", builder.getStringAttr(gpu));
+    getOperation()->setAttr("moec.choices", choices.getDictionary(&getContext()));
   }
 };
 } // namespace

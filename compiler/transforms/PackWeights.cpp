@@ -57,7 +57,8 @@ private:
     if (weight.holdsVectors())
       element = Float32Type::get(&getContext());
     else if (byProducts || format) {
-      layout = lm::Layout::Panels;
+      if (format || !rows)
+        layout = lm::Layout::Panels;
       if (format)
         element = lm::QuantizedType::get(&getContext(), *format);
       else if (activations == "bf16")

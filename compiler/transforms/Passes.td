@@ -116,8 +116,9 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "choose how the program holds each weight";
   let description = [{
     Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows,
-    matrices that are multiplied or quantised as panels (rows where they are mapped), one after
-    another in the order of the module. A weight that nobody uses is erased. With
+    matrices that are multiplied or quantised as panels (rows where they are mapped, and with `rows`
+    where they are not quantised), one after another in the order of the module. A weight that
+    nobody uses is erased. With
     `activations=bf16`, f32 and f16 matrices become bf16; those that are to be quantised have the
     elements of their format. Codes that the checkpoint stores are kept in a format that holds them
     as they are; where a group of its columns would have several scales they become floats of that
@@ -127,7 +128,9 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"",
                         "f32 or bf16">,
                  Option<"mapped", "mapped", "bool", /*default=*/"false",
-                        "weights stay in the checkpoint's files">];
+                        "weights stay in the checkpoint's files">,
+                 Option<"rows", "rows", "bool", /*default=*/"false",
+                        "matrices are rows, but for quantised ones">];
 }
 
 def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
@@ -146,11 +149,15 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
     panels of columns and blocks of rows, expert products by the tiles that the list of their
     dispatch has room for, attention by query tile and key head, the router's gate by blocks of 8
     rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one
-    tile does everything.
+    tile does everything. With `warps`, tiles are for the warps of a GPU: a few columns of one row
+    of a product, or of one piece of an expert's rows, one row of a gate, one row and head of
+    attention.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect"];
   let options = [Option<"reference", "reference", "bool", /*default=*/"false", "plain phases">,
+                 Option<"warps", "warps", "bool", /*default=*/"false",
+                        "tiles for the warps of a GPU">,
                  Option<"rows", "rows", "int64_t", /*default=*/"128", "rows of a product's tile">];
 }
 
@@ -216,6 +223,10 @@ def MarkStage : Pass<"moec-mark-stage", "::mlir::ModuleOp"> {
                  Option<"cache", "cache", "std::string", /*default=*/"", "f32 or bf16">,
                  Option<"cpu", "cpu", "std::string", /*default=*/"",
                         "CPU level; empty while none is chosen">,
+                 Option<"target", "target", "std::string", /*default=*/"",
+                        "cuda; empty while none is chosen, and for CPUs">,
+                 Option<"gpu", "gpu", "std::string", /*default=*/"",
+                        "GPU architecture; empty while none is chosen">,
                  Option<"mapped", "mapped", "bool", /*default=*/"false",
                         "weights stay in the checkpoint's files">];
 }

@@ -1,4 +1,5 @@
 // RUN: moe-opt %s --pass-pipeline='builtin.module(func.func(lm-form-phases{rows=128}))' | FileCheck %s
+// RUN: moe-opt %s --lm-form-phases=warps | FileCheck %s --check-prefix=WARPS
 // RUN: moe-opt %s --lm-form-phases=reference | FileCheck %s --check-prefix=PLAIN
 // RUN: not moe-opt %s --lm-form-phases=rows=0 2>&1 | FileCheck %s --check-prefix=NO-ROWS
 // NO-ROWS: tiles of products have 0 rows, wanted 1 or more
@@ -7,6 +8,12 @@
 // CHECK-LABEL: func @product(
 // CHECK:         %[[TILES:.*]] = arith.muli
 // CHECK:         lm.phase "linear" tiles(%[[TILES]]) rows 128 panels 3
+// For warps each row has a tile for every four columns.
+// WARPS-LABEL: func @product(
+// WARPS:         %[[ROWS:.*]] = arith.constant 300 : index
+// WARPS:         %[[PANELS:.*]] = arith.constant 25 : index
+// WARPS:         %[[TILES:.*]] = arith.muli %[[ROWS]], %[[PANELS]]
+// WARPS:         lm.phase "linear" tiles(%[[TILES]]) rows 1 panels 25
 // PLAIN-LABEL: func @product(
 // PLAIN:         %[[ONE:.*]] = arith.constant 1 : index
 // PLAIN:         lm.phase "linear" plain tiles(%[[ONE]]) rows 0 panels 0

@@ -1,6 +1,7 @@
 // RUN: moe-opt %s --lm-pack-weights | FileCheck %s
 // RUN: moe-opt %s --lm-pack-weights=activations=bf16 | FileCheck %s --check-prefix=BF16
 // RUN: moe-opt %s --lm-pack-weights=mapped | FileCheck %s --check-prefix=MAPPED
+// RUN: moe-opt %s --lm-pack-weights="rows activations=bf16" | FileCheck %s --check-prefix=ROWS
 // RUN: not moe-opt %s --lm-pack-weights=activations=f16 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // UNKNOWN: 'f16' is neither f32 nor bf16
 
@@ -10,6 +11,7 @@
 // CHECK:  lm.weight @matrix {{.*}} packed <layout = panels, element = f32, offset = 320>
 // CHECK-NOT: @idle
 // BF16:   lm.weight @matrix {{.*}} packed <layout = panels, element = bf16, offset = 320>
+// ROWS:   lm.weight @matrix {{.*}} packed <layout = rows, element = bf16, offset = 320>
 // MAPPED: lm.weight @table {{.*}} packed <layout = rows, element = bf16, offset = 0, mapped = true>
 // MAPPED: lm.weight @norm {{.*}} packed <layout = rows, element = bf16, offset = 1, mapped = true>
 // MAPPED: lm.weight @matrix {{.*}} packed <layout = rows, element = f32, offset = 3, mapped = true>
