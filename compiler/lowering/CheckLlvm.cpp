@@ -14,23 +14,31 @@ using namespace moec;
 namespace {
 struct CheckLlvm final : moec::impl::CheckLlvmBase<CheckLlvm> {
   void runOnOperation() override {
-    WalkResult result =
-        getOperation().walk([&](Operation *op) {
-          if (isa<ModuleOp>(op))
-            return WalkResult::advance();
-          if (!isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()))
-            return op->emitOpError("is left after the emit stage"), WalkResult::interrupt();
-          if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
-              function && function.isExternal() && !isRuntimeFunction(function.getSymName()) &&
-              !function.getSymName().starts_with("llvm."))
-            return op->emitOpError()
-                       << "declares '" << function.getSymName()
-                       << "', which is not among the functions that compiled code may call",
-                   WalkResult::interrupt();
-          return WalkResult::advance();
-        });
+    WalkResult result = getOperation().walk([&](Operation *op) {
+      return succeeded(check(op)) ? WalkResult::advance() : WalkResult::interrupt();
+    });
     if (result.wasInterrupted())
       signalPassFailure();
+  }
+
+private:
+  static LogicalResult check(Operation *op) {
+    if (isa<ModuleOp, gpu::GPUModuleOp>(op))
+      return success();
+    const bool onGpu = op->getParentOfType<gpu::GPUModuleOp>() != nullptr;
+    if (!isa_and_nonnull<LLVM::LLVMDialect>(op->getDialect()) &&
+        !(onGpu && isa_and_nonnull<NVVM::NVVMDialect>(op->getDialect())))
+      return op->emitOpError("is left after the emit stage");
+    auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
+    if (!function || function.getSymName().starts_with("llvm."))
+      return success();
+    if (onGpu && !function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName()))
+      return op->emitOpError() << "'" << function.getSymName()
+                               << "' is no kernel, and kernels call no functions";
+    if (!onGpu && function.isExternal() && !isRuntimeFunction(function.getSymName()))
+      return op->emitOpError() << "declares '" << function.getSymName()
+                               << "', which is not among the functions that compiled code may call";
+    return success();
   }
 };
 } // namespace

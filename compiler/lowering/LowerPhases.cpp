@@ -3,6 +3,7 @@
 #include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/lowering/Passes.h"
+#include "compiler/targets/cuda/WarpBuilder.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace moec {
@@ -48,28 +49,39 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
         weight.emitOpError("has no packed form, which lm-pack-weights chooses");
         return signalPassFailure();
       }
-    Result<const CpuTarget *> found = findCpuTarget(cpu);
-    if (!found.ok()) {
-      getOperation().emitError() << found.status().message;
+    if (Status status = findTarget(); !status.ok()) {
+      getOperation().emitError() << status.message;
       return signalPassFailure();
     }
     SmallVector<lm::PhaseOp> phases;
     getOperation().walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
     for (lm::PhaseOp phase : phases) {
       for (Operation &op : llvm::make_early_inc_range(phase.getBody().front()))
-        if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) &&
-            failed(lower(phase, op, **found)))
+        if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) && failed(lower(phase, op)))
           return signalPassFailure();
-      if (failed(checkStack(phase)))
+      if (gpu.empty() && failed(checkStack(phase)))
         return signalPassFailure();
     }
-    getOperation().walk([&](lm::LayerKindOp kind) { lowerLayerKind(kind, **found); });
+    getOperation().walk([](lm::LayerKindOp kind) { lowerLayerKind(kind); });
   }
 
 private:
-  static void lowerLayerKind(lm::LayerKindOp op, const CpuTarget &target) {
+  Status findTarget() {
+    if (!gpu.empty()) {
+      Result<const CudaTarget *> found = findCudaTarget(gpu);
+      return found.ok() ? Status() : found.status();
+    }
+    Result<const CpuTarget *> found = findCpuTarget(cpu);
+    if (!found.ok())
+      return found.status();
+    level = *found;
+    return {};
+  }
+
+  /// By the step itself, which runs on a CPU.
+  static void lowerLayerKind(lm::LayerKindOp op) {
     OpBuilder builder(op);
-    CpuKernelBuilder kernel(builder, op.getLoc(), target);
+    CpuKernelBuilder kernel(builder, op.getLoc(), cpuTargets().front());
     Value layer =
         arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), op.getLayer());
     Value kind = tableEntry(kernel, op.getKinds(), layer);
@@ -115,20 +127,38 @@ private:
         .Default(success());
   }
 
-  LogicalResult lower(lm::PhaseOp phase, Operation &op, const CpuTarget &target) {
+  LogicalResult lower(lm::PhaseOp phase, Operation &op) {
     if (failed(checkProduct(op)))
       return failure();
     OpBuilder builder(&op);
-    CpuKernelBuilder kernel(builder, op.getLoc(), target);
     Tile tile{
         arith::IndexCastOp::create(builder, op.getLoc(), builder.getI64Type(), phase.getTile()),
         static_cast<int64_t>(phase.getRows())};
+    if (failed(gpu.empty() ? lowerForCpu(phase, op, builder, tile)
+                           : lowerForWarps(phase, op, builder, tile)))
+      return failure();
+    op.erase();
+    return success();
+  }
+
+  LogicalResult lowerForCpu(lm::PhaseOp phase, Operation &op, OpBuilder &builder,
+                            const Tile &tile) const {
+    CpuKernelBuilder kernel(builder, op.getLoc(), *level);
     bool isLowered =
         lowerRowWise(kernel, op, tile) ||
         (phase.getPlain() ? lowerPlainly(kernel, op) : lowerToKernel(kernel, op, tile));
     if (!isLowered)
       return op.emitOpError("has no lowering to the CPU");
-    op.erase();
+    return success();
+  }
+
+  static LogicalResult lowerForWarps(lm::PhaseOp phase, Operation &op, OpBuilder &builder,
+                                     const Tile &tile) {
+    WarpBuilder kernel(builder, op.getLoc());
+    bool isLowered = lowerRowWise(kernel, op, tile) ||
+                     (phase.getPlain() ? lowerPlainly(kernel, op) : lowerByWarp(kernel, op, tile));
+    if (!isLowered)
+      return op.emitOpError("has no lowering to the GPU");
     return success();
   }
 
@@ -193,6 +223,22 @@ private:
         .Case([&](lm::AttentionOp op) { return lowerAttention(kernel, op, tile), true; })
         .Default(false);
   }
+
+  static bool lowerByWarp(KernelBuilder &kernel, Operation &op, const Tile &tile) {
+    return llvm::TypeSwitch<Operation *, bool>(&op)
+        .Case([&](lm::LinearOp op) { return lowerLinearByWarp(kernel, op, tile), true; })
+        .Case([&](lm::HeadLinearOp op) { return lowerHeadLinearByWarp(kernel, op, tile), true; })
+        .Case([&](moe::GateOp op) { return lowerGateByWarp(kernel, op, tile), true; })
+        .Case<moe::GroupedMatmulOp>(
+            [&](auto op) { return lowerGroupedMatmulByWarp(kernel, op, tile), true; })
+        .Case<moe::GroupedGluOp>(
+            [&](auto op) { return lowerGroupedGluByWarp(kernel, op, tile), true; })
+        .Case([&](lm::ChooseKeysOp op) { return lowerChooseKeysByWarp(kernel, op, tile), true; })
+        .Case([&](lm::AttentionOp op) { return lowerAttentionByWarp(kernel, op, tile), true; })
+        .Default(false);
+  }
+
+  const CpuTarget *level = nullptr; ///< null for a GPU
 };
 
 } // namespace

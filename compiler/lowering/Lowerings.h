@@ -52,6 +52,15 @@ void lowerGroupedGlu(CpuKernelBuilder &kernel, moe::GroupedGluOp op, const Tile 
 void lowerChooseKeys(CpuKernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
 void lowerAttention(CpuKernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
 
+// The same by warps, tiles as lm-form-phases{warps} cuts them.
+void lowerLinearByWarp(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile);
+void lowerHeadLinearByWarp(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile);
+void lowerGateByWarp(KernelBuilder &kernel, moe::GateOp op, const Tile &tile);
+void lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
+void lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
+void lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
+void lowerAttentionByWarp(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
+
 // The same by plain loops; one tile does everything.
 void lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op);
 void lowerHeadLinearPlainly(KernelBuilder &kernel, lm::HeadLinearOp op);
@@ -65,9 +74,20 @@ void lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op);
 /// `count` (i64) keys, i32, at `keys` the `most` largest, of equal ones the first.
 void chooseLargestPlainly(KernelBuilder &kernel, mlir::Value keys, mlir::Value count, int64_t most,
                           mlir::Value out);
+/// The same, by passes of all lanes. Up to a multiple of these the keys, none of which is the least
+/// i32 there is, are followed by that.
+void chooseLargestByWarp(KernelBuilder &kernel, mlir::Value keys, mlir::Value count, int64_t most,
+                         mlir::Value out);
 
 // What fused ops share with their parts.
 
+/// Element `i` of a row of activations as f32, quantised for `matrix` where that is.
+mlir::Value activationElement(KernelBuilder &kernel, mlir::Type element, mlir::Value row,
+                              const Matrix &matrix, mlir::Value i);
+/// Of a weight as it is multiplied by activations of type `activation`: rounded where these are
+/// bf16 and it is not; codes are not, they fit.
+mlir::Value roundedWeight(KernelBuilder &kernel, mlir::Type activation, const Matrix &matrix,
+                          mlir::Value weight);
 /// Scores of one row of `columns` logits, in place.
 void emitScores(KernelBuilder &kernel, moe::ScoreFunction function, mlir::Value row,
                 int64_t columns);

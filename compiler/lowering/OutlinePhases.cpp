@@ -1,9 +1,8 @@
 // Implements moec-outline-phases.
 
 #include "compiler/lowering/Passes.h"
+#include "compiler/lowering/PhaseOutlining.h"
 #include "compiler/lowering/RuntimeFunctions.h"
-#include "dialects/lm/LmDialect.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "runtime/core/Step.h"
 
 #include <cstddef>
@@ -52,7 +51,8 @@ private:
     if (failed(note))
       return failure();
     auto call = [&](OpBuilder &builder, Location loc, int64_t interval) {
-      Value state = loadField(step, builder, loc, offsetof(moec_step_arguments, profile));
+      Value state = loadBatchPointer(builder, loc, step.getArgument(0),
+                                     offsetof(moec_step_arguments, profile));
       Value number = arith::ConstantIntOp::create(builder, loc, interval, 64);
       LLVM::CallOp::create(builder, loc, *note, ValueRange{state, step.getArgument(1), number});
     };
@@ -69,16 +69,6 @@ private:
     return success();
   }
 
-  /// A pointer out of moec_step_arguments, at byte `offset`.
-  static Value loadField(func::FuncOp step, OpBuilder &builder, Location loc, size_t offset) {
-    auto pointer = LLVM::LLVMPointerType::get(step.getContext());
-    Value batch =
-        UnrealizedConversionCastOp::create(builder, loc, pointer, step.getArgument(0)).getResult(0);
-    Value field = LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), batch,
-                                      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
-    return LLVM::LoadOp::create(builder, loc, pointer, field);
-  }
-
   /// Each phase becomes a function, which the step calls for the tiles that it claims until there
   /// are none.
   LogicalResult claimTiles(func::FuncOp step, ArrayRef<lm::PhaseOp> phases) {
@@ -90,7 +80,8 @@ private:
     OpBuilder builder = OpBuilder::atBlockBegin(&step.getBody().front());
     Location loc = step.getLoc();
     Type i64 = builder.getI64Type();
-    Value team = loadField(step, builder, loc, offsetof(moec_step_arguments, team));
+    Value team =
+        loadBatchPointer(builder, loc, step.getArgument(0), offsetof(moec_step_arguments, team));
     Value one = arith::ConstantIntOp::create(builder, loc, 1, 64);
     Value end =
         LLVM::AllocaOp::create(builder, loc, LLVM::LLVMPointerType::get(&getContext()), i64, one);
@@ -123,9 +114,7 @@ private:
                Value end) {
     Location loc = phase.getLoc();
     Type indexType = builder.getIndexType();
-    cloneConstants(phase);
-    llvm::SetVector<Value> used;
-    getUsedValuesDefinedAbove(phase.getBody(), used);
+    llvm::SetVector<Value> used = closePhase(phase);
     Value batch = step.getArgument(0);
     used.remove(batch);
     SmallVector<Value> arguments{batch};
@@ -134,9 +123,9 @@ private:
       arguments.push_back(arith::IndexCastOp::create(builder, loc, indexType, bound));
 
     OpBuilder symbols(step);
-    std::string name = "phase_" + std::to_string(index) + "_" + phase.getName().str();
-    auto function = func::FuncOp::create(
-        symbols, loc, name, symbols.getFunctionType(TypeRange(ValueRange(arguments)), {}));
+    auto function =
+        func::FuncOp::create(symbols, loc, phaseFunctionName(phase, index),
+                             symbols.getFunctionType(TypeRange(ValueRange(arguments)), {}));
     function.setPrivate();
     // So that a profiler tells them apart; as the attribute that the conversion to LLVM keeps.
     function->setAttr("passthrough", symbols.getStrArrayAttr({"noinline"}));
@@ -162,19 +151,6 @@ private:
     func::CallOp::create(builder, loc, function, arguments);
   }
 
-  /// Constants used inside are made inside.
-  static void cloneConstants(lm::PhaseOp phase) {
-    llvm::SetVector<Value> used;
-    getUsedValuesDefinedAbove(phase.getBody(), used);
-    OpBuilder builder = OpBuilder::atBlockBegin(&phase.getBody().front());
-    for (Value value : used)
-      if (Operation *op = value.getDefiningOp(); op && op->hasTrait<OpTrait::ConstantLike>()) {
-        Value clone = builder.clone(*op)->getResult(0);
-        value.replaceUsesWithIf(
-            clone, [&](OpOperand &use) { return phase->isProperAncestor(use.getOwner()); });
-      }
-  }
-
   LogicalResult waitForTiles(ArrayRef<lm::BarrierOp> barriers, func::FuncOp step) {
     if (barriers.empty())
       return success();
@@ -184,7 +160,8 @@ private:
     for (lm::BarrierOp barrier : barriers) {
       OpBuilder builder(barrier);
       Location loc = barrier.getLoc();
-      Value team = loadField(step, builder, loc, offsetof(moec_step_arguments, team));
+      Value team =
+          loadBatchPointer(builder, loc, step.getArgument(0), offsetof(moec_step_arguments, team));
       LLVM::CallOp::create(builder, loc, *wait, ValueRange{team, step.getArgument(1)});
       barrier.erase();
     }

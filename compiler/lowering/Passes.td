@@ -13,14 +13,17 @@ def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
     result by one thread; row-wise ops become vector code over the tile's rows. Kernels call product
     functions, of which a module has one for each pair of types, `product_f32_bf16`, or of weights
     as stored for each size of a panel, `stored_product_f32_bf16_2048x48`. Expects packed weights. A
-    phase that takes more than 5 MiB of a thread's stack is an error.
+    phase that takes more than 5 MiB of a thread's stack is an error. With `gpu`, a tile is for a
+    warp: its 32 threads are lanes, and each computes what the tile has one of.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::vector::VectorDialect",
+                           "::mlir::NVVM::NVVMDialect", "::mlir::vector::VectorDialect",
                            "::mlir::x86vector::X86VectorDialect"];
-  let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">];
+  let options = [Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"", "CPU level">,
+                 Option<"gpu", "gpu", "std::string", /*default=*/"",
+                        "GPU architecture; empty where the CPU computes">];
 }
 
 def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {
@@ -35,6 +38,23 @@ def OutlinePhases : Pass<"moec-outline-phases", "::mlir::ModuleOp"> {
                         "note the time that phases and barriers take">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::scf::SCFDialect"];
+}
+
+def OutlineKernels : Pass<"moec-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "each phase becomes a kernel that the step has a GPU run";
+  let description = [{
+    Kernel number N of `gpu.module @kernels`, `phase_N_NAME`, is an `llvm.func` whose parameters
+    have 8 bytes each: the device's copy of moec_step_arguments, how many tiles there are, and what
+    the body uses of the step; of a memref its address, then those sizes and strides that are not
+    fixed. Its warps share the tiles; room for a tile becomes a warp's part of shared memory, of
+    which a phase that takes more than a block may have is an error. The step, which gains the
+    argument `thread` and runs on one thread of the host, launches them; barriers go, as one launch
+    follows another.
+  }];
+  let options = [Option<"gpu", "gpu", "std::string", /*default=*/"", "GPU architecture">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect"];
 }
 
 def LowerBatch : Pass<"moec-lower-batch", "::mlir::ModuleOp"> {
@@ -71,7 +91,8 @@ def CheckLlvm : Pass<"moec-check-llvm", "::mlir::ModuleOp"> {
   let summary = "what the emit stage must leave behind";
   let description = [{
     Ops of the LLVM dialect only; of functions that are not defined here, intrinsics and those of
-    `abi.def` only.
+    `abi.def` only. In a `gpu.module` ops of the LLVM and NVVM dialects; all functions there are
+    kernels, and none is called.
   }];
 }
 

@@ -6,9 +6,8 @@
 using namespace mlir;
 using namespace moec;
 
-/// Element `i` of a row of activations as f32, quantised for `matrix` where that is.
-static Value activation(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
-                        Value i) {
+Value moec::activationElement(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
+                              Value i) {
   if (!element.isInteger())
     return kernel.widen(kernel.load(element, kernel.address(row, element, i)));
   const int64_t size = quantGroup(*quantFormatOf(matrix.element), matrix.columns);
@@ -20,18 +19,22 @@ static Value activation(KernelBuilder &kernel, Type element, Value row, const Ma
   return kernel.mul(value, kernel.load(kernel.f32(), kernel.address(block, size)));
 }
 
-/// The product of a row of activations and a row of the weight, rounded to the row's type if that
-/// is narrower; quantised weights are not rounded, their codes fit.
+Value moec::roundedWeight(KernelBuilder &kernel, Type activation, const Matrix &matrix,
+                          Value weight) {
+  if (activation.isBF16() && !isa<BFloat16Type, lm::QuantizedType>(matrix.element))
+    return kernel.widen(kernel.round(activation, weight));
+  return weight;
+}
+
+/// The product of a row of activations and a row of the weight.
 static Value dot(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
                  Value column) {
   Value zero = kernel.number(kernel.f32(), 0);
   return kernel.loop(kernel.integer(0), kernel.integer(matrix.columns), 1, ValueRange{zero},
                      [&](Value i, ValueRange sum) -> SmallVector<Value> {
-                       Value x = activation(kernel, element, row, matrix, i);
-                       Value w = matrixElement(kernel, matrix, column, i);
-                       if (element.isBF16() &&
-                           !isa<BFloat16Type, lm::QuantizedType>(matrix.element))
-                         w = kernel.widen(kernel.round(element, w));
+                       Value x = activationElement(kernel, element, row, matrix, i);
+                       Value w = roundedWeight(kernel, element, matrix,
+                                               matrixElement(kernel, matrix, column, i));
                        return {kernel.fma(x, w, sum[0])};
                      })[0];
 }

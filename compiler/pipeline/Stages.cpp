@@ -14,6 +14,8 @@
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
@@ -61,13 +63,16 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
 
 /// Phases on one planned arena out.
 static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &options) {
-  passes.addPass(createPackWeights({.activations = options.activations, .mapped = options.mapped}));
+  const bool onGpu = !options.gpu.empty();
+  passes.addPass(createPackWeights(
+      {.activations = options.activations, .mapped = options.mapped, .rows = onGpu}));
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
   passes.addPass(bufferization::createOneShotBufferizePass());
   passes.addPass(createCSEPass()); // copies of a buffer to itself show themselves as such
   passes.addPass(createCanonicalizerPass());
-  passes.addNestedPass<func::FuncOp>(createFormPhases({.reference = options.reference}));
+  passes.addNestedPass<func::FuncOp>(
+      createFormPhases({.reference = options.reference, .warps = onGpu}));
   passes.addNestedPass<func::FuncOp>(createMergePhases());
   passes.addPass(createPlanMemory());
   passes.addPass(createCSEPass());
@@ -77,9 +82,12 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
 
 /// Vector and loop code for the target out.
 static void buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
-  passes.addPass(createLowerPhases({.cpu = options.cpu}));
+  passes.addPass(createLowerPhases({.cpu = options.cpu, .gpu = options.gpu}));
   passes.addPass(createCSEPass());
-  passes.addPass(createOutlinePhases({.profile = options.profile}));
+  if (options.gpu.empty())
+    passes.addPass(createOutlinePhases({.profile = options.profile}));
+  else
+    passes.addPass(createOutlineKernels({.gpu = options.gpu}));
   passes.addPass(createLowerBatch());
   passes.addPass(createLoopInvariantCodeMotionPass());
   passes.addPass(createCheckLowered());
@@ -116,15 +124,20 @@ ArrayRef<Stage> moec::stages() {
 
 void moec::addStage(OpPassManager &passes, const Stage &stage, const PipelineOptions &options) {
   stage.build(passes, options);
+  const bool onGpu = !options.gpu.empty();
   std::string level; // what the lower stage chose; "native" means one machine's
-  if (stage.build == buildLowerStage || stage.build == buildEmitStage)
+  const bool isForMachine = stage.build == buildLowerStage || stage.build == buildEmitStage;
+  if (isForMachine && options.gpu.empty())
     if (Result<const CpuTarget *> cpu = findCpuTarget(options.cpu); cpu.ok())
       level = (*cpu)->level.str();
-  passes.addPass(createMarkStage({.stage = stage.name.str(),
-                                  .activations = options.activations,
-                                  .cache = options.cache,
-                                  .cpu = level,
-                                  .mapped = options.mapped}));
+  passes.addPass(
+      createMarkStage({.stage = stage.name.str(),
+                       .activations = options.activations,
+                       .cache = options.cache,
+                       .cpu = level,
+                       .target = onGpu && stage.build != buildOptimizeStage ? "cuda" : "",
+                       .gpu = isForMachine ? options.gpu : "",
+                       .mapped = options.mapped}));
 }
 
 /// Fails unless every pass of `without` can be left out.
@@ -156,6 +169,15 @@ static Status adoptChoices(ModuleOp module, const PipelineRequest &request,
     return {Code::Usage,
             fmt::format("the module was made for the CPU level {}, not {}: say --cpu={}", cpu.str(),
                         options.cpu, cpu.str())};
+  auto target = choices.getAs<StringAttr>("target");
+  auto stage = module->getAttrOfType<StringAttr>("moec.stage");
+  const bool isScheduled = stage && stage != "optimized";
+  if (isScheduled && bool(target) != !options.gpu.empty())
+    return {Code::Usage,
+            fmt::format("the module was made for --target={}", target ? "cuda" : "cpu")};
+  if (auto gpu = choices.getAs<StringAttr>("gpu"); gpu && options.gpu != gpu)
+    return {Code::Usage, fmt::format("the module was made for {}, not {}: say --gpu={}", gpu.str(),
+                                     options.gpu, gpu.str())};
   if (auto mapped = choices.getAs<BoolAttr>("mapped")) {
     if (request.mapped && *request.mapped != mapped.getValue())
       return {Code::Usage,
@@ -175,6 +197,7 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
     if (Result<WeightFormats> formats = parseWeightFormats(request.quantize); !formats.ok())
       return formats.status();
   PipelineOptions options{.cpu = levelNames(levels),
+                          .gpu = request.gpu,
                           .activations = request.activations,
                           .cache = request.cache,
                           .quantize = request.quantize,
@@ -192,7 +215,8 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
   if (options.cache.empty())
     options.cache = !options.activations.empty() ? options.activations : areBf16 ? "bf16" : "f32";
   if (options.activations.empty())
-    options.activations = areBf16 && levels.back()->hasBf16Dot() ? "bf16" : "f32";
+    options.activations =
+        areBf16 && (!options.gpu.empty() || levels.back()->hasBf16Dot()) ? "bf16" : "f32";
   for (auto [flag, choice] :
        {std::pair("--activations", options.activations), std::pair("--kv-cache", options.cache)})
     if (choice != "f32" && choice != "bf16")
@@ -202,9 +226,10 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
 
 void moec::registerDialects(DialectRegistry &registry) {
   registry.insert<arith::ArithDialect, bufferization::BufferizationDialect, cf::ControlFlowDialect,
-                  func::FuncDialect, lm::LmDialect, LLVM::LLVMDialect, math::MathDialect,
-                  memref::MemRefDialect, moe::MoeDialect, scf::SCFDialect, tensor::TensorDialect,
-                  vector::VectorDialect, x86vector::X86VectorDialect>();
+                  func::FuncDialect, gpu::GPUDialect, NVVM::NVVMDialect, lm::LmDialect,
+                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, moe::MoeDialect,
+                  scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect,
+                  x86vector::X86VectorDialect>();
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   scf::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
@@ -219,6 +244,7 @@ namespace {
 /// PipelineOptions as moe-opt spells them.
 struct StageOptions : PassPipelineOptions<StageOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("CPU level"), llvm::cl::init("native")};
+  Option<std::string> gpu{*this, "gpu", llvm::cl::desc("GPU architecture; empty for the CPU")};
   Option<std::string> activations{*this, "activations", llvm::cl::desc("f32 or bf16"),
                                   llvm::cl::init("f32")};
   Option<std::string> cache{*this, "cache", llvm::cl::desc("f32 or bf16"), llvm::cl::init("f32")};
@@ -230,6 +256,7 @@ struct StageOptions : PassPipelineOptions<StageOptions> {
 
   PipelineOptions get() const {
     return {.cpu = cpu,
+            .gpu = gpu,
             .activations = activations,
             .cache = cache,
             .quantize = quantize,

@@ -20,6 +20,8 @@ namespace moec {
 struct PipelineOptions {
   /// Levels, by name, separated by commas; the lower stage takes one.
   std::string cpu = "native";
+  /// GPU architectures likewise; empty where the CPU computes.
+  std::string gpu;
   std::string activations =
       "f32";                 ///< f32 or bf16: the type that operands of products are rounded to
   std::string cache = "f32"; ///< f32 or bf16: the type of cached keys and values
@@ -32,6 +34,7 @@ struct PipelineOptions {
 
 /// What a user may leave open.
 struct PipelineRequest {
+  std::string gpu; ///< architectures, by name, separated by commas; empty where the CPU computes
   std::string activations; ///< empty: by the model's weights and the target
   std::string cache;       ///< empty: as the activations asked for, else by the model's weights
   std::string quantize;
@@ -43,8 +46,9 @@ struct PipelineRequest {
 
 /// Completes `request` for a module. One that earlier stages were run on keeps what was chosen for
 /// them. Else, where the matrices are stored as bf16, so is the cache, and activations are bf16 if
-/// the best of the levels multiplies that; all else is f32. Code::Usage for an unknown type, a pass
-/// that cannot be left out, or what contradicts earlier stages.
+/// the best of the levels multiplies that, as all GPU architectures do; all else is f32.
+/// Code::Usage for an unknown type, a pass that cannot be left out, or what contradicts earlier
+/// stages.
 Result<PipelineOptions> choosePipelineOptions(mlir::ModuleOp module,
                                               llvm::ArrayRef<const CpuTarget *> levels,
                                               const PipelineRequest &request);

@@ -8,6 +8,8 @@
 // RUN:   | FileCheck %s --check-prefix=EMITTED
 // RUN: moe-opt %s --moe-optimize --moe-schedule="reference=true" --moe-lower="cpu=avx2 reference=true" --moe-emit \
 // RUN:   | FileCheck %s --check-prefix=EMITTED
+// RUN: moe-opt %s --moe-optimize --moe-schedule="gpu=sm_80" --moe-lower="gpu=sm_80" --moe-emit="gpu=sm_80" \
+// RUN:   | FileCheck %s --check-prefix=KERNELS
 // RUN: not moe-opt %s --moe-optimize=colour=red 2>&1 | FileCheck %s --check-prefix=MALFORMED
 // RUN: not moe-opt %s --moe-optimize=cpu=abacus 2>&1 | FileCheck %s --check-prefix=NO-CPU
 // A step with two kinds of layers, one of products and one of a clamp, goes through every stage.
@@ -56,6 +58,15 @@
 // EMITTED:         llvm.func @moec_tiles_wait(
 // EMITTED:         llvm.func @moec_program_arena_bytes(
 // EMITTED:         llvm.func @moec_program_step(
+
+// For a GPU the step launches what are kernels in a module of their own, of which each layer's kind has its own.
+// KERNELS-NOT:     {{(func|arith|scf|memref|vector|lm|moe)\.[a-z]}}
+// KERNELS:         llvm.func @moec_device_launch(
+// KERNELS:         llvm.func @moec_program_step(%{{[^:]+}}: !llvm.ptr, %{{[^:]+}}: i64)
+// KERNELS-COUNT-5:   llvm.call @moec_device_launch(
+// KERNELS:         gpu.module @kernels {
+// KERNELS:           llvm.func @phase_0_embedding({{.*}} attributes {nvvm.kernel
+// KERNELS-NOT:     {{(func|arith|scf|memref|vector|lm|moe)\.[a-z]}}
 
 // An option that no stage has is an error, and so is a CPU that there is none of.
 // MALFORMED:       colour

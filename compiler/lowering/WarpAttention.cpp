@@ -1,0 +1,273 @@
+// Lowers attention, and the choice of its keys, for the warps of a GPU: a row and head each, whose
+// lanes are positions where scores are made and columns where values are summed.
+
+#include "compiler/lowering/Lowerings.h"
+#include "compiler/targets/ChosenKeys.h"
+#include "compiler/targets/ElementaryFunctions.h"
+#include "compiler/targets/SortKey.h"
+#include "runtime/core/PackedLayout.h"
+#include "runtime/core/Step.h"
+
+#include <cstddef>
+#include <functional>
+
+using namespace mlir;
+using namespace moec;
+
+static constexpr double kLowest = -std::numeric_limits<float>::max();
+
+namespace {
+
+/// One row and head at work.
+struct RowAttention {
+  RowAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
+  void emit();
+
+private:
+  Value scoreAt(Value number);
+  void addValues(Value first, Value count, Value scale);
+  Value place(Value position) { return cacheHead(kernel, cache, sequence, position, keyHead); }
+  Value slot(Value position) { return kernel.rem(position, kernel.integer(layout.block)); }
+
+  KernelBuilder &kernel;
+  lm::AttentionOp op;
+  const RowBuffer queries, out;
+  const CacheView cache;
+  const CacheLayout &layout;
+  std::optional<Matrix> sinks;
+  Value head, keyHead, sequence, query, result;
+  Value begin, end;                       ///< numbers of positions that the row sees
+  std::function<Value(Value)> positionOf; ///< of a number
+  Value weights, sums;                    ///< of as many positions as lanes; of all columns
+};
+
+} // namespace
+
+RowAttention::RowAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile)
+    : kernel(kernel), op(op), queries(rowBuffer(kernel, op.getQueries())),
+      out(rowBuffer(kernel, op.getOut())), cache(cacheView(kernel, lm::cacheOf(op), op.getLayer())),
+      layout(cache.layout), sinks(vectorOf(kernel, op.getSinks())) {
+  const int64_t heads = queries.columns / layout.size;
+  Value row = kernel.div(tile.index, kernel.integer(heads));
+  head = kernel.rem(tile.index, kernel.integer(heads));
+  keyHead = kernel.div(head, kernel.integer(heads / layout.heads));
+  Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
+  Value sequences =
+      batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
+  Value position = loadId(kernel, positions, row);
+  sequence = loadId(kernel, sequences, row);
+  query = kernel.address(queries.row(kernel, row), queries.element,
+                         kernel.mul(head, kernel.integer(layout.size)));
+  result = kernel.address(out.row(kernel, row), out.element,
+                          kernel.mul(head, kernel.integer(layout.values)));
+  begin = kernel.integer(0);
+  end = kernel.add(position, kernel.integer(1));
+  positionOf = [](Value number) { return number; };
+  if (op.getChosen()) {
+    RowBuffer lists = rowBuffer(kernel, op.getChosen());
+    ChosenKeys chosen{lists.row(kernel, row), lists.columns - 1, position};
+    end = chosen.count(kernel);
+    positionOf = [&kernel, chosen](Value number) { return chosen.position(kernel, number); };
+  } else if (layout.window > 0) {
+    begin = kernel.max(begin, kernel.sub(end, kernel.integer(layout.window)));
+  } else if (layout.chunk > 0) {
+    begin = kernel.sub(position, kernel.rem(position, kernel.integer(layout.chunk)));
+  }
+  weights = kernel.scratch(kernel.laneCount() * 4);
+  sums = kernel.scratch(layout.values * 4);
+}
+
+/// Of the position with this number, in a lane of its own.
+Value RowAttention::scoreAt(Value number) {
+  Value position = positionOf(number);
+  Value keys = place(position), at = slot(position);
+  auto multiply = [&](Value i, ValueRange sum) -> SmallVector<Value> {
+    Value q = kernel.widen(kernel.load(queries.element, kernel.address(query, queries.element, i)));
+    Value k = kernel.widen(
+        kernel.load(layout.element, kernel.addressBytes(keys, keyOffset(kernel, layout, at, i))));
+    return {kernel.fma(q, k, sum[0])};
+  };
+  Value sum = kernel.loop(kernel.integer(0), kernel.integer(layout.size), 1,
+                          ValueRange{kernel.number(kernel.f32(), 0)}, multiply)[0];
+  return kernel.mul(sum, kernel.number(kernel.f32(), op.getScale().convertToFloat()));
+}
+
+/// The sums become `scale` times what they were, and the values of `count` positions from number
+/// `first` on are added, weighed.
+void RowAttention::addValues(Value first, Value count, Value scale) {
+  kernel.forColumns(layout.values, [&](Value column, int64_t lanes) {
+    Value to = kernel.address(sums, kernel.f32(), column);
+    Value sum = kernel.mul(kernel.loadLanes(kernel.f32(), to, lanes), kernel.broadcast(scale));
+    auto add = [&](Value i, ValueRange now) -> SmallVector<Value> {
+      Value weight = kernel.load(kernel.f32(), kernel.address(weights, kernel.f32(), i));
+      Value position = positionOf(kernel.add(first, i));
+      Value values = place(position), at = slot(position);
+      Value v = kernel.eachLane(lanes, [&](Value lane) {
+        Value offset = valueOffset(kernel, layout, at, kernel.add(column, lane));
+        return kernel.widen(kernel.load(layout.element, kernel.addressBytes(values, offset)));
+      });
+      return {kernel.fma(kernel.broadcast(weight), v, now[0])};
+    };
+    sum = kernel.loop(kernel.integer(0), count, 1, ValueRange{sum}, add)[0];
+    kernel.storeLanes(sum, to, lanes);
+  });
+}
+
+void RowAttention::emit() {
+  const Type f32 = kernel.f32();
+  const int64_t lanes = kernel.laneCount();
+  Value peak = kernel.number(f32, kLowest), total = kernel.number(f32, 0);
+  if (sinks) { // a sink's share of the softmax weighs no value
+    peak = matrixElement(kernel, *sinks, kernel.integer(0), head);
+    total = kernel.number(f32, 1);
+  }
+  kernel.forColumns(layout.values, [&](Value column, int64_t lanes) {
+    kernel.storeLanes(kernel.number(kernel.lanes(f32), 0), kernel.address(sums, f32, column),
+                      lanes);
+  });
+  auto take = [&](Value first, ValueRange now) -> SmallVector<Value> {
+    Value count = kernel.min(kernel.sub(end, first), kernel.integer(lanes));
+    Value last = kernel.sub(end, kernel.integer(1)), lowest = kernel.number(f32, kLowest);
+    Value scores = kernel.eachLane(lanes, [&](Value lane) {
+      Value number = kernel.add(first, lane);
+      Value isSeen = kernel.compare(arith::CmpIPredicate::slt, number, end);
+      return kernel.select(isSeen, scoreAt(kernel.min(number, last)), lowest);
+    });
+    Value highest = kernel.max(now[0], kernel.maxOfLanes(scores));
+    Value scale = emitExp(kernel, kernel.sub(now[0], highest));
+    Value p = emitExp(kernel, kernel.sub(scores, kernel.broadcast(highest)));
+    kernel.storeLanes(kernel.widen(kernel.round(layout.indexed ? f32 : layout.element, p)), weights,
+                      lanes);
+    addValues(first, count, scale);
+    return {highest, kernel.fma(now[1], scale, kernel.sumOfLanes(p))};
+  };
+  total = kernel.loop(begin, end, lanes, ValueRange{peak, total}, take)[1];
+  Value divisor = kernel.broadcast(total);
+  kernel.forColumns(layout.values, [&](Value column, int64_t lanes) {
+    Value sum = kernel.loadLanes(f32, kernel.address(sums, f32, column), lanes);
+    storeRow(kernel, kernel.div(sum, divisor), out.element, result, column, lanes);
+  });
+}
+
+void moec::lowerAttentionByWarp(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile) {
+  RowAttention(kernel, op, tile).emit();
+}
+
+/// How many of the keys, i32, at `keys` are at least `least` (i32), which is above the least of
+/// all.
+static Value countAtLeast(KernelBuilder &kernel, Value keys, Value count, Value least) {
+  const Type words = kernel.lanes(kernel.i32());
+  Value zeros = kernel.integer(words, 0), ones = kernel.integer(words, 1),
+        bound = kernel.broadcast(least);
+  Value counts = kernel.loop(kernel.integer(0), count, kernel.laneCount(), ValueRange{zeros},
+                             [&](Value first, ValueRange now) -> SmallVector<Value> {
+                               Value key = kernel.loadLanes(
+                                   kernel.i32(), kernel.address(keys, kernel.i32(), first),
+                                   kernel.laneCount());
+                               Value isOne = kernel.compare(arith::CmpIPredicate::sge, key, bound);
+                               return {kernel.add(now[0], kernel.select(isOne, ones, zeros))};
+                             })[0];
+  return kernel.sumOfLanes(counts);
+}
+
+/// The `most`th largest of the keys, or less than any where there are fewer: the bits of the
+/// largest bound that so many reach, from the highest on.
+static Value findBound(KernelBuilder &kernel, Value keys, Value count, int64_t most) {
+  Value lowest = kernel.integer(kernel.i32(), std::numeric_limits<int32_t>::min());
+  auto reaches = [&](Value bound) {
+    return kernel.compare(arith::CmpIPredicate::sge, countAtLeast(kernel, keys, count, bound),
+                          kernel.integer(kernel.i32(), most));
+  };
+  Value zero = kernel.integer(kernel.i32(), 0);
+  Value start = kernel.select(reaches(zero), zero, lowest);
+  return kernel.loop(kernel.integer(0), kernel.integer(31), 1, ValueRange{start},
+                     [&](Value step, ValueRange now) -> SmallVector<Value> {
+                       Value shift =
+                           arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
+                                                   kernel.sub(kernel.integer(30), step));
+                       Value bit = arith::ShLIOp::create(kernel.builder, kernel.loc,
+                                                         kernel.integer(kernel.i32(), 1), shift);
+                       Value bound = kernel.bitOr(now[0], bit);
+                       return {kernel.select(reaches(bound), bound, now[0])};
+                     })[0];
+}
+
+void moec::chooseLargestByWarp(KernelBuilder &kernel, Value keys, Value count, int64_t most,
+                               Value out) {
+  const Type i32 = kernel.i32();
+  Value bound = findBound(kernel, keys, count, most);
+  Value above = countAtLeast(kernel, keys, count, kernel.add(bound, kernel.integer(i32, 1)));
+  // Of those that are equal to the bound, the first are chosen.
+  Value equals = kernel.sub(kernel.integer(most), arith::ExtSIOp::create(kernel.builder, kernel.loc,
+                                                                         kernel.i64(), above));
+  Value zero = kernel.integer(0), one = kernel.integer(1);
+  Value chosen =
+      kernel.loop(zero, count, 1, ValueRange{zero, equals},
+                  [&](Value at, ValueRange now) -> SmallVector<Value> {
+                    Value key = kernel.load(i32, kernel.address(keys, i32, at));
+                    Value isAbove = kernel.compare(arith::CmpIPredicate::sgt, key, bound);
+                    Value isEqual =
+                        kernel.bitAnd(kernel.compare(arith::CmpIPredicate::eq, key, bound),
+                                      kernel.compare(arith::CmpIPredicate::sgt, now[1], zero));
+                    Value isChosen = kernel.bitOr(isAbove, isEqual), next = kernel.add(now[0], one);
+                    kernel.when(isChosen, [&] { storeId(kernel, at, out, next); });
+                    return {kernel.select(isChosen, next, now[0]),
+                            kernel.sub(now[1], kernel.select(isEqual, one, zero))};
+                  })[0];
+  storeId(kernel, chosen, out, zero);
+}
+
+void moec::lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile) {
+  RowBuffer queries = rowBuffer(kernel, op.getQueries()),
+            weights = rowBuffer(kernel, op.getWeights()), out = rowBuffer(kernel, op.getOut());
+  auto cache = cacheView(kernel, lm::cacheOf(op), op.getLayer());
+  const CacheLayout &layout = cache.layout;
+  const Type f32 = kernel.f32();
+  const int64_t lanes = kernel.laneCount();
+  Value zero = kernel.integer(0), one = kernel.integer(1), none = kernel.number(f32, 0);
+  Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
+  Value sequences =
+      batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
+  Value keys = kernel.scratch(roundUpTo(static_cast<int64_t>(op.getContext()), lanes) * 4);
+  auto [begin, end] = tile.rowsOf(kernel, out);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value sequence = loadId(kernel, sequences, row), last = loadId(kernel, positions, row);
+    Value count = kernel.add(last, one);
+    auto scoreAt = [&](Value position) {
+      Value place = cacheHead(kernel, cache, sequence, position, zero),
+            slot = kernel.rem(position, kernel.integer(layout.block));
+      auto addHead = [&](Value head, ValueRange sum) -> SmallVector<Value> {
+        Value start = kernel.mul(head, kernel.integer(layout.size));
+        auto multiply = [&](Value i, ValueRange now) -> SmallVector<Value> {
+          Value q =
+              kernel.load(f32, kernel.address(queries.row(kernel, row), f32, kernel.add(start, i)));
+          Value k = kernel.widen(kernel.load(
+              layout.element, kernel.addressBytes(place, keyOffset(kernel, layout, slot, i))));
+          return {kernel.fma(q, k, now[0])};
+        };
+        Value dot =
+            kernel.loop(zero, kernel.integer(layout.size), 1, ValueRange{none}, multiply)[0];
+        Value weight = kernel.load(f32, kernel.address(weights.row(kernel, row), f32, head));
+        return {kernel.fma(weight, kernel.max(none, dot), sum[0])};
+      };
+      Value score =
+          kernel.loop(zero, kernel.integer(weights.columns), 1, ValueRange{none}, addHead)[0];
+      return kernel.mul(score, kernel.number(f32, op.getScale().convertToFloat()));
+    };
+    kernel.loop(zero, count, lanes, [&](Value first) {
+      // Lanes behind the last position have it too; then the least of all keys.
+      Value scores = kernel.eachLane(
+          lanes, [&](Value lane) { return scoreAt(kernel.min(kernel.add(first, lane), last)); });
+      kernel.storeLanes(emitSortKey(kernel, scores), kernel.address(keys, kernel.i32(), first),
+                        lanes);
+    });
+    Value room =
+        kernel.mul(kernel.div(kernel.add(count, kernel.integer(lanes - 1)), kernel.integer(lanes)),
+                   kernel.integer(lanes));
+    kernel.loop(count, room, 1, [&](Value at) {
+      kernel.store(kernel.integer(kernel.i32(), std::numeric_limits<int32_t>::min()),
+                   kernel.address(keys, kernel.i32(), at));
+    });
+    chooseLargestByWarp(kernel, keys, count, out.columns - 1, out.row(kernel, row));
+  });
+}

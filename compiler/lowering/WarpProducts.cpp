@@ -1,0 +1,211 @@
+// Lowers products to sums whose lanes lie along K: a few columns of a row at a time, for the warps
+// of a GPU.
+
+#include "compiler/analysis/PackedWeights.h"
+#include "compiler/analysis/WarpTiles.h"
+#include "compiler/lowering/Lowerings.h"
+
+using namespace mlir;
+using namespace moec;
+
+static Value activationLanes(KernelBuilder &kernel, Type element, Value row, const Matrix &matrix,
+                             Value column, int64_t lanes) {
+  if (!element.isInteger())
+    return loadRow(kernel, element, row, column, lanes);
+  return kernel.eachLane(lanes, [&](Value lane) {
+    return activationElement(kernel, element, row, matrix, kernel.add(column, lane));
+  });
+}
+
+/// Products of a row of activations and rows `columns` of each of the matrices, which are of one
+/// shape, matrix by matrix.
+static SmallVector<Value> dots(KernelBuilder &kernel, Type element, Value row,
+                               ArrayRef<Matrix> matrices, ValueRange columns) {
+  Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
+  SmallVector<Value> sums(matrices.size() * columns.size(), zero);
+  sums = kernel.forColumns(
+      matrices.front().columns, sums, [&](Value k, int64_t lanes, ValueRange before) {
+        Value x = activationLanes(kernel, element, row, matrices.front(), k, lanes);
+        SmallVector<Value> after;
+        for (const Matrix &matrix : matrices)
+          for (Value column : columns) {
+            Value w = roundedWeight(kernel, element, matrix,
+                                    matrixLanes(kernel, matrix, column, k, lanes));
+            after.push_back(kernel.fma(x, w, before[after.size()]));
+          }
+        return after;
+      });
+  for (Value &sum : sums)
+    sum = kernel.sumOfLanes(sum);
+  return sums;
+}
+
+/// put(column, sums) for each of the kWarpColumns columns of block `block` (i64) that there are of
+/// `count`, with the product of the row and that column of each of the matrices.
+static void forColumnsOf(KernelBuilder &kernel, Type element, Value row, ArrayRef<Matrix> matrices,
+                         Value block, int64_t count,
+                         function_ref<void(Value column, ArrayRef<Value> sums)> put) {
+  Value first = kernel.mul(block, kernel.integer(kWarpColumns));
+  SmallVector<Value> columns, multiplied;
+  const bool fits = count % kWarpColumns == 0;
+  for (int64_t i = 0; i < kWarpColumns; ++i) {
+    columns.push_back(kernel.add(first, kernel.integer(i)));
+    multiplied.push_back(fits ? columns.back()
+                              : kernel.min(columns.back(), kernel.integer(count - 1)));
+  }
+  SmallVector<Value> sums = dots(kernel, element, row, matrices, multiplied);
+  for (auto [i, column] : llvm::enumerate(columns)) {
+    SmallVector<Value> own;
+    for (size_t matrix = 0; matrix < matrices.size(); ++matrix)
+      own.push_back(sums[matrix * kWarpColumns + i]);
+    if (fits)
+      put(column, own);
+    else
+      kernel.when(kernel.compare(arith::CmpIPredicate::slt, column, kernel.integer(count)),
+                  [&, column = column] { put(column, own); });
+  }
+}
+
+/// The tile's row, or entry of a list, and which of the `panels` pieces of it.
+static std::pair<Value, Value> splitTile(KernelBuilder &kernel, const Tile &tile, int64_t panels) {
+  Value count = kernel.integer(panels);
+  return {kernel.div(tile.index, count), kernel.rem(tile.index, count)};
+}
+
+static void putElement(KernelBuilder &kernel, Value value, Type element, Value row, Value column) {
+  kernel.store(kernel.round(element, value), kernel.address(row, element, column));
+}
+
+void moec::lowerLinearByWarp(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  Matrix weight = matrixOf(kernel, op.getWeight());
+  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
+  auto [row, block] = splitTile(kernel, tile, warpPanels(out.columns));
+  Value to = out.row(kernel, row);
+  forColumnsOf(kernel, input.element, input.row(kernel, row), weight, block, out.columns,
+               [&](Value column, ArrayRef<Value> sums) {
+                 Value value = sums[0];
+                 if (bias)
+                   value =
+                       kernel.add(value, matrixElement(kernel, *bias, kernel.integer(0), column));
+                 if (op.getAccumulate()) {
+                   Value before = kernel.load(out.element, kernel.address(to, out.element, column));
+                   value = kernel.add(kernel.widen(before), value);
+                 }
+                 putElement(kernel, value, out.element, to, column);
+               });
+}
+
+void moec::lowerHeadLinearByWarp(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  const int64_t heads = extentOf(op.getWeight(), 0), width = extentOf(op.getWeight(), 1),
+                depth = extentOf(op.getWeight(), 2), panels = warpPanels(width);
+  auto [row, place] = splitTile(kernel, tile, heads * panels);
+  Value head = kernel.div(place, kernel.integer(panels)),
+        block = kernel.rem(place, kernel.integer(panels));
+  Value from = kernel.address(input.row(kernel, row), input.element,
+                              kernel.mul(head, kernel.integer(depth)));
+  Value to =
+      kernel.address(out.row(kernel, row), out.element, kernel.mul(head, kernel.integer(width)));
+  forColumnsOf(kernel, input.element, from, matrixOf(kernel, op.getWeight(), head), block, width,
+               [&](Value column, ArrayRef<Value> sums) {
+                 putElement(kernel, sums[0], out.element, to, column);
+               });
+}
+
+void moec::lowerGateByWarp(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
+  RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
+            experts = rowBuffer(kernel, op.getExperts());
+  RowBuffer weights = rowBuffer(kernel, op.getWeights());
+  Matrix router = matrixOf(kernel, op.getRouter());
+  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
+  const Routing routing = routingOf(kernel, op, router.rows);
+  Value logits = kernel.scratch(router.rows * 4);
+  auto [begin, end] = tile.rowsOf(kernel, experts);
+  kernel.loop(begin, end, 1, [&](Value row) {
+    Value blocks = kernel.integer(warpPanels(router.rows));
+    kernel.loop(kernel.integer(0), blocks, 1, [&](Value block) {
+      forColumnsOf(kernel, tokens.element, tokens.row(kernel, row), router, block, router.rows,
+                   [&](Value expert, ArrayRef<Value> sums) {
+                     Value logit = sums[0];
+                     if (bias)
+                       logit = kernel.add(logit,
+                                          matrixElement(kernel, *bias, kernel.integer(0), expert));
+                     putElement(kernel, logit, kernel.f32(), logits, expert);
+                   });
+    });
+    emitScores(kernel, op.getFunction(), logits, router.rows);
+    emitRoute(kernel, routing, logits, experts.row(kernel, row), weights.row(kernel, row));
+  });
+}
+
+namespace {
+/// A row of an expert that a tile of a grouped product works on.
+struct ExpertRow {
+  Value expert, block;
+  Value from, to; ///< !llvm.ptr to the row of activations, and of the result
+  Value share;    ///< f32 that sums are multiplied by, or null
+};
+} // namespace
+
+/// Emits `body` for each row of the tile; one behind the end of the list has none.
+template <typename Op>
+static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, const Tile &tile,
+                          function_ref<void(const ExpertRow &)> body) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
+  auto [index, block] = splitTile(kernel, tile, warpPanels(out.columns));
+  Value zero = kernel.integer(0), one = kernel.integer(1);
+  Value listed = loadId(kernel, tiles.base, zero);
+  kernel.when(
+      kernel.compare(arith::CmpIPredicate::slt, index, listed), [&, index = index, block = block] {
+        Value entry = tiles.row(kernel, kernel.add(index, one));
+        Value expert = loadId(kernel, entry, zero), first = loadId(kernel, entry, one);
+        Value count = loadId(kernel, entry, kernel.integer(2));
+        kernel.loop(first, kernel.add(first, count), 1, [&](Value row) {
+          Value source = row;
+          if (op.getRows())
+            source = loadId(kernel, rowBuffer(kernel, op.getRows()).base, row);
+          ExpertRow work{expert, block, input.row(kernel, source), out.row(kernel, row), {}};
+          if (op.getWeights())
+            work.share = emitPickWeight(kernel, op.getExperts(), op.getWeights(), source, expert);
+          body(work);
+        });
+      });
+}
+
+static Value finishSum(KernelBuilder &kernel, const ExpertRow &work, Value sum,
+                       const std::optional<Matrix> &bias, Value column) {
+  if (work.share)
+    sum = kernel.mul(sum, work.share);
+  return bias ? kernel.add(sum, matrixElement(kernel, *bias, column, kernel.integer(0))) : sum;
+}
+
+void moec::lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp op,
+                                    const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  forExpertRows(kernel, op, out, tile, [&](const ExpertRow &work) {
+    std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), work.expert);
+    forColumnsOf(kernel, input.element, work.from, matrixOf(kernel, op.getWeight(), work.expert),
+                 work.block, out.columns, [&](Value column, ArrayRef<Value> sums) {
+                   putElement(kernel, finishSum(kernel, work, sums[0], bias, column), out.element,
+                              work.to, column);
+                 });
+  });
+}
+
+void moec::lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile) {
+  RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
+  forExpertRows(kernel, op, out, tile, [&](const ExpertRow &work) {
+    Matrix matrices[] = {matrixOf(kernel, op.getGate(), work.expert),
+                         matrixOf(kernel, op.getUp(), work.expert)};
+    std::optional<Matrix> gateBias = vectorOf(kernel, op.getGateBias(), work.expert),
+                          upBias = vectorOf(kernel, op.getUpBias(), work.expert);
+    forColumnsOf(kernel, input.element, work.from, matrices, work.block, out.columns,
+                 [&](Value column, ArrayRef<Value> sums) {
+                   Value gate = finishSum(kernel, work, sums[0], gateBias, column),
+                         up = finishSum(kernel, work, sums[1], upBias, column);
+                   putElement(kernel, emitGatedActivation(kernel, op.getActivation(), gate, up),
+                              out.element, work.to, column);
+                 });
+  });
+}

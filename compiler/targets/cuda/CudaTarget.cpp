@@ -1,0 +1,107 @@
+// The table of GPU architectures.
+
+#include "compiler/targets/cuda/CudaTarget.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+
+using namespace moec;
+using llvm::StringRef;
+
+// What a multiprocessor has is from the table of compute capabilities in NVIDIA's programming
+// guide.
+static constexpr CudaTarget targets[] = {
+    {.name = "sm_80",
+     .features = "+ptx70",
+     .registers = 65536,
+     .sharedBytes = 164 << 10,
+     .warps = 64,
+     .blocks = 32,
+     .warpsPerBlock = 8},
+    {.name = "sm_86",
+     .features = "+ptx71",
+     .registers = 65536,
+     .sharedBytes = 100 << 10,
+     .warps = 48,
+     .blocks = 16,
+     .warpsPerBlock = 8},
+    {.name = "sm_89",
+     .features = "+ptx78",
+     .registers = 65536,
+     .sharedBytes = 100 << 10,
+     .warps = 48,
+     .blocks = 24,
+     .warpsPerBlock = 8},
+    {.name = "sm_90a",
+     .features = "+ptx80",
+     .registers = 65536,
+     .sharedBytes = 228 << 10,
+     .warps = 64,
+     .blocks = 32,
+     .warpsPerBlock = 8},
+    {.name = "sm_100a",
+     .features = "+ptx86",
+     .registers = 65536,
+     .sharedBytes = 228 << 10,
+     .warps = 64,
+     .blocks = 32,
+     .warpsPerBlock = 8},
+    {.name = "sm_120a",
+     .features = "+ptx87",
+     .registers = 65536,
+     .sharedBytes = 100 << 10,
+     .warps = 48,
+     .blocks = 24,
+     .warpsPerBlock = 8},
+};
+
+llvm::ArrayRef<CudaTarget> moec::cudaTargets() { return targets; }
+
+int64_t CudaTarget::occupancy(int64_t blockWarps, int64_t threadRegisters,
+                              int64_t blockSharedBytes) const {
+  // A warp's registers are handed out in pieces of 256; the system keeps 1 KiB of each block's
+  // shared memory for itself.
+  const int64_t warpRegisters =
+      llvm::alignTo(static_cast<uint64_t>(threadRegisters * kWarpLanes), 256);
+  int64_t resident = std::min(blocks, warps / blockWarps);
+  if (warpRegisters > 0)
+    resident = std::min(resident, registers / warpRegisters / blockWarps);
+  resident = std::min(resident, sharedBytes / (blockSharedBytes + 1024));
+  return 100 * resident * blockWarps / warps;
+}
+
+Result<const CudaTarget *> moec::findCudaTarget(StringRef name) {
+  std::string known;
+  for (const CudaTarget &target : targets) {
+    if (target.name == name)
+      return &target;
+    known += (known.empty() ? "" : ", ") + target.name.str();
+  }
+  return Status{Code::Usage, "unknown GPU architecture '" + name.str() + "'; wanted one of " +
+                                 known + ", or several, separated by commas"};
+}
+
+Result<std::vector<const CudaTarget *>> moec::findCudaTargets(StringRef names) {
+  llvm::SmallVector<StringRef> words;
+  names.split(words, ',');
+  std::vector<const CudaTarget *> found;
+  for (StringRef word : words) {
+    Result<const CudaTarget *> target = findCudaTarget(word);
+    if (!target.ok())
+      return target.status();
+    found.push_back(*target);
+  }
+  llvm::sort(found); // the table's order
+  found.erase(llvm::unique(found), found.end());
+  return found;
+}
+
+std::string moec::architectureNames(llvm::ArrayRef<const CudaTarget *> targets) {
+  std::string names;
+  for (const CudaTarget *target : targets)
+    names += (names.empty() ? "" : ",") + target->name.str();
+  return names;
+}

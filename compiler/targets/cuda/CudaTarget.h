@@ -1,0 +1,50 @@
+// The numbers of each GPU architecture: what code generation may use, and how kernels are cut.
+
+#ifndef MOEC_COMPILER_TARGETS_CUDA_CUDATARGET_H
+#define MOEC_COMPILER_TARGETS_CUDA_CUDATARGET_H
+
+#include "runtime/core/Result.h"
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// What kernel builders and code generation need to know of an architecture, and what a
+/// multiprocessor of it has.
+struct CudaTarget {
+  llvm::StringRef name;     ///< The name users type: --gpu=NAME; also LLVM's and ptxas'.
+  llvm::StringRef features; ///< LLVM's: the oldest PTX that has the architecture, for old drivers.
+  int64_t registers;        ///< of 32 bits
+  int64_t sharedBytes;      ///< of shared memory
+  int64_t warps, blocks;    ///< at work at a time
+  int64_t warpsPerBlock;    ///< Most of kernels whose tiles are for a warp each.
+
+  /// Per cent of the warps that may be at work with blocks of so many, each thread with so many
+  /// registers and each block with so many bytes of shared memory.
+  int64_t occupancy(int64_t blockWarps, int64_t threadRegisters, int64_t blockSharedBytes) const;
+};
+
+inline constexpr int64_t kWarpLanes = 32;
+
+/// Shared memory that a block may have without asking for more.
+inline constexpr int64_t kStaticSharedBytes = 48 << 10;
+
+/// All architectures, the oldest first.
+llvm::ArrayRef<CudaTarget> cudaTargets();
+
+/// The architecture called `name`. An unknown one is a usage error that lists those there are.
+Result<const CudaTarget *> findCudaTarget(llvm::StringRef name);
+
+/// Those of `names`, separated by commas, each once, the oldest first.
+Result<std::vector<const CudaTarget *>> findCudaTargets(llvm::StringRef names);
+
+/// The names of `targets`, separated by commas.
+std::string architectureNames(llvm::ArrayRef<const CudaTarget *> targets);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_TARGETS_CUDA_CUDATARGET_H

@@ -1,0 +1,109 @@
+// What is lowered for the warps of a GPU, run with the lanes of a CPU: their number and what they
+// are is the builder's.
+
+#include "compiler/analysis/WarpTiles.h"
+#include "compiler/lowering/Lowerings.h"
+#include "compiler/targets/SortKey.h"
+#include "runtime/core/PackedLayout.h"
+#include "test/compiler/lowering/MemRefOf.h"
+#include "test/compiler/targets/cpu/KernelJit.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <random>
+
+using namespace moec;
+using mlir::Value;
+
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class WarpLowerings : public testing::Test {
+protected:
+  void SetUp() override {
+    if (!runsHere(cpuTargets().front()))
+      GTEST_SKIP() << "nothing here runs level " << cpuTargets().front().level.str();
+  }
+};
+
+/// Whole numbers, so that sums are exact in any order.
+std::vector<float> numbers(std::mt19937 &random, int64_t count) {
+  std::uniform_int_distribution<int> small(-4, 4);
+  std::vector<float> values(count);
+  for (float &value : values)
+    value = static_cast<float>(small(random));
+  return values;
+}
+
+/// The positions that are chosen of `scores`, `most` of them, plainly or by warps.
+std::vector<int32_t> choose(const std::vector<float> &scores, int64_t most, bool plainly) {
+  const KernelJit kernel(
+      cpuTargets().front(), "pppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+        kernel.loop(kernel.integer(0), arguments[3], 1, [&](Value at) {
+          Value score = kernel.load(kernel.f32(), kernel.address(arguments[0], kernel.f32(), at));
+          kernel.store(emitSortKey(kernel, score), kernel.address(arguments[1], kernel.i32(), at));
+        });
+        auto lower = plainly ? chooseLargestPlainly : chooseLargestByWarp;
+        lower(kernel, arguments[1], arguments[3], most, arguments[2]);
+      });
+  std::vector<int32_t> keys(roundUpTo(static_cast<int64_t>(scores.size()), kLanes),
+                            std::numeric_limits<int32_t>::min()),
+      out(1 + most, -1);
+  kernel(scores, keys, out, static_cast<int64_t>(scores.size()));
+  return out;
+}
+
+TEST_F(WarpLowerings, ChooseTheLargestAndOfEqualOnesTheFirst) {
+  EXPECT_EQ(choose({1, 5, 2, -0.0F, 2, 2}, 3, false), (std::vector<int32_t>{3, 1, 2, 4}));
+  EXPECT_EQ(choose({-1, 0.0F, -0.0F, 0, 0}, 3, false), (std::vector<int32_t>{3, 1, 2, 3}));
+  EXPECT_EQ(choose({4, 6}, 3, false), (std::vector<int32_t>{2, 0, 1, -1}));
+  EXPECT_EQ(choose({1, kNan, kNan, kNan, 9, kNan, kNan}, 3, false),
+            (std::vector<int32_t>{3, 1, 2, 3}));
+}
+
+TEST_F(WarpLowerings, ChooseAsPlainlyOfMany) {
+  std::mt19937 random(7);
+  for (int64_t count : {1, 16, 40, 133}) {
+    const std::vector<float> scores = numbers(random, count);
+    for (int64_t most : {1, 5, 40})
+      EXPECT_EQ(choose(scores, most, false), choose(scores, most, true)) << most << " of " << count;
+  }
+}
+
+struct HeadCase {
+  int64_t rows, heads, width, depth;
+};
+
+// Widths that no tile of columns divides, and depths that no vector does.
+TEST_F(WarpLowerings, MultiplyEachHeadWithItsOwnMatrix) {
+  for (const HeadCase &c :
+       {HeadCase{5, 3, 20, 12}, HeadCase{3, 2, 102, 7}, HeadCase{1, 4, 3, 33}}) {
+    const KernelJit kernel(
+        cpuTargets().front(), "pppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+          Value input = memrefOf(kernel, arguments[0], kernel.f32(), {c.rows, c.heads * c.depth}),
+                weight = memrefOf(kernel, arguments[1], kernel.f32(), {c.heads, c.width, c.depth}),
+                out = memrefOf(kernel, arguments[2], kernel.f32(), {c.rows, c.heads * c.width});
+          kernel.loop(kernel.integer(0), arguments[3], 1, [&](Value index) {
+            auto op = lm::HeadLinearOp::create(kernel.builder, kernel.loc, mlir::TypeRange(), input,
+                                               weight, out);
+            lowerHeadLinearByWarp(kernel, op, {index, 1});
+            op.erase();
+          });
+        });
+    std::mt19937 random(c.width * 31 + c.depth);
+    const std::vector<float> input = numbers(random, c.rows * c.heads * c.depth),
+                             weight = numbers(random, c.heads * c.width * c.depth);
+    std::vector<float> out(c.rows * c.heads * c.width, -1), expected(out.size());
+    for (int64_t row = 0; row < c.rows; ++row)
+      for (int64_t i = 0; i < c.heads * c.width; ++i)
+        for (int64_t k = 0; k < c.depth; ++k)
+          expected[row * c.heads * c.width + i] +=
+              input[(row * c.heads + i / c.width) * c.depth + k] * weight[i * c.depth + k];
+    kernel(input, weight, out, c.rows * c.heads * warpPanels(c.width));
+    EXPECT_EQ(out, expected) << c.heads << " heads of " << c.width << " x " << c.depth;
+  }
+}
+
+} // namespace
