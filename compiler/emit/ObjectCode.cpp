@@ -2,8 +2,11 @@
 
 #include "compiler/emit/ObjectCode.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
@@ -15,7 +18,7 @@
 using namespace moec;
 
 static void initializeTargets() {
-  // The dylib holds every target; a program of moec's runs on one of these.
+  // The dylib holds every target; a program of moec's and its kernels run on these.
   static const bool initialized = [] {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -27,6 +30,10 @@ static void initializeTargets() {
     LLVMInitializeAArch64TargetMC();
     LLVMInitializeAArch64AsmPrinter();
     LLVMInitializeAArch64AsmParser();
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
     return true;
   }();
   (void)initialized;
@@ -35,18 +42,21 @@ static void initializeTargets() {
 void moec::registerLlvmTranslations(mlir::DialectRegistry &registry) {
   mlir::registerBuiltinDialectTranslation(registry);
   mlir::registerLLVMDialectTranslation(registry);
+  mlir::registerGPUDialectTranslation(registry);
+  mlir::registerNVVMDialectTranslation(registry);
 }
 
-/// Makes code for the CPUs that functions name, else for any of the architecture.
+/// Makes code for `gpu`, or, where that is null, for the CPUs that functions name, else for any of
+/// the architecture.
 static Result<std::unique_ptr<llvm::TargetMachine>>
-makeMachine(const llvm::Triple &triple,
+makeMachine(const llvm::Triple &triple, const MachineTarget *gpu = nullptr,
             llvm::CodeGenOptLevel effort = llvm::CodeGenOptLevel::Aggressive) {
   initializeTargets();
   std::string error;
   const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!found)
-    return Status{Code::Unsupported,
-                  "no code generator for '" + triple.str() + "'; wanted x86_64 or aarch64 Linux"};
+    return Status{Code::Unsupported, "no code generator for '" + triple.str() +
+                                         "'; wanted x86_64 or aarch64 Linux, or nvptx64"};
   llvm::TargetOptions options;
   options.FunctionSections = true;
   options.DataSections = true;
@@ -55,8 +65,8 @@ makeMachine(const llvm::Triple &triple,
   // the optimiser happened to see.
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(
-      found->createTargetMachine(triple, /*CPU=*/"", /*Features=*/"", options, llvm::Reloc::PIC_,
-                                 llvm::CodeModel::Small, effort));
+      found->createTargetMachine(triple, gpu ? gpu->cpu : "", gpu ? gpu->features : "", options,
+                                 llvm::Reloc::PIC_, llvm::CodeModel::Small, effort));
 }
 
 Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp module,
@@ -82,8 +92,28 @@ Result<std::unique_ptr<llvm::Module>> moec::translateToLlvm(mlir::ModuleOp modul
   return translated;
 }
 
-Status moec::optimizeLlvm(llvm::Module &module) {
-  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(module.getTargetTriple());
+Result<std::unique_ptr<llvm::Module>> moec::translateKernels(mlir::ModuleOp module,
+                                                             llvm::LLVMContext &context,
+                                                             const MachineTarget &gpu) {
+  auto kernels = module.getOps<mlir::gpu::GPUModuleOp>();
+  if (kernels.empty())
+    return Status{Code::Internal, "the module has no kernels"};
+  Result<std::unique_ptr<llvm::TargetMachine>> machine =
+      makeMachine(llvm::Triple(gpu.triple), &gpu);
+  if (!machine.ok())
+    return machine.status();
+  std::unique_ptr<llvm::Module> translated =
+      mlir::translateModuleToLLVMIR(*kernels.begin(), context, "moec");
+  if (!translated)
+    return Status{Code::Internal, "the kernels do not translate to LLVM IR"};
+  translated->setSourceFileName("moec");
+  translated->setTargetTriple((*machine)->getTargetTriple());
+  translated->setDataLayout((*machine)->createDataLayout());
+  return translated;
+}
+
+Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget *gpu) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(module.getTargetTriple(), gpu);
   if (!machine.ok())
     return machine.status();
 
@@ -108,18 +138,31 @@ Status moec::optimizeLlvm(llvm::Module &module) {
   return {};
 }
 
-Result<std::string> moec::emitObject(llvm::Module &module, llvm::CodeGenOptLevel effort) {
-  Result<std::unique_ptr<llvm::TargetMachine>> machine =
-      makeMachine(module.getTargetTriple(), effort);
-  if (!machine.ok())
-    return machine.status();
+static Result<std::string> emitFile(llvm::Module &module, llvm::TargetMachine &machine,
+                                    llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
-    return Status{Code::Internal, "no object code for '" + module.getTargetTriple().str() + "'"};
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
+    return Status{Code::Internal, "no code for '" + module.getTargetTriple().str() + "'"};
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
+}
+
+Result<std::string> moec::emitObject(llvm::Module &module, llvm::CodeGenOptLevel effort) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine =
+      makeMachine(module.getTargetTriple(), /*gpu=*/nullptr, effort);
+  if (!machine.ok())
+    return machine.status();
+  return emitFile(module, **machine, llvm::CodeGenFileType::ObjectFile);
+}
+
+Result<std::string> moec::emitPtx(llvm::Module &module, const MachineTarget &gpu) {
+  Result<std::unique_ptr<llvm::TargetMachine>> machine =
+      makeMachine(module.getTargetTriple(), &gpu);
+  if (!machine.ok())
+    return machine.status();
+  return emitFile(module, **machine, llvm::CodeGenFileType::AssemblyFile);
 }
 
 std::string moec::printLlvm(const llvm::Module &module) {

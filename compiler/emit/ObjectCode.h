@@ -1,4 +1,4 @@
-// MLIR's LLVM dialect to LLVM IR and to object code.
+// MLIR's LLVM dialect to LLVM IR, to object code and to PTX.
 //
 // A module of LLVM IR may hold code for several CPUs of one architecture: each function says which
 // it is for, and one that does not is for any.
@@ -32,12 +32,21 @@ void registerLlvmTranslations(mlir::DialectRegistry &registry);
 Result<std::unique_ptr<llvm::Module>>
 translateToLlvm(mlir::ModuleOp module, llvm::LLVMContext &context, const MachineTarget &target);
 
-/// Optimises `module`. Sums keep their order: nothing here reassociates.
-Status optimizeLlvm(llvm::Module &module);
+/// Translates the gpu.module of a module that the emit stage has left, for the one architecture
+/// `gpu`.
+Result<std::unique_ptr<llvm::Module>>
+translateKernels(mlir::ModuleOp module, llvm::LLVMContext &context, const MachineTarget &gpu);
+
+/// Optimises `module`, kernels for `gpu` where that is not null. Sums keep their order: nothing
+/// here reassociates.
+Status optimizeLlvm(llvm::Module &module, const MachineTarget *gpu = nullptr);
 
 /// Object code: position independent, a section per function. The same module gives the same bytes.
 Result<std::string> emitObject(llvm::Module &module,
                                llvm::CodeGenOptLevel effort = llvm::CodeGenOptLevel::Aggressive);
+
+/// The text that ptxas or a driver assembles. The same module gives the same text.
+Result<std::string> emitPtx(llvm::Module &module, const MachineTarget &gpu);
 
 /// Text of the module.
 std::string printLlvm(const llvm::Module &module);

@@ -1,0 +1,89 @@
+// Runs ptxas on files of its own, and reads its report.
+
+#include "compiler/emit/Ptxas.h"
+
+#include "compiler/emit/ScratchFile.h"
+
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Program.h"
+
+#include <cstdlib>
+#include <optional>
+
+using namespace moec;
+using llvm::StringRef;
+
+Result<std::string> moec::findPtxas() {
+  const char *home = std::getenv("CUDA_HOME");
+  const std::string folder = std::string(home ? home : "/usr/local/cuda") + "/bin";
+  if (llvm::ErrorOr<std::string> found = llvm::sys::findProgramByName("ptxas"))
+    return *found;
+  if (llvm::ErrorOr<std::string> found = llvm::sys::findProgramByName("ptxas", {folder}))
+    return *found;
+  return Status{Code::Usage, "--emit=cubin: there is no ptxas, neither on PATH nor in '" + folder +
+                                 "'; install the CUDA toolkit, or stop at --emit=ptx"};
+}
+
+/// The number in front of `what` in `line`.
+static int64_t numberBefore(StringRef line, StringRef what) {
+  int64_t number = 0;
+  line.take_front(line.find(what)).rtrim().rsplit(' ').second.getAsInteger(10, number);
+  return number;
+}
+
+std::vector<KernelResources> moec::parseResources(std::string_view report) {
+  std::vector<KernelResources> kernels;
+  llvm::SmallVector<StringRef> lines;
+  StringRef(report).split(lines, '\n');
+  for (StringRef line : lines) {
+    if (line.contains("Compiling entry function")) {
+      kernels.emplace_back().name = line.split('\'').second.split('\'').first.str();
+      continue;
+    }
+    if (kernels.empty())
+      continue;
+    KernelResources &kernel = kernels.back();
+    if (line.contains("bytes stack frame")) {
+      kernel.stackBytes = numberBefore(line, " bytes stack frame");
+      kernel.spillBytes =
+          numberBefore(line, " bytes spill stores") + numberBefore(line, " bytes spill loads");
+    } else if (line.contains(" registers")) {
+      kernel.registers = numberBefore(line, " registers");
+      if (line.contains(" bytes smem"))
+        kernel.sharedBytes = numberBefore(line, " bytes smem");
+    }
+  }
+  return kernels;
+}
+
+static std::string readAll(const std::string &path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  return buffer ? (*buffer)->getBuffer().str() : std::string();
+}
+
+Result<Cubin> moec::assemblePtx(const std::string &ptxas, std::string_view ptx,
+                                std::string_view architecture) {
+  Result<ScratchFile> input = ScratchFile::create(".ptx"), output = ScratchFile::create(".cubin"),
+                      report = ScratchFile::create(".txt");
+  for (const Result<ScratchFile> *file : {&input, &output, &report})
+    if (!file->ok())
+      return file->status();
+  if (Status status = writeFile(input->path(), ptx); !status.ok())
+    return status;
+  const std::string target = "-arch=" + std::string(architecture);
+  const StringRef words[] = {ptxas, "-v", target, input->path(), "-o", output->path()};
+  const std::optional<StringRef> redirects[] = {StringRef(), report->path(), report->path()};
+  std::string error;
+  const int status = llvm::sys::ExecuteAndWait(ptxas, words, std::nullopt, redirects, 0, 0, &error);
+  const std::string said = readAll(report->path());
+  if (StringRef(said).contains("'gpu-name'"))
+    return Status{Code::Usage, "'" + ptxas + "' does not know " + std::string(architecture) +
+                                   "; use that of a newer CUDA toolkit, or --emit=ptx"};
+  if (status != 0)
+    return Status{Code::Internal, "'" + ptxas + "' does not assemble the kernels for " +
+                                      std::string(architecture) + ": " +
+                                      (error.empty() ? StringRef(said).rtrim().str() : error)};
+  return Cubin{readAll(output->path()), parseResources(said)};
+}
