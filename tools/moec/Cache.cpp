@@ -7,6 +7,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/File.h"
+#include "tools/moec/Mapping.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/TextOutput.h"
 

@@ -15,9 +15,17 @@
 using namespace moec;
 
 static const std::map<std::string, Emit> emitNames = {
-    {"import", Emit::Import},   {"optimized", Emit::Optimized}, {"scheduled", Emit::Scheduled},
-    {"lowered", Emit::Lowered}, {"llvm", Emit::Llvm},           {"obj", Emit::Obj},
-    {"static", Emit::Static},   {"shared", Emit::Shared},       {"exe", Emit::Exe},
+    {"import", Emit::Import},
+    {"optimized", Emit::Optimized},
+    {"scheduled", Emit::Scheduled},
+    {"lowered", Emit::Lowered},
+    {"llvm", Emit::Llvm},
+    {"ptx", Emit::Ptx},
+    {"cubin", Emit::Cubin},
+    {"obj", Emit::Obj},
+    {"static", Emit::Static},
+    {"shared", Emit::Shared},
+    {"exe", Emit::Exe},
 };
 static const std::map<std::string, WeightsMode> weightNames = {
     {"pack", WeightsMode::Pack}, {"embed", WeightsMode::Embed}, {"map", WeightsMode::Map}};
@@ -26,6 +34,8 @@ static const std::map<std::string, LibcLink> linkNames = {{"static", LibcLink::S
 static const std::map<std::string, Linker> linkerNames = {{"lld", Linker::Lld},
                                                           {"cc", Linker::SystemCompiler}};
 
+static const std::map<std::string, Device> deviceNames = {{"cpu", Device::Cpu},
+                                                          {"cuda", Device::Cuda}};
 static const std::map<std::string, std::optional<LatentForm>> latentNames = {
     {"absorbed", LatentForm::Absorbed}, {"expanded", LatentForm::Expanded}};
 
@@ -142,11 +152,12 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
       ->check(CLI::Range(int64_t(1), int64_t(1) << 40).description(""))
       ->group("Target")
       ->take_last();
-  app->add_option_function<std::string>(
-         "--target", [](const std::string &) {}, "what computes: cpu")
-      ->check(CLI::IsMember({"cpu"}).description(""))
-      ->type_name("cpu")
-      ->group("Target");
+  addChoice(app, "--target", request.device, deviceNames, "what computes")->group("Target");
+  app->add_option("--gpu", request.gpu,
+                  "with --target=cuda: the architectures to make kernels for, such as sm_80,sm_90a")
+      ->type_name("NAME,...")
+      ->group("Target")
+      ->take_last();
   app->add_flag("--headers-only", request.headersOnly,
                 "the model's files may end after their headers; for what needs no weight bytes")
       ->group("Weights");
@@ -225,9 +236,29 @@ static Status checkModel(const CLI::App &app, CompileRequest &request) {
   return {};
 }
 
+/// What is for GPUs only, or for CPUs only.
+static Status checkTarget(const CLI::App &app, const CompileRequest &request) {
+  const bool onGpu = request.device == Device::Cuda;
+  if (!onGpu && app.count("--gpu"))
+    return {Code::Usage, "--gpu is for --target=cuda, and the target is the CPU"};
+  if (!onGpu && (request.emit == Emit::Ptx || request.emit == Emit::Cubin))
+    return {Code::Usage, fmt::format("--emit={} is for --target=cuda, and the target is the CPU",
+                                     app.get_option("--emit")->as<std::string>())};
+  if (onGpu && !app.count("--gpu"))
+    return {Code::Usage, "--target=cuda: no --gpu; say for which architectures, such as "
+                         "--gpu=sm_80,sm_90a"};
+  if (onGpu)
+    for (const char *option : {"--cpu", "--profile"})
+      if (app.count(option))
+        return {Code::Usage, fmt::format("{} is for --target=cpu", option)};
+  return {};
+}
+
 /// What those of `moec compile` say only together.
 static Status checkCompile(const CLI::App &app, CompileRequest &request) {
-  bool text = request.emit <= Emit::Llvm;
+  if (Status status = checkTarget(app, request); !status.ok())
+    return status;
+  bool text = request.emit <= Emit::Ptx;
   bool links = request.emit >= Emit::Static;
   if (!links)
     for (const char *option : {"--link", "--linker", "--strip", "--threads"})

@@ -19,7 +19,8 @@
 #include "frontends/models/Import.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/File.h"
-#include "runtime/core/TensorPattern.h"
+#include "tools/moec/DeviceCode.h"
+#include "tools/moec/Mapping.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
 #include "tools/moec/TextOutput.h"
@@ -64,6 +65,8 @@ public:
       return status;
     if (request.emit <= Emit::Lowered)
       return writeText(request.output, printModule(*modules.front()));
+    if (!gpus.empty())
+      return makeKernels();
     Result<std::string> code = makeCode();
     if (!code.ok())
       return code.status();
@@ -89,6 +92,7 @@ private:
 
   /// Everything that can be refused before there is work to lose.
   Status prepare();
+  Status prepareGpus();
   Status openInput();
   Status parseModule();
   Status importDirectory();
@@ -98,6 +102,7 @@ private:
   void noteKeptWeights();
   Result<std::string> finishManifest();
   Result<std::string> makeCode();
+  Status makeKernels();
   Status writeOutput(const std::string &bytes);
   Status makeArtifact(const std::string &code);
   Status linkInto(const ProgramData &data, const std::string &code, const std::string &path);
@@ -115,12 +120,14 @@ private:
   Progress progress;
   mlir::MLIRContext context;
   StageRunner stages;
-  std::vector<const CpuTarget *> levels;
+  std::vector<const CpuTarget *> levels; ///< none where GPUs compute
+  std::vector<const CudaTarget *> gpus;  ///< none where CPUs do
+  std::string ptxas;
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
   std::optional<Checkpoint> checkpoint; ///< none where the input is a module
-  /// One, and from the lower stage on one for each level.
+  /// One, and from the lower stage on one for each level or GPU architecture.
   std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules;
   FusionReport fusions;
   ProgramDescription program; ///< filled by the schedule stage, where an artefact is wanted
@@ -128,7 +135,37 @@ private:
 
 } // namespace
 
+/// A program for GPUs is more than its kernels; the rest of it is not there yet.
+Status Compile::prepareGpus() {
+  Result<std::vector<const CudaTarget *>> found = findCudaTargets(request.gpu);
+  if (!found.ok())
+    return {found.status().code, "--gpu: " + found.status().message};
+  gpus = std::move(*found);
+  if (request.emit > Emit::Cubin)
+    return {Code::Unsupported,
+            "--target=cuda makes kernels and no programs so far: stop at --emit=ptx or "
+            "--emit=cubin, or at a stage"};
+  for (auto [emit, name] : {std::pair(Emit::Lowered, "lowered"), std::pair(Emit::Llvm, "llvm")})
+    if (gpus.size() > 1 && request.emit == emit)
+      return {Code::Usage, fmt::format("--emit={}: such a module is for one GPU architecture, and "
+                                       "--gpu names {}",
+                                       name, architectureNames(gpus))};
+  if (gpus.size() > 1 && request.emit == Emit::Ptx && request.output == "-")
+    return {Code::Usage, fmt::format("no -o: there is a text for each of {}; say how the files' "
+                                     "names begin",
+                                     architectureNames(gpus))};
+  if (request.emit == Emit::Cubin) {
+    Result<std::string> program = findPtxas();
+    if (!program.ok())
+      return program.status();
+    ptxas = std::move(*program);
+  }
+  return stages.prepare();
+}
+
 Status Compile::prepare() {
+  if (request.device == Device::Cuda)
+    return prepareGpus();
   Result<std::vector<const CpuTarget *>> found = findCpuTargets(request.cpu);
   if (!found.ok())
     return found.status();
@@ -221,7 +258,8 @@ Status Compile::importDirectory() {
 Status Compile::runStages() {
   Result<PipelineOptions> chosen =
       choosePipelineOptions(*modules.front(), levels,
-                            {.activations = request.activations,
+                            {.gpu = architectureNames(gpus),
+                             .activations = request.activations,
                              .cache = request.cache,
                              .quantize = request.quantize,
                              .reference = request.reference,
@@ -274,33 +312,21 @@ Status Compile::runStages() {
 Status Compile::runStage(const Stage &stage, Emit emit) {
   if (emit < Emit::Lowered)
     return stages.run(*modules.front(), stage, options);
-  while (modules.size() < levels.size())
+  std::vector<std::string> machines;
+  for (const CpuTarget *level : levels)
+    machines.push_back(level->level.str());
+  for (const CudaTarget *gpu : gpus)
+    machines.push_back(gpu->name.str());
+  while (modules.size() < machines.size())
     modules.push_back(modules.front()->clone());
-  for (auto [module, level] : llvm::zip_equal(modules, levels)) {
-    PipelineOptions ofLevel = options;
-    ofLevel.cpu = level->level.str();
-    if (Status status = stages.run(*module, stage, ofLevel, levels.size() > 1 ? ofLevel.cpu : "");
+  for (auto [module, machine] : llvm::zip_equal(modules, machines)) {
+    PipelineOptions own = options;
+    (gpus.empty() ? own.cpu : own.gpu) = machine;
+    if (Status status = stages.run(*module, stage, own, machines.size() > 1 ? machine : "");
         !status.ok())
       return status;
   }
   return {};
-}
-
-/// What keeps a weight that the module loads from being used where it lies; empty where nothing
-/// does.
-static std::string obstacleToMapping(mlir::ModuleOp module) {
-  mlir::SymbolTable symbols(module);
-  std::string found;
-  module.walk([&](lm::LoadWeightOp load) {
-    auto weight = symbols.lookup<lm::WeightOp>(load.getWeight());
-    const std::string why = whyNotMapped(weight);
-    if (why.empty())
-      return mlir::WalkResult::advance();
-    auto piece = mlir::cast<lm::PieceAttr>(weight.getPieces()[0]);
-    found = fmt::format("`{}` {}", piece.getPattern().str(), why);
-    return mlir::WalkResult::interrupt();
-  });
-  return found;
 }
 
 Status Compile::noteStage(Emit stage) {
@@ -368,6 +394,31 @@ Result<std::string> Compile::makeCode() {
   if (request.emit == Emit::Llvm)
     return printLlvm(**joined);
   return emitObject(**joined);
+}
+
+/// A file for each architecture, beside -o, or the text of a single one.
+Status Compile::makeKernels() {
+  progress.start("compiling: kernels");
+  const DeviceForm form = request.emit == Emit::Llvm  ? DeviceForm::LlvmIr
+                          : request.emit == Emit::Ptx ? DeviceForm::Ptx
+                                                      : DeviceForm::Cubin;
+  Result<std::vector<DeviceImage>> images = makeDeviceImages(modules, gpus, form, ptxas);
+  if (!images.ok())
+    return {images.status().code, stages.diagnostics().errors(images.status().message)};
+  if (request.report) {
+    progress.clear();
+    writeMessage(reportKernels(*images));
+  }
+  const bool isSingle = form == DeviceForm::LlvmIr || request.output == "-";
+  for (const DeviceImage &image : *images) {
+    const std::string path = isSingle
+                                 ? request.output
+                                 : fmt::format("{}.{}.{}", request.output, image.target->name.str(),
+                                               form == DeviceForm::Ptx ? "ptx" : "cubin");
+    if (Status status = writeText(path, image.bytes); !status.ok())
+      return status;
+  }
+  return {};
 }
 
 Status Compile::writeOutput(const std::string &bytes) {
@@ -538,35 +589,3 @@ Status Compile::packBeside() {
 }
 
 Status moec::compile(const CompileRequest &request) { return Compile(request).run(); }
-
-Result<std::string> moec::whyNotMapped(const CompileRequest &request) {
-  Result<Checkpoint> checkpoint =
-      Checkpoint::open(request.input, {.followLinks = request.followLinks});
-  if (!checkpoint.ok())
-    return checkpoint.status();
-  mlir::DialectRegistry registry;
-  registerDialects(registry);
-  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
-  Result<mlir::OwningOpRef<mlir::ModuleOp>> module = importModel(
-      *checkpoint, context,
-      {.context = request.context, .name = {}, .latentForm = request.latentForm, .notice = {}});
-  if (!module.ok())
-    return module.status();
-  std::string obstacle = obstacleToMapping(**module);
-  if (!obstacle.empty())
-    return obstacle;
-  auto check = [&](const std::string &name, int64_t /*expert*/) -> Status {
-    const CheckpointTensor *tensor = checkpoint->find(name);
-    const int64_t bytes = tensor ? std::max<int64_t>(dataTypeBits(tensor->type) / 8, 1) : 1;
-    if (tensor && tensor->offset % static_cast<uint64_t>(bytes) != 0)
-      obstacle = fmt::format("`{}` does not lie at a multiple of {} bytes", name, bytes);
-    return {};
-  };
-  for (auto weight : (*module)->getOps<lm::WeightOp>())
-    for (auto piece : weight.getPieces().getAsRange<lm::PieceAttr>()) {
-      const bool isOneEach = piece.getPattern().contains("{e}");
-      static_cast<void>(forEachName(piece.getPattern(), weight.getLayers(),
-                                    isOneEach ? weight.getNumMatrices(piece) : 0, check));
-    }
-  return obstacle;
-}

@@ -16,7 +16,22 @@
 namespace moec {
 
 /// Where a compile stops: after the import, after one of stages() in their order, or later.
-enum class Emit { Import, Optimized, Scheduled, Lowered, Llvm, Obj, Static, Shared, Exe };
+enum class Emit {
+  Import,
+  Optimized,
+  Scheduled,
+  Lowered,
+  Llvm,
+  Ptx,
+  Cubin,
+  Obj,
+  Static,
+  Shared,
+  Exe
+};
+
+/// What computes.
+enum class Device { Cpu, Cuda };
 
 /// Everything that the command line says.
 struct CompileRequest {
@@ -26,6 +41,8 @@ struct CompileRequest {
   Emit emit = Emit::Exe;
 
   std::string cpu = "native";
+  Device device = Device::Cpu;
+  std::string gpu;                      ///< architectures, separated by commas, of Device::Cuda
   std::string activations;              ///< empty: chosen by weight type and target
   std::string cache;                    ///< likewise; the type of keys and values
   std::string quantize;                 ///< CLASS:FORMAT,...
@@ -55,10 +72,6 @@ struct CompileRequest {
 
 /// Carries out the request. On failure the output is as it was before.
 Status compile(const CompileRequest &request);
-
-/// What keeps the weights of the model directory from being mapped, by the name of one of them;
-/// empty where nothing does. Reads headers.
-Result<std::string> whyNotMapped(const CompileRequest &request);
 
 } // namespace moec
 

@@ -83,7 +83,8 @@ static Result<Facts> gather(const CompileRequest &request) {
     return module.status();
   facts.stored = describeStored(**module);
   Result<PipelineOptions> options = choosePipelineOptions(**module, *levels,
-                                                          {.activations = request.activations,
+                                                          {.gpu = {},
+                                                           .activations = request.activations,
                                                            .cache = request.cache,
                                                            .quantize = {},
                                                            .reference = false,

@@ -1,0 +1,108 @@
+"""Kernels for GPUs, without one: of every golden family PTX is made, which ptxas takes where it is there; and what is refused.
+
+    kernels.py [CASE...]
+"""
+
+import os
+import re
+import shutil
+import sys
+
+import checkpoints
+from programs import GOLDEN, MOEC, Checks, run, succeed, work_folder
+
+USAGE, UNSUPPORTED = 2, 4
+CASES = ["mixtral", "mixtral_bf16", "qwen2_moe", "qwen3_moe_bf16", "olmoe", "deepseek_v2", "deepseek_v3", "deepseek_v3_fp8", "deepseek_v32",
+         "kimi_k2", "llama4", "gpt_oss", "gpt_oss_mxfp4"]
+GPUS = ["sm_80", "sm_90a"]
+SPILT = 16  # bytes: ptxas spills a word or two where that lets twice the warps be at work
+PTXAS = shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin")
+
+
+def kernels_of(ptx):
+    return re.findall(r"^\.visible \.entry (\w+)\(", ptx, re.MULTILINE)
+
+
+def check_case(checks, case):
+    """PTX for each architecture, with a kernel per phase; where it can be assembled, next to nothing is spilt."""
+    with work_folder() as folder, checks.about(case):
+        form = "cubin" if PTXAS else "ptx"
+        done = run(MOEC, "compile", GOLDEN / case, "--target=cuda", f"--gpu={','.join(GPUS)}", f"--emit={form}", "--report",
+                   f"--dump-stages={folder / 'stages'}", "-o", folder / "kernels")
+        said = done.stderr.decode()
+        if not checks.that(done.returncode == 0, f"{case}: status {done.returncode}: {said[-800:]}"):
+            return
+        for gpu in GPUS:
+            made = (folder / f"kernels.{gpu}.{form}").read_bytes()
+            text = next((folder / "stages").glob(f"*-llvm-{gpu}.mlir")).read_text()
+            wanted = re.findall(r"llvm\.func @(phase_\w+)\(", text)
+            if not PTXAS:
+                checks.that(kernels_of(made.decode()) == wanted, f"{case}: {gpu} has {kernels_of(made.decode())}, wanted {wanted}")
+                continue
+            checks.that(made[:4] == b"\x7fELF", f"{case}: no cubin for {gpu}")
+            told = dict(re.findall(rf"^kernel (\w+) on {gpu}: .* (\d+) bytes spilt", said, re.MULTILINE))
+            checks.that(sorted(told) == sorted(wanted), f"{case}: {gpu} has {sorted(told)}, wanted {sorted(wanted)}")
+            spilt = {name: count for name, count in told.items() if int(count) > SPILT}
+            checks.that(not spilt, f"{case}: {gpu} spills bytes in {spilt}")
+
+
+def check_lengths(checks, folder):
+    """Kernels are as many, and their text as long, however many layers and experts there are."""
+    lengths = []
+    for layers, experts in ((3, 8), (6, 32)):
+        directory = folder / f"model{layers}"
+        checkpoints.write_headers(directory, checkpoints.qwen3_moe(64, layers, experts, 2, 96, 4, 2, 32, 130))
+        ptx = succeed(MOEC, "compile", directory, "-q", "--headers-only", "--target=cuda", "--gpu=sm_80", "--emit=ptx").decode()
+        lengths.append((len(kernels_of(ptx)), ptx.count("\n")))
+    few, many = lengths
+    checks.that(few[0] == many[0] and abs(many[1] - few[1]) < few[1] / 50, f"kernels and lines grow from {few} to {many}")
+
+
+def check_same(checks, folder):
+    """The same input gives the same bytes, whatever else is made beside."""
+    command = [MOEC, "compile", GOLDEN / "mixtral_bf16", "-q", "--target=cuda", "--emit=ptx"]
+    succeed(*command, "--gpu=sm_90a,sm_80", "-o", folder / "both")
+    alone = succeed(*command, "--gpu=sm_80")
+    checks.that((folder / "both.sm_80.ptx").read_bytes() == alone, "another architecture beside it changes sm_80's PTX")
+
+
+def check_refusals(checks, folder):
+    def refused(status, words, *options, **more):
+        done = run(MOEC, "compile", GOLDEN / "mixtral", *options, **more)
+        said = done.stderr.decode()
+        checks.that(done.returncode == status and words in said, f"{options}: status {done.returncode}, wanted {status} and {words!r}: {said[-400:]}")
+
+    cuda, output = "--target=cuda", ["-o", folder / "out"]
+    refused(USAGE, "unknown GPU architecture 'sm_75'; wanted one of sm_80,", cuda, "--gpu=sm_80,sm_75", "--emit=ptx", *output)
+    refused(USAGE, "--gpu is for --target=cuda", "--gpu=sm_80", "--emit=scheduled")
+    refused(USAGE, "--target=cuda: no --gpu", cuda, "--emit=scheduled")
+    refused(USAGE, "--emit=ptx is for --target=cuda", "--emit=ptx", *output)
+    refused(USAGE, "--cpu is for --target=cpu", cuda, "--gpu=sm_80", "--cpu=avx2", "--emit=ptx")
+    refused(USAGE, "there is a text for each of sm_80,sm_90a", cuda, "--gpu=sm_80,sm_90a", "--emit=ptx")
+    refused(USAGE, "is for one GPU architecture", cuda, "--gpu=sm_80,sm_90a", "--emit=lowered")
+    refused(UNSUPPORTED, "stop at --emit=ptx or --emit=cubin", cuda, "--gpu=sm_80", *output)
+    nowhere = os.environ | {"PATH": str(folder), "CUDA_HOME": str(folder)}
+    refused(USAGE, "there is no ptxas", cuda, "--gpu=sm_80", "--emit=cubin", *output, env=nowhere)
+    # A ptxas that fails, and one that knows no such architecture.
+    for words, status, wanted in (("ptxas fatal : something", 1, "does not assemble the kernels for sm_80: ptxas fatal : something"),
+                                  ("ptxas fatal : Value 'sm_80' is not defined for option 'gpu-name'", USAGE, "does not know sm_80")):
+        (folder / "ptxas").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 255\n')
+        (folder / "ptxas").chmod(0o755)
+        refused(status, wanted, cuda, "--gpu=sm_80", "--emit=cubin", *output, env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"})
+    checks.that(not list(folder.glob("out*")), f"a refusal leaves {list(folder.glob('out*'))}")
+    # A module that was scheduled for one target goes on for that one.
+    succeed(MOEC, "compile", GOLDEN / "mixtral", "-q", cuda, "--gpu=sm_80", "--emit=scheduled", "-o", folder / "gpu.mlir")
+    done = run(MOEC, "compile", folder / "gpu.mlir", "--emit=lowered")
+    checks.that(done.returncode == USAGE and "--target=cuda" in done.stderr.decode(), f"goes on for CPUs: {done.stderr.decode()[-300:]}")
+    succeed(MOEC, "compile", folder / "gpu.mlir", "-q", cuda, "--gpu=sm_90a", "--emit=lowered", "-o", folder / "lowered.mlir")
+    done = run(MOEC, "compile", folder / "lowered.mlir", cuda, "--gpu=sm_80", "--emit=ptx")
+    checks.that(done.returncode == USAGE and "say --gpu=sm_90a" in done.stderr.decode(), f"lowered for another: {done.stderr.decode()[-300:]}")
+
+
+if __name__ == "__main__":
+    checks = Checks()
+    for case in sys.argv[1:] or CASES:
+        check_case(checks, case)
+    if not sys.argv[1:]:
+        checks.run_parts(check_lengths, check_same, check_refusals)
+    checks.finish()
