@@ -2,6 +2,8 @@
 // like: FAKE_CUDA_VERSION, FAKE_CUDA_GPUS (compute capabilities, "80 90"), FAKE_CUDA_MEMORY (bytes
 // that are free) and FAKE_CUDA_FAILS (the function that fails).
 
+#include "runtime/device/CudaDriver.h"
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -29,7 +31,11 @@ static std::vector<int> capabilities() {
   return all;
 }
 
-static std::map<void *, size_t> held;
+using namespace moec;
+
+static std::map<CudaAddress, size_t> held;
+
+static void *pointer(CudaAddress address) { return reinterpret_cast<void *>(address); }
 
 static size_t used() {
   size_t sum = 0;
@@ -79,36 +85,36 @@ CUDA cuDeviceGetAttribute(int *value, int attribute, int device) {
   *value = attribute == 75 ? capability / 10 : capability % 10;
   return 0;
 }
-CUDA cuDevicePrimaryCtxRetain(void **context, int) {
+CUDA cuDevicePrimaryCtxRetain(CudaContext **context, CudaDeviceNumber) {
   FAIL_IF_TOLD;
-  *context = &held;
+  *context = reinterpret_cast<CudaContext *>(&held);
   return 0;
 }
 CUDA cuDevicePrimaryCtxRelease_v2(int) { return 0; }
-CUDA cuCtxSetCurrent(void *) { return 0; }
-CUDA cuStreamCreate(void **stream, unsigned) {
-  *stream = &held;
+CUDA cuCtxSetCurrent(CudaContext *) { return 0; }
+CUDA cuStreamCreate(CudaStream **stream, unsigned) {
+  *stream = reinterpret_cast<CudaStream *>(&held);
   return 0;
 }
-CUDA cuStreamDestroy_v2(void *) { return 0; }
-CUDA cuStreamSynchronize(void *) {
+CUDA cuStreamDestroy_v2(CudaStream *) { return 0; }
+CUDA cuStreamSynchronize(CudaStream *) {
   FAIL_IF_TOLD;
   return 0;
 }
-CUDA cuModuleLoadData(void **module, const void *image) {
+CUDA cuModuleLoadData(CudaModule **module, const void *image) {
   FAIL_IF_TOLD;
-  *module = const_cast<void *>(image);
+  *module = static_cast<CudaModule *>(const_cast<void *>(image));
   return 0;
 }
-CUDA cuModuleUnload(void *) { return 0; }
+CUDA cuModuleUnload(CudaModule *) { return 0; }
 // An image is the names of its kernels.
-CUDA cuModuleGetFunction(void **function, void *module, const char *name) {
-  *function = module;
-  return strstr(static_cast<const char *>(module), name) ? 0 : 500;
+CUDA cuModuleGetFunction(CudaFunction **function, CudaModule *module, const char *name) {
+  *function = reinterpret_cast<CudaFunction *>(module);
+  return strstr(reinterpret_cast<const char *>(module), name) ? 0 : 500;
 }
-CUDA cuFuncSetAttribute(void *, int, int) { return 0; }
-CUDA cuLaunchKernel(void *, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned,
-                    unsigned, unsigned, void *, void **, void **extra) {
+CUDA cuFuncSetAttribute(CudaFunction *, int, int) { return 0; }
+CUDA cuLaunchKernel(CudaFunction *, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned,
+                    unsigned, unsigned, CudaStream *, void **, void **extra) {
   FAIL_IF_TOLD;
   FillArguments arguments;
   if (*static_cast<size_t *>(extra[3]) != sizeof arguments)
@@ -118,16 +124,16 @@ CUDA cuLaunchKernel(void *, unsigned blocks, unsigned, unsigned, unsigned thread
     arguments.to[i] = uint8_t(arguments.value);
   return 0;
 }
-CUDA cuMemAlloc_v2(void **address, size_t bytes) {
+CUDA cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
   if (used() + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
     return 2;
-  *address = operator new(bytes, std::align_val_t(256));
+  *address = reinterpret_cast<CudaAddress>(operator new(bytes, std::align_val_t(256)));
   held[*address] = bytes;
   return 0;
 }
-CUDA cuMemFree_v2(void *address) {
+CUDA cuMemFree_v2(CudaAddress address) {
   held.erase(address);
-  operator delete(address, std::align_val_t(256));
+  operator delete(pointer(address), std::align_val_t(256));
   return 0;
 }
 CUDA cuMemGetInfo_v2(size_t *left, size_t *total) {
@@ -135,19 +141,19 @@ CUDA cuMemGetInfo_v2(size_t *left, size_t *total) {
   *left = *total - used();
   return 0;
 }
-CUDA cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {
-  memcpy(to, from, bytes);
+CUDA cuMemcpyHtoDAsync_v2(CudaAddress to, const void *from, size_t bytes, CudaStream *) {
+  memcpy(pointer(to), from, bytes);
   return 0;
 }
-CUDA cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t bytes, void *) {
-  memcpy(to, from, bytes);
+CUDA cuMemcpyDtoHAsync_v2(void *to, CudaAddress from, size_t bytes, CudaStream *) {
+  memcpy(to, pointer(from), bytes);
   return 0;
 }
-CUDA cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {
-  memcpy(to, from, bytes);
+CUDA cuMemcpyDtoDAsync_v2(CudaAddress to, CudaAddress from, size_t bytes, CudaStream *) {
+  memcpy(pointer(to), pointer(from), bytes);
   return 0;
 }
-CUDA cuMemsetD8Async(void *at, unsigned char value, size_t count, void *) {
-  memset(at, value, count);
+CUDA cuMemsetD8Async(CudaAddress at, unsigned char value, size_t count, CudaStream *) {
+  memset(pointer(at), value, count);
   return 0;
 }

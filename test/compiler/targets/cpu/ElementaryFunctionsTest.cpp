@@ -51,7 +51,7 @@ std::vector<float> range(float first, float last, int64_t count) {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-template <Value (*emit)(CpuKernelBuilder &, Value)>
+template <Value (*emit)(KernelBuilder &, Value)>
 llvm::SmallVector<Value> one(CpuKernelBuilder &kernel, Value x) {
   return {emit(kernel, x)};
 }
