@@ -53,6 +53,7 @@ moec_emulator_start:
 )");
 
 static void *freshStack(uintptr_t top, void (*function)(void *), void *argument) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   auto *words = reinterpret_cast<void **>(top) - 9; // 16-aligned once 7 are popped
   for (int i = 0; i < 6; ++i)
     words[i] = nullptr;
@@ -60,7 +61,7 @@ static void *freshStack(uintptr_t top, void (*function)(void *), void *argument)
   words[4] = argument;                           // rbx
   words[6] = reinterpret_cast<void *>(moec_emulator_start);
   words[7] = nullptr;
-  return words;
+  return static_cast<void *>(words);
 }
 #elif defined(__aarch64__)
 asm(R"(

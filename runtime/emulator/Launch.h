@@ -136,7 +136,7 @@ public:
   void noteProgress() { polls = 0; }
 
   void report(Fault fault, const Site &site, std::string detail, std::optional<Site> other = {}) {
-    memory.report(fault, site, std::move(detail), std::move(other));
+    memory.report(fault, site, std::move(detail), other);
   }
   Site siteOf(const PastAccess &past, bool isWrite) const;
   /// Checks an access by `slot`, the thread or its copies, with the clock that goes with it. Null

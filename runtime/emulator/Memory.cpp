@@ -49,8 +49,8 @@ SharedArena *Memory::takeArena(uint64_t bytes) {
   }
   const uint64_t size = std::max<uint64_t>((bytes + 4095) & ~uint64_t(4095), 4096);
   // Kernels may keep addresses of shared memory in 32 bits: so low, if the system agrees, they fit.
-  void *wanted = reinterpret_cast<void *>(uintptr_t(0x30000000) +
-                                          arenas.size() * (uintptr_t(1) << 20)); // NOLINT
+  const uintptr_t low = uintptr_t(0x30000000) + arenas.size() * (uintptr_t(1) << 20);
+  void *wanted = reinterpret_cast<void *>(low); // NOLINT(performance-no-int-to-ptr)
   void *data = mmap(wanted, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)
     return nullptr;
@@ -73,7 +73,7 @@ void Memory::report(Fault fault, const Site &site, std::string detail, std::opti
     reportIndex.erase(entry);
     return;
   }
-  reports.push_back({fault, site, std::move(other), std::move(detail), 1});
+  reports.push_back({fault, site, other, std::move(detail), 1});
 }
 
 const SharedArena::Object *SharedArena::find(uint64_t begin, uint64_t count) const {

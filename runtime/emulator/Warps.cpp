@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <fmt/format.h>
 
 namespace moec::emulator {
@@ -133,6 +134,7 @@ static uint32_t reduced(Reduction kind, uint32_t a, uint32_t b) {
 }
 
 static void reduce(const WarpLanes &warp, uint32_t lanes) {
+  assert(lanes != 0 && "somebody calls");
   const uint32_t first = uint32_t(std::countr_zero(lanes));
   auto sum = uint32_t(warp.threads[first]->call->value);
   warp.each(lanes & ~(1u << first), [&](uint32_t, WarpCall &call) {
@@ -142,6 +144,8 @@ static void reduce(const WarpLanes &warp, uint32_t lanes) {
 }
 
 static void execute(Launch &launch, const WarpLanes &warp, uint32_t lanes) {
+  assert(lanes != 0 && "somebody calls");
+  // NOLINTNEXTLINE(clang-analyzer-security.ArrayBound): so the number is below 32.
   switch (warp.threads[std::countr_zero(lanes)]->call->instruction) {
   case WarpInstruction::Barrier:
     if (launch.options.checkRaces) {
