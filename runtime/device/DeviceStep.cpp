@@ -65,8 +65,18 @@ Status DeviceStep::takeWeights(const Weights &given, const ManifestWeights &mani
       if (progress)
         progress(static_cast<double>(part.offset + done + bytes) / static_cast<double>(total));
     }
-    if (!given.packed())
-      pieces.push_back(weights.data() + part.offset);
+  }
+  if (!given.packed()) {
+    std::vector<const uint8_t *> places;
+    places.reserve(parts.size());
+    for (const Part &part : parts)
+      places.push_back(weights.data() + part.offset);
+    const auto bytes = static_cast<int64_t>(places.size() * sizeof places.front());
+    Status status = pieces.ensure(bytes, "the places of weights");
+    if (status.ok())
+      status = device.copyIn(pieces.data(), static_cast<const void *>(places.data()), bytes);
+    if (!status.ok())
+      return status;
   }
   return device.finish();
 }
@@ -85,12 +95,12 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
   const int64_t tokens = arguments.tokens,
                 tableEntries = arguments.sequences * arguments.block_stride;
   // Addresses within the inputs are known before they are put there.
-  const int64_t inputBytes =
-      (3 * tokens + arguments.outputs + 3 * arguments.query_tiles +
-       sizes.cacheGroups * tableEntries) *
-          INT64_C(4) +
-      (2 * sizes.cacheGroups + static_cast<int64_t>(pieces.size())) * INT64_C(8) +
-      static_cast<int64_t>(sizeof arguments) + (8 + sizes.cacheGroups) * kPackedAlignment;
+  const int64_t inputBytes = (3 * tokens + arguments.outputs + 3 * arguments.query_tiles +
+                              sizes.cacheGroups * tableEntries) *
+                                 INT64_C(4) +
+                             2 * sizes.cacheGroups * INT64_C(8) +
+                             static_cast<int64_t>(sizeof arguments) +
+                             (8 + sizes.cacheGroups) * kPackedAlignment;
   for (auto [buffer, bytes, use] :
        {std::tuple(&inputs, inputBytes, "the inputs of a step"),
         std::tuple(&arena, sizes.arena, "the activations of a step"),
@@ -113,9 +123,8 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
     tables.push_back(put(arguments.block_tables[group], tableEntries));
   there.block_tables = put(tables.data(), sizes.cacheGroups);
   there.caches = put(arguments.caches, sizes.cacheGroups);
-  there.weights = pieces.empty() ? weights.data() : nullptr;
-  there.weight_pieces =
-      pieces.empty() ? nullptr : put(pieces.data(), static_cast<int64_t>(pieces.size()));
+  there.weights = pieces.size() ? nullptr : weights.data();
+  there.weight_pieces = reinterpret_cast<const uint8_t *const *>(pieces.data());
   there.arena = arena.data();
   there.logits = arguments.logits ? reinterpret_cast<float *>(logits.data()) : nullptr;
   there.experts = arguments.experts ? reinterpret_cast<int32_t *>(experts.data()) : nullptr;

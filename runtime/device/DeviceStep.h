@@ -39,8 +39,8 @@ private:
 class DeviceStep {
 public:
   explicit DeviceStep(Device &device)
-      : device(device), weights(device), inputs(device), arena(device), logits(device),
-        experts(device), expertWeights(device) {}
+      : device(device), weights(device), pieces(device), inputs(device), arena(device),
+        logits(device), experts(device), expertWeights(device) {}
 
   /// Copies the weights to the device, once, before the first step; `progress` (may be empty) gets
   /// a share from 0 to 1.
@@ -62,9 +62,10 @@ private:
   template <typename T> const T *put(const T *from, int64_t count);
 
   Device &device;
-  DeviceBuffer weights, inputs, arena, logits, experts, expertWeights;
-  std::vector<const uint8_t *> pieces; ///< device addresses of mapped weights
-  std::vector<uint8_t> staged;         ///< what `inputs` is to hold
+  DeviceBuffer weights;
+  DeviceBuffer pieces; ///< where each mapped weight lies on the device; empty where they are packed
+  DeviceBuffer inputs, arena, logits, experts, expertWeights;
+  std::vector<uint8_t> staged; ///< what `inputs` is to hold
 };
 
 } // namespace moec
