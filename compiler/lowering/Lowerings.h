@@ -15,6 +15,11 @@ struct Tile {
 
   /// The rows of `buffer` that are this tile's: [first, second).
   std::pair<mlir::Value, mlir::Value> rowsOf(KernelBuilder &kernel, const RowBuffer &buffer) const;
+  /// Which block of rows, or entry of a list, is this tile's, and which of its `panels` tiles.
+  std::pair<mlir::Value, mlir::Value> split(KernelBuilder &kernel, int64_t panels) const {
+    mlir::Value count = kernel.integer(panels);
+    return {kernel.div(index, count), kernel.rem(index, count)};
+  }
 };
 
 // Row by row.

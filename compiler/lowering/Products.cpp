@@ -32,18 +32,11 @@ static void emitProduct(CpuKernelBuilder &kernel, const ActivationRows &rows,
       first.layout);
 }
 
-/// The tile's block of rows, and its panel.
-static std::pair<Value, Value> splitTile(CpuKernelBuilder &kernel, const Tile &tile,
-                                         int64_t panels) {
-  Value count = kernel.integer(panels);
-  return {kernel.div(tile.index, count), kernel.rem(tile.index, count)};
-}
-
 void moec::lowerLinear(CpuKernelBuilder &kernel, lm::LinearOp op, const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Matrix weight = matrixOf(kernel, op.getWeight());
   std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
-  auto [block, panel] = splitTile(kernel, tile, panelCount(out.columns));
+  auto [block, panel] = tile.split(kernel, panelCount(out.columns));
   auto [begin, end] = Tile{block, tile.rows}.rowsOf(kernel, out);
   ActivationRows rows{
       input.row(kernel, begin), input.element, input.stride, kernel.sub(end, begin), {}};
@@ -65,7 +58,7 @@ void moec::lowerHeadLinear(CpuKernelBuilder &kernel, lm::HeadLinearOp op, const 
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   const int64_t width = extentOf(op.getWeight(), 1), depth = extentOf(op.getWeight(), 2);
   Value panels = kernel.integer(panelCount(width));
-  auto [block, place] = splitTile(kernel, tile, extentOf(op.getWeight(), 0) * panelCount(width));
+  auto [block, place] = tile.split(kernel, extentOf(op.getWeight(), 0) * panelCount(width));
   Value head = kernel.div(place, panels);
   auto [begin, end] = Tile{block, tile.rows}.rowsOf(kernel, out);
   Value from = kernel.address(input.row(kernel, begin), input.element,
@@ -126,7 +119,7 @@ template <typename Op>
 static void forExpertRows(CpuKernelBuilder &kernel, Op op, const RowBuffer &out, const Tile &tile,
                           function_ref<void(const ExpertRows &)> body) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
-  auto [index, panel] = splitTile(kernel, tile, panelCount(out.columns));
+  auto [index, panel] = tile.split(kernel, panelCount(out.columns));
   Value listed = loadId(kernel, tiles.base, kernel.integer(0));
   kernel.when(
       kernel.compare(arith::CmpIPredicate::slt, index, listed), [&, index = index, panel = panel] {

@@ -66,12 +66,6 @@ static void forColumnsOf(KernelBuilder &kernel, Type element, Value row, ArrayRe
   }
 }
 
-/// The tile's row, or entry of a list, and which of the `panels` pieces of it.
-static std::pair<Value, Value> splitTile(KernelBuilder &kernel, const Tile &tile, int64_t panels) {
-  Value count = kernel.integer(panels);
-  return {kernel.div(tile.index, count), kernel.rem(tile.index, count)};
-}
-
 static void putElement(KernelBuilder &kernel, Value value, Type element, Value row, Value column) {
   kernel.store(kernel.round(element, value), kernel.address(row, element, column));
 }
@@ -80,7 +74,7 @@ void moec::lowerLinearByWarp(KernelBuilder &kernel, lm::LinearOp op, const Tile 
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   Matrix weight = matrixOf(kernel, op.getWeight());
   std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
-  auto [row, block] = splitTile(kernel, tile, warpPanels(out.columns));
+  auto [row, block] = tile.split(kernel, warpPanels(out.columns));
   Value to = out.row(kernel, row);
   forColumnsOf(kernel, input.element, input.row(kernel, row), weight, block, out.columns,
                [&](Value column, ArrayRef<Value> sums) {
@@ -100,7 +94,7 @@ void moec::lowerHeadLinearByWarp(KernelBuilder &kernel, lm::HeadLinearOp op, con
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   const int64_t heads = extentOf(op.getWeight(), 0), width = extentOf(op.getWeight(), 1),
                 depth = extentOf(op.getWeight(), 2), panels = warpPanels(width);
-  auto [row, place] = splitTile(kernel, tile, heads * panels);
+  auto [row, place] = tile.split(kernel, heads * panels);
   Value head = kernel.div(place, kernel.integer(panels)),
         block = kernel.rem(place, kernel.integer(panels));
   Value from = kernel.address(input.row(kernel, row), input.element,
@@ -153,7 +147,7 @@ template <typename Op>
 static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, const Tile &tile,
                           function_ref<void(const ExpertRow &)> body) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
-  auto [index, block] = splitTile(kernel, tile, warpPanels(out.columns));
+  auto [index, block] = tile.split(kernel, warpPanels(out.columns));
   Value zero = kernel.integer(0), one = kernel.integer(1);
   Value listed = loadId(kernel, tiles.base, zero);
   kernel.when(
