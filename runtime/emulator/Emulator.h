@@ -92,13 +92,13 @@ struct LaunchConfig {
 
 class Memory;
 
-/// A device: its buffers and what was found so far. One thread at a time may use it.
-class Device {
+/// An emulated GPU: its buffers and what was found so far. One thread at a time may use it.
+class Gpu {
 public:
-  explicit Device(Options options = {});
-  ~Device();
-  Device(const Device &) = delete;
-  Device &operator=(const Device &) = delete;
+  explicit Gpu(Options options = {});
+  ~Gpu();
+  Gpu(const Gpu &) = delete;
+  Gpu &operator=(const Gpu &) = delete;
 
   void addBuffer(const Buffer &buffer);
   void removeBuffer(const void *address);

@@ -18,11 +18,11 @@ constexpr uint64_t kPollsBeforeBlock =
 constexpr size_t kBlocksAtOnce = 2; // when their order is random
 constexpr char kFresh = char(0xff); // in unwritten shared memory: no number as a float
 
-Launch::Launch(Device &device, const moec_emulated_module &ofModule,
+Launch::Launch(Gpu &gpu, const moec_emulated_module &ofModule,
                const moec_emulated_kernel &ofKernel, const LaunchConfig &withConfig)
-    : memory(*device.memory), options(device.options), module(ofModule), kernel(ofKernel),
+    : memory(*gpu.memory), options(gpu.options), module(ofModule), kernel(ofKernel),
       config(withConfig), threadCount(config.block[0] * config.block[1] * config.block[2]),
-      randomState(device.options.seed) {}
+      randomState(gpu.options.seed) {}
 
 static Status usage(std::string message) { return {Code::Usage, std::move(message)}; }
 

@@ -118,7 +118,7 @@ struct Block {
 
 class Launch {
 public:
-  Launch(Device &device, const moec_emulated_module &module, const moec_emulated_kernel &kernel,
+  Launch(Gpu &gpu, const moec_emulated_module &module, const moec_emulated_kernel &kernel,
          const LaunchConfig &config);
 
   Status run();

@@ -1,4 +1,4 @@
-// A device's memory: buffers, shared memory of blocks, what was done to both, and what was found.
+// A GPU's memory: buffers, shared memory of blocks, what was done to both, and what was found.
 
 #ifndef MOEC_RUNTIME_EMULATOR_MEMORY_H
 #define MOEC_RUNTIME_EMULATOR_MEMORY_H
@@ -59,7 +59,7 @@ public:
   uint32_t nextSerial = 1; ///< of a block
 
 private:
-  friend class Device;
+  friend class Gpu;
   using ReportKey = std::tuple<Fault, uint32_t, uint32_t, bool, bool>;
   std::map<uintptr_t, Buffer> buffers;
   const Buffer *last = nullptr;

@@ -190,10 +190,10 @@ Result<std::unique_ptr<KernelArguments>> KernelArguments::read(const KernelSigna
   return arguments;
 }
 
-void KernelArguments::addTo(emulator::Device &device) const {
+void KernelArguments::addTo(emulator::Gpu &gpu) const {
   for (const Tensor &tensor : tensors)
     if (tensor.isBuffer && !tensor.data.empty())
-      device.addBuffer({tensor.data.data(), tensor.data.size(), false});
+      gpu.addBuffer({tensor.data.data(), tensor.data.size(), false});
 }
 
 Status KernelArguments::write(const std::string &file) const {

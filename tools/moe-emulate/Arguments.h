@@ -40,7 +40,7 @@ public:
   /// A pointer to each value.
   std::span<void *const> pointers() const { return values; }
   /// Lets kernels use the tensors.
-  void addTo(emulator::Device &device) const;
+  void addTo(emulator::Gpu &gpu) const;
   Status write(const std::string &file) const;
 
 private:

@@ -99,13 +99,13 @@ static Result<int> emulate(const EmulateOptions &options) {
     return found.status();
   const moec_emulated_module &kernels = **found;
 
-  emulator::Device device({.checkBounds = options.checks,
+  emulator::Gpu gpu({.checkBounds = options.checks,
                            .checkRaces = options.checks,
                            .checkInitialized = options.checks,
                            .countBankConflicts = options.bankConflicts,
                            .seed = options.seed});
-  (*arguments)->addTo(device);
-  const Status launched = device.launch(kernels, *emulator::findKernel(kernels, signature->name),
+  (*arguments)->addTo(gpu);
+  const Status launched = gpu.launch(kernels, *emulator::findKernel(kernels, signature->name),
                                         {.grid = options.grid,
                                          .block = options.block,
                                          .dynamicSharedBytes = options.dynamicSharedBytes,
@@ -113,16 +113,16 @@ static Result<int> emulate(const EmulateOptions &options) {
   if (!launched.ok())
     return launched;
   std::string text;
-  for (const emulator::Report &report : device.reports())
+  for (const emulator::Report &report : gpu.reports())
     text += emulator::reportText(report, kernels) + "\n";
-  for (const emulator::BankUse &use : device.bankUses())
+  for (const emulator::BankUse &use : gpu.bankUses())
     text += bankText(use, kernels);
   if (Status status = writeText("-", text); !status.ok())
     return status;
   if (!options.output.empty())
     if (Status status = (*arguments)->write(options.output); !status.ok())
       return status;
-  return device.reports().empty() ? 0 : kFaultsFound;
+  return gpu.reports().empty() ? 0 : kFaultsFound;
 }
 
 int main(int count, char **words) {

@@ -9,7 +9,7 @@ using namespace moec::emulator;
 TEST(Access, BarrierOrdersNeighbours) {
   KernelRun run;
   std::array<int, 64> out{};
-  run.device.addBuffer({out.data(), sizeof out});
+  run.gpu.addBuffer({out.data(), sizeof out});
   ASSERT_TRUE(run.launch(64,
                          [&](const KernelThread &thread) {
                            auto *shared = reinterpret_cast<int *>(thread.shared());
@@ -37,9 +37,9 @@ TEST(Access, MissingBarrierIsARaceInEveryOrder) {
                                thread.load(shared + 40, 3);
                            })
                     .ok());
-    ASSERT_FALSE(run.device.reports().empty()) << "seed " << seed;
+    ASSERT_FALSE(run.gpu.reports().empty()) << "seed " << seed;
     const Report *race = nullptr;
-    for (const Report &report : run.device.reports())
+    for (const Report &report : run.gpu.reports())
       if (report.fault == Fault::Race)
         race = &report;
     ASSERT_TRUE(race) << "seed " << seed;
@@ -52,13 +52,13 @@ TEST(Access, MissingBarrierIsARaceInEveryOrder) {
 TEST(Access, TwoWritersRaceAndTwoReadersDoNot) {
   KernelRun run;
   int value = 0;
-  run.device.addBuffer({&value, sizeof value});
+  run.gpu.addBuffer({&value, sizeof value});
   ASSERT_TRUE(run.launch(2, [&](const KernelThread &thread) { thread.load(&value, 1); }).ok());
   EXPECT_EQ(run.faults(), Faults{});
   ASSERT_TRUE(run.launch(2, [&](const KernelThread &thread) { thread.store(&value, 1, 1); }).ok());
   ASSERT_EQ(run.faults(), Faults{Fault::Race});
-  EXPECT_EQ(run.device.reports()[0].site.thread[0], 1u);
-  EXPECT_EQ(run.device.reports()[0].other->thread[0], 0u);
+  EXPECT_EQ(run.gpu.reports()[0].site.thread[0], 1u);
+  EXPECT_EQ(run.gpu.reports()[0].other->thread[0], 0u);
 }
 
 TEST(Access, BytesOfOneWordAreApart) {
@@ -74,7 +74,7 @@ TEST(Access, BytesOfOneWordAreApart) {
 TEST(Access, LaunchesAreOrdered) {
   KernelRun run;
   int value = 0;
-  run.device.addBuffer({&value, sizeof value});
+  run.gpu.addBuffer({&value, sizeof value});
   for (uint32_t i = 0; i < 2; ++i)
     ASSERT_TRUE(run.launch(2,
                            [&](const KernelThread &thread) {
@@ -89,17 +89,17 @@ TEST(Access, BlocksOfALaunchAreNot) {
   KernelRun run;
   run.grid = 2;
   int value = 0;
-  run.device.addBuffer({&value, sizeof value});
+  run.gpu.addBuffer({&value, sizeof value});
   ASSERT_TRUE(run.launch(1, [&](const KernelThread &thread) { thread.store(&value, 1, 1); }).ok());
   ASSERT_EQ(run.faults(), Faults{Fault::Race});
-  EXPECT_NE(run.device.reports()[0].site.block, run.device.reports()[0].other->block);
+  EXPECT_NE(run.gpu.reports()[0].site.block, run.gpu.reports()[0].other->block);
 }
 
 TEST(Access, AtomicsDoNotRaceWithEachOtherButWithPlainReads) {
   KernelRun run;
   run.grid = 3;
   uint32_t sum = 0;
-  run.device.addBuffer({&sum, sizeof sum});
+  run.gpu.addBuffer({&sum, sizeof sum});
   ASSERT_TRUE(
       run.launch(40, [&](const KernelThread &thread) { thread.atomicAdd(&sum, 1, Relaxed, 1); })
           .ok());
@@ -122,8 +122,8 @@ static Faults passMessage(uint32_t release, uint32_t acquire, bool fences, uint6
   KernelRun run({.seed = seed});
   run.grid = 3;
   uint32_t data = 0, flag = 0;
-  run.device.addBuffer({&data, sizeof data});
-  run.device.addBuffer({&flag, sizeof flag});
+  run.gpu.addBuffer({&data, sizeof data});
+  run.gpu.addBuffer({&flag, sizeof flag});
   EXPECT_TRUE(run.launch(1,
                          [&](const KernelThread &thread) {
                            if (thread.block() == 2) {
@@ -155,7 +155,7 @@ TEST(Access, ReleaseAndAcquireOrderBlocks) {
 TEST(Access, WaitingForWhatNobodyDoesIsADeadlock) {
   KernelRun run({.pollLimit = 1000});
   uint32_t flag = 0;
-  run.device.addBuffer({&flag, sizeof flag});
+  run.gpu.addBuffer({&flag, sizeof flag});
   ASSERT_TRUE(run.launch(2,
                          [&](const KernelThread &thread) {
                            while (thread.atomicLoad(&flag, Acquire, 3) == 0) {
@@ -169,7 +169,7 @@ TEST(Access, OutOfBounds) {
   KernelRun run;
   run.sharedBytes = 100;
   std::array<int, 4> buffer{1, 2, 3, 4};
-  run.device.addBuffer({buffer.data(), 12});
+  run.gpu.addBuffer({buffer.data(), 12});
   ASSERT_TRUE(run.launch(1,
                          [&](const KernelThread &thread) {
                            EXPECT_EQ(thread.load(&buffer[3], 1), 0); // what is read there is zero
@@ -187,8 +187,8 @@ TEST(Access, OutOfBounds) {
                   .ok());
   EXPECT_EQ(run.faults(), Faults(5, Fault::OutOfBounds));
   EXPECT_EQ(buffer[3], 4);
-  EXPECT_EQ(run.device.reports()[0].detail, "read of 4 bytes at byte 12 of a buffer of 12");
-  EXPECT_EQ(run.device.reports()[2].detail,
+  EXPECT_EQ(run.gpu.reports()[0].detail, "read of 4 bytes at byte 12 of a buffer of 12");
+  EXPECT_EQ(run.gpu.reports()[2].detail,
             "write of 4 bytes at byte 100 of a shared object of 100");
 }
 
@@ -218,14 +218,14 @@ TEST(Access, Misaligned) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::Misaligned});
-  EXPECT_EQ(run.device.reports()[0].detail,
+  EXPECT_EQ(run.gpu.reports()[0].detail,
             "write at byte 8 of a shared object of 1024, which is no multiple of 16");
 }
 
 TEST(Access, ReadOnlyBuffersAreNotWritten) {
   KernelRun run;
   int value = 5;
-  run.device.addBuffer({&value, sizeof value, true});
+  run.gpu.addBuffer({&value, sizeof value, true});
   ASSERT_TRUE(run.launch(1,
                          [&](const KernelThread &thread) {
                            EXPECT_EQ(thread.load(&value, 1), 5);
@@ -259,7 +259,7 @@ TEST(Access, UninitializedSharedMemory) {
 TEST(Access, ChecksCanBeTurnedOff) {
   KernelRun run({.checkBounds = false, .checkRaces = false, .checkInitialized = false});
   std::array<int, 2> buffer{};
-  run.device.addBuffer({buffer.data(), 4});
+  run.gpu.addBuffer({buffer.data(), 4});
   ASSERT_TRUE(run.launch(2,
                          [&](const KernelThread &thread) {
                            thread.store(&buffer[1], 1, 1);
@@ -277,7 +277,7 @@ TEST(Access, ReportsArePairsOfPlacesAndCounted) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::Race});
-  EXPECT_GT(run.device.reports()[0].count, 10u);
+  EXPECT_GT(run.gpu.reports()[0].count, 10u);
 }
 
 /// Whoever comes first takes a ticket; only the holder of the second looks at what is written
@@ -285,8 +285,8 @@ TEST(Access, ReportsArePairsOfPlacesAndCounted) {
 static bool isRaceSeen(uint64_t seed) {
   KernelRun run({.seed = seed});
   uint32_t tickets = 0, data = 0;
-  run.device.addBuffer({&tickets, sizeof tickets});
-  run.device.addBuffer({&data, sizeof data});
+  run.gpu.addBuffer({&tickets, sizeof tickets});
+  run.gpu.addBuffer({&data, sizeof data});
   EXPECT_TRUE(run.launch(2,
                          [&](const KernelThread &thread) {
                            const uint32_t ticket = thread.atomicAdd(&tickets, 1, Relaxed, 1);

@@ -44,8 +44,8 @@ static BankUse useOf(uint32_t stride, uint32_t rounds) {
                                            4, AccessKind::Write, 1);
                          })
                   .ok());
-  EXPECT_EQ(run.device.bankUses().size(), 1u);
-  return run.device.bankUses()[0];
+  EXPECT_EQ(run.gpu.bankUses().size(), 1u);
+  return run.gpu.bankUses()[0];
 }
 
 TEST(Banks, LanesAreGatheredIntoInstructions) {
@@ -70,8 +70,8 @@ TEST(Banks, RowsOfMatrices) {
                                                         4, 0, registers, 1);
                            })
                     .ok());
-    ASSERT_EQ(run.device.bankUses().size(), 1u);
-    const BankUse use = run.device.bankUses()[0];
+    ASSERT_EQ(run.gpu.bankUses().size(), 1u);
+    const BankUse use = run.gpu.bankUses()[0];
     EXPECT_EQ(use.instructions, 1u);
     EXPECT_EQ(use.passes, padded ? 4u : 32u);
     EXPECT_EQ(use.fewest, 4u);

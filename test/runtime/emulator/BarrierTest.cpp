@@ -33,7 +33,7 @@ TEST(Barrier, NotReachedByAThreadThatEnded) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::DivergentBarrier});
-  EXPECT_EQ(run.device.reports()[0].detail, "1 of 64 threads ended without reaching this barrier");
+  EXPECT_EQ(run.gpu.reports()[0].detail, "1 of 64 threads ended without reaching this barrier");
 }
 
 TEST(Barrier, LanesOfAWarpAtDifferentOnes) {
@@ -63,7 +63,7 @@ TEST(Barrier, SomeWaitElsewhereForEver) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults(2, Fault::DivergentBarrier));
-  EXPECT_EQ(run.device.reports()[0].other->location, 2u);
+  EXPECT_EQ(run.gpu.reports()[0].other->location, 2u);
 }
 
 /// A warp produces, another consumes: who arrives does not wait.
@@ -108,7 +108,7 @@ TEST(Barrier, OfSomeWarpsOrdersOnlyThose) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::Race});
-  EXPECT_EQ(run.device.reports()[0].site.location, 4u);
+  EXPECT_EQ(run.gpu.reports()[0].site.location, 4u);
 }
 
 TEST(Barrier, CountsThatTheHardwareDoesNotTake) {
@@ -203,7 +203,7 @@ TEST(BarrierObject, TokensAndTransactions) {
 TEST(BarrierObject, Misuse) {
   KernelRun run;
   uint64_t buffer = 0;
-  run.device.addBuffer({&buffer, sizeof buffer});
+  run.gpu.addBuffer({&buffer, sizeof buffer});
   ASSERT_TRUE(
       run.launch(1,
                  [&](const KernelThread &thread) {
@@ -244,5 +244,5 @@ TEST(BarrierObject, PhaseThatNobodyCompletesIsADeadlock) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::Deadlock});
-  EXPECT_EQ(run.device.reports()[0].site.location, 3u);
+  EXPECT_EQ(run.gpu.reports()[0].site.location, 3u);
 }

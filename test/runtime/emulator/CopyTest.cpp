@@ -19,7 +19,7 @@ static Faults copyAndRead(Steps steps, uint64_t seed, bool expectsData) {
   alignas(16) std::array<int, 128> source;
   for (size_t i = 0; i < source.size(); ++i)
     source[i] = int(i);
-  run.device.addBuffer({source.data(), sizeof source});
+  run.gpu.addBuffer({source.data(), sizeof source});
   EXPECT_TRUE(run.launch(32,
                          [&](const KernelThread &thread) {
                            auto *shared = reinterpret_cast<int *>(thread.shared());
@@ -60,7 +60,7 @@ TEST(Copy, OwnCopyIsReadAfterTheWaitOnly) {
   for (bool waits : {true, false}) {
     KernelRun run;
     alignas(16) int source[4] = {1, 2, 3, 4};
-    run.device.addBuffer({source, sizeof source});
+    run.gpu.addBuffer({source, sizeof source});
     ASSERT_TRUE(run.launch(1,
                            [&](const KernelThread &thread) {
                              auto *shared = reinterpret_cast<int *>(thread.shared());
@@ -81,7 +81,7 @@ TEST(Copy, WaitLeavesTheLastGroups) {
   alignas(16) int source[12] = {};
   for (int i = 0; i < 12; ++i)
     source[i] = i;
-  run.device.addBuffer({source, sizeof source});
+  run.gpu.addBuffer({source, sizeof source});
   ASSERT_TRUE(run.launch(1,
                          [&](const KernelThread &thread) {
                            auto *shared = reinterpret_cast<int *>(thread.shared());
@@ -97,8 +97,8 @@ TEST(Copy, WaitLeavesTheLastGroups) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::UnwaitedCopy});
-  EXPECT_EQ(run.device.reports()[0].site.location, 4u);
-  EXPECT_EQ(run.device.reports()[0].other->location, 1u);
+  EXPECT_EQ(run.gpu.reports()[0].site.location, 4u);
+  EXPECT_EQ(run.gpu.reports()[0].other->location, 1u);
 }
 
 TEST(Copy, FillsWithZeros) {
@@ -106,7 +106,7 @@ TEST(Copy, FillsWithZeros) {
     KernelRun run;
     alignas(16) std::array<uint8_t, 16> source;
     source.fill(7);
-    run.device.addBuffer({source.data(), 2});
+    run.gpu.addBuffer({source.data(), 2});
     ASSERT_TRUE(run.launch(1,
                            [&](const KernelThread &thread) {
                              moec_emulator_copy(thread.self, thread.shared(), source.data(), bytes,
@@ -129,7 +129,7 @@ TEST(Copy, SourceMayNotChangeBeforeTheWait) {
   for (bool waits : {true, false}) {
     KernelRun run;
     alignas(16) int source[4] = {};
-    run.device.addBuffer({source, sizeof source});
+    run.gpu.addBuffer({source, sizeof source});
     ASSERT_TRUE(run.launch(1,
                            [&](const KernelThread &thread) {
                              moec_emulator_copy(thread.self, thread.shared(), source, 16, 16, 1);
@@ -147,7 +147,7 @@ TEST(Copy, IntoWhatOthersMayStillRead) {
   for (bool barriers : {true, false}) {
     KernelRun run;
     alignas(16) int source[4] = {};
-    run.device.addBuffer({source, sizeof source});
+    run.gpu.addBuffer({source, sizeof source});
     ASSERT_TRUE(run.launch(2,
                            [&](const KernelThread &thread) {
                              auto *shared = reinterpret_cast<int *>(thread.shared());
@@ -169,7 +169,7 @@ TEST(Copy, CompletesABarrierObject) {
       KernelRun run({.seed = seed});
       alignas(16) std::array<int, 128> source;
       source.fill(9);
-      run.device.addBuffer({source.data(), sizeof source});
+      run.gpu.addBuffer({source.data(), sizeof source});
       ASSERT_TRUE(run.launch(64,
                              [&](const KernelThread &thread) {
                                auto *object = reinterpret_cast<uint64_t *>(thread.shared());
@@ -200,7 +200,7 @@ TEST(Copy, CompletesABarrierObject) {
 TEST(Copy, OutOfBoundsAndMisaligned) {
   KernelRun run;
   alignas(16) int source[8] = {};
-  run.device.addBuffer({source, sizeof source});
+  run.gpu.addBuffer({source, sizeof source});
   ASSERT_TRUE(
       run.launch(1,
                  [&](const KernelThread &thread) {

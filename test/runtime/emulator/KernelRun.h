@@ -48,28 +48,28 @@ struct KernelThread {
 
 using Kernel = std::function<void(const KernelThread &)>;
 
-/// A device, and a module with one kernel and one shared object.
+/// A GPU, and a module with one kernel and one shared object.
 class KernelRun {
 public:
-  explicit KernelRun(Options options = {}) : device(options) {}
+  explicit KernelRun(Options options = {}) : gpu(options) {}
 
   uint64_t sharedBytes = 1024;
   uint32_t grid = 1;
-  Device device;
+  Gpu gpu;
 
   /// A launch of `grid` blocks of `threads`.
   Status launch(uint32_t threads, Kernel body) {
     object.bytes = sharedBytes;
     void *pointer = &body;
     const moec_emulated_module module{&kernel, &object, nullptr, nullptr, nullptr, 1, 1, 0, 0};
-    return device.launch(
+    return gpu.launch(
         module, kernel,
         {.grid = {grid, 1, 1}, .block = {threads, 1, 1}, .arguments = {&pointer, 1}});
   }
   /// The faults that were found, each as often as places differ.
   std::vector<Fault> faults() const {
     std::vector<Fault> all;
-    for (const Report &report : device.reports())
+    for (const Report &report : gpu.reports())
       all.push_back(report.fault);
     return all;
   }

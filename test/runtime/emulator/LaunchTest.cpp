@@ -25,9 +25,9 @@ TEST(Launch, Registers) {
                               {0, 0, 0},
                               0};
   const moec_emulated_module module{&kernel, nullptr, nullptr, nullptr, nullptr, 1, 0, 0, 0};
-  Device device;
+  Gpu gpu;
   ASSERT_TRUE(
-      device
+      gpu
           .launch(module, kernel, {.grid = {2, 3, 4}, .block = {5, 4, 3}, .dynamicSharedBytes = 48})
           .ok());
   ASSERT_EQ(seen.size(), 2u * 3 * 4 * 60);
@@ -62,9 +62,9 @@ TEST(Launch, Refusals) {
   uint64_t index = 0;
   moec_emulated_kernel kernel{"big", runNothing, nullptr, &index, 0, 1, {64, 1, 1}, 128};
   const moec_emulated_module module{&kernel, &object, nullptr, nullptr, nullptr, 1, 1, 0, 0};
-  Device device;
+  Gpu gpu;
   auto message = [&](const LaunchConfig &config) {
-    const Status status = device.launch(module, kernel, config);
+    const Status status = gpu.launch(module, kernel, config);
     EXPECT_EQ(status.code, status.ok() ? Code::Ok : Code::Usage);
     return status.message;
   };

@@ -184,7 +184,7 @@ static void checkMove(bool isStore, bool transposed) {
   KernelRun run({.seed = 2});
   Fragments parts{};
   std::array<uint16_t, 256> found{};
-  run.device.addBuffer({found.data(), sizeof found});
+  run.gpu.addBuffer({found.data(), sizeof found});
   auto number = [](size_t m, size_t i, size_t j) { return uint32_t(100 * m + 8 * i + j); };
   if (isStore)
     for (size_t m = 0; m < 4; ++m)

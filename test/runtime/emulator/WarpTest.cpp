@@ -154,7 +154,7 @@ TEST(Warp, MaskNamesLanesThatEnded) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::DivergentWarp});
-  EXPECT_EQ(run.device.reports()[0].detail,
+  EXPECT_EQ(run.gpu.reports()[0].detail,
             "the mask 0xffffffff names lanes 0xff, which have ended");
 }
 
@@ -187,7 +187,7 @@ TEST(Warp, LanesThatAreElsewhere) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), (Faults{Fault::DivergentWarp, Fault::DivergentBarrier}));
-  EXPECT_EQ(run.device.reports()[0].other->location, 2u);
+  EXPECT_EQ(run.gpu.reports()[0].other->location, 2u);
 }
 
 TEST(Warp, MatrixInstructionsNeedAllLanes) {

@@ -1,4 +1,4 @@
-// A device, and how its reports read.
+// A GPU, and how its reports read.
 
 #include "runtime/emulator/Emulator.h"
 #include "runtime/emulator/Launch.h"
@@ -8,28 +8,28 @@
 
 namespace moec::emulator {
 
-Device::Device(Options withOptions)
+Gpu::Gpu(Options withOptions)
     : options(withOptions), memory(std::make_unique<Memory>(withOptions.stackBytes)) {}
-Device::~Device() = default;
+Gpu::~Gpu() = default;
 
-void Device::addBuffer(const Buffer &buffer) { memory->add(buffer); }
-void Device::removeBuffer(const void *address) { memory->remove(address); }
+void Gpu::addBuffer(const Buffer &buffer) { memory->add(buffer); }
+void Gpu::removeBuffer(const void *address) { memory->remove(address); }
 
-Status Device::launch(const moec_emulated_module &module, const moec_emulated_kernel &kernel,
+Status Gpu::launch(const moec_emulated_module &module, const moec_emulated_kernel &kernel,
                       const LaunchConfig &config) {
   return Launch(*this, module, kernel, config).run();
 }
 
-std::span<const Report> Device::reports() const { return memory->reports; }
+std::span<const Report> Gpu::reports() const { return memory->reports; }
 
-std::vector<BankUse> Device::bankUses() const {
+std::vector<BankUse> Gpu::bankUses() const {
   std::vector<BankUse> uses;
   for (const auto &[location, use] : memory->bankUses)
     uses.push_back(use);
   return uses;
 }
 
-void Device::clearReports() {
+void Gpu::clearReports() {
   memory->reports.clear();
   memory->reportIndex.clear();
   memory->bankUses.clear();
