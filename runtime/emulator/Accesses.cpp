@@ -71,6 +71,8 @@ char *Launch::check(Thread &thread, void *address, uint64_t bytes, uint32_t alig
   }
   if (!inBounds) // nothing is known of what lies there
     return data;
+  if (buffer)
+    data = Memory::hostOf(*buffer, address);
   if (shared && options.checkInitialized) {
     auto first = arena.written.begin() + std::ptrdiff_t(offset),
          last = first + std::ptrdiff_t(bytes);

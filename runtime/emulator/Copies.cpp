@@ -37,16 +37,16 @@ void moec_emulator_copy(moec_emulated_thread *self, void *to, void *from, uint32
     sourceBytes = bytes;
   }
   ++thread.copyClock;
-  const bool isRead = sourceBytes == 0 ||
-                      launch.check(thread, from, sourceBytes, bytes, false, false, location, true);
+  const char *source = nullptr;
+  if (sourceBytes)
+    source = launch.check(thread, from, sourceBytes, bytes, false, false, location, true);
   char *target = launch.check(thread, to, bytes, bytes, true, false, location, true);
-  if (!target || !isRead)
+  if (!target || (sourceBytes && !source))
     return;
   if (launch.options.countBankConflicts)
     thread.block->warps[thread.index / kWarpLanes].add(
         thread.lane(), location, 0, true, uint32_t(target - thread.block->arena->data), bytes);
-  const PendingCopy copy{target, static_cast<const char *>(from), bytes, sourceBytes,
-                         thread.copyClock};
+  const PendingCopy copy{target, source, bytes, sourceBytes, thread.copyClock};
   if (launch.isRandom() && launch.random() % 2)
     make(copy);
   else

@@ -65,9 +65,10 @@ struct BankUse {
 
 /// Memory that kernels may use.
 struct Buffer {
-  void *address = nullptr;
+  void *address = nullptr; ///< that kernels know it by
   uint64_t bytes = 0;
   bool readOnly = false;
+  char *host = nullptr; ///< where it is in this process; null: at the same address
 };
 
 struct Options {

@@ -42,6 +42,11 @@ public:
   void remove(const void *address);
   /// The buffer that `address` lies in; null if in none.
   const Buffer *find(uintptr_t address);
+  /// Where a byte of a buffer is in this process.
+  static char *hostOf(const Buffer &buffer, void *address) {
+    return buffer.host ? buffer.host + (uintptr_t(address) - uintptr_t(buffer.address))
+                       : static_cast<char *>(address);
+  }
   /// The buffer that begins at or below `address`; null if none does.
   const Buffer *findBelow(uintptr_t address) const;
 

@@ -100,16 +100,16 @@ static Result<int> emulate(const EmulateOptions &options) {
   const moec_emulated_module &kernels = **found;
 
   emulator::Gpu gpu({.checkBounds = options.checks,
-                           .checkRaces = options.checks,
-                           .checkInitialized = options.checks,
-                           .countBankConflicts = options.bankConflicts,
-                           .seed = options.seed});
+                     .checkRaces = options.checks,
+                     .checkInitialized = options.checks,
+                     .countBankConflicts = options.bankConflicts,
+                     .seed = options.seed});
   (*arguments)->addTo(gpu);
   const Status launched = gpu.launch(kernels, *emulator::findKernel(kernels, signature->name),
-                                        {.grid = options.grid,
-                                         .block = options.block,
-                                         .dynamicSharedBytes = options.dynamicSharedBytes,
-                                         .arguments = (*arguments)->pointers()});
+                                     {.grid = options.grid,
+                                      .block = options.block,
+                                      .dynamicSharedBytes = options.dynamicSharedBytes,
+                                      .arguments = (*arguments)->pointers()});
   if (!launched.ok())
     return launched;
   std::string text;

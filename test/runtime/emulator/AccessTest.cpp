@@ -188,8 +188,7 @@ TEST(Access, OutOfBounds) {
   EXPECT_EQ(run.faults(), Faults(5, Fault::OutOfBounds));
   EXPECT_EQ(buffer[3], 4);
   EXPECT_EQ(run.gpu.reports()[0].detail, "read of 4 bytes at byte 12 of a buffer of 12");
-  EXPECT_EQ(run.gpu.reports()[2].detail,
-            "write of 4 bytes at byte 100 of a shared object of 100");
+  EXPECT_EQ(run.gpu.reports()[2].detail, "write of 4 bytes at byte 100 of a shared object of 100");
 }
 
 TEST(Access, StackOfAnotherThreadIsOutOfBounds) {

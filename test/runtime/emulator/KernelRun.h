@@ -62,9 +62,8 @@ public:
     object.bytes = sharedBytes;
     void *pointer = &body;
     const moec_emulated_module module{&kernel, &object, nullptr, nullptr, nullptr, 1, 1, 0, 0};
-    return gpu.launch(
-        module, kernel,
-        {.grid = {grid, 1, 1}, .block = {threads, 1, 1}, .arguments = {&pointer, 1}});
+    return gpu.launch(module, kernel,
+                      {.grid = {grid, 1, 1}, .block = {threads, 1, 1}, .arguments = {&pointer, 1}});
   }
   /// The faults that were found, each as often as places differ.
   std::vector<Fault> faults() const {

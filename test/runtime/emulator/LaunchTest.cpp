@@ -27,8 +27,7 @@ TEST(Launch, Registers) {
   const moec_emulated_module module{&kernel, nullptr, nullptr, nullptr, nullptr, 1, 0, 0, 0};
   Gpu gpu;
   ASSERT_TRUE(
-      gpu
-          .launch(module, kernel, {.grid = {2, 3, 4}, .block = {5, 4, 3}, .dynamicSharedBytes = 48})
+      gpu.launch(module, kernel, {.grid = {2, 3, 4}, .block = {5, 4, 3}, .dynamicSharedBytes = 48})
           .ok());
   ASSERT_EQ(seen.size(), 2u * 3 * 4 * 60);
   const auto &registers = seen[60 * (1 + 2 * (2 + 3 * 3)) + 3 + 5 * (2 + 4 * 1)];

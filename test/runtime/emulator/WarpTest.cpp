@@ -154,8 +154,7 @@ TEST(Warp, MaskNamesLanesThatEnded) {
                          })
                   .ok());
   ASSERT_EQ(run.faults(), Faults{Fault::DivergentWarp});
-  EXPECT_EQ(run.gpu.reports()[0].detail,
-            "the mask 0xffffffff names lanes 0xff, which have ended");
+  EXPECT_EQ(run.gpu.reports()[0].detail, "the mask 0xffffffff names lanes 0xff, which have ended");
 }
 
 TEST(Warp, MaskDoesNotNameTheLane) {
