@@ -9,8 +9,8 @@
 
 namespace moec {
 
-/// Makes the constants inside the phase that it uses of those around, and returns the other values
-/// that it uses.
+/// Makes the constants, and addresses of the module's, inside the phase that it uses of those
+/// around, and returns the other values that it uses.
 llvm::SetVector<mlir::Value> closePhase(lm::PhaseOp phase);
 
 /// `phase_N_NAME`
