@@ -1,5 +1,5 @@
-// Pools grow by remapping, so that what was written is not copied; used blocks are cleared when
-// handed out again.
+// Pools grow by remapping, so that what was written is not copied, but on devices; used blocks are
+// cleared when handed out again.
 
 #include "runtime/core/KvCache.h"
 
@@ -18,7 +18,9 @@ static constexpr int64_t leastChunk = INT64_C(4) << 20;
 static constexpr int64_t mostChunk = INT64_C(256) << 20;
 
 BlockPool::~BlockPool() {
-  if (base)
+  if (device)
+    device->release(base);
+  else if (base)
     munmap(base, capacity);
 }
 
@@ -26,6 +28,8 @@ Status BlockPool::grow() {
   // Doubling keeps remappings few; what is not touched costs no memory.
   int64_t more = std::clamp(capacity, leastChunk, mostChunk);
   more = std::max(more, (blockBytes + 4095) / 4096 * 4096);
+  if (device)
+    return growOnDevice(more);
   void *grown =
       base ? mremap(base, capacity, capacity + more, MREMAP_MAYMOVE)
            : mmap(nullptr, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -43,11 +47,38 @@ Status BlockPool::grow() {
   return {};
 }
 
+Status BlockPool::growOnDevice(int64_t more) {
+  Result<uint8_t *> grown = device->allocate(capacity + more, "the key/value cache");
+  if (!grown.ok())
+    return {grown.status().code, grown.status().message + "; use a smaller --context"};
+  Status status = device->clear(*grown + capacity, more);
+  if (status.ok() && base)
+    status = device->copy(*grown, base, capacity);
+  if (status.ok())
+    status = device->finish(); // nobody uses what is released
+  if (!status.ok()) {
+    device->release(*grown);
+    return status;
+  }
+  device->release(base);
+  base = *grown;
+  capacity += more;
+  return {};
+}
+
+Status BlockPool::clear(int32_t block) {
+  if (device)
+    return device->clear(base + block * blockBytes, blockBytes);
+  memset(base + block * blockBytes, 0, blockBytes);
+  return {};
+}
+
 Result<int32_t> BlockPool::take() {
   if (!idle.empty()) {
     int32_t block = idle.back();
+    if (Status status = clear(block); !status.ok())
+      return status;
     idle.pop_back();
-    memset(base + block * blockBytes, 0, blockBytes);
     return block;
   }
   if (next == std::numeric_limits<int32_t>::max())

@@ -6,6 +6,7 @@
 #include "runtime/core/Manifest.h"
 #include "runtime/core/Result.h"
 #include "runtime/cpu/NodeMemory.h"
+#include "runtime/device/Device.h"
 
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,8 @@ public:
 
   /// Where its memory shall lie; before the first `take`.
   void setNodes(const NodeSet &set) { nodes = set; }
+  /// Likewise; the device must outlive the pool.
+  void setDevice(Device *owner) { device = owner; }
 
   /// The number of a block that nobody holds; all its bytes are zero. Code::Resource when memory
   /// is short.
@@ -39,12 +42,15 @@ public:
 
 private:
   Status grow();
+  Status growOnDevice(int64_t more);
+  Status clear(int32_t block);
 
   int64_t blockBytes;
   uint8_t *base = nullptr;
   int64_t capacity = 0; // bytes
   int64_t next = 0;     // blocks from here on were never handed out
   NodeSet nodes;
+  Device *device = nullptr; ///< whose memory it is; null: the host's
   std::vector<int32_t> idle;
 };
 
@@ -61,6 +67,12 @@ public:
   void setNodes(const NodeSet &set) {
     for (const std::unique_ptr<BlockPool> &pool : pools)
       pool->setNodes(set);
+  }
+
+  /// Keeps it in a device's memory; before the first sequence. The device must outlive the cache.
+  void setDevice(Device *device) {
+    for (const std::unique_ptr<BlockPool> &pool : pools)
+      pool->setDevice(device);
   }
 
   size_t groups() const { return pools.size(); }

@@ -302,7 +302,9 @@ Result<Manifest> parseManifest(std::string_view text) {
     Reader level = reader.entry(entry, "cpu_levels", manifest.cpuLevels.size());
     manifest.cpuLevels.push_back({level.text("name"), level.texts("features")});
   }
-  if (manifest.cpuLevels.empty())
+  if (reader.has("gpus"))
+    manifest.gpus = reader.texts("gpus");
+  if (manifest.cpuLevels.empty() && manifest.gpus.empty())
     reader.refuse("cpu_levels", "is empty, wanted at least one level");
   for (const json &entry : reader.list("caches")) {
     Reader cache = reader.entry(entry, "caches", manifest.caches.size());
@@ -379,6 +381,8 @@ std::string writeManifest(const Manifest &manifest) {
   json &levels = root["cpu_levels"] = json::array();
   for (const ManifestCpuLevel &level : manifest.cpuLevels)
     levels.push_back({{"name", level.name}, {"features", level.features}});
+  if (!manifest.gpus.empty())
+    root["gpus"] = manifest.gpus;
   json &caches = root["caches"] = json::array();
   for (const ManifestCache &cache : manifest.caches) {
     caches.push_back({{"name", cache.name},

@@ -112,7 +112,8 @@ struct Manifest {
   int64_t totalParameters = 0;
   int64_t activeParameters = 0; ///< read for one token
   std::vector<ManifestMoeLayer> moeLayers;
-  std::vector<ManifestCpuLevel> cpuLevels; ///< at least one; the least demanding first
+  std::vector<ManifestCpuLevel> cpuLevels; ///< the least demanding first; none where GPUs compute
+  std::vector<std::string> gpus; ///< architectures, the oldest first; none where CPUs compute
   std::vector<ManifestCache> caches;
   std::vector<ManifestPhase> phases; ///< in the order of the step's text; empty without --profile
   ManifestWeights weights;

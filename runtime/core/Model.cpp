@@ -62,11 +62,23 @@ Result<size_t> chooseCpuLevel(const Manifest &manifest) {
                                             missing)};
 }
 
+static Result<size_t> chooseLevel(const Manifest &manifest, DeviceChoice device) {
+  if (moec_program_device) {
+    if (device == DeviceChoice::Cpu)
+      return Status{Code::Usage, "--device=cpu: this program was compiled with --target=cuda"};
+    return 0;
+  }
+  if (device != DeviceChoice::Default && device != DeviceChoice::Cpu)
+    return Status{Code::Usage, "--device: this program computes on CPUs; for a GPU compile it with "
+                               "--target=cuda"};
+  return chooseCpuLevel(manifest);
+}
+
 Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   Result<Manifest> manifest = programManifest();
   if (!manifest.ok())
     return manifest.status();
-  Result<size_t> level = chooseCpuLevel(*manifest);
+  Result<size_t> level = chooseLevel(*manifest, options.device);
   if (!level.ok())
     return level.status();
   if (options.context < 0 || options.context > manifest->context)
@@ -79,21 +91,58 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   if (!weights.ok())
     return weights.status();
   model->openWeights = std::move(*weights);
-  int64_t threads = options.threads ? options.threads : defaultThreads(options.root);
-  model->nodeUse = chooseNodeUse(options.numa, threads, allowedProcessors(), options.root);
-  Result<std::unique_ptr<Threads>> pool = Threads::start(threads, model->nodeUse.split);
-  if (!pool.ok())
-    return pool.status();
-  model->pool = std::move(*pool);
-  if (model->nodeUse.policy != NumaPolicy::Off)
-    model->useNodes(options);
-  else if (options.numa != NumaPolicy::Default && options.numa != NumaPolicy::Off)
-    model->notice = fmt::format("--numa={}: there is one node that this process has {} on",
-                                numaPolicyName(options.numa),
-                                options.numa == NumaPolicy::Split ? "threads" : "memory");
+  Status opened = moec_program_device ? model->openDevice(options) : model->openCpus(options);
+  if (!opened.ok())
+    return opened;
   if (int64_t phases = static_cast<int64_t>(model->description.phases.size()))
     model->noted = std::make_unique<Profile>(phases, model->threads());
   return model;
+}
+
+Status Model::openCpus(const ModelOptions &options) {
+  int64_t threads = options.threads ? options.threads : defaultThreads(options.root);
+  nodeUse = chooseNodeUse(options.numa, threads, allowedProcessors(), options.root);
+  Result<std::unique_ptr<Threads>> started = Threads::start(threads, nodeUse.split);
+  if (!started.ok())
+    return started.status();
+  pool = std::move(*started);
+  if (nodeUse.policy != NumaPolicy::Off)
+    useNodes(options);
+  else if (options.numa != NumaPolicy::Default && options.numa != NumaPolicy::Off)
+    notice = fmt::format("--numa={}: there is one node that this process has {} on",
+                         numaPolicyName(options.numa),
+                         options.numa == NumaPolicy::Split ? "threads" : "memory");
+  return {};
+}
+
+/// The calling thread launches; there are no others.
+Status Model::openDevice(const ModelOptions &options) {
+  const moec_device_program &program = *moec_program_device;
+  const bool isEmulated = options.device == DeviceChoice::Emulated;
+  if (isEmulated && !program.open_emulated)
+    return {Code::Usage, "--device=emulated: this program has no emulated kernels; compile it with "
+                         "--emulate"};
+  if (options.threads || options.numa != NumaPolicy::Default)
+    return {Code::Usage,
+            fmt::format("{}: it is for programs that compute on CPUs, and this one was "
+                        "compiled with --target=cuda",
+                        options.threads ? "--threads" : "--numa")};
+  opening.codes = {program.codes, program.code_count};
+  (isEmulated ? program.open_emulated : program.open_cuda)(&opening);
+  if (!opening.status.ok())
+    return opening.status;
+  Result<std::unique_ptr<Threads>> started = Threads::start(1, {});
+  if (!started.ok())
+    return started.status();
+  pool = std::move(*started);
+  cache.setDevice(opening.device.get());
+  onDevice.emplace(*opening.device);
+  return onDevice->takeWeights(*openWeights, description.weights, options.progress);
+}
+
+std::string_view Model::level() const {
+  return opening.code ? std::string_view(opening.code->architecture)
+                      : description.cpuLevels[levelIndex].name;
 }
 
 /// Binds threads and places memory as `nodeUse` says. What the system refuses is no failure: all
@@ -238,6 +287,40 @@ struct StepCall {
 };
 } // namespace
 
+/// Runs a step whose inputs and results are given.
+Status Model::compute(moec_step_arguments arguments) {
+  const int64_t arenaBytes = moec_program_arena_bytes(arguments.tokens, arguments.sequences,
+                                                      arguments.outputs, pool->count());
+  if (onDevice)
+    return onDevice->run(
+        opening.code->step, arguments,
+        {.cacheGroups = static_cast<int64_t>(cache.groups()),
+         .arena = arenaBytes,
+         .logits = arguments.outputs * description.vocabulary * static_cast<int64_t>(sizeof(float)),
+         .routing = arguments.experts ? routingBytes(arguments.tokens) : 0});
+  if (Status status = arena.ensure(arenaBytes, "the activations of a step"); !status.ok())
+    return status;
+  arguments.arena = arena.data();
+  arguments.weights = openWeights->packed();
+  arguments.weight_pieces = openWeights->pieces();
+  arguments.team = &pool->team();
+  arguments.profile = noted.get();
+  StepCall call{moec_program_steps[levelIndex], arguments};
+  pool->step(
+      [](void *context, int64_t thread) {
+        const StepCall &call = *static_cast<const StepCall *>(context);
+        call.step(&call.arguments, thread);
+      },
+      &call, sizeof call);
+  return {};
+}
+
+/// Of the experts of all MoE layers for so many tokens, and of their weights likewise.
+int64_t Model::routingBytes(int64_t tokens) const {
+  return static_cast<int64_t>(description.moeLayers.size() * sizeof(int32_t)) * tokens *
+         description.mostPicked();
+}
+
 Status Model::runStep(bool routing) {
   batch.clear();
   for (const Share &share : shares)
@@ -267,30 +350,14 @@ Status Model::runStep(bool routing) {
   int64_t picks = description.mostPicked(), rows = arguments.tokens;
   int64_t moeLayers = static_cast<int64_t>(description.moeLayers.size());
   if (routing) {
-    int64_t bytes = moeLayers * rows * picks * sizeof(int32_t);
     for (PageBuffer *buffer : {&experts, &expertWeights})
-      if (Status status = buffer->ensure(bytes, "the routing of a step"); !status.ok())
+      if (Status status = buffer->ensure(routingBytes(rows), "the routing of a step"); !status.ok())
         return status;
     arguments.experts = reinterpret_cast<int32_t *>(experts.data());
     arguments.expert_weights = reinterpret_cast<float *>(expertWeights.data());
   }
-  int64_t arenaBytes =
-      moec_program_arena_bytes(rows, arguments.sequences, arguments.outputs, pool->count());
-  if (Status status = arena.ensure(arenaBytes, "the activations of a step"); !status.ok())
+  if (Status status = compute(arguments); !status.ok())
     return status;
-  arguments.arena = arena.data();
-  arguments.weights = openWeights->packed();
-  arguments.weight_pieces = openWeights->pieces();
-  arguments.team = &pool->team();
-  arguments.profile = noted.get();
-
-  StepCall call{moec_program_steps[levelIndex], arguments};
-  pool->step(
-      [](void *context, int64_t thread) {
-        const StepCall &call = *static_cast<const StepCall *>(context);
-        call.step(&call.arguments, thread);
-      },
-      &call, sizeof call);
 
   int64_t row = 0, output = 0;
   for (const Share &share : shares) {

@@ -11,9 +11,12 @@
 #include "runtime/core/Result.h"
 #include "runtime/core/Weights.h"
 #include "runtime/cpu/Threads.h"
+#include "runtime/device/DeviceStep.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +30,9 @@ struct ModelOptions {
   WeightsPlace weights = {};
   int64_t threads = 0; ///< the physical cores that the process may use
   int64_t context = 0; ///< positions per sequence; at most and by default the model's
+  DeviceChoice device = DeviceChoice::Default;
+  /// Gets a share from 0 to 1 while weights are copied to a device.
+  std::function<void(double)> progress = {};
   NumaPolicy numa = NumaPolicy::Default;
   bool bindsCaller = false; ///< the calling thread, which takes part in steps, is ours to bind
   std::string root = {}; ///< put in front of /proc and /sys where CPUs, nodes and memory are read
@@ -76,13 +82,15 @@ public:
   const Manifest &manifest() const { return description; }
   const Weights &weights() const { return *openWeights; }
   int64_t threads() const { return pool->count(); }
-  /// The CPU level whose code runs.
-  const ManifestCpuLevel &level() const { return description.cpuLevels[levelIndex]; }
+  /// The CPU level or GPU architecture whose code runs.
+  std::string_view level() const;
+  /// What computes the steps; null where CPUs do.
+  const Device *device() const { return opening.device.get(); }
   /// Positions that a sequence can have.
   int64_t context() const { return positions; }
   /// Bytes of the key/value cache in use, and of what a step works in.
   int64_t cacheBytes() const;
-  int64_t arenaBytes() const { return arena.size(); }
+  int64_t arenaBytes() const { return onDevice ? onDevice->arenaBytes() : arena.size(); }
   /// What became of the nodes of memory, and, in a line, what of it the system did not let happen.
   const NodeUse &nodes() const { return nodeUse; }
   const std::string &nodeNotice() const { return notice; }
@@ -114,6 +122,10 @@ private:
     int64_t begin, end, outputs;
   };
   Status runStep(bool routing);
+  Status compute(moec_step_arguments arguments);
+  int64_t routingBytes(int64_t tokens) const;
+  Status openDevice(const ModelOptions &options);
+  Status openCpus(const ModelOptions &options);
   void useNodes(const ModelOptions &options);
 
   Manifest description;
@@ -124,6 +136,8 @@ private:
   std::string notice;
   std::unique_ptr<Profile> noted;
   std::unique_ptr<Threads> pool; ///< its threads may still go through a step that is over
+  DeviceOpening opening;         ///< without a device where CPUs compute
+  std::optional<DeviceStep> onDevice;
   KvCache cache;
   Batch batch;
   PageBuffer arena, logits, experts, expertWeights;

@@ -185,11 +185,11 @@ static int fitness(const moec_device_image &image, const Gpu &gpu) {
   return image.major != gpu.major ? 0 : isSame ? 3 : 2;
 }
 
-static std::string describeImages(std::span<const moec_device_image> images) {
+static std::string describe(std::span<const moec_device_code> codes) {
   std::string text;
-  for (const moec_device_image &image : images)
-    text += fmt::format("{}sm_{}{}{}{}", text.empty() ? "" : ", ", image.major, image.minor,
-                        image.is_specific ? "a" : "", image.is_text ? " and later" : "");
+  for (const moec_device_code &code : codes)
+    text += fmt::format("{}{}{}", text.empty() ? "" : ", ", code.architecture,
+                        code.image.is_text && !code.image.is_specific ? " and later" : "");
   return text;
 }
 
@@ -214,9 +214,15 @@ static Result<std::vector<Gpu>> listGpus(const CudaDriver &driver) {
   return gpus;
 }
 
-Result<std::unique_ptr<Device>> openCudaDevice(std::span<const moec_device_kernel> kernels,
-                                               std::span<const moec_device_image> images,
-                                               const char *library) {
+/// The best of `codes` for `gpu`; null where none runs there.
+static const moec_device_code *choose(std::span<const moec_device_code> codes, const Gpu &gpu) {
+  auto best = std::max_element(codes.begin(), codes.end(), [&](const auto &a, const auto &b) {
+    return fitness(a.image, gpu) < fitness(b.image, gpu);
+  });
+  return best != codes.end() && fitness(best->image, gpu) > 0 ? &*best : nullptr;
+}
+
+static Status open(DeviceOpening &opening, const char *library) {
   Result<CudaDriver> driver = CudaDriver::load(library);
   if (!driver.ok())
     return driver.status();
@@ -224,32 +230,40 @@ Result<std::unique_ptr<Device>> openCudaDevice(std::span<const moec_device_kerne
   if (!gpus.ok())
     return gpus.status();
   if (gpus->empty())
-    return Status{Code::Mismatch, fmt::format("this program computes on a GPU ({}), and the NVIDIA "
-                                              "driver lists none",
-                                              describeImages(images))};
+    return {Code::Mismatch,
+            fmt::format("this program computes on a GPU ({}), and the NVIDIA driver lists none",
+                        describe(opening.codes))};
   std::string found;
   for (const Gpu &gpu : *gpus) {
     found += fmt::format("{}{}", found.empty() ? "" : ", ", gpu.describe());
-    auto best = std::max_element(images.begin(), images.end(), [&](const auto &a, const auto &b) {
-      return fitness(a, gpu) < fitness(b, gpu);
-    });
-    if (best == images.end() || fitness(*best, gpu) == 0)
+    const moec_device_code *code = choose(opening.codes, gpu);
+    if (!code)
       continue;
-    if (driver->version() < best->driver_version)
-      return Status{
-          Code::Mismatch,
-          fmt::format("the NVIDIA driver knows CUDA {}.{}, and this program's kernels want "
-                      "{}.{}; install a newer driver",
-                      driver->version() / 1000, driver->version() % 1000 / 10,
-                      best->driver_version / 1000, best->driver_version % 1000 / 10)};
-    auto device = std::make_unique<CudaDevice>(*driver, gpu, kernels);
-    if (Status status = device->start(*best); !status.ok())
+    const int wanted = code->image.driver_version;
+    if (driver->version() < wanted)
+      return {Code::Mismatch, fmt::format("the NVIDIA driver knows CUDA {}.{}, and this program's "
+                                          "kernels want {}.{}; install a newer driver",
+                                          driver->version() / 1000, driver->version() % 1000 / 10,
+                                          wanted / 1000, wanted % 1000 / 10)};
+    auto device =
+        std::make_unique<CudaDevice>(*driver, gpu, std::span(code->kernels, code->kernel_count));
+    if (Status status = device->start(code->image); !status.ok())
       return status;
-    return std::unique_ptr<Device>(std::move(device));
+    opening.device = std::move(device);
+    opening.code = code;
+    return {};
   }
-  return Status{Code::Mismatch, fmt::format("this program's kernels are for {}, and here is {}; "
-                                            "compile again with --gpu for that",
-                                            describeImages(images), found)};
+  return {Code::Mismatch, fmt::format("this program's kernels are for {}, and here is {}; compile "
+                                      "again with --gpu for that",
+                                      describe(opening.codes), found)};
+}
+
+void openCudaDevice(DeviceOpening &opening, const char *library) {
+  opening.status = open(opening, library);
 }
 
 } // namespace moec
+
+extern "C" void moec_open_cuda_device(void *opening) {
+  moec::openCudaDevice(*static_cast<moec::DeviceOpening *>(opening));
+}

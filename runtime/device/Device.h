@@ -14,8 +14,11 @@
 
 namespace moec {
 
-/// An open device with the kernels of one program. Work is done in the order of the calls; only
-/// `copyOut` and `finish` wait for it. One thread at a time.
+/// What computes. By default what the program was compiled for: CPUs, or a GPU by NVIDIA's driver.
+enum class DeviceChoice { Default, Cpu, Cuda, Emulated };
+
+/// An open device with the kernels of one architecture's step. Work is done in the order of the
+/// calls; only `copyOut` and `finish` wait for it. One thread at a time.
 class Device {
 public:
   virtual ~Device() = default;
@@ -45,6 +48,14 @@ public:
   virtual void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) = 0;
   /// Waits for all that was asked for: the first failure of a launch since the last call.
   virtual Status finish() = 0;
+};
+
+/// What a moec_device_opener is asked, and what it answers.
+struct DeviceOpening {
+  std::span<const moec_device_code> codes; ///< outlive the device
+  Status status;                           ///< why there is no device
+  std::unique_ptr<Device> device = nullptr;
+  const moec_device_code *code = nullptr; ///< that the device runs
 };
 
 } // namespace moec

@@ -1,8 +1,10 @@
-/* What a program brings for a device: its kernels and their code. C11; read by the runtime and by
- * the compiler, which emits the tables. */
+/* What a program brings for devices: for each architecture a step, its kernels and their code.
+ * C11; read by the runtime and by the compiler, which emits the tables. */
 
 #ifndef MOEC_RUNTIME_DEVICE_DEVICEPROGRAM_H
 #define MOEC_RUNTIME_DEVICE_DEVICEPROGRAM_H
+
+#include "runtime/core/Step.h"
 
 #include <stdint.h>
 
@@ -15,10 +17,9 @@ typedef struct {
   const char *name;     /* in the code */
   int32_t threads;      /* of a block */
   int32_t shared_bytes; /* of shared memory that a launch gives a block, beyond what is declared */
-  int32_t argument_bytes; /* of a launch */
 } moec_device_kernel;
 
-/* The code of all kernels for one architecture. */
+/* Machine code of all kernels, for one architecture. */
 typedef struct {
   int32_t major, minor;   /* compute capability: 9, 0 */
   int32_t is_specific;    /* for just that one, as sm_90a is; else for later ones too */
@@ -27,6 +28,34 @@ typedef struct {
   const uint8_t *bytes;
   uint64_t size;
 } moec_device_image;
+
+/* The step for one architecture. */
+typedef struct {
+  const char *architecture;          /* as users name it: sm_90a */
+  moec_step_function step;           /* for the host; launches the kernels */
+  const moec_device_kernel *kernels; /* by the numbers that the step launches them by */
+  uint64_t kernel_count;
+  moec_device_image image;
+  const void *emulated; /* a moec_emulated_module of the same kernels; null without --emulate */
+} moec_device_code;
+
+/* Opens a device that runs one of a program's codes; `opening` is a moec::DeviceOpening. */
+typedef void (*moec_device_opener)(void *opening);
+
+/* Openers that a program does not refer to are not linked into it. */
+typedef struct {
+  const moec_device_code *codes; /* at least one */
+  uint64_t code_count;
+  moec_device_opener open_cuda;
+  moec_device_opener open_emulated; /* null without --emulate */
+} moec_device_program;
+
+/* Emitted by the compiler; null where CPUs compute. */
+extern const moec_device_program *const moec_program_device;
+
+/* The openers that there are. */
+void moec_open_cuda_device(void *opening);
+void moec_open_emulated_device(void *opening);
 
 #ifdef __cplusplus
 }

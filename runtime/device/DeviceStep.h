@@ -57,6 +57,9 @@ public:
   /// device memory, and arena and weights are not looked at; results go where they say.
   Status run(moec_step_function step, const moec_step_arguments &arguments, const Sizes &sizes);
 
+  /// Bytes that steps have worked in.
+  int64_t arenaBytes() const { return arena.size(); }
+
 private:
   /// Puts `bytes` into the inputs: where they will be on the device.
   template <typename T> const T *put(const T *from, int64_t count);

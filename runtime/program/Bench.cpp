@@ -48,6 +48,7 @@ struct Measured {
   std::vector<MeasuredPhase> phases = {}; ///< as the manifest lists them
 };
 
+/// Of the machine; what a device can is not measured, and 0.
 struct Limits {
   double reading = 0, arithmetic = 0;
   Arithmetic kind = Arithmetic::F32Fma;
@@ -183,6 +184,8 @@ static int64_t peakBytes() {
 
 static Result<Limits> measureLimits(Model &model) {
   Limits limits;
+  if (model.device())
+    return limits;
   for (const auto &[name, value] : model.manifest().options)
     if (name == "activations" && value == "bf16" && hasArithmetic(Arithmetic::Bf16Dot))
       limits.kind = Arithmetic::Bf16Dot;
@@ -195,6 +198,11 @@ static Result<Limits> measureLimits(Model &model) {
 }
 
 static double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
+
+/// How much of a limit was reached; nothing where that is not known.
+static std::string percentText(double part, double whole) {
+  return whole > 0 ? fmt::format("{:.1f}", percent(part, whole)) : "";
+}
 
 /// Where the time of each test went: a line for each phase, those first that took longest.
 static std::string phaseTables(const Manifest &manifest, const Limits &limits,
@@ -236,6 +244,7 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
   if (options.json) {
     nlohmann::ordered_json json = {
         {"model", manifest.name},
+        {"device", model.device() ? model.device()->name() : "cpu"},
         {"threads", model.threads()},
         {"numa", describeNodes(model.nodes())},
         {"weights_bytes", model.weights().bytes()},
@@ -286,14 +295,17 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
       "", "", "", "", "", "", "", "", "");
   for (const Measured &result : results)
     text += fmt::format(
-        "| {:<16} | {:>6.2f} GB | {:>6.2f} B | {:>7} | {:>16} | {:>18} | {:>11.3f} | {:>9.1f} | "
-        "{:>13.1f} |\n",
+        "| {:<16} | {:>6.2f} GB | {:>6.2f} B | {:>7} | {:>16} | {:>18} | {:>11.3f} | {:>9} | "
+        "{:>13} |\n",
         manifest.name, static_cast<double>(model.weights().bytes()) * 1e-9,
         static_cast<double>(manifest.totalParameters) * 1e-9, model.threads(), result.test.name(),
         fmt::format("{:.2f} ± {:.2f}", result.tokensPerSecond, result.deviation),
         result.bytesPerToken * 1e-6,
-        percent(result.bytesPerToken * result.tokensPerSecond, limits.reading),
-        percent(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic));
+        percentText(result.bytesPerToken * result.tokensPerSecond, limits.reading),
+        percentText(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic));
+  if (model.device())
+    return writeOutput(text + fmt::format("\ncomputed by {}, whose limits are not measured\n",
+                                          model.device()->name()));
   std::string nodes;
   if (model.nodes().policy != NumaPolicy::Off)
     nodes = fmt::format(", --numa={} over {} nodes", numaPolicyName(model.nodes().policy),

@@ -29,6 +29,20 @@ static void addOpen(Flags &flags, OpenOptions &options, bool runs = true) {
                "(default: $MOEC_MODEL_DIR, then where they were)");
   if (!runs)
     return;
+  flags.option(
+      "--device", "NAME",
+      [&options](std::string_view text) {
+        options.device = text == "cpu"        ? DeviceChoice::Cpu
+                         : text == "cuda"     ? DeviceChoice::Cuda
+                         : text == "emulated" ? DeviceChoice::Emulated
+                                              : DeviceChoice::Default;
+        return options.device == DeviceChoice::Default
+                   ? fmt::format("'{}' is not cpu, cuda or emulated", text)
+                   : std::string();
+      },
+      "what computes: cpu; or cuda, an NVIDIA GPU; or emulated, the same kernels without one, "
+      "which "
+      "is slow (default: what the program was compiled for)");
   flags.option("--threads", "N", takeInteger(options.threads, 1, 1024),
                "threads (default: one per physical core)");
   flags.option(

@@ -3,6 +3,7 @@
 #include "runtime/core/Step.h"
 #include "runtime/cpu/CpuFeatures.h"
 #include "runtime/cpu/Resources.h"
+#include "runtime/device/DeviceProgram.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/Licenses.h"
 #include "runtime/program/Linkage.h"
@@ -13,7 +14,6 @@
 
 #include <algorithm>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace moec {
 
@@ -72,6 +72,30 @@ static Json describeWeights(const Manifest &manifest, const Weights *weights) {
   return json;
 }
 
+static Json describeLevels(const Manifest &manifest) {
+  Json json = {{"levels", Json::array()}, {"runs", nullptr}};
+  for (const ManifestCpuLevel &level : manifest.cpuLevels)
+    json["levels"].push_back({{"name", level.name},
+                              {"features", level.features},
+                              {"supported", missingCpuFeatures(level.features).empty()}});
+  if (Result<size_t> runs = chooseCpuLevel(manifest); runs.ok())
+    json["runs"] = manifest.cpuLevels[*runs].name;
+  return json;
+}
+
+static Json describeKernels(const moec_device_program &program) {
+  Json json = Json::array();
+  for (const moec_device_code &code : std::span(program.codes, program.code_count))
+    json.push_back({{"architecture", code.architecture},
+                    {"kernels", code.kernel_count},
+                    {"form", code.image.is_text ? "ptx" : "cubin"},
+                    {"bytes", code.image.size},
+                    {"driver", fmt::format("{}.{}", code.image.driver_version / 1000,
+                                           code.image.driver_version % 1000 / 10)},
+                    {"emulated", code.emulated != nullptr}});
+  return json;
+}
+
 static Json describe(const Manifest &manifest, const Weights *weights) {
   Json json = {{"name", manifest.name}, {"architecture", manifest.architecture}};
   json["versions"] = Json::object();
@@ -89,13 +113,10 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
   for (const ManifestMoeLayer &layer : manifest.moeLayers)
     json["moe_layers"].push_back(
         {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
-  json["cpu"] = {{"levels", Json::array()}, {"runs", nullptr}};
-  for (const ManifestCpuLevel &level : manifest.cpuLevels)
-    json["cpu"]["levels"].push_back({{"name", level.name},
-                                     {"features", level.features},
-                                     {"supported", missingCpuFeatures(level.features).empty()}});
-  if (Result<size_t> runs = chooseCpuLevel(manifest); runs.ok())
-    json["cpu"]["runs"] = manifest.cpuLevels[*runs].name;
+  if (moec_program_device)
+    json["gpu"] = describeKernels(*moec_program_device);
+  else
+    json["cpu"] = describeLevels(manifest);
   json["invariance"] = "batch";
   json["weights"] = describeWeights(manifest, weights);
   json["sources"] = Json::array();
@@ -111,8 +132,9 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
                               {"window", cache.window},
                               {"chunk", cache.chunk},
                               {"chosen", cache.chosen}});
-  int64_t threads = defaultThreads();
-  json["numa"] = describeNodes(chooseNodeUse(NumaPolicy::Default, threads, allowedProcessors()));
+  int64_t threads = moec_program_device ? 1 : defaultThreads();
+  if (!moec_program_device)
+    json["numa"] = describeNodes(chooseNodeUse(NumaPolicy::Default, threads, allowedProcessors()));
   json["memory"] = {
       {"weights", weights ? weights->bytes() : manifest.weights.bytes},
       {"cache_full_context", cacheBytes(manifest, manifest.context)},
@@ -158,10 +180,43 @@ static std::string joined(const std::vector<std::string> &words) {
   return text.empty() ? "none" : text;
 }
 
+static std::string reportLine(std::string_view name, std::string_view value) {
+  return fmt::format("{:<16} {}\n", name, value);
+}
+
+static std::string levelLines(const Manifest &manifest, const Json &json) {
+  std::string text;
+  for (const Json &level : json["cpu"]["levels"])
+    text += reportLine("cpu level",
+                       fmt::format("{} ({}); this CPU {}{}", level["name"].get<std::string>(),
+                                   joined(level["features"].get<std::vector<std::string>>()),
+                                   level["supported"].get<bool>() ? "has it" : "lacks it",
+                                   level["name"] == json["cpu"]["runs"] ? ", and it runs" : ""));
+  if (Result<size_t> runs = chooseCpuLevel(manifest); !runs.ok())
+    text += reportLine("  not usable", runs.status().message);
+  if (const Json &nodes = json["numa"]["nodes"]; nodes.size() > 1)
+    text += reportLine("nodes", fmt::format("{} of memory; by default --numa={}", nodes.size(),
+                                            json["numa"]["policy"].get<std::string>()));
+  return text;
+}
+
+static std::string kernelLines(const Json &codes) {
+  std::string text;
+  for (const Json &code : codes)
+    text += reportLine("gpu kernels",
+                       fmt::format("{}: {} as {} ({}), for drivers of CUDA {} and later{}",
+                                   code["architecture"].get<std::string>(),
+                                   code["kernels"].get<int64_t>(), code["form"].get<std::string>(),
+                                   bytesText(code["bytes"].get<double>()),
+                                   code["driver"].get<std::string>(),
+                                   code["emulated"].get<bool>() ? "; also emulated" : ""));
+  return text;
+}
+
 static std::string report(const Manifest &manifest, const Json &json, const Status &found) {
   std::string text;
   auto line = [&](std::string_view name, std::string_view value) {
-    text += fmt::format("{:<16} {}\n", name, value);
+    text += reportLine(name, value);
   };
   auto bytes = [](const Json &value) { return bytesText(value.get<double>()); };
   line("model", fmt::format("{} ({})", manifest.name, manifest.architecture));
@@ -171,16 +226,7 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
   line("layers", fmt::format("{}, hidden {}, vocabulary {}, context {}", manifest.layers,
                              manifest.hidden, manifest.vocabulary, manifest.context));
   line("experts", moeLayersText(manifest.moeLayers));
-  for (const Json &level : json["cpu"]["levels"])
-    line("cpu level", fmt::format("{} ({}); this CPU {}{}", level["name"].get<std::string>(),
-                                  joined(level["features"].get<std::vector<std::string>>()),
-                                  level["supported"].get<bool>() ? "has it" : "lacks it",
-                                  level["name"] == json["cpu"]["runs"] ? ", and it runs" : ""));
-  if (Result<size_t> runs = chooseCpuLevel(manifest); !runs.ok())
-    line("  not usable", runs.status().message);
-  if (const Json &nodes = json["numa"]["nodes"]; nodes.size() > 1)
-    line("nodes", fmt::format("{} of memory; by default --numa={}", nodes.size(),
-                              json["numa"]["policy"].get<std::string>()));
+  text += json.contains("gpu") ? kernelLines(json["gpu"]) : levelLines(manifest, json);
   line("invariance", "batch: results do not depend on chunks, neighbours or threads");
   line("weights", fmt::format("{}, {}", weightsModeName(manifest.weights.mode),
                               bytes(json["memory"]["weights"])));
@@ -240,15 +286,7 @@ Status runInspect(const InspectOptions &options) {
   const Weights *open = weights.ok() ? weights->get() : nullptr;
   Json json = describe(*manifest, open);
   if (options.verify) {
-    bool terminal = isatty(STDERR_FILENO);
-    Status status = open->verify([terminal](double share) {
-      static int shown = -1;
-      int percent = static_cast<int>(share * 100);
-      if (terminal && percent != shown)
-        writeError(
-            fmt::format("\rreading weights: {}%{}", shown = percent, percent == 100 ? "\n" : ""));
-    });
-    if (!status.ok())
+    if (Status status = open->verify(showProgress("reading weights")); !status.ok())
       return status;
     json["verified"] = true;
   }

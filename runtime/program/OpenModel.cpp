@@ -12,7 +12,9 @@ Result<std::unique_ptr<Model>> openModel(const OpenOptions &options) {
   model.threads = options.threads;
   model.context = options.context;
   model.numa = options.numa;
+  model.device = options.device;
   model.bindsCaller = true;
+  model.progress = showProgress("copying weights to the device");
   Result<std::unique_ptr<Model>> opened = Model::open(model);
   if (opened.ok() && !(*opened)->nodeNotice().empty())
     writeMessage("notice: " + (*opened)->nodeNotice());

@@ -4,6 +4,7 @@
 #define MOEC_RUNTIME_PROGRAM_OPTIONS_H
 
 #include "runtime/cpu/Nodes.h"
+#include "runtime/device/Device.h"
 
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,7 @@ struct OpenOptions {
   int64_t threads = 0;
   int64_t context = 0;
   NumaPolicy numa = NumaPolicy::Default;
+  DeviceChoice device = DeviceChoice::Default;
 };
 
 /// How tokens are chosen; what is not set comes from the model's generation defaults.

@@ -45,4 +45,14 @@ void writeMessage(std::string_view text) { writeError(fmt::format("{}: {}\n", pr
 
 void setProgramName(std::string_view name) { programName = name; }
 
+std::function<void(double)> showProgress(std::string_view what) {
+  if (!isatty(STDERR_FILENO))
+    return {};
+  return [what, shown = -1](double share) mutable {
+    const int percent = static_cast<int>(share * 100);
+    if (percent != shown)
+      writeError(fmt::format("\r{}: {}%{}", what, shown = percent, percent == 100 ? "\n" : ""));
+  };
+}
+
 } // namespace moec

@@ -5,6 +5,7 @@
 
 #include "runtime/core/Result.h"
 
+#include <functional>
 #include <string_view>
 
 namespace moec {
@@ -21,6 +22,10 @@ void writeError(std::string_view text);
 void writeMessage(std::string_view text);
 /// What `writeMessage` puts in front.
 void setProgramName(std::string_view name);
+
+/// Takes the share, from 0 to 1, that is done of `what`, which outlives it, and shows it on a
+/// terminal.
+std::function<void(double)> showProgress(std::string_view what);
 
 } // namespace moec
 

@@ -3,8 +3,8 @@
 
 #include "test/runtime/FakeProgram.h"
 
-#include "runtime/core/Step.h"
 #include "runtime/cpu/Team.h"
+#include "runtime/device/DeviceProgram.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -183,6 +183,7 @@ static void betterStep(const moec_step_arguments *arguments, int64_t thread) {
 static void futureStep(const moec_step_arguments *, int64_t) { std::abort(); }
 
 const moec_step_function moec_program_steps[] = {baselineStep, betterStep, futureStep};
+const moec_device_program *const moec_program_device = nullptr;
 
 #define TEXT_OF(number) TEXT_OF_VALUE(number)
 #define TEXT_OF_VALUE(number) #number

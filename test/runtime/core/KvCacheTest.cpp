@@ -1,11 +1,14 @@
 // Blocks are handed out once and clean, pools keep their contents when they grow.
 
 #include "runtime/core/KvCache.h"
+#include "test/runtime/device/HostDevice.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
+#include <vector>
 
 using namespace moec;
 
@@ -36,6 +39,29 @@ TEST(BlockPool, ClearsBlocksThatComeBack) {
   EXPECT_EQ(*again, *block);
   for (int i = 0; i < 100; ++i)
     EXPECT_EQ(pool.data()[i], 0);
+}
+
+TEST(BlockPool, KeepsItsBlocksOnADevice) {
+  HostDevice device({}, INT64_C(24) << 20);
+  BlockPool pool(1 << 20);
+  pool.setDevice(&device);
+  std::vector<int32_t> taken;
+  for (Result<int32_t> block = pool.take(); block.ok(); block = pool.take()) {
+    uint8_t *at = pool.data() + (static_cast<int64_t>(*block) << 20);
+    EXPECT_TRUE(device.holds(at, 1 << 20));
+    EXPECT_EQ(std::count(at, at + (1 << 20), 0), 1 << 20) << "block " << *block;
+    memset(at, static_cast<int>(taken.size()) + 1, 1 << 20);
+    taken.push_back(*block);
+  }
+  // While it grows, what it had and what it gets are held both.
+  ASSERT_EQ(taken.size(), 16u);
+  EXPECT_EQ(pool.take().status().code, Code::Resource);
+  EXPECT_NE(pool.take().status().message.find("--context"), std::string::npos);
+  for (size_t i = 0; i < taken.size(); ++i)
+    EXPECT_EQ(pool.data()[(static_cast<int64_t>(taken[i]) << 20) + 12345], i + 1);
+  pool.give(taken[3]);
+  ASSERT_TRUE(pool.take().ok());
+  EXPECT_EQ(pool.data()[(static_cast<int64_t>(taken[3]) << 20) + 12345], 0);
 }
 
 TEST(BlockPool, SaysWhenMemoryIsShort) {

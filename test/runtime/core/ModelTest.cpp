@@ -244,7 +244,7 @@ std::string levelFor(const char *wanted) {
   Feed feed{.sequence = &sequence, .tokens = tokens};
   EXPECT_TRUE((*model)->feed({&feed, 1}).ok());
   std::string level = takeFakeLevel();
-  EXPECT_EQ((*model)->level().name, level);
+  EXPECT_EQ((*model)->level(), level);
   return level;
 }
 

@@ -18,19 +18,27 @@ struct FillArguments {
   int32_t value, count;
 };
 
-const moec_device_kernel kernels[] = {{"fill", 32, 1024, sizeof(FillArguments)}};
+const moec_device_kernel kernels[] = {{"fill", 32, 1024}};
 
-moec_device_image image(int major, int minor, bool isSpecific = false, bool isText = false) {
-  static const uint8_t names[] = "fill";
-  return {major, minor, isSpecific, isText, 13000, names, sizeof names};
+moec_device_code code(int major, int minor, bool isSpecific = false, bool isText = false) {
+  static const uint8_t bytes[] = "fill";
+  static std::map<std::string, bool> names; // which stay where they are
+  const std::string name = "sm_" + std::to_string(major * 10 + minor) + (isSpecific ? "a" : "");
+  return {.architecture = names.emplace(name, true).first->first.c_str(),
+          .step = nullptr,
+          .kernels = kernels,
+          .kernel_count = 1,
+          .image = {major, minor, isSpecific, isText, 13000, bytes, sizeof bytes},
+          .emulated = nullptr};
 }
 
 class CudaDevice : public testing::Test {
 protected:
   /// Opens a device where the driver is as `settings` say.
-  Result<std::unique_ptr<Device>> open(std::vector<moec_device_image> given,
-                                       std::map<std::string, std::string> settings = {}) {
-    images = std::move(given);
+  Result<std::unique_ptr<Device>> open(std::vector<moec_device_code> given,
+                                       std::map<std::string, std::string> settings = {},
+                                       const char *library = FAKE_CUDA) {
+    codes = std::move(given);
     for (const char *name : {"VERSION", "GPUS", "MEMORY", "FAILS"}) {
       const std::string variable = std::string("FAKE_CUDA_") + name;
       if (auto found = settings.find(name); found != settings.end())
@@ -38,7 +46,12 @@ protected:
       else
         unsetenv(variable.c_str());
     }
-    return openCudaDevice(kernels, images, FAKE_CUDA);
+    DeviceOpening opening{.codes = codes, .status = {}};
+    openCudaDevice(opening, library);
+    if (!opening.status.ok())
+      return opening.status;
+    opened = opening.code;
+    return std::move(opening.device);
   }
 
   void expectFailure(const Result<std::unique_ptr<Device>> &device, Code code,
@@ -48,11 +61,12 @@ protected:
     EXPECT_NE(device.status().message.find(words), std::string::npos) << device.status().message;
   }
 
-  std::vector<moec_device_image> images;
+  std::vector<moec_device_code> codes;
+  const moec_device_code *opened = nullptr; ///< that the last device runs
 };
 
 TEST_F(CudaDevice, RunsKernelsOnItsMemory) {
-  Result<std::unique_ptr<Device>> device = open({image(9, 0)});
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)});
   ASSERT_TRUE(device.ok()) << device.status().message;
   EXPECT_EQ((*device)->name(), "Fake GPU 0");
   Result<uint8_t *> memory = (*device)->allocate(64, "a test");
@@ -76,47 +90,43 @@ TEST_F(CudaDevice, RunsKernelsOnItsMemory) {
 
 TEST_F(CudaDevice, TakesTheFirstGpuThatRunsTheCode) {
   for (const char *gpus : {"75 80", "86", "89"}) { // an earlier one does not; later ones of 8.x do
-    Result<std::unique_ptr<Device>> device = open({image(8, 0)}, {{"GPUS", gpus}});
+    Result<std::unique_ptr<Device>> device = open({code(8, 0)}, {{"GPUS", gpus}});
     ASSERT_TRUE(device.ok()) << device.status().message;
     EXPECT_EQ((*device)->name(), gpus == std::string("75 80") ? "Fake GPU 1" : "Fake GPU 0");
   }
-  expectFailure(open({image(8, 0)}, {{"GPUS", "90"}}), Code::Mismatch,
+  expectFailure(open({code(8, 0)}, {{"GPUS", "90"}}), Code::Mismatch,
                 "kernels are for sm_80, and here is Fake GPU 0 (sm_90)");
-  expectFailure(open({image(9, 0, /*isSpecific=*/true)}, {{"GPUS", "100"}}), Code::Mismatch,
+  expectFailure(open({code(9, 0, /*isSpecific=*/true)}, {{"GPUS", "100"}}), Code::Mismatch,
                 "kernels are for sm_90a");
-  EXPECT_TRUE(open({image(8, 0, false, /*isText=*/true)}, {{"GPUS", "120"}}).ok());
-  expectFailure(open({image(9, 0)}, {{"GPUS", ""}}), Code::Mismatch, "lists none");
+  EXPECT_TRUE(open({code(8, 0, false, /*isText=*/true)}, {{"GPUS", "120"}}).ok());
+  expectFailure(open({code(9, 0)}, {{"GPUS", ""}}), Code::Mismatch, "lists none");
 }
 
 TEST_F(CudaDevice, PrefersCodeForTheGpuItself) {
-  // Only the image that is wanted names the kernel.
-  auto others = [](moec_device_image other) {
-    static const uint8_t nothing[] = "";
-    other.bytes = nothing;
-    return other;
-  };
-  const moec_device_image text = image(8, 0, false, true), same = image(9, 0),
-                          specific = image(9, 0, true);
-  EXPECT_TRUE(open({others(text), others(same), specific}).ok());
-  EXPECT_TRUE(open({others(text), same}).ok());
-  EXPECT_TRUE(open({image(8, 6), others(image(8, 0)), others(text)}, {{"GPUS", "86"}}).ok());
+  const moec_device_code text = code(8, 0, false, true), same = code(9, 0),
+                         specific = code(9, 0, true);
+  EXPECT_TRUE(open({text, same, specific}).ok());
+  EXPECT_EQ(opened, &codes[2]);
+  EXPECT_TRUE(open({text, same}).ok());
+  EXPECT_EQ(opened, &codes[1]);
+  EXPECT_TRUE(open({code(8, 6), code(8, 0), text}, {{"GPUS", "86"}}).ok());
+  EXPECT_EQ(opened, &codes[0]);
 }
 
 TEST_F(CudaDevice, SaysWhatIsMissing) {
-  images = {image(9, 0)};
-  expectFailure(openCudaDevice(kernels, images, "/nowhere/libcuda.so.1"), Code::Mismatch,
+  expectFailure(open({code(9, 0)}, {}, "/nowhere/libcuda.so.1"), Code::Mismatch,
                 "there is no driver for one here (/nowhere/libcuda.so.1");
-  expectFailure(openCudaDevice(kernels, images, "libc.so.6"), Code::Mismatch, "it lacks cuInit");
-  expectFailure(open({image(9, 0)}, {{"FAILS", "cuInit"}}), Code::Mismatch,
+  expectFailure(open({code(9, 0)}, {}, "libc.so.6"), Code::Mismatch, "it lacks cuInit");
+  expectFailure(open({code(9, 0)}, {{"FAILS", "cuInit"}}), Code::Mismatch,
                 "does not start: told to fail (error 999)");
-  expectFailure(open({image(9, 0)}, {{"VERSION", "12040"}}), Code::Mismatch,
+  expectFailure(open({code(9, 0)}, {{"VERSION", "12040"}}), Code::Mismatch,
                 "knows CUDA 12.4, and this program's kernels want 13.0");
-  expectFailure(open({image(9, 0)}, {{"FAILS", "cuModuleLoadData"}}), Code::Mismatch,
+  expectFailure(open({code(9, 0)}, {{"FAILS", "cuModuleLoadData"}}), Code::Mismatch,
                 "loading the program's kernels fails: told to fail");
 }
 
 TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
-  Result<std::unique_ptr<Device>> device = open({image(9, 0)}, {{"MEMORY", "4194304"}});
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)}, {{"MEMORY", "4194304"}});
   ASSERT_TRUE(device.ok()) << device.status().message;
   Result<uint8_t *> cache = (*device)->allocate(int64_t(1) << 20, "the cache");
   ASSERT_TRUE(cache.ok()) << cache.status().message;
@@ -130,7 +140,7 @@ TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
 }
 
 TEST_F(CudaDevice, TellsAFailedLaunchOnce) {
-  Result<std::unique_ptr<Device>> device = open({image(9, 0)});
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)});
   ASSERT_TRUE(device.ok()) << device.status().message;
   setenv("FAKE_CUDA_FAILS", "cuLaunchKernel", 1);
   const FillArguments arguments{};
