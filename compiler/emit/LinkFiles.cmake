@@ -15,7 +15,7 @@ function(moec_gather_file source name)
   set(gathered ${gathered} ${folder}/${name} PARENT_SCOPE)
 endfunction()
 
-foreach(library MoecCore MoecText MoecProgram MoecApi)
+foreach(library MoecCore MoecText MoecProgram MoecApi MoecDevice MoecEmulator)
   if(TARGET ${library})
     moec_gather_file($<TARGET_FILE:${library}> lib${library}.a)
   endif()

@@ -26,6 +26,29 @@ Result<std::string> moec::findPtxas() {
                                  "'; install the CUDA toolkit, or stop at --emit=ptx"};
 }
 
+static std::string readAll(const std::string &path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  return buffer ? (*buffer)->getBuffer().str() : std::string();
+}
+
+Result<int> moec::releaseOfPtxas(const std::string &ptxas) {
+  Result<ScratchFile> report = ScratchFile::create(".txt");
+  if (!report.ok())
+    return report.status();
+  const StringRef words[] = {ptxas, "--version"};
+  const std::optional<StringRef> redirects[] = {StringRef(), report->path(), report->path()};
+  std::string error;
+  const int status = llvm::sys::ExecuteAndWait(ptxas, words, std::nullopt, redirects, 0, 0, &error);
+  const std::string said = readAll(report->path());
+  StringRef release = StringRef(said).split("release ").second;
+  int major = 0, minor = 0;
+  if (status != 0 || release.consumeInteger(10, major) || !release.consume_front(".") ||
+      release.consumeInteger(10, minor))
+    return Status{Code::Usage, "'" + ptxas + "' does not say which CUDA release it is of: " +
+                                   (error.empty() ? StringRef(said).rtrim().str() : error)};
+  return major * 1000 + minor * 10;
+}
+
 /// The number in front of `what` in `line`.
 static int64_t numberBefore(StringRef line, StringRef what) {
   int64_t number = 0;
@@ -56,11 +79,6 @@ std::vector<KernelResources> moec::parseResources(std::string_view report) {
     }
   }
   return kernels;
-}
-
-static std::string readAll(const std::string &path) {
-  auto buffer = llvm::MemoryBuffer::getFile(path);
-  return buffer ? (*buffer)->getBuffer().str() : std::string();
 }
 
 Result<Cubin> moec::assemblePtx(const std::string &ptxas, std::string_view ptx,

@@ -30,6 +30,9 @@ struct Cubin {
 /// Code::Usage where there is none.
 Result<std::string> findPtxas();
 
+/// The CUDA release that the assembler is of, as CUDA counts: 13000 is 13.0.
+Result<int> releaseOfPtxas(const std::string &ptxas);
+
 /// Assembles `ptx` for `architecture` (sm_80) with the program `ptxas`. May run several times at
 /// once.
 Result<Cubin> assemblePtx(const std::string &ptxas, std::string_view ptx,

@@ -201,7 +201,8 @@ static Status checkChoices(ModuleOp module, int64_t context) {
 static void describeOptions(DictionaryAttr model, const PipelineOptions &options,
                             ArrayRef<const CpuTarget *> levels, Manifest &manifest) {
   manifest.options = {{"activations", options.activations},
-                      {"cpu", levelNames(levels)},
+                      options.gpu.empty() ? std::pair("cpu", levelNames(levels))
+                                          : std::pair("gpu", options.gpu),
                       {"kv-cache", options.cache}};
   if (auto form = model.getAs<StringAttr>("mla"))
     manifest.options.emplace_back("mla", form.str());
@@ -211,6 +212,8 @@ static void describeOptions(DictionaryAttr model, const PipelineOptions &options
     manifest.options.emplace_back("quantize", options.quantize);
   if (options.reference)
     manifest.options.emplace_back("reference", "true");
+  if (!options.gpu.empty())
+    manifest.options.emplace_back("target", "cuda");
   if (!options.without.empty())
     manifest.options.emplace_back("without-pass",
                                   fmt::format("{}", fmt::join(options.without, ",")));
@@ -280,13 +283,21 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   describeModel(model, manifest);
   if (Status status = checkChoices(module, manifest.context); !status.ok())
     return status;
-  Result<std::vector<const CpuTarget *>> levels = findCpuTargets(options.cpu);
-  if (!levels.ok())
-    return levels.status();
+  std::vector<const CpuTarget *> levels;
+  if (options.gpu.empty()) {
+    Result<std::vector<const CpuTarget *>> found = findCpuTargets(options.cpu);
+    if (!found.ok())
+      return found.status();
+    levels = std::move(*found);
+  } else {
+    llvm::SmallVector<StringRef> gpus;
+    StringRef(options.gpu).split(gpus, ',');
+    manifest.gpus.assign(gpus.begin(), gpus.end());
+  }
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
   manifest.queryTile = kQueryTile;
   manifest.stepTokens = kStepTokens;
-  describeOptions(model, options, *levels, manifest);
+  describeOptions(model, options, levels, manifest);
   const int64_t routed = numberOf(model, "experts");
   if (Status status = describeCaches(module, manifest); !status.ok())
     return status;

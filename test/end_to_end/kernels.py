@@ -1,17 +1,18 @@
-"""Kernels for GPUs, without one: of every golden family PTX is made, which ptxas takes where it is there; and what is refused.
+"""Kernels for GPUs, without one: of every golden family PTX is made, which ptxas takes where it is there; programs, and what is refused.
 
     kernels.py [CASE...]
 """
 
+import json
 import os
 import re
 import shutil
 import sys
 
 import checkpoints
-from programs import GOLDEN, MOEC, Checks, run, succeed, work_folder
+from programs import GOLDEN, MOEC, Checks, compile_model, run, succeed, work_folder
 
-USAGE, UNSUPPORTED = 2, 4
+USAGE, MISMATCH = 2, 5
 CASES = ["mixtral", "mixtral_bf16", "qwen2_moe", "qwen3_moe_bf16", "olmoe", "deepseek_v2", "deepseek_v3", "deepseek_v3_fp8", "deepseek_v32",
          "kimi_k2", "llama4", "gpt_oss", "gpt_oss_mxfp4"]
 GPUS = ["sm_80", "sm_90a"]
@@ -80,7 +81,9 @@ def check_refusals(checks, folder):
     refused(USAGE, "--cpu is for --target=cpu", cuda, "--gpu=sm_80", "--cpu=avx2", "--emit=ptx")
     refused(USAGE, "there is a text for each of sm_80,sm_90a", cuda, "--gpu=sm_80,sm_90a", "--emit=ptx")
     refused(USAGE, "is for one GPU architecture", cuda, "--gpu=sm_80,sm_90a", "--emit=lowered")
-    refused(UNSUPPORTED, "stop at --emit=ptx or --emit=cubin", cuda, "--gpu=sm_80", *output)
+    refused(USAGE, "--emulate is for --target=cuda", "--emulate", *output)
+    refused(USAGE, "--emulate is for programs", cuda, "--gpu=sm_80", "--emulate", "--emit=cubin", *output)
+    refused(USAGE, "--link=static: a program for GPUs", cuda, "--gpu=sm_80", "--link=static", *output)
     nowhere = os.environ | {"PATH": str(folder), "CUDA_HOME": str(folder)}
     refused(USAGE, "there is no ptxas", cuda, "--gpu=sm_80", "--emit=cubin", *output, env=nowhere)
     # A ptxas that fails, and one that knows no such architecture.
@@ -88,7 +91,9 @@ def check_refusals(checks, folder):
                                   ("ptxas fatal : Value 'sm_80' is not defined for option 'gpu-name'", USAGE, "does not know sm_80")):
         (folder / "ptxas").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 255\n')
         (folder / "ptxas").chmod(0o755)
-        refused(status, wanted, cuda, "--gpu=sm_80", "--emit=cubin", *output, env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"})
+        broken = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+        refused(status, wanted, cuda, "--gpu=sm_80", "--emit=cubin", *output, env=broken)
+    refused(USAGE, "does not say which CUDA release it is of", cuda, "--gpu=sm_80", *output, env=broken)
     checks.that(not list(folder.glob("out*")), f"a refusal leaves {list(folder.glob('out*'))}")
     # A module that was scheduled for one target goes on for that one.
     succeed(MOEC, "compile", GOLDEN / "mixtral", "-q", cuda, "--gpu=sm_80", "--emit=scheduled", "-o", folder / "gpu.mlir")
@@ -99,10 +104,48 @@ def check_refusals(checks, folder):
     checks.that(done.returncode == USAGE and "say --gpu=sm_90a" in done.stderr.decode(), f"lowered for another: {done.stderr.decode()[-300:]}")
 
 
+def check_program(checks, folder):
+    """A program for GPUs starts where there is none, says what is missing, and needs the system's libc and libm alone."""
+    program = compile_model(GOLDEN / "mixtral", folder / "program", "-q", "--target=cuda", "--gpu=sm_90a,sm_80")
+    needed = {line.split()[0] for line in succeed("ldd", program).decode().splitlines()}
+    checks.that(needed <= {"linux-vdso.so.1", "libc.so.6", "libm.so.6", "/lib64/ld-linux-x86-64.so.2"}, f"the program needs {needed}")
+
+    def says(status, words, *command):
+        done = run(program, *command)
+        said = (done.stdout + done.stderr).decode()
+        checks.that(done.returncode == status and words in said, f"{command}: status {done.returncode}, wanted {status} and {words!r}: {said[-400:]}")
+
+    if not shutil.which("nvidia-smi"):
+        says(MISMATCH, "computes on an NVIDIA GPU, and there is no driver", "bench", "-p", "4")
+    says(USAGE, "compile it with --emulate", "bench", "--device=emulated")
+    says(USAGE, "--device=cpu: this program was compiled with --target=cuda", "bench", "--device=cpu")
+    says(USAGE, "'gpu' is not cpu, cuda or emulated", "bench", "--device=gpu")
+    says(USAGE, "--threads: it is for programs that compute on CPUs", "bench", "--threads=2")
+    says(0, "gpu kernels      sm_80: ", "inspect")
+    codes = json.loads(succeed(program, "inspect", "--json"))["gpu"]
+    form = "cubin" if PTXAS else "ptx"
+    checks.that([(code["architecture"], code["form"], code["emulated"]) for code in codes] == [("sm_80", form, False), ("sm_90a", form, False)],
+                f"inspect --json tells {codes}")
+    # Without ptxas the program has the text that a driver assembles.
+    nowhere = os.environ | {"PATH": str(folder), "CUDA_HOME": str(folder)}
+    done = run(MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "text", "--target=cuda", "--gpu=sm_80", "--emulate", env=nowhere)
+    checks.that(done.returncode == 0 and "there is no ptxas here" in done.stderr.decode(), f"without ptxas: {done.stderr.decode()[-400:]}")
+    code, = json.loads(succeed(folder / "text", "inspect", "--json"))["gpu"]
+    checks.that((code["form"], code["driver"], code["emulated"]) == ("ptx", "11.0", True), f"inspect --json tells {code}")
+    checks.that(b".entry phase_" in (folder / "text").read_bytes(), "the program has no PTX")
+
+
+def check_library(checks, folder):
+    """A library for GPUs is made as one for CPUs is."""
+    succeed(MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "libmixtral.so", "-q", "--target=cuda", "--gpu=sm_80", "--emit=shared")
+    exported = succeed("nm", "-D", "--defined-only", folder / "libmixtral.so").decode()
+    checks.that("moec_model_open" in exported and "moec_open_cuda" not in exported, f"the library exports {exported}")
+
+
 if __name__ == "__main__":
     checks = Checks()
     for case in sys.argv[1:] or CASES:
         check_case(checks, case)
     if not sys.argv[1:]:
-        checks.run_parts(check_lengths, check_same, check_refusals)
+        checks.run_parts(check_lengths, check_same, check_refusals, check_program, check_library)
     checks.finish()

@@ -158,6 +158,11 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
       ->type_name("NAME,...")
       ->group("Target")
       ->take_last();
+  app->add_flag(
+         "--emulate", request.emulate,
+         "with --target=cuda: the program can also run its kernels without a GPU, on the CPU, "
+         "slowly, and finds races and the like in them: PROGRAM --device=emulated")
+      ->group("Target");
   app->add_flag("--headers-only", request.headersOnly,
                 "the model's files may end after their headers; for what needs no weight bytes")
       ->group("Weights");
@@ -239,8 +244,18 @@ static Status checkModel(const CLI::App &app, CompileRequest &request) {
 /// What is for GPUs only, or for CPUs only.
 static Status checkTarget(const CLI::App &app, const CompileRequest &request) {
   const bool onGpu = request.device == Device::Cuda;
-  if (!onGpu && app.count("--gpu"))
-    return {Code::Usage, "--gpu is for --target=cuda, and the target is the CPU"};
+  if (!onGpu)
+    for (const char *option : {"--gpu", "--emulate"})
+      if (app.count(option))
+        return {Code::Usage,
+                fmt::format("{} is for --target=cuda, and the target is the CPU", option)};
+  if (request.emulate && request.emit < Emit::Obj)
+    return {Code::Usage,
+            "--emulate is for programs and libraries; moe-emulate runs single kernels"};
+  if (onGpu && app.count("--link") && request.libc == LibcLink::Static)
+    return {Code::Usage,
+            "--link=static: a program for GPUs loads NVIDIA's driver when it runs, which "
+            "only the system's own libc can do"};
   if (!onGpu && (request.emit == Emit::Ptx || request.emit == Emit::Cubin))
     return {Code::Usage, fmt::format("--emit={} is for --target=cuda, and the target is the CPU",
                                      app.get_option("--emit")->as<std::string>())};

@@ -5,21 +5,17 @@
 #include "compiler/analysis/FusionReport.h"
 #include "compiler/analysis/ProductKinds.h"
 #include "compiler/analysis/StoredWeights.h"
-#include "compiler/emit/EmbeddedWeights.h"
+#include "compiler/emit/DeviceTables.h"
 #include "compiler/emit/JoinLevels.h"
 #include "compiler/emit/ObjectCode.h"
-#include "compiler/emit/Packer.h"
-#include "compiler/emit/ProgramData.h"
-#include "compiler/emit/ScratchFile.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/pipeline/Stages.h"
 #include "compiler/targets/cpu/CpuTarget.h"
 #include "compiler/transforms/WeightFormats.h"
-#include "frontends/checkpoint/TextData.h"
 #include "frontends/models/Import.h"
 #include "runtime/core/AtomicFile.h"
-#include "runtime/core/File.h"
-#include "tools/moec/DeviceCode.h"
+#include "tools/moec/Artifact.h"
+#include "tools/moec/DeviceImages.h"
 #include "tools/moec/Mapping.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
@@ -28,6 +24,8 @@
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -40,10 +38,18 @@ using namespace moec;
 
 namespace {
 
+std::string tripleOf(llvm::StringRef architecture) {
+  return fmt::format("{}-unknown-linux-gnu", architecture.str());
+}
+
 /// What the code generator needs to know of a level.
 MachineTarget machineTarget(const CpuTarget &cpu) {
-  return {fmt::format("{}-unknown-linux-gnu", cpu.arch.str()), cpu.processor.str(),
-          cpu.features.str()};
+  return {tripleOf(cpu.arch), cpu.processor.str(), cpu.features.str()};
+}
+
+/// Any CPU of the architecture.
+MachineTarget baseline(llvm::StringRef architecture) {
+  return {tripleOf(architecture), architecture == "x86_64" ? "x86-64" : "generic", ""};
 }
 
 /// What a compile holds while it goes on.
@@ -65,7 +71,7 @@ public:
       return status;
     if (request.emit <= Emit::Lowered)
       return writeText(request.output, printModule(*modules.front()));
-    if (!gpus.empty())
+    if (!gpus.empty() && request.emit <= Emit::Cubin)
       return makeKernels();
     Result<std::string> code = makeCode();
     if (!code.ok())
@@ -74,7 +80,14 @@ public:
       return writeText(request.output, *code);
     if (request.emit == Emit::Obj)
       return writeOutput(*code);
-    return makeArtifact(*code);
+    return makeArtifact({.request = request,
+                         .checkpoint = *checkpoint,
+                         .program = program,
+                         .code = *code,
+                         .triple = tripleOf(hostArchitecture),
+                         .linkFiles = linkFiles,
+                         .progress = progress},
+                        *output);
   }
 
 private:
@@ -92,6 +105,7 @@ private:
 
   /// Everything that can be refused before there is work to lose.
   Status prepare();
+  Status prepareCpus();
   Status prepareGpus();
   Status openInput();
   Status parseModule();
@@ -100,21 +114,12 @@ private:
   Status runStage(const Stage &stage, Emit emit);
   Status noteStage(Emit stage);
   void noteKeptWeights();
-  Result<std::string> finishManifest();
   Result<std::string> makeCode();
   Status makeKernels();
+  Result<std::vector<DeviceCode>> makeDeviceCodes();
+  void report(llvm::ArrayRef<DeviceImage> images);
   Status writeOutput(const std::string &bytes);
-  Status makeArtifact(const std::string &code);
-  Status linkInto(const ProgramData &data, const std::string &code, const std::string &path);
-  Status embedWeights(AtomicFile &file);
-  Status packBeside();
-  PackOptions packOptions();
-  void reportLosses(const PackReport &report);
-  void say(const std::string &line) {
-    progress.clear();
-    if (!request.quiet)
-      writeMessage(fmt::format("moec: {}\n", line));
-  }
+  void say(const std::string &line) { notify(request, progress, line); }
 
   const CompileRequest &request;
   Progress progress;
@@ -122,6 +127,7 @@ private:
   StageRunner stages;
   std::vector<const CpuTarget *> levels; ///< none where GPUs compute
   std::vector<const CudaTarget *> gpus;  ///< none where CPUs do
+  std::string hostArchitecture;          ///< of the CPUs that the program runs on
   std::string ptxas;
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
@@ -135,16 +141,12 @@ private:
 
 } // namespace
 
-/// A program for GPUs is more than its kernels; the rest of it is not there yet.
 Status Compile::prepareGpus() {
   Result<std::vector<const CudaTarget *>> found = findCudaTargets(request.gpu);
   if (!found.ok())
     return {found.status().code, "--gpu: " + found.status().message};
   gpus = std::move(*found);
-  if (request.emit > Emit::Cubin)
-    return {Code::Unsupported,
-            "--target=cuda makes kernels and no programs so far: stop at --emit=ptx or "
-            "--emit=cubin, or at a stage"};
+  hostArchitecture = llvm::Triple(llvm::sys::getProcessTriple()).getArchName().str();
   for (auto [emit, name] : {std::pair(Emit::Lowered, "lowered"), std::pair(Emit::Llvm, "llvm")})
     if (gpus.size() > 1 && request.emit == emit)
       return {Code::Usage, fmt::format("--emit={}: such a module is for one GPU architecture, and "
@@ -160,12 +162,10 @@ Status Compile::prepareGpus() {
       return program.status();
     ptxas = std::move(*program);
   }
-  return stages.prepare();
+  return {};
 }
 
-Status Compile::prepare() {
-  if (request.device == Device::Cuda)
-    return prepareGpus();
+Status Compile::prepareCpus() {
   Result<std::vector<const CpuTarget *>> found = findCpuTargets(request.cpu);
   if (!found.ok())
     return found.status();
@@ -174,20 +174,27 @@ Status Compile::prepare() {
     return {Code::Usage,
             fmt::format("--emit=lowered: a lowered module is for one CPU level, and --cpu names {}",
                         levelNames(levels))};
+  hostArchitecture = levels.front()->arch.str();
+  return {};
+}
+
+Status Compile::prepare() {
+  if (Status status = request.device == Device::Cuda ? prepareGpus() : prepareCpus(); !status.ok())
+    return status;
   if (request.emit >= Emit::Static) {
-    Result<std::string> folder = findLinkFiles(request.program, levels.front()->arch);
+    Result<std::string> folder = findLinkFiles(request.program, hostArchitecture);
     if (!folder.ok())
       return folder.status();
     linkFiles = std::move(*folder);
   }
   // Linkers put other data behind that section where addresses do not come in two sizes.
   if (request.emit >= Emit::Static && request.weights == WeightsMode::Embed &&
-      levels.front()->arch != "x86_64")
+      hostArchitecture != "x86_64")
     return {Code::Unsupported, fmt::format("--weights=embed is for x86_64, and the program for {}; "
                                            "say --weights=pack",
-                                           levels.front()->arch.str())};
+                                           hostArchitecture)};
   // The whole compile may take a while; an output that cannot be written is known at once.
-  if (request.emit > Emit::Llvm) {
+  if (request.emit > Emit::Cubin) {
     Result<AtomicFile> created = AtomicFile::create(request.output);
     if (!created.ok())
       return created.status();
@@ -372,19 +379,33 @@ void Compile::noteKeptWeights() {
 }
 
 Result<std::string> Compile::makeCode() {
+  std::vector<DeviceCode> devices;
+  if (!gpus.empty()) {
+    Result<std::vector<DeviceCode>> made = makeDeviceCodes();
+    if (!made.ok())
+      return made.status();
+    devices = std::move(*made);
+  }
   progress.start("compiling: machine code");
   llvm::LLVMContext llvmContext;
   std::vector<LevelCode> code;
-  for (auto [module, level] : llvm::zip_equal(modules, levels)) {
+  for (auto [index, module] : llvm::enumerate(modules)) {
+    if (!gpus.empty()) {
+      if (Status status = keepHostCode(*module, request.emulate); !status.ok())
+        return Status{status.code, stages.diagnostics().errors(status.message)};
+    }
     Result<std::unique_ptr<llvm::Module>> translated =
-        translateToLlvm(*module, llvmContext, machineTarget(*level));
+        translateToLlvm(*module, llvmContext,
+                        gpus.empty() ? machineTarget(*levels[index]) : baseline(hostArchitecture));
     if (!translated.ok())
       return Status{Code::Internal, stages.diagnostics().errors(translated.status().message)};
-    code.push_back({level->level.str(), std::move(*translated)});
+    code.push_back(
+        {(gpus.empty() ? levels[index]->level : gpus[index]->name).str(), std::move(*translated)});
   }
   Result<std::unique_ptr<llvm::Module>> joined = joinLevels(std::move(code));
   if (!joined.ok())
     return joined.status();
+  addDeviceTables(**joined, devices);
   if (Status status = stages.dump("llvm.ll", printLlvm(**joined)); !status.ok())
     return status;
   if (Status status = optimizeLlvm(**joined); !status.ok())
@@ -396,6 +417,35 @@ Result<std::string> Compile::makeCode() {
   return emitObject(**joined);
 }
 
+void Compile::report(llvm::ArrayRef<DeviceImage> images) {
+  if (!request.report)
+    return;
+  progress.clear();
+  writeMessage(reportKernels(images));
+}
+
+/// What the program has of its kernels.
+Result<std::vector<DeviceCode>> Compile::makeDeviceCodes() {
+  progress.start("compiling: kernels");
+  Result<std::string> assembler = findPtxas();
+  if (!assembler.ok())
+    say("there is no ptxas here: the program has its kernels as PTX, and the driver assembles them "
+        "at each start, which takes a while");
+  Result<int> release = assembler.ok() ? releaseOfPtxas(*assembler) : 0;
+  if (!release.ok())
+    return release.status();
+  Result<std::vector<DeviceImage>> images =
+      makeDeviceImages(modules, gpus, assembler.ok() ? DeviceForm::Cubin : DeviceForm::Ptx,
+                       assembler.ok() ? *assembler : "");
+  if (!images.ok())
+    return Status{images.status().code, stages.diagnostics().errors(images.status().message)};
+  report(*images);
+  std::vector<DeviceCode> codes;
+  for (DeviceImage &image : *images)
+    codes.push_back(takeDeviceCode(std::move(image), *release));
+  return codes;
+}
+
 /// A file for each architecture, beside -o, or the text of a single one.
 Status Compile::makeKernels() {
   progress.start("compiling: kernels");
@@ -405,187 +455,14 @@ Status Compile::makeKernels() {
   Result<std::vector<DeviceImage>> images = makeDeviceImages(modules, gpus, form, ptxas);
   if (!images.ok())
     return {images.status().code, stages.diagnostics().errors(images.status().message)};
-  if (request.report) {
-    progress.clear();
-    writeMessage(reportKernels(*images));
-  }
-  const bool isSingle = form == DeviceForm::LlvmIr || request.output == "-";
-  for (const DeviceImage &image : *images) {
-    const std::string path = isSingle
-                                 ? request.output
-                                 : fmt::format("{}.{}.{}", request.output, image.target->name.str(),
-                                               form == DeviceForm::Ptx ? "ptx" : "cubin");
-    if (Status status = writeText(path, image.bytes); !status.ok())
-      return status;
-  }
-  return {};
+  report(*images);
+  return writeDeviceImages(*images, form, request.output);
 }
 
 Status Compile::writeOutput(const std::string &bytes) {
   if (Status status = output->append(bytes); !status.ok())
     return status;
   return output->commit();
-}
-
-/// The manifest's text, with what only the whole compile knows.
-Result<std::string> Compile::finishManifest() {
-  progress.start("reading the weights' digests");
-  Result<std::vector<SourceDigest>> digests = digestSources(*checkpoint);
-  if (!digests.ok())
-    return digests.status();
-  Manifest &manifest = program.manifest;
-  for (const SourceDigest &source : *digests)
-    manifest.sources.push_back({source.path, source.bytes, digestText(source.digest)});
-  manifest.weights.mode = request.weights;
-  manifest.weights.bytes = program.plan.totalBytes();
-  if (request.weights == WeightsMode::Map) {
-    std::error_code error;
-    manifest.followLinks = request.followLinks;
-    manifest.modelDirectory = std::filesystem::canonical(request.input, error).string();
-    if (error)
-      return Status{Code::Model,
-                    fmt::format("cannot resolve '{}': {}", request.input, error.message())};
-  } else {
-    manifest.weights.digest =
-        packedWeightsDigest(program.plan.digest(), packSourcesDigest(*digests));
-  }
-  // The name alone: bytes do not depend on the folder, and the program may be renamed.
-  if (request.weights == WeightsMode::Pack)
-    manifest.weights.file = llvm::sys::path::filename(request.output).str() + ".weights";
-  return writeManifest(manifest);
-}
-
-Status Compile::makeArtifact(const std::string &code) {
-  Result<std::string> manifest = finishManifest();
-  if (!manifest.ok())
-    return manifest.status();
-  progress.start("compiling: tokenizer");
-  Result<TextData> text =
-      compileText(*checkpoint, program.manifest.vocabulary, request.followLinks);
-  if (!text.ok())
-    return text.status();
-  for (const std::string &notice : text->notices)
-    say(notice);
-  if (text->tokenizer.empty())
-    say(fmt::format("'{}' has no tokenizer (tokenizer.json, tiktoken.model, tokenizer.model or "
-                    "qwen.tiktoken): what needs text will not work",
-                    request.input));
-  ProgramData data{.manifest = *manifest,
-                   .tokenizer = text->tokenizer,
-                   .chatTemplate = text->chatTemplate,
-                   .generation = text->generation,
-                   .embeddedWeightBytes =
-                       request.weights == WeightsMode::Embed ? packedFileBytes(program.plan) : 0};
-
-  progress.start("linking");
-  std::optional<AtomicFile> object; // of a static library, which may hold all the weights
-  if (request.emit == Emit::Static) {
-    Result<AtomicFile> created = AtomicFile::create(request.output + ".o");
-    if (!created.ok())
-      return created.status();
-    object.emplace(std::move(*created));
-  }
-  AtomicFile &linked = object ? *object : *output;
-  if (Status status = linkInto(data, code, linked.temporaryPath()); !status.ok())
-    return status;
-  if (request.weights == WeightsMode::Embed)
-    if (Status status = embedWeights(linked); !status.ok())
-      return status;
-  if (object)
-    if (Status status = makeArchive(linked.temporaryPath(), output->temporaryPath()); !status.ok())
-      return status;
-  if (request.weights == WeightsMode::Pack)
-    if (Status status = packBeside(); !status.ok())
-      return status;
-  return output->commit();
-}
-
-Status Compile::linkInto(const ProgramData &data, const std::string &code,
-                         const std::string &path) {
-  LinkOptions link;
-  switch (request.emit) {
-  case Emit::Static:
-    link.artifact = Artifact::StaticLibrary;
-    break;
-  case Emit::Shared:
-    link.artifact = Artifact::SharedLibrary;
-    break;
-  default:
-    link.artifact = Artifact::Executable;
-  }
-  link.libc = request.libc;
-  link.linker = request.linker;
-  link.strip = request.strip;
-  link.triple = machineTarget(*levels.front()).triple;
-  link.linkFiles = linkFiles;
-
-  Result<std::string> dataObject = makeProgramDataObject(data, link.triple);
-  if (!dataObject.ok())
-    return dataObject.status();
-  std::vector<ScratchFile> scratch;
-  for (std::string_view bytes : {std::string_view(code), std::string_view(*dataObject)}) {
-    Result<ScratchFile> file = ScratchFile::create(".o");
-    if (!file.ok())
-      return file.status();
-    if (Status status = writeFile(file->path(), bytes); !status.ok())
-      return status;
-    link.objects.push_back(file->path());
-    scratch.push_back(std::move(*file));
-  }
-  return moec::link(link, path);
-}
-
-PackOptions Compile::packOptions() {
-  return {.threads = request.threads,
-          .progress = [this](uint64_t done, uint64_t total) { progress.advance(done, total); },
-          .starting = {}};
-}
-
-/// Names the weights that lost precision: a program that was asked for should not surprise.
-void Compile::reportLosses(const PackReport &report) {
-  if (report.lossy.empty())
-    return;
-  const LossyWeight &first = report.lossy.front();
-  say(fmt::format("{} of the weights lose precision as {}: {}{}", report.lossy.size(),
-                  first.element, first.name, report.lossy.size() > 1 ? " and others" : ""));
-  for (const LossyWeight &weight : report.lossy)
-    if (weight.overflow)
-      say(fmt::format("{} has values too large for {}: they became infinite", weight.name,
-                      weight.element));
-}
-
-Status Compile::embedWeights(AtomicFile &file) {
-  const WeightPlan &plan = program.plan;
-  uint64_t bytes = packedFileBytes(plan);
-  Result<uint64_t> offset = openEmbeddedWeights(file.temporaryPath(), bytes);
-  if (!offset.ok())
-    return offset.status();
-  if (Status status = file.reopen(); !status.ok())
-    return status;
-  say(fmt::format("writing {} of weights into '{}'", formatBytes(bytes), request.output));
-  progress.start("packing weights");
-  Result<PackReport> report = packInto(*checkpoint, plan, file, *offset, packOptions());
-  if (!report.ok())
-    return report.status();
-  reportLosses(*report);
-  return {};
-}
-
-Status Compile::packBeside() {
-  const WeightPlan &plan = program.plan;
-  std::string path = request.output + ".weights";
-  PackOptions options = packOptions();
-  options.starting = [&] {
-    say(fmt::format("writing {} of weights to '{}'", formatBytes(packedFileBytes(plan)), path));
-    progress.start("packing weights");
-  };
-  Result<PackReport> report = packToFile(*checkpoint, plan, path, options);
-  if (!report.ok())
-    return report.status();
-  if (report->reused)
-    say(fmt::format("'{}' was up to date", path));
-  reportLosses(*report);
-  return {};
 }
 
 Status moec::compile(const CompileRequest &request) { return Compile(request).run(); }

@@ -43,6 +43,7 @@ struct CompileRequest {
   std::string cpu = "native";
   Device device = Device::Cpu;
   std::string gpu;                      ///< architectures, separated by commas, of Device::Cuda
+  bool emulate = false;                 ///< the program can also run its kernels without a GPU
   std::string activations;              ///< empty: chosen by weight type and target
   std::string cache;                    ///< likewise; the type of keys and values
   std::string quantize;                 ///< CLASS:FORMAT,...

@@ -12,10 +12,11 @@ using namespace moec;
 using llvm::StringRef;
 
 // What a multiprocessor has is from the table of compute capabilities in NVIDIA's programming
-// guide.
+// guide, which driver reads which PTX from the release notes of the PTX manual.
 static constexpr CudaTarget targets[] = {
     {.name = "sm_80",
      .features = "+ptx70",
+     .driverVersion = 11000,
      .registers = 65536,
      .sharedBytes = 164 << 10,
      .warps = 64,
@@ -23,6 +24,7 @@ static constexpr CudaTarget targets[] = {
      .warpsPerBlock = 8},
     {.name = "sm_86",
      .features = "+ptx71",
+     .driverVersion = 11010,
      .registers = 65536,
      .sharedBytes = 100 << 10,
      .warps = 48,
@@ -30,6 +32,7 @@ static constexpr CudaTarget targets[] = {
      .warpsPerBlock = 8},
     {.name = "sm_89",
      .features = "+ptx78",
+     .driverVersion = 11080,
      .registers = 65536,
      .sharedBytes = 100 << 10,
      .warps = 48,
@@ -37,6 +40,7 @@ static constexpr CudaTarget targets[] = {
      .warpsPerBlock = 8},
     {.name = "sm_90a",
      .features = "+ptx80",
+     .driverVersion = 12000,
      .registers = 65536,
      .sharedBytes = 228 << 10,
      .warps = 64,
@@ -44,6 +48,7 @@ static constexpr CudaTarget targets[] = {
      .warpsPerBlock = 8},
     {.name = "sm_100a",
      .features = "+ptx86",
+     .driverVersion = 12070,
      .registers = 65536,
      .sharedBytes = 228 << 10,
      .warps = 64,
@@ -51,6 +56,7 @@ static constexpr CudaTarget targets[] = {
      .warpsPerBlock = 8},
     {.name = "sm_120a",
      .features = "+ptx87",
+     .driverVersion = 12080,
      .registers = 65536,
      .sharedBytes = 100 << 10,
      .warps = 48,
@@ -59,6 +65,14 @@ static constexpr CudaTarget targets[] = {
 };
 
 llvm::ArrayRef<CudaTarget> moec::cudaTargets() { return targets; }
+
+std::pair<int, int> CudaTarget::capability() const {
+  int number = 0; // the minor one is its last digit
+  StringRef digits = name;
+  digits.consume_front("sm_");
+  digits.consumeInteger(10, number);
+  return {number / 10, number % 10};
+}
 
 int64_t CudaTarget::occupancy(int64_t blockWarps, int64_t threadRegisters,
                               int64_t blockSharedBytes) const {

@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringRef.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace moec {
@@ -18,10 +19,16 @@ namespace moec {
 struct CudaTarget {
   llvm::StringRef name;     ///< The name users type: --gpu=NAME; also LLVM's and ptxas'.
   llvm::StringRef features; ///< LLVM's: the oldest PTX that has the architecture, for old drivers.
+  int driverVersion;        ///< least that reads such PTX, as CUDA counts: 12080 is 12.8
   int64_t registers;        ///< of 32 bits
   int64_t sharedBytes;      ///< of shared memory
   int64_t warps, blocks;    ///< at work at a time
   int64_t warpsPerBlock;    ///< Most of kernels whose tiles are for a warp each.
+
+  /// Major and minor number: 9 and 0.
+  std::pair<int, int> capability() const;
+  /// Whether code for it runs on no later GPU.
+  bool isSpecific() const { return name.ends_with("a"); }
 
   /// Per cent of the warps that may be at work with blocks of so many, each thread with so many
   /// registers and each block with so many bytes of shared memory.

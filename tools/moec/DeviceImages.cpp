@@ -1,14 +1,18 @@
 // LLVM IR, PTX and cubins, the architectures side by side.
 
-#include "tools/moec/DeviceCode.h"
+#include "tools/moec/DeviceImages.h"
 
 #include "compiler/emit/ObjectCode.h"
+#include "compiler/targets/emulator/Passes.h"
+#include "tools/moec/TextOutput.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Pass/PassManager.h"
 
 #include <fmt/format.h>
 
-#include <optional>
+#include <algorithm>
 #include <thread>
 
 using namespace moec;
@@ -37,7 +41,7 @@ static Status makeImage(llvm::Module &module, DeviceForm form, const std::string
   if (!cubin.ok())
     return cubin.status();
   image.bytes = std::move(cubin->bytes);
-  image.kernels = std::move(cubin->kernels);
+  image.resources = std::move(cubin->kernels);
   return {};
 }
 
@@ -59,7 +63,7 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
       auto threads = function->getAttrOfType<mlir::DenseI32ArrayAttr>(
           mlir::NVVM::NVVMDialect::getReqntidAttrName());
       if (threads)
-        image.blockWarps[function.getSymName()] = threads.asArrayRef().front() / kWarpLanes;
+        image.kernels.push_back({function.getSymName().str(), threads.asArrayRef().front()});
     });
     Result<std::unique_ptr<llvm::Module>> kernels =
         translateKernels(*modules[i], work[i].context, machineOf(*targets[i]));
@@ -79,16 +83,60 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
   return images;
 }
 
+DeviceCode moec::takeDeviceCode(DeviceImage image, int release) {
+  const auto [major, minor] = image.target->capability();
+  return {.architecture = image.target->name.str(),
+          .kernels = std::move(image.kernels),
+          .image = {.major = major,
+                    .minor = minor,
+                    .is_specific = image.target->isSpecific(),
+                    .is_text = release == 0,
+                    // Drivers read the cubins of any release of their own major number.
+                    .driver_version = std::max(image.target->driverVersion, release / 1000 * 1000),
+                    .bytes = nullptr,
+                    .size = 0},
+          .bytes = std::move(image.bytes)};
+}
+
+Status moec::keepHostCode(mlir::ModuleOp module, bool emulates) {
+  if (emulates) {
+    mlir::PassManager passes(module.getContext());
+    passes.addPass(createEmulateGpu());
+    if (failed(passes.run(module)))
+      return {Code::Internal, "the kernels cannot be emulated"};
+    return {};
+  }
+  for (auto kernels : llvm::make_early_inc_range(module.getOps<mlir::gpu::GPUModuleOp>()))
+    kernels.erase();
+  return {};
+}
+
+Status moec::writeDeviceImages(llvm::ArrayRef<DeviceImage> images, DeviceForm form,
+                               const std::string &output) {
+  const bool isSingle = form == DeviceForm::LlvmIr || output == "-";
+  for (const DeviceImage &image : images) {
+    const std::string path = isSingle ? output
+                                      : fmt::format("{}.{}.{}", output, image.target->name.str(),
+                                                    form == DeviceForm::Ptx ? "ptx" : "cubin");
+    if (Status status = writeText(path, image.bytes); !status.ok())
+      return status;
+  }
+  return {};
+}
+
 std::string moec::reportKernels(llvm::ArrayRef<DeviceImage> images) {
   std::string text;
   for (const DeviceImage &image : images)
-    for (const KernelResources &kernel : image.kernels)
+    for (const KernelResources &kernel : image.resources) {
+      const auto launched = llvm::find_if(
+          image.kernels, [&](const DeviceKernel &own) { return own.name == kernel.name; });
       text +=
           fmt::format("kernel {} on {}: {} registers, {} bytes of stack, {} bytes spilt, {} bytes "
                       "of shared memory, {} % of the warps\n",
                       kernel.name, image.target->name.str(), kernel.registers, kernel.stackBytes,
                       kernel.spillBytes, kernel.sharedBytes,
-                      image.target->occupancy(image.blockWarps.lookup(kernel.name),
-                                              kernel.registers, kernel.sharedBytes));
+                      image.target->occupancy(launched->threads / kWarpLanes, kernel.registers,
+                                              kernel.sharedBytes));
+    }
   return text;
 }

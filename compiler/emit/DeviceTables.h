@@ -1,0 +1,35 @@
+// The tables of runtime/device/DeviceProgram.h, by which a program finds its kernels.
+
+#ifndef MOEC_COMPILER_EMIT_DEVICETABLES_H
+#define MOEC_COMPILER_EMIT_DEVICETABLES_H
+
+#include "runtime/device/DeviceProgram.h"
+
+#include "llvm/IR/Module.h"
+
+#include <string>
+#include <vector>
+
+namespace moec {
+
+struct DeviceKernel {
+  std::string name;
+  int32_t threads; ///< of a block
+};
+
+/// Of one architecture.
+struct DeviceCode {
+  std::string architecture;
+  std::vector<DeviceKernel> kernels; ///< by the numbers that the step launches them by
+  moec_device_image image;           ///< but for `bytes` and `size`
+  std::string bytes;                 ///< of the image; PTX without its zero
+};
+
+/// Adds `moec_program_device` to `module`, in which joinLevels() has joined the host's code of the
+/// architectures, and `moec_program_steps` is the table of their steps: null where `codes` is
+/// empty.
+void addDeviceTables(llvm::Module &module, llvm::ArrayRef<DeviceCode> codes);
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_EMIT_DEVICETABLES_H
