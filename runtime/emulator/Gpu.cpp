@@ -16,7 +16,7 @@ void Gpu::addBuffer(const Buffer &buffer) { memory->add(buffer); }
 void Gpu::removeBuffer(const void *address) { memory->remove(address); }
 
 Status Gpu::launch(const moec_emulated_module &module, const moec_emulated_kernel &kernel,
-                      const LaunchConfig &config) {
+                   const LaunchConfig &config) {
   return Launch(*this, module, kernel, config).run();
 }
 

@@ -18,8 +18,8 @@ constexpr uint64_t kPollsBeforeBlock =
 constexpr size_t kBlocksAtOnce = 2; // when their order is random
 constexpr char kFresh = char(0xff); // in unwritten shared memory: no number as a float
 
-Launch::Launch(Gpu &gpu, const moec_emulated_module &ofModule,
-               const moec_emulated_kernel &ofKernel, const LaunchConfig &withConfig)
+Launch::Launch(Gpu &gpu, const moec_emulated_module &ofModule, const moec_emulated_kernel &ofKernel,
+               const LaunchConfig &withConfig)
     : memory(*gpu.memory), options(gpu.options), module(ofModule), kernel(ofKernel),
       config(withConfig), threadCount(config.block[0] * config.block[1] * config.block[2]),
       randomState(gpu.options.seed) {}
