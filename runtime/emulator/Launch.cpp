@@ -179,6 +179,7 @@ Status Launch::startBlock() {
   layOut(block);
   block.warps.clear();
   block.warps.resize((threadCount + kWarpLanes - 1) / kWarpLanes);
+  block.warpStates.assign(block.warps.size(), {});
   block.threads.resize(threadCount);
   for (uint32_t i = 0; i < threadCount; ++i) {
     char *stack = memory.stacks.take();
@@ -219,6 +220,7 @@ void Launch::startThread(Block &block, uint32_t index, char *stack) {
   thread.block = &block;
   thread.index = index;
   thread.state = ThreadState::Ready;
+  block.warpStates[index / kWarpLanes].live |= 1u << lane;
   thread.view.start(block.serial, index, threadCount);
   thread.call = nullptr;
   thread.copyClock = 0;
@@ -240,6 +242,7 @@ void Launch::runThread(void *argument) {
 
 void Launch::finish(Thread &thread) {
   thread.state = ThreadState::Done;
+  thread.block->warpStates[thread.index / kWarpLanes].live &= ~(1u << thread.lane());
   thread.fiber.leave();
   __builtin_unreachable();
 }
@@ -282,6 +285,7 @@ void Launch::wait(Thread &thread, ThreadState state, uint32_t location) {
 }
 
 void Launch::wake(Thread &thread) {
+  thread.block->warpStates[thread.index / kWarpLanes].waiting &= ~(1u << thread.lane());
   thread.state = ThreadState::Ready;
   ready.push_back(&thread);
 }

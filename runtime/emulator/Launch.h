@@ -101,6 +101,12 @@ struct BarrierObject {
   std::vector<std::pair<Thread *, uint32_t>> waiting; ///< with the parity
 };
 
+/// Lanes of a warp, as bits.
+struct WarpState {
+  uint32_t live = 0;    ///< have not ended
+  uint32_t waiting = 0; ///< in an instruction of the warp
+};
+
 struct Block {
   Launch *launch = nullptr;
   uint32_t serial = 0; ///< over all launches
@@ -108,6 +114,7 @@ struct Block {
   std::vector<std::unique_ptr<Thread>> threads;
   std::vector<char *> stacks;
   std::vector<WarpAccesses> warps;
+  std::vector<WarpState> warpStates;
   SharedArena *arena = nullptr;
   std::vector<void *> objectAddresses;
   NumberedBarrier barriers[16];

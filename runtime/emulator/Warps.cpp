@@ -21,9 +21,8 @@ WarpLanes::WarpLanes(Block &block, uint32_t warp) {
   for (uint32_t lane = 0; lane < kWarpLanes && first + lane < block.threads.size(); ++lane) {
     threads[lane] = block.threads[first + lane].get();
     present |= 1u << lane;
-    if (threads[lane]->state != ThreadState::Done)
-      live |= 1u << lane;
   }
+  live = block.warpStates[warp].live;
 }
 
 /// The source lane of a shuffle, and whether it is in range (PTX's shfl.sync).
@@ -192,8 +191,11 @@ static bool joins(const Thread &other, const WarpCall &call) {
 void Launch::settleCall(Thread &thread) {
   Block &block = *thread.block;
   const uint32_t index = thread.index / kWarpLanes;
-  const WarpLanes warp(block, index);
   const WarpCall &call = *thread.call;
+  const WarpState &state = block.warpStates[index];
+  if (call.mask & state.live & ~state.waiting)
+    return; // some are still on their way, as is so for all but the last to come
+  const WarpLanes warp(block, index);
   const uint32_t lanes = call.mask & warp.live;
   for (uint32_t lane = 0; lane < kWarpLanes; ++lane)
     if (lanes >> lane & 1 && !joins(*warp.threads[lane], call))
@@ -231,6 +233,7 @@ static uint64_t together(moec_emulated_thread *self, WarpCall &call) {
   }
   thread.call = &call;
   thread.state = ThreadState::InWarp;
+  thread.block->warpStates[thread.index / kWarpLanes].waiting |= 1u << thread.lane();
   thread.waitLocation = call.location;
   launch.settleCall(thread);
   thread.fiber.suspend();
