@@ -60,8 +60,8 @@ static std::string joinedName(llvm::StringRef symbol, const DeviceCode &code) {
 Constant *Tables::code(const DeviceCode &code) {
   llvm::SmallVector<Constant *> kernels;
   for (const DeviceKernel &kernel : code.kernels)
-    kernels.push_back(row(
-        {text(kernel.name), number(uint64_t(kernel.threads), 32), number(/*shared_bytes=*/0, 32)}));
+    kernels.push_back(row({text(kernel.name), number(uint64_t(kernel.threads), 32),
+                           number(uint64_t(kernel.sharedBytes), 32)}));
   auto *bytes = llvm::ConstantDataArray::getString(context, code.bytes, code.image.is_text != 0);
   const uint64_t size = bytes->getType()->getArrayNumElements();
   auto word = [&](int32_t value) { return number(uint64_t(value), 32); };

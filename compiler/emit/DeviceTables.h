@@ -14,7 +14,8 @@ namespace moec {
 
 struct DeviceKernel {
   std::string name;
-  int32_t threads; ///< of a block
+  int32_t threads;     ///< of a block
+  int32_t sharedBytes; ///< that a launch gives a block
 };
 
 /// Of one architecture.

@@ -97,6 +97,25 @@ void moec::lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &
   storeId(kernel, zero, header, kernel.integer(2));
 }
 
+Value moec::listedCount(KernelBuilder &kernel, const RowBuffer &tiles) {
+  return loadId(kernel, tiles.base, kernel.integer(0));
+}
+
+ListedRows moec::listedRows(KernelBuilder &kernel, const RowBuffer &tiles, Value index) {
+  Value entry = tiles.row(kernel, kernel.add(index, kernel.integer(1)));
+  Value expert = loadId(kernel, entry, kernel.integer(0)),
+        first = loadId(kernel, entry, kernel.integer(1)),
+        count = loadId(kernel, entry, kernel.integer(2));
+  return {expert, first, count};
+}
+
+Value moec::emitExpertSum(KernelBuilder &kernel, Value sum, Value share,
+                          const std::optional<Matrix> &bias, Value column) {
+  if (share)
+    sum = kernel.mul(sum, share);
+  return bias ? kernel.add(sum, matrixElement(kernel, *bias, column, kernel.integer(0))) : sum;
+}
+
 Value moec::emitPickWeight(KernelBuilder &kernel, Value experts, Value weights, Value token,
                            Value expert) {
   RowBuffer ids = rowBuffer(kernel, experts), shares = rowBuffer(kernel, weights);

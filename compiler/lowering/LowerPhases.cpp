@@ -154,6 +154,12 @@ private:
 
   static LogicalResult lowerForWarps(lm::PhaseOp phase, Operation &op, OpBuilder &builder,
                                      const Tile &tile) {
+    if (phase.getWarps() > 0) {
+      ThreadBuilder kernel(builder, op.getLoc());
+      if (!lowerByBlock(kernel, phase, op, tile))
+        return op.emitOpError("has no lowering to tensor cores");
+      return success();
+    }
     WarpBuilder kernel(builder, op.getLoc());
     bool isLowered = lowerRowWise(kernel, op, tile) ||
                      (phase.getPlain() ? lowerPlainly(kernel, op) : lowerByWarp(kernel, op, tile));
@@ -235,6 +241,20 @@ private:
             [&](auto op) { return lowerGroupedGluByWarp(kernel, op, tile), true; })
         .Case([&](lm::ChooseKeysOp op) { return lowerChooseKeysByWarp(kernel, op, tile), true; })
         .Case([&](lm::AttentionOp op) { return lowerAttentionByWarp(kernel, op, tile), true; })
+        .Default(false);
+  }
+
+  static bool lowerByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, Operation &op,
+                           const Tile &tile) {
+    return llvm::TypeSwitch<Operation *, bool>(&op)
+        .Case([&](lm::LinearOp op) { return lowerLinearByBlock(kernel, phase, op, tile), true; })
+        .Case([&](lm::HeadLinearOp op) {
+          return lowerHeadLinearByBlock(kernel, phase, op, tile), true;
+        })
+        .Case<moe::GroupedMatmulOp>(
+            [&](auto op) { return lowerGroupedMatmulByBlock(kernel, phase, op, tile), true; })
+        .Case<moe::GroupedGluOp>(
+            [&](auto op) { return lowerGroupedGluByBlock(kernel, phase, op, tile), true; })
         .Default(false);
   }
 

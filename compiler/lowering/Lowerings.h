@@ -5,6 +5,7 @@
 
 #include "compiler/lowering/Operands.h"
 #include "compiler/targets/cpu/CpuKernelBuilder.h"
+#include "compiler/targets/cuda/ThreadBuilder.h"
 
 namespace moec {
 
@@ -66,6 +67,16 @@ void lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, const Ti
 void lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
 void lowerAttentionByWarp(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
 
+// The same by blocks of threads and tensor cores, of phases that lm-form-phases has cut for them.
+void lowerLinearByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::LinearOp op,
+                        const Tile &tile);
+void lowerHeadLinearByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::HeadLinearOp op,
+                            const Tile &tile);
+void lowerGroupedMatmulByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::GroupedMatmulOp op,
+                               const Tile &tile);
+void lowerGroupedGluByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::GroupedGluOp op,
+                            const Tile &tile);
+
 // The same by plain loops; one tile does everything.
 void lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op);
 void lowerHeadLinearPlainly(KernelBuilder &kernel, lm::HeadLinearOp op);
@@ -84,7 +95,19 @@ void chooseLargestPlainly(KernelBuilder &kernel, mlir::Value keys, mlir::Value c
 void chooseLargestByWarp(KernelBuilder &kernel, mlir::Value keys, mlir::Value count, int64_t most,
                          mlir::Value out);
 
-// What fused ops share with their parts.
+// What lowerings share.
+
+/// An entry of the list that moe.dispatch makes: rows of an expert, one after another in the sorted
+/// order. All i64.
+struct ListedRows {
+  mlir::Value expert, first, count;
+};
+/// How many entries the list `tiles` has.
+mlir::Value listedCount(KernelBuilder &kernel, const RowBuffer &tiles);
+ListedRows listedRows(KernelBuilder &kernel, const RowBuffer &tiles, mlir::Value index);
+/// `sum` times `share` where that is not null, plus the bias's entry where there is one.
+mlir::Value emitExpertSum(KernelBuilder &kernel, mlir::Value sum, mlir::Value share,
+                          const std::optional<Matrix> &bias, mlir::Value column);
 
 /// Element `i` of a row of activations as f32, quantised for `matrix` where that is.
 mlir::Value activationElement(KernelBuilder &kernel, mlir::Type element, mlir::Value row,

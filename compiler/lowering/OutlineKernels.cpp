@@ -1,5 +1,6 @@
 // Implements moec-outline-kernels.
 
+#include "compiler/lowering/Lowerings.h"
 #include "compiler/lowering/Passes.h"
 #include "compiler/lowering/PhaseOutlining.h"
 #include "compiler/lowering/RuntimeFunctions.h"
@@ -108,8 +109,12 @@ private:
       return phase.emitOpError() << "\"" << phase.getName() << "\" takes " << room
                                  << " bytes of shared memory for a warp, and a block has "
                                  << kStaticSharedBytes << "; the model's sizes are too large";
-    const int64_t warps = room == 0 ? target.warpsPerBlock
-                                    : std::min(target.warpsPerBlock, kStaticSharedBytes / room);
+    const auto together = static_cast<int64_t>(phase.getWarps());
+    const int64_t warps = together > 0 ? together
+                          : room == 0  ? target.warpsPerBlock
+                                       : std::min(target.warpsPerBlock, kStaticSharedBytes / room);
+    /// Of a block at a time.
+    const int64_t tilesAtOnce = together > 0 ? 1 : warps;
 
     // Its type is known once it is known what it is given.
     OpBuilder symbols = OpBuilder::atBlockEnd(kernels.getBody());
@@ -134,7 +139,7 @@ private:
                << "uses a value of type " << value.getType() << ", which no kernel can be given";
       inside.map(value, passed);
     }
-    emitTileLoop(phase, body, loc, count, warps);
+    emitTileLoop(phase, body, loc, count, tilesAtOnce);
     for (Operation &op : *entry)
       op.walk([&](Operation *nested) {
         for (OpOperand &operand : nested->getOpOperands())
@@ -155,13 +160,21 @@ private:
       placeRooms(kernel, kernels, room, warps);
     copyTables(kernel, kernels);
 
-    // As many blocks as have a warp with a tile.
+    if (auto bytes = phase->getAttrOfType<IntegerAttr>(kBlockMemoryAttr)) {
+      if (bytes.getInt() > target.blockSharedBytes)
+        return phase.emitOpError()
+               << "takes " << bytes.getInt() << " bytes of shared memory, and a block of "
+               << gpu.getValue() << " has " << target.blockSharedBytes;
+      kernel->setAttr(kBlockMemoryAttr, bytes);
+    }
+
+    // As many blocks as have a tile.
     auto constant = [&](int64_t value) -> Value {
       return arith::ConstantIntOp::create(builder, loc, value, 64);
     };
     Value blocks = arith::DivUIOp::create(
-        builder, loc, arith::AddIOp::create(builder, loc, tiles, constant(warps - 1)),
-        constant(warps));
+        builder, loc, arith::AddIOp::create(builder, loc, tiles, constant(tilesAtOnce - 1)),
+        constant(tilesAtOnce));
     emitLaunch(step, builder, loc, launch, index, blocks, parameters.values);
     return success();
   }
@@ -205,20 +218,23 @@ private:
     });
   }
 
-  /// Tiles go round the warps of all blocks.
+  /// Tiles go round the blocks, each of which has `atOnce`, for a warp each, or for all.
   static void emitTileLoop(lm::PhaseOp phase, OpBuilder &body, Location loc, Value count,
-                           int64_t warps) {
+                           int64_t atOnce) {
     Type i32 = body.getI32Type(), index = body.getIndexType();
     auto read = [&](auto op) -> Value {
       return arith::IndexCastUIOp::create(body, loc, index,
                                           decltype(op)::create(body, loc, i32).getResult());
     };
-    Value warpsInBlock = arith::ConstantIndexOp::create(body, loc, warps),
-          lanes = arith::ConstantIndexOp::create(body, loc, kWarpLanes);
-    Value warp = arith::DivUIOp::create(body, loc, read(NVVM::ThreadIdXOp()), lanes);
-    Value first = arith::AddIOp::create(
-        body, loc, arith::MulIOp::create(body, loc, read(NVVM::BlockIdXOp()), warpsInBlock), warp);
-    Value stride = arith::MulIOp::create(body, loc, read(NVVM::GridDimXOp()), warpsInBlock);
+    Value first = read(NVVM::BlockIdXOp()), stride = read(NVVM::GridDimXOp());
+    if (phase.getWarps() == 0) {
+      Value inBlock = arith::ConstantIndexOp::create(body, loc, atOnce),
+            lanes = arith::ConstantIndexOp::create(body, loc, kWarpLanes);
+      Value warp = arith::DivUIOp::create(body, loc, read(NVVM::ThreadIdXOp()), lanes);
+      first =
+          arith::AddIOp::create(body, loc, arith::MulIOp::create(body, loc, first, inBlock), warp);
+      stride = arith::MulIOp::create(body, loc, stride, inBlock);
+    }
     Value end = arith::IndexCastOp::create(body, loc, index, count);
     auto loop = scf::ForOp::create(body, loc, first, end, stride);
     Block &tile = phase.getBody().front();

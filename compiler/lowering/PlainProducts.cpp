@@ -103,13 +103,10 @@ void moec::lowerGatePlainly(KernelBuilder &kernel, moe::GateOp op) {
 static void forSortedRows(KernelBuilder &kernel, Value tileList,
                           function_ref<void(Value expert, Value row)> body) {
   RowBuffer tiles = rowBuffer(kernel, tileList);
-  Value zero = kernel.integer(0), one = kernel.integer(1);
-  Value count = loadId(kernel, tiles.row(kernel, zero), zero);
-  kernel.loop(zero, count, 1, [&](Value index) {
-    Value entry = tiles.row(kernel, kernel.add(index, one));
-    Value expert = loadId(kernel, entry, zero), first = loadId(kernel, entry, one),
-          rows = loadId(kernel, entry, kernel.integer(2));
-    kernel.loop(first, kernel.add(first, rows), 1, [&](Value row) { body(expert, row); });
+  kernel.loop(kernel.integer(0), listedCount(kernel, tiles), 1, [&](Value index) {
+    const ListedRows listed = listedRows(kernel, tiles, index);
+    kernel.loop(listed.first, kernel.add(listed.first, listed.count), 1,
+                [&](Value row) { body(listed.expert, row); });
   });
 }
 
@@ -129,11 +126,7 @@ struct ExpertRow {
   }
 
   Value times(const Matrix &weight, const std::optional<Matrix> &bias, Value column) const {
-    Value value = dot(kernel, element, from, weight, column);
-    if (share)
-      value = kernel.mul(value, share);
-    return bias ? kernel.add(value, matrixElement(kernel, *bias, column, kernel.integer(0)))
-                : value;
+    return emitExpertSum(kernel, dot(kernel, element, from, weight, column), share, bias, column);
   }
 
   KernelBuilder &kernel;

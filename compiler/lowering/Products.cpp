@@ -120,20 +120,17 @@ static void forExpertRows(CpuKernelBuilder &kernel, Op op, const RowBuffer &out,
                           function_ref<void(const ExpertRows &)> body) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
   auto [index, panel] = tile.split(kernel, panelCount(out.columns));
-  Value listed = loadId(kernel, tiles.base, kernel.integer(0));
-  kernel.when(
-      kernel.compare(arith::CmpIPredicate::slt, index, listed), [&, index = index, panel = panel] {
-        Value entry = tiles.row(kernel, kernel.add(index, kernel.integer(1)));
-        Value expert = loadId(kernel, entry, kernel.integer(0)),
-              first = loadId(kernel, entry, kernel.integer(1));
-        Value count = loadId(kernel, entry, kernel.integer(2));
-        ActivationRows rows{input.base, input.element, input.stride, count, {}};
-        if (op.getRows())
-          rows.indices = kernel.address(rowBuffer(kernel, op.getRows()).base, kernel.i32(), first);
-        else
-          rows.base = input.row(kernel, first);
-        body({expert, panel, rows, out.row(kernel, first)});
-      });
+  Value isListed = kernel.compare(arith::CmpIPredicate::slt, index, listedCount(kernel, tiles));
+  kernel.when(isListed, [&, index = index, panel = panel] {
+    const ListedRows listed = listedRows(kernel, tiles, index);
+    ActivationRows rows{input.base, input.element, input.stride, listed.count, {}};
+    if (op.getRows())
+      rows.indices =
+          kernel.address(rowBuffer(kernel, op.getRows()).base, kernel.i32(), listed.first);
+    else
+      rows.base = input.row(kernel, listed.first);
+    body({listed.expert, panel, rows, out.row(kernel, listed.first)});
+  });
 }
 
 /// Emits `op`'s products of an expert's rows, each row weighed as `op` says.

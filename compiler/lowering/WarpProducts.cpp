@@ -2,7 +2,7 @@
 // of a GPU.
 
 #include "compiler/analysis/PackedWeights.h"
-#include "compiler/analysis/WarpTiles.h"
+#include "compiler/analysis/ProductTiles.h"
 #include "compiler/lowering/Lowerings.h"
 
 using namespace mlir;
@@ -148,30 +148,20 @@ static void forExpertRows(KernelBuilder &kernel, Op op, const RowBuffer &out, co
                           function_ref<void(const ExpertRow &)> body) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), tiles = rowBuffer(kernel, op.getTiles());
   auto [index, block] = tile.split(kernel, warpPanels(out.columns));
-  Value zero = kernel.integer(0), one = kernel.integer(1);
-  Value listed = loadId(kernel, tiles.base, zero);
-  kernel.when(
-      kernel.compare(arith::CmpIPredicate::slt, index, listed), [&, index = index, block = block] {
-        Value entry = tiles.row(kernel, kernel.add(index, one));
-        Value expert = loadId(kernel, entry, zero), first = loadId(kernel, entry, one);
-        Value count = loadId(kernel, entry, kernel.integer(2));
-        kernel.loop(first, kernel.add(first, count), 1, [&](Value row) {
-          Value source = row;
-          if (op.getRows())
-            source = loadId(kernel, rowBuffer(kernel, op.getRows()).base, row);
-          ExpertRow work{expert, block, input.row(kernel, source), out.row(kernel, row), {}};
-          if (op.getWeights())
-            work.share = emitPickWeight(kernel, op.getExperts(), op.getWeights(), source, expert);
-          body(work);
-        });
-      });
-}
-
-static Value finishSum(KernelBuilder &kernel, const ExpertRow &work, Value sum,
-                       const std::optional<Matrix> &bias, Value column) {
-  if (work.share)
-    sum = kernel.mul(sum, work.share);
-  return bias ? kernel.add(sum, matrixElement(kernel, *bias, column, kernel.integer(0))) : sum;
+  Value isListed = kernel.compare(arith::CmpIPredicate::slt, index, listedCount(kernel, tiles));
+  kernel.when(isListed, [&, index = index, block = block] {
+    const ListedRows listed = listedRows(kernel, tiles, index);
+    kernel.loop(listed.first, kernel.add(listed.first, listed.count), 1, [&](Value row) {
+      Value source = row;
+      if (op.getRows())
+        source = loadId(kernel, rowBuffer(kernel, op.getRows()).base, row);
+      ExpertRow work{listed.expert, block, input.row(kernel, source), out.row(kernel, row), {}};
+      if (op.getWeights())
+        work.share =
+            emitPickWeight(kernel, op.getExperts(), op.getWeights(), source, listed.expert);
+      body(work);
+    });
+  });
 }
 
 void moec::lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp op,
@@ -181,8 +171,8 @@ void moec::lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp 
     std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), work.expert);
     forColumnsOf(kernel, input.element, work.from, matrixOf(kernel, op.getWeight(), work.expert),
                  work.block, out.columns, [&](Value column, ArrayRef<Value> sums) {
-                   putElement(kernel, finishSum(kernel, work, sums[0], bias, column), out.element,
-                              work.to, column);
+                   putElement(kernel, emitExpertSum(kernel, sums[0], work.share, bias, column),
+                              out.element, work.to, column);
                  });
   });
 }
@@ -196,8 +186,8 @@ void moec::lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, co
                           upBias = vectorOf(kernel, op.getUpBias(), work.expert);
     forColumnsOf(kernel, input.element, work.from, matrices, work.block, out.columns,
                  [&](Value column, ArrayRef<Value> sums) {
-                   Value gate = finishSum(kernel, work, sums[0], gateBias, column),
-                         up = finishSum(kernel, work, sums[1], upBias, column);
+                   Value gate = emitExpertSum(kernel, sums[0], work.share, gateBias, column),
+                         up = emitExpertSum(kernel, sums[1], work.share, upBias, column);
                    putElement(kernel, emitGatedActivation(kernel, op.getActivation(), gate, up),
                               out.element, work.to, column);
                  });

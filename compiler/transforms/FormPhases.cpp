@@ -1,7 +1,7 @@
 // Implements lm-form-phases.
 
 #include "compiler/analysis/AttentionTiles.h"
-#include "compiler/analysis/WarpTiles.h"
+#include "compiler/analysis/ProductTiles.h"
 #include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -22,8 +22,37 @@ namespace {
 /// How an op is cut into tiles.
 struct Cut {
   Value tiles;
-  int64_t rows = 0, panels = 0;
+  int64_t rows = 0, panels = 0, warps = 0;
 };
+
+/// Whether a GPU's tensor cores multiply `rows` with `weight`: both bf16, and their rows begin at
+/// multiples of what is copied at a time.
+bool isForTensorCores(Value rows, Value weight) {
+  constexpr int64_t kCopied = 8; // elements
+  auto load = weight.getDefiningOp<lm::LoadWeightOp>();
+  auto type = cast<MemRefType>(rows.getType());
+  if (!load || !type.getElementType().isBF16())
+    return false;
+  lm::PackedAttr packed =
+      SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr())
+          .getPackedAttr();
+  const int64_t depth = cast<ShapedType>(weight.getType()).getShape().back();
+  auto [strides, offset] = type.getStridesAndOffset();
+  return packed.getLayout() == lm::Layout::Rows && packed.getElement().isBF16() &&
+         depth % kCopied == 0 && !ShapedType::isDynamic(strides.front()) &&
+         strides.front() % kCopied == 0 && !ShapedType::isDynamic(offset) && offset % kCopied == 0;
+}
+
+bool isForTensorCores(Operation *op) {
+  return llvm::TypeSwitch<Operation *, bool>(op)
+      .Case<lm::LinearOp, lm::HeadLinearOp, moe::GroupedMatmulOp>(
+          [](auto product) { return isForTensorCores(product.getInput(), product.getWeight()); })
+      .Case([](moe::GroupedGluOp product) {
+        return isForTensorCores(product.getInput(), product.getGate()) &&
+               isForTensorCores(product.getInput(), product.getUp());
+      })
+      .Default(false);
+}
 
 struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
   using FormPhasesBase::FormPhasesBase;
@@ -46,10 +75,72 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
 private:
   void wrap(Operation *op) {
     OpBuilder builder(op);
-    Cut cut = reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
-                        : cutOf(op, builder);
+    if (warps && !reference && isForTensorCores(op))
+      return wrapForTensorCores(op, builder);
+    wrap(op, reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
+                       : cutOf(op, builder));
+  }
+
+  /// The step knows how many rows there are, and runs the tiles for few or for more.
+  void wrapForTensorCores(Operation *op, OpBuilder &builder) {
+    Location loc = op->getLoc();
+    Value out = cast<DestinationStyleOpInterface>(op).getDpsInits().front();
+    int64_t few = kFewRows.rows;
+    if (auto experts = expertsOf(op))
+      few = experts * kFewRows.rows / 2; // then hardly one of them has more
+    Value isFew = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ule,
+                                        builder.createOrFold<memref::DimOp>(loc, out, 0),
+                                        arith::ConstantIndexOp::create(builder, loc, few));
+    auto branch = scf::IfOp::create(builder, loc, isFew, /*withElseRegion=*/true);
+    OpBuilder inThen = branch.getThenBodyBuilder();
+    Operation *copy = inThen.clone(*op);
+    op->moveBefore(branch.elseYield());
+    for (auto [own, tile] : {std::pair(copy, &kFewRows), std::pair(op, &kManyRows)}) {
+      OpBuilder inBranch(own);
+      wrap(own, mmaCutOf(own, *tile, inBranch));
+    }
+  }
+
+  static int64_t expertsOf(Operation *op) {
+    return llvm::TypeSwitch<Operation *, int64_t>(op)
+        .Case([](moe::GroupedMatmulOp product) { return extentOf(product.getWeight(), 0); })
+        .Case([](moe::GroupedGluOp product) { return extentOf(product.getGate(), 0); })
+        .Default(int64_t(0));
+  }
+
+  static Cut mmaCutOf(Operation *op, const MmaTile &tile, OpBuilder &builder) {
+    Location loc = op->getLoc();
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, value);
+    };
+    Value out = cast<DestinationStyleOpInterface>(op).getDpsInits().front();
+    auto byRows = [&](int64_t panels) -> Cut {
+      Value blocks = arith::CeilDivUIOp::create(
+          builder, loc, builder.createOrFold<memref::DimOp>(loc, out, 0), constant(tile.rows));
+      return {arith::MulIOp::create(builder, loc, blocks, constant(panels)), tile.rows, panels,
+              tile.warps};
+    };
+    auto byList = [&](Value list, int64_t matrices) -> Cut {
+      const int64_t panels = mmaPanels(tile, extentOf(out, 1), matrices);
+      Value most = arith::SubIOp::create(
+          builder, loc, builder.createOrFold<memref::DimOp>(loc, list, 0), constant(1));
+      return {arith::MulIOp::create(builder, loc, most, constant(panels)), tile.rows, panels,
+              tile.warps};
+    };
+    return llvm::TypeSwitch<Operation *, Cut>(op)
+        .Case([&](lm::LinearOp) { return byRows(mmaPanels(tile, extentOf(out, 1), 1)); })
+        .Case([&](lm::HeadLinearOp linear) {
+          return byRows(extentOf(linear.getWeight(), 0) *
+                        mmaPanels(tile, extentOf(linear.getWeight(), 1), 1));
+        })
+        .Case([&](moe::GroupedMatmulOp product) { return byList(product.getTiles(), 1); })
+        .Case([&](moe::GroupedGluOp product) { return byList(product.getTiles(), 2); });
+  }
+
+  void wrap(Operation *op, const Cut &cut) {
+    OpBuilder builder(op);
     auto phase = lm::PhaseOp::create(builder, op->getLoc(), op->getName().stripDialect(), reference,
-                                     cut.tiles, cut.rows, cut.panels);
+                                     cut.tiles, cut.rows, cut.panels, cut.warps);
     Block *body = builder.createBlock(&phase.getBody(), {}, builder.getIndexType(), op->getLoc());
     op->moveBefore(body, body->end());
   }

@@ -151,10 +151,11 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
     rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one
     tile does everything. With `warps`, tiles are for the warps of a GPU: a few columns of one row
     of a product, or of one piece of an expert's rows, one row of a gate, one row and head of
-    attention.
+    attention; but products of bf16 with weights of bf16 are for blocks of warps with tensor cores,
+    in two ways, for few rows and for more, between which the step chooses by the batch's counts.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::memref::MemRefDialect"];
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
   let options = [Option<"reference", "reference", "bool", /*default=*/"false", "plain phases">,
                  Option<"warps", "warps", "bool", /*default=*/"false",
                         "tiles for the warps of a GPU">,

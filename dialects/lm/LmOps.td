@@ -493,6 +493,8 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
     with panel i of a weight (0: not cut along columns). So a weight's panels can lie near the
     threads that read them. Where there are several ops, all are row-wise and cut by rows alone. A
     `plain` phase has one tile and is lowered to plain loops, the reference of what kernels do.
+    Where `warps` is not 0, so many warps of a GPU work on a tile together, by tensor cores, an
+    expert's share of it `rows` rows at a time.
 
     ```mlir
     lm.phase "linear" tiles(%n) rows 128 panels 1 {
@@ -503,10 +505,12 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
   }];
   let arguments = (ins StrAttr:$name, UnitAttr:$plain, Index:$tiles,
                        ConfinedAttr<I64Attr, [IntNonNegative]>:$rows,
-                       ConfinedAttr<I64Attr, [IntNonNegative]>:$panels);
+                       ConfinedAttr<I64Attr, [IntNonNegative]>:$panels,
+                       DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$warps);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `panels` $panels $body attr-dict
+    $name (`plain` $plain^)? `tiles` `(` $tiles `)` `rows` $rows `panels` $panels
+    (`warps` $warps^)? $body attr-dict
   }];
   let hasRegionVerifier = 1;
   let extraClassDeclaration = [{

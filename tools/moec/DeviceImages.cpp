@@ -21,6 +21,11 @@ static MachineTarget machineOf(const CudaTarget &target) {
   return {"nvptx64-nvidia-cuda", target.name.str(), target.features.str()};
 }
 
+static int32_t sharedBytesOf(mlir::LLVM::LLVMFuncOp kernel) {
+  auto bytes = kernel->getAttrOfType<mlir::IntegerAttr>(kBlockMemoryAttr);
+  return bytes ? int32_t(bytes.getInt()) : 0;
+}
+
 /// The work that threads share nothing of.
 static Status makeImage(llvm::Module &module, DeviceForm form, const std::string &ptxas,
                         DeviceImage &image) {
@@ -63,7 +68,8 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
       auto threads = function->getAttrOfType<mlir::DenseI32ArrayAttr>(
           mlir::NVVM::NVVMDialect::getReqntidAttrName());
       if (threads)
-        image.kernels.push_back({function.getSymName().str(), threads.asArrayRef().front()});
+        image.kernels.push_back(
+            {function.getSymName().str(), threads.asArrayRef().front(), sharedBytesOf(function)});
     });
     Result<std::unique_ptr<llvm::Module>> kernels =
         translateKernels(*modules[i], work[i].context, machineOf(*targets[i]));
@@ -134,9 +140,9 @@ std::string moec::reportKernels(llvm::ArrayRef<DeviceImage> images) {
           fmt::format("kernel {} on {}: {} registers, {} bytes of stack, {} bytes spilt, {} bytes "
                       "of shared memory, {} % of the warps\n",
                       kernel.name, image.target->name.str(), kernel.registers, kernel.stackBytes,
-                      kernel.spillBytes, kernel.sharedBytes,
+                      kernel.spillBytes, kernel.sharedBytes + launched->sharedBytes,
                       image.target->occupancy(launched->threads / kWarpLanes, kernel.registers,
-                                              kernel.sharedBytes));
+                                              kernel.sharedBytes + launched->sharedBytes));
     }
   return text;
 }

@@ -22,6 +22,7 @@ struct CudaTarget {
   int driverVersion;        ///< least that reads such PTX, as CUDA counts: 12080 is 12.8
   int64_t registers;        ///< of 32 bits
   int64_t sharedBytes;      ///< of shared memory
+  int64_t blockSharedBytes; ///< that one block may have of it
   int64_t warps, blocks;    ///< at work at a time
   int64_t warpsPerBlock;    ///< Most of kernels whose tiles are for a warp each.
 
@@ -39,6 +40,10 @@ inline constexpr int64_t kWarpLanes = 32;
 
 /// Shared memory that a block may have without asking for more.
 inline constexpr int64_t kStaticSharedBytes = 48 << 10;
+
+/// Of a phase that is lowered, and of its kernel: bytes of shared memory (i64) that a launch is to
+/// give its blocks.
+inline constexpr llvm::StringLiteral kBlockMemoryAttr = "moec.block_memory";
 
 /// All architectures, the oldest first.
 llvm::ArrayRef<CudaTarget> cudaTargets();

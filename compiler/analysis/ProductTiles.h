@@ -1,0 +1,53 @@
+// How products are cut into tiles for GPUs.
+
+#ifndef MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
+#define MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
+
+#include <cstdint>
+
+namespace moec {
+
+/// Columns of a product that a warp makes at a time, of one row: as many reads of weights are on
+/// their way at once.
+inline constexpr int64_t kWarpColumns = 4;
+
+/// Tiles of a row of so many columns.
+constexpr int64_t warpPanels(int64_t columns) {
+  return (columns + kWarpColumns - 1) / kWarpColumns;
+}
+
+/// A tile that a block of threads makes by tensor cores. The instruction multiplies 16 columns of a
+/// matrix with 8 rows of activations, over 16 elements of K.
+struct MmaTile {
+  int64_t warps;       ///< each has columns of its own
+  int64_t columnTiles; ///< of 16 columns, of each warp, shared by the matrices
+  int64_t rows;        ///< a multiple of 8
+  int64_t stages;      ///< parts of K in shared memory at a time, one at work, others on their way
+
+  /// Columns of each of so many matrices that are multiplied with the same rows.
+  constexpr int64_t columns(int64_t matrices) const { return warps * columnTiles * 16 / matrices; }
+};
+
+/// Columns and rows of the instruction, and elements of K.
+inline constexpr int64_t kMmaColumns = 16, kMmaRows = 8, kMmaDepth = 16;
+/// Elements of K in a stage: 128 bytes a row, which all banks of shared memory hold.
+inline constexpr int64_t kStageDepth = 64;
+
+/// For few rows, as when decoding: bound by reading the matrices, so that much has to be on its
+/// way and nothing is to be wasted on rows that there are not.
+inline constexpr MmaTile kFewRows = {.warps = 4, .columnTiles = 2, .rows = 8, .stages = 3};
+/// For more: each byte that is read has to serve as many products as registers hold sums of.
+inline constexpr MmaTile kManyRows = {.warps = 4, .columnTiles = 2, .rows = 64, .stages = 3};
+
+/// That of so many rows.
+constexpr const MmaTile &mmaTileOf(int64_t rows) {
+  return rows == kFewRows.rows ? kFewRows : kManyRows;
+}
+/// Tiles of a row of so many columns, of each of `matrices`.
+constexpr int64_t mmaPanels(const MmaTile &tile, int64_t columns, int64_t matrices) {
+  return (columns + tile.columns(matrices) - 1) / tile.columns(matrices);
+}
+
+} // namespace moec
+
+#endif // MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
