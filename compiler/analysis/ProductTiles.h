@@ -1,4 +1,4 @@
-// How products are cut into tiles for GPUs.
+// How work is cut into tiles for GPUs.
 
 #ifndef MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
 #define MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
@@ -15,6 +15,12 @@ inline constexpr int64_t kWarpColumns = 4;
 constexpr int64_t warpPanels(int64_t columns) {
   return (columns + kWarpColumns - 1) / kWarpColumns;
 }
+
+/// Warps that work on a row of what is done row by row: enough to have a long row read at once where
+/// there is only one, few enough to meet often.
+inline constexpr int64_t kRowWarps = 4;
+/// Warps that plan the experts' rows together, each for experts of its own.
+inline constexpr int64_t kDispatchWarps = 16;
 
 /// A tile that a block of threads makes by tensor cores. The instruction multiplies 16 columns of a
 /// matrix with 8 rows of activations, over 16 elements of K.

@@ -3,7 +3,7 @@
 #include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/lowering/Passes.h"
-#include "compiler/targets/cuda/WarpBuilder.h"
+#include "compiler/targets/cuda/GroupBuilder.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace moec {
@@ -154,13 +154,10 @@ private:
 
   static LogicalResult lowerForWarps(lm::PhaseOp phase, Operation &op, OpBuilder &builder,
                                      const Tile &tile) {
-    if (phase.getWarps() > 0) {
-      ThreadBuilder kernel(builder, op.getLoc());
-      if (!lowerByBlock(kernel, phase, op, tile))
-        return op.emitOpError("has no lowering to tensor cores");
+    ThreadBuilder threads(builder, op.getLoc());
+    if (phase.getWarps() > 0 && lowerByBlock(threads, phase, op, tile))
       return success();
-    }
-    WarpBuilder kernel(builder, op.getLoc());
+    GroupBuilder kernel(builder, op.getLoc(), static_cast<int64_t>(phase.getWarps()));
     bool isLowered = lowerRowWise(kernel, op, tile) ||
                      (phase.getPlain() ? lowerPlainly(kernel, op) : lowerByWarp(kernel, op, tile));
     if (!isLowered)
@@ -255,6 +252,7 @@ private:
             [&](auto op) { return lowerGroupedMatmulByBlock(kernel, phase, op, tile), true; })
         .Case<moe::GroupedGluOp>(
             [&](auto op) { return lowerGroupedGluByBlock(kernel, phase, op, tile), true; })
+        .Case([&](moe::DispatchOp op) { return lowerDispatchByBlock(kernel, phase, op), true; })
         .Default(false);
   }
 

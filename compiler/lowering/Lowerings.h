@@ -67,6 +67,8 @@ void lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, const Ti
 void lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
 void lowerAttentionByWarp(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
 
+void lowerDispatchByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::DispatchOp op);
+
 // The same by blocks of threads and tensor cores, of phases that lm-form-phases has cut for them.
 void lowerLinearByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::LinearOp op,
                         const Tile &tile);

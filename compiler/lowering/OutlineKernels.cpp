@@ -157,7 +157,7 @@ private:
                     builder.getDenseI32ArrayAttr({static_cast<int32_t>(warps * kWarpLanes)}));
     dropBatchCasts(kernel);
     if (room > 0)
-      placeRooms(kernel, kernels, room, warps);
+      placeRooms(kernel, kernels, room, tilesAtOnce);
     copyTables(kernel, kernels);
 
     if (auto bytes = phase->getAttrOfType<IntegerAttr>(kBlockMemoryAttr)) {
@@ -251,12 +251,13 @@ private:
     return bytes;
   }
 
-  /// Room for tiles becomes each warp's part, of `bytes`, of an array in shared memory.
+  /// Room for tiles becomes a part, of `bytes`, of an array in shared memory: each warp's, where a
+  /// block has several at a time.
   static void placeRooms(LLVM::LLVMFuncOp kernel, gpu::GPUModuleOp kernels, int64_t bytes,
-                         int64_t warps) {
+                         int64_t atOnce) {
     Location loc = kernel.getLoc();
     OpBuilder symbols = OpBuilder::atBlockBegin(kernels.getBody());
-    auto type = LLVM::LLVMArrayType::get(symbols.getI8Type(), bytes * warps);
+    auto type = LLVM::LLVMArrayType::get(symbols.getI8Type(), bytes * atOnce);
     auto array =
         LLVM::GlobalOp::create(symbols, loc, type, /*isConstant=*/false, LLVM::Linkage::Internal,
                                kernel.getSymName().str() + "_rooms", Attribute(), kRoomAlignment,
@@ -268,12 +269,15 @@ private:
     };
     Value base = LLVM::AddrSpaceCastOp::create(body, loc, pointer,
                                                LLVM::AddressOfOp::create(body, loc, array));
-    Value thread = arith::ExtUIOp::create(body, loc, body.getI64Type(),
-                                          NVVM::ThreadIdXOp::create(body, loc, body.getI32Type()));
-    Value warp = arith::DivUIOp::create(body, loc, thread, constant(kWarpLanes));
-    Value start = arith::MulIOp::create(body, loc, warp, constant(bytes));
-    Value own = LLVM::GEPOp::create(body, loc, pointer, body.getI8Type(), base,
-                                    ArrayRef<LLVM::GEPArg>{start});
+    Value own = base;
+    if (atOnce > 1) {
+      Value thread = arith::ExtUIOp::create(
+          body, loc, body.getI64Type(), NVVM::ThreadIdXOp::create(body, loc, body.getI32Type()));
+      Value warp = arith::DivUIOp::create(body, loc, thread, constant(kWarpLanes));
+      Value start = arith::MulIOp::create(body, loc, warp, constant(bytes));
+      own = LLVM::GEPOp::create(body, loc, pointer, body.getI8Type(), base,
+                                ArrayRef<LLVM::GEPArg>{start});
+    }
     int64_t offset = 0;
     kernel.walk([&](LLVM::AllocaOp room) {
       Value part = LLVM::GEPOp::create(body, loc, pointer, body.getI8Type(), own,

@@ -45,11 +45,30 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
 /// Of what must not be chosen: below every other key, those of minus infinity too.
 static constexpr int64_t kNoCandidate = std::numeric_limits<int64_t>::min();
 
+/// How many of `columns` keys come before `key`, that of number `id`: the larger ones, and equal
+/// ones with a lower number.
+static Value rankOf(KernelBuilder &kernel, int64_t columns, function_ref<Value(Value id)> keyOf,
+                    Value key, Value id) {
+  return kernel.loop(
+      kernel.integer(0), kernel.integer(columns), 1, ValueRange{kernel.integer(0)},
+      [&](Value other, ValueRange count) -> SmallVector<Value> {
+        Value theirs = keyOf(other);
+        Value larger = kernel.compare(CmpIPredicate::sgt, theirs, key),
+              same = kernel.compare(CmpIPredicate::eq, theirs, key),
+              before = kernel.compare(CmpIPredicate::slt, other, id);
+        Value isAhead =
+            arith::OrIOp::create(kernel.builder, kernel.loc, larger,
+                                 arith::AndIOp::create(kernel.builder, kernel.loc, same, before));
+        return {kernel.add(
+            count[0], arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), isAhead))};
+      })[0];
+}
+
 /// Calls visit(slot, id) for the `count` largest of `columns` keys, largest first. At least so many
 /// are candidates.
-static void choose(KernelBuilder &kernel, int64_t columns, int64_t count,
-                   function_ref<Value(Value id)> keyOf,
-                   function_ref<void(Value slot, Value id)> visit) {
+static void chooseInTurn(KernelBuilder &kernel, int64_t columns, int64_t count,
+                         function_ref<Value(Value id)> keyOf,
+                         function_ref<void(Value slot, Value id)> visit) {
   auto logical = [&](auto op, Value a, Value b) -> Value {
     return decltype(op)::create(kernel.builder, kernel.loc, a, b);
   };
@@ -77,6 +96,19 @@ static void choose(KernelBuilder &kernel, int64_t columns, int64_t count,
       });
 }
 
+/// The same, all keys at once where the target can: each counts those before it.
+static void choose(KernelBuilder &kernel, int64_t columns, int64_t count,
+                   function_ref<Value(Value id)> keyOf,
+                   function_ref<void(Value slot, Value id)> visit) {
+  if (!kernel.runsSeveral())
+    return chooseInTurn(kernel, columns, count, keyOf, visit);
+  kernel.forEach(columns, [&](Value id) {
+    Value rank = rankOf(kernel, columns, keyOf, keyOf(id), id);
+    kernel.when(kernel.compare(CmpIPredicate::slt, rank, kernel.integer(count)),
+                [&] { visit(rank, id); });
+  });
+}
+
 /// How scores in memory are ordered.
 static auto sortKeysAt(KernelBuilder &kernel, Value scores) {
   return [&kernel, scores](Value id) {
@@ -96,25 +128,36 @@ static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value key
       std::min<int64_t>(size, groups.getValue() == moe::GroupValue::BestTwo ? 2 : 1);
   Value values = kernel.scratch(groups.getCount() * 4), sortKeys = kernel.scratch(columns * 8);
   auto startOf = [&](Value group) { return kernel.mul(group, kernel.integer(size)); };
-  kernel.loop(kernel.integer(0), kernel.integer(groups.getCount()), 1, [&](Value group) {
+  kernel.forEach(groups.getCount(), [&](Value group) {
     Value members = kernel.address(keys, f32, startOf(group));
     Value value = kernel.address(values, f32, group);
     kernel.store(kernel.number(f32, 0), value);
-    choose(kernel, size, summed, sortKeysAt(kernel, members), [&](Value, Value member) {
+    chooseInTurn(kernel, size, summed, sortKeysAt(kernel, members), [&](Value, Value member) {
       Value key = kernel.load(f32, kernel.address(members, f32, member));
       kernel.store(kernel.add(kernel.load(f32, value), key), value);
     });
   });
+  if (kernel.runsSeveral()) {
+    kernel.forEach(columns, [&](Value id) {
+      Value group = kernel.div(id, kernel.integer(size));
+      auto valueOf = sortKeysAt(kernel, values);
+      Value rank = rankOf(kernel, groups.getCount(), valueOf, valueOf(group), group);
+      Value isKept = kernel.compare(CmpIPredicate::slt, rank, kernel.integer(groups.getKept()));
+      Value key = kernel.select(isKept, sortKeysAt(kernel, keys)(id), kernel.integer(kNoCandidate));
+      kernel.store(key, kernel.address(sortKeys, i64, id));
+    });
+    return sortKeys;
+  }
   kernel.loop(kernel.integer(0), kernel.integer(columns), 1, [&](Value id) {
     kernel.store(kernel.integer(kNoCandidate), kernel.address(sortKeys, i64, id));
   });
-  choose(kernel, groups.getCount(), groups.getKept(), sortKeysAt(kernel, values),
-         [&](Value, Value group) {
-           Value start = startOf(group);
-           kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
-             kernel.store(sortKeysAt(kernel, keys)(id), kernel.address(sortKeys, i64, id));
-           });
-         });
+  chooseInTurn(kernel, groups.getCount(), groups.getKept(), sortKeysAt(kernel, values),
+               [&](Value, Value group) {
+                 Value start = startOf(group);
+                 kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
+                   kernel.store(sortKeysAt(kernel, keys)(id), kernel.address(sortKeys, i64, id));
+                 });
+               });
   return sortKeys;
 }
 
@@ -135,7 +178,7 @@ static Value correctScores(KernelBuilder &kernel, const Routing &routing, Value 
 static void weigh(KernelBuilder &kernel, const Routing &routing, Value weights) {
   const Type f32 = kernel.f32();
   auto change = [&](function_ref<Value(Value)> to) {
-    kernel.loop(kernel.integer(0), kernel.integer(routing.picked), 1, [&](Value slot) {
+    kernel.forEach(routing.picked, [&](Value slot) {
       Value at = kernel.address(weights, f32, slot);
       kernel.store(to(kernel.load(f32, at)), at);
     });

@@ -37,6 +37,9 @@ public:
   mlir::Type bf16() { return builder.getBF16Type(); }
   mlir::Type pointer() { return mlir::LLVM::LLVMPointerType::get(builder.getContext()); }
   virtual int64_t laneCount() const = 0;
+  /// Whether what forEach() does runs at once: then much work that needs no order beats little that
+  /// does.
+  virtual bool runsSeveral() const { return false; }
   /// One `element` for each lane.
   mlir::Type lanes(mlir::Type element) { return typeOfLanes(element); }
 

@@ -178,7 +178,7 @@ private:
       return {product(most, panels), 0, panels};
     };
     auto byRows = [&](Value out, int64_t height = 1) -> Cut {
-      return {pieces(extent(out, 0), height), height, 0};
+      return {pieces(extent(out, 0), height), height, 0, warps ? kRowWarps : 0};
     };
     return llvm::TypeSwitch<Operation *, Cut>(op)
         .Case([&](lm::LinearOp linear) -> Cut {
@@ -193,7 +193,8 @@ private:
               extentOf(linear.getWeight(), 0) * panelsOf(extentOf(linear.getWeight(), 1));
           return {product(pieces(extent(linear.getOut(), 0), height), panels), height, panels};
         })
-        .Case([&](moe::DispatchOp) -> Cut { return {constant(1)}; })
+        .Case(
+            [&](moe::DispatchOp) -> Cut { return {constant(1), 0, 0, warps ? kDispatchWarps : 0}; })
         .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), warps ? 1 : kGateRows); })
         .Case([&](lm::AttentionOp attention) -> Cut {
           auto cache = lm::cacheOf(attention);
@@ -204,7 +205,7 @@ private:
                                                        attention.getBatch()),
                           attentionParts(attention, cache))};
         })
-        .Case([&](lm::ChooseKeysOp choice) { return byRows(choice.getOut()); })
+        .Case([&](lm::ChooseKeysOp choice) -> Cut { return {extent(choice.getOut(), 0), 1}; })
         .Case([&](lm::CacheAppendOp append) { return byRows(append.getKeys()); })
         .Case([&](lm::RecordRoutingOp record) { return byRows(record.getExperts()); })
         .Default([&](Operation *other) {

@@ -107,7 +107,8 @@ private:
 
   static bool canMerge(lm::PhaseOp first, lm::PhaseOp second) {
     Value firstCount = rowCount(first), secondCount = rowCount(second);
-    if (!firstCount || !secondCount || !isEqualConstantIntOrValue(firstCount, secondCount))
+    if (!firstCount || !secondCount || !isEqualConstantIntOrValue(firstCount, secondCount) ||
+        first.getWarps() != second.getWarps())
       return false;
     return llvm::all_of(first.getBody().front(), [&](Operation &a) {
       return llvm::all_of(second.getBody().front(),

@@ -1,15 +1,20 @@
 """Runs the CUDA target's kernels of golden cases on the emulated GPU, and compares what `eval` gives with their numbers.
 
-    devices.py CASE...
+    devices.py CASE|shapes...
+
+The case `shapes` has models larger than the golden ones: with more experts than a warp has lanes and rows than a tile has.
 
 What kernels do that they must not - races, accesses out of bounds, memory read before it is written - makes `eval` fail. With
 MOEC_TEST_ALL=1 more forms and more architectures.
 """
 
+import itertools
 import sys
 
-from safetensors.numpy import load_file
+import numpy as np
+from safetensors.numpy import load_file, save_file
 
+import checkpoints
 from comparison import check_form, compare_outputs
 from golden import NEAR, TURNED, UNFUSED
 from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
@@ -57,8 +62,34 @@ def check_case(checks, case):
                 checks.that(other.read_bytes() == first.read_bytes(), f"{what}: {' '.join(way)} gives other bytes")
 
 
+# Widths of whole copies of 8 elements, but of no whole tile of columns and no whole stage of K.
+SHAPES = {"many experts": checkpoints.qwen3_moe(136, 1, 70, 6, 88, 4, 2, 32, 200),
+          "many rows": checkpoints.mixtral(72, 1, 3, 2, 136, 4, 2, 140, head_dim=24)}
+
+
+def check_shapes(checks):
+    """Against plain loops on a CPU."""
+    for (name, config), activations in itertools.product(SHAPES.items(), ("f32", "bf16")):
+        what = f"{name}, {activations}"
+        with work_folder() as folder, checks.about(what):
+            checkpoints.write_random(folder / "model", config, "BF16", 3, router=2.0)
+            source, random = folder / "in.safetensors", np.random.default_rng(5)
+            save_file({f"s{i}.input_ids": random.integers(0, 140, length) for i, length in enumerate((1, 9, 100))}, source)
+            form, ask = f"--activations={activations}", ["--routing", "--greedy", "2"]
+            plain = compile_model(folder / "model", folder / "plain", form, "--reference")
+            wanted = load_file(evaluate(plain, source, folder / "plain.safetensors", *ask))
+            program = compile_model(folder / "model", folder / "program", "--target=cuda", "--gpu=sm_80", "--emulate", form)
+            first = evaluate(program, source, folder / "first.safetensors", "--device=emulated", *ask)
+            compare_outputs(checks, what, load_file(first), wanted, activations, ties=True)
+            other = evaluate(program, source, folder / "other.safetensors", "--device=emulated", *ask, "--chunk", "40", "--batch")
+            checks.that(other.read_bytes() == first.read_bytes(), f"{what}: chunks in a batch give other bytes")
+
+
 if __name__ == "__main__":
     checks = Checks()
     for case in sys.argv[1:]:
-        check_case(checks, case)
+        if case == "shapes":
+            check_shapes(checks)
+        else:
+            check_case(checks, case)
     checks.finish()

@@ -1,26 +1,33 @@
-// What kernels are made of whose tiles are for one warp each: a lane is a thread.
+// What kernels are made of whose tiles are for a warp each, or for a block of some: a lane is a
+// thread.
 
-#ifndef MOEC_COMPILER_TARGETS_CUDA_WARPBUILDER_H
-#define MOEC_COMPILER_TARGETS_CUDA_WARPBUILDER_H
+#ifndef MOEC_COMPILER_TARGETS_CUDA_GROUPBUILDER_H
+#define MOEC_COMPILER_TARGETS_CUDA_GROUPBUILDER_H
 
 #include "compiler/targets/KernelBuilder.h"
 #include "compiler/targets/cuda/CudaTarget.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
+#include <algorithm>
+
 namespace moec {
 
-/// All 32 threads of a warp are at work in a tile. What the tile has one of, each of them computes;
-/// its lanes are a value in each thread. What is stored is seen by the whole warp once the store,
-/// or the forColumns() or forEach() around it, is over, and replaces what the warp had read before.
+/// All threads of a group, which is a warp or a whole block, are at work in a tile. What the tile
+/// has one of, each of them computes; its lanes are a value in each thread. What is stored is seen
+/// by the whole group once the store, or the forColumns() or forEach() around it, is over, and
+/// replaces what the group had read before.
 ///
-/// Room taken by scratch() is the thread's until moec-outline-kernels makes it the warp's part of
+/// Room taken by scratch() is the thread's until moec-outline-kernels makes it the group's part of
 /// shared memory.
-class WarpBuilder final : public KernelBuilder {
+class GroupBuilder final : public KernelBuilder {
 public:
-  using KernelBuilder::KernelBuilder;
+  /// `warps` of a block that has no more; 0: one of a block that may have others.
+  GroupBuilder(mlir::OpBuilder &builder, mlir::Location loc, int64_t warps)
+      : KernelBuilder(builder, loc), warps(warps) {}
 
-  int64_t laneCount() const override { return kWarpLanes; }
+  int64_t laneCount() const override { return std::max<int64_t>(warps, 1) * kWarpLanes; }
+  bool runsSeveral() const override { return true; }
   void store(mlir::Value value, mlir::Value to) override;
   mlir::Value loadLanes(mlir::Type element, mlir::Value from, int64_t count) override;
   void storeLanes(mlir::Value values, mlir::Value to, int64_t count) override;
@@ -44,14 +51,16 @@ private:
   mlir::Value shuffle(mlir::Value values, int64_t distance, mlir::NVVM::ShflKind kind);
   mlir::Value foldLanes(mlir::Value values,
                         llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> join);
-  mlir::NVVM::SyncWarpOp sync();
+  mlir::Operation *newSync();
+  void sync();
 
-  int64_t depth = 0;              ///< of forColumns() and forEach() around the insertion point
-  bool isStored = false;          ///< whether they store
-  bool isEach = false;            ///< whether it is forEach()
-  mlir::NVVM::SyncWarpOp opening; ///< in front of the outermost
+  const int64_t warps;
+  int64_t depth = 0;                  ///< of forColumns() and forEach() around the insertion point
+  bool isStored = false;              ///< whether they store
+  bool isEach = false;                ///< whether it is forEach()
+  mlir::Operation *opening = nullptr; ///< in front of the outermost
 };
 
 } // namespace moec
 
-#endif // MOEC_COMPILER_TARGETS_CUDA_WARPBUILDER_H
+#endif // MOEC_COMPILER_TARGETS_CUDA_GROUPBUILDER_H
