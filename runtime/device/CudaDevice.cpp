@@ -1,12 +1,16 @@
-// Everything happens in one stream, so that nothing waits but copies to the host.
+// Everything happens in one stream, so that nothing waits but copies to the host. Launches are
+// gathered until something else is asked for.
 
 #include "runtime/device/CudaDevice.h"
 
 #include "runtime/device/CudaDriver.h"
+#include "runtime/device/CudaGraphs.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace moec {
@@ -48,10 +52,12 @@ public:
   Status copyIn(uint8_t *to, const void *from, int64_t bytes) override;
   Status copyOut(void *to, const uint8_t *from, int64_t bytes) override;
   Status copy(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    flush();
     return check(driver.MemcpyDtoDAsync_v2(address(to), address(from), size_t(bytes), stream),
                  "copying within its memory");
   }
   Status clear(uint8_t *memory, int64_t bytes) override {
+    flush();
     return check(driver.MemsetD8Async(address(memory), 0, size_t(bytes), stream),
                  "clearing its memory");
   }
@@ -59,6 +65,9 @@ public:
   Status finish() override;
 
 private:
+  /// Gives the driver the launches that wait.
+  void flush();
+  CudaStatus start(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments);
   static CudaAddress address(const uint8_t *memory) {
     return reinterpret_cast<CudaAddress>(memory);
   }
@@ -76,6 +85,8 @@ private:
   CudaStream *stream = nullptr;
   CudaModule *code = nullptr;
   std::vector<CudaFunction *> functions; ///< of the kernels
+  LaunchList waiting;                    ///< launches since the driver was last given any
+  std::optional<CudaGraphs> graphs;      ///< from the start until the stream goes
   Status failure;                        ///< of a launch
 };
 
@@ -84,6 +95,7 @@ private:
 CudaDevice::~CudaDevice() {
   if (stream) {
     driver.StreamSynchronize(stream);
+    graphs.reset();
     driver.StreamDestroy_v2(stream);
   }
   if (code)
@@ -117,6 +129,7 @@ Status CudaDevice::start(const moec_device_image &image) {
       return status;
     functions.push_back(function);
   }
+  graphs.emplace(driver);
   return {};
 }
 
@@ -139,6 +152,7 @@ Result<uint8_t *> CudaDevice::allocate(int64_t bytes, std::string_view use) {
 }
 
 Status CudaDevice::copyIn(uint8_t *to, const void *from, int64_t bytes) {
+  flush();
   // Of memory that is not pinned, as ours is not, the driver keeps a copy, so the call is over when
   // the caller's may change.
   return check(driver.MemcpyHtoDAsync_v2(address(to), from, size_t(bytes), stream),
@@ -146,6 +160,7 @@ Status CudaDevice::copyIn(uint8_t *to, const void *from, int64_t bytes) {
 }
 
 Status CudaDevice::copyOut(void *to, const uint8_t *from, int64_t bytes) {
+  flush();
   if (Status status = check(driver.MemcpyDtoHAsync_v2(to, address(from), size_t(bytes), stream),
                             "copying from its memory");
       !status.ok())
@@ -154,19 +169,36 @@ Status CudaDevice::copyOut(void *to, const uint8_t *from, int64_t bytes) {
 }
 
 void CudaDevice::launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) {
-  if (!failure.ok() || blocks == 0)
-    return;
+  if (failure.ok() && blocks > 0)
+    waiting.add(kernel, blocks, arguments);
+}
+
+CudaStatus CudaDevice::start(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) {
   const moec_device_kernel &what = kernels[size_t(kernel)];
   size_t bytes = arguments.size();
   void *extra[] = {kArgumentsKey, const_cast<uint8_t *>(arguments.data()), kArgumentBytesKey,
                    &bytes, nullptr};
-  failure = check(driver.LaunchKernel(functions[size_t(kernel)], unsigned(blocks), 1, 1,
-                                      unsigned(what.threads), 1, 1, unsigned(what.shared_bytes),
-                                      stream, /*parameters=*/nullptr, extra),
-                  fmt::format("starting kernel '{}' in {} blocks", what.name, blocks));
+  const CudaStatus status =
+      driver.LaunchKernel(functions[size_t(kernel)], unsigned(blocks), 1, 1, unsigned(what.threads),
+                          1, 1, unsigned(what.shared_bytes), stream, /*parameters=*/nullptr, extra);
+  failure = check(status, fmt::format("starting kernel '{}' in {} blocks", what.name, blocks));
+  return status;
+}
+
+void CudaDevice::flush() {
+  if (waiting.empty())
+    return;
+  const CudaStatus status = graphs->run(
+      waiting, stream, [&](int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) {
+        return start(kernel, blocks, arguments);
+      });
+  waiting.clear();
+  if (failure.ok())
+    failure = check(status, "starting a step's kernels as a graph");
 }
 
 Status CudaDevice::finish() {
+  flush();
   Status first = std::exchange(failure, {});
   Status waited = check(driver.StreamSynchronize(stream), "a kernel");
   return first.ok() ? waited : first;

@@ -21,6 +21,8 @@ struct CudaContext;
 struct CudaStream;
 struct CudaModule;
 struct CudaFunction;
+struct CudaGraph;
+struct CudaGraphExec;
 
 /// The functions that are called, under the driver's names less their first two letters; those
 /// with a version of the interface in their name have that here too.
@@ -45,6 +47,13 @@ struct CudaFunction;
   F(LaunchKernel, (CudaFunction * function, unsigned gridX, unsigned gridY, unsigned gridZ,        \
                    unsigned blockX, unsigned blockY, unsigned blockZ, unsigned sharedBytes,        \
                    CudaStream *stream, void **parameters, void **extra))                           \
+  F(StreamBeginCapture_v2, (CudaStream * stream, int mode))                                        \
+  F(StreamEndCapture, (CudaStream * stream, CudaGraph * *graph))                                   \
+  F(GraphInstantiateWithFlags,                                                                     \
+    (CudaGraphExec * *made, CudaGraph * graph, unsigned long long flags))                          \
+  F(GraphLaunch, (CudaGraphExec * graph, CudaStream * stream))                                     \
+  F(GraphExecDestroy, (CudaGraphExec * graph))                                                     \
+  F(GraphDestroy, (CudaGraph * graph))                                                             \
   F(MemAlloc_v2, (CudaAddress * address, size_t bytes))                                            \
   F(MemFree_v2, (CudaAddress address))                                                             \
   F(MemGetInfo_v2, (size_t *free, size_t *total))                                                  \

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
 #include <map>
 #include <vector>
 
@@ -137,6 +138,49 @@ TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
             "Fake GPU 0 (sm_90): no device memory for the weights: it needs "
             "5 MiB, and 3 of 4 MiB are free");
   (*device)->release(*cache);
+}
+
+TEST_F(CudaDevice, MakesAGraphOfWhatComesAgain) {
+  void *library = dlopen(FAKE_CUDA, RTLD_NOW);
+  ASSERT_TRUE(library) << dlerror();
+  auto count = [&](const char *name) { return *static_cast<int *>(dlsym(library, name)); };
+  const int before = count("fakeCudaLaunches"), replays = count("fakeCudaGraphLaunches");
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  Result<uint8_t *> memory = (*device)->allocate(8, "a test");
+  ASSERT_TRUE(memory.ok());
+  auto step = [&](int32_t value) {
+    ASSERT_TRUE((*device)->clear(*memory, 8).ok());
+    for (int32_t count : {8, 3}) { // the second covers a part of what the first wrote
+      const FillArguments arguments{*memory, count == 8 ? 1 : value, count};
+      (*device)->launch(0, 1, {reinterpret_cast<const uint8_t *>(&arguments), sizeof arguments});
+    }
+    std::vector<uint8_t> out(8);
+    ASSERT_TRUE((*device)->copyOut(out.data(), *memory, 8).ok());
+    const auto b = uint8_t(value);
+    EXPECT_EQ(out, (std::vector<uint8_t>{b, b, b, 1, 1, 1, 1, 1}));
+  };
+  step(5);
+  EXPECT_EQ(count("fakeCudaLaunches") - before, 2);
+  EXPECT_EQ(count("fakeCudaGraphs"), 0);
+  for (int again = 1; again <= 3; ++again) {
+    step(5);
+    EXPECT_EQ(count("fakeCudaGraphLaunches") - replays, again);
+  }
+  step(6); // other arguments are another list
+  EXPECT_EQ(count("fakeCudaLaunches") - before, 4);
+  EXPECT_EQ(count("fakeCudaGraphs"), 1);
+  for (int32_t value = 10; value < 30; ++value) { // more lists than are kept
+    step(value);
+    step(value);
+  }
+  EXPECT_LE(count("fakeCudaGraphs"), 16);
+  step(5);
+  EXPECT_EQ(count("fakeCudaLaunches") - before, 4 + 2 * 20 + 2);
+  (*device)->release(*memory);
+  *device = nullptr;
+  EXPECT_EQ(count("fakeCudaGraphs"), 0);
+  dlclose(library);
 }
 
 TEST_F(CudaDevice, TellsAFailedLaunchOnce) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 static std::string setting(const char *name, const char *otherwise) {
@@ -113,15 +114,74 @@ CUDA cuModuleGetFunction(CudaFunction **function, CudaModule *module, const char
   return strstr(reinterpret_cast<const char *>(module), name) ? 0 : 500;
 }
 CUDA cuFuncSetAttribute(CudaFunction *, int, int) { return 0; }
+
+namespace {
+struct Launch {
+  FillArguments arguments;
+  unsigned threads;
+  void run() const {
+    for (unsigned i = 0; i < threads && int32_t(i) < arguments.count; ++i)
+      arguments.to[i] = uint8_t(arguments.value);
+  }
+};
+} // namespace
+
+struct moec::CudaGraph {
+  std::vector<Launch> launches;
+};
+struct moec::CudaGraphExec : CudaGraph {};
+static CudaGraph *capturing = nullptr;
+
+// What tests ask how often it was called.
+extern "C" __attribute__((visibility("default"))) int fakeCudaLaunches, fakeCudaGraphLaunches,
+    fakeCudaGraphs;
+int fakeCudaLaunches = 0, fakeCudaGraphLaunches = 0, fakeCudaGraphs = 0;
+
 CUDA cuLaunchKernel(CudaFunction *, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned,
                     unsigned, unsigned, CudaStream *, void **, void **extra) {
   FAIL_IF_TOLD;
-  FillArguments arguments;
-  if (*static_cast<size_t *>(extra[3]) != sizeof arguments)
+  Launch launch;
+  if (*static_cast<size_t *>(extra[3]) != sizeof launch.arguments)
     return 1;
-  memcpy(&arguments, extra[1], sizeof arguments);
-  for (unsigned i = 0; i < blocks * threads && int32_t(i) < arguments.count; ++i)
-    arguments.to[i] = uint8_t(arguments.value);
+  memcpy(&launch.arguments, extra[1], sizeof launch.arguments);
+  launch.threads = blocks * threads;
+  if (capturing) {
+    capturing->launches.push_back(launch);
+  } else {
+    ++fakeCudaLaunches;
+    launch.run();
+  }
+  return 0;
+}
+CUDA cuStreamBeginCapture_v2(CudaStream *, int) {
+  FAIL_IF_TOLD;
+  capturing = new CudaGraph;
+  return 0;
+}
+CUDA cuStreamEndCapture(CudaStream *, CudaGraph **graph) {
+  *graph = std::exchange(capturing, nullptr);
+  return 0;
+}
+CUDA cuGraphInstantiateWithFlags(CudaGraphExec **made, CudaGraph *graph, unsigned long long) {
+  FAIL_IF_TOLD;
+  *made = new CudaGraphExec{*graph};
+  ++fakeCudaGraphs;
+  return 0;
+}
+CUDA cuGraphLaunch(CudaGraphExec *graph, CudaStream *) {
+  FAIL_IF_TOLD;
+  ++fakeCudaGraphLaunches;
+  for (const Launch &launch : graph->launches)
+    launch.run();
+  return 0;
+}
+CUDA cuGraphExecDestroy(CudaGraphExec *graph) {
+  --fakeCudaGraphs;
+  delete graph;
+  return 0;
+}
+CUDA cuGraphDestroy(CudaGraph *graph) {
+  delete graph;
   return 0;
 }
 CUDA cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
