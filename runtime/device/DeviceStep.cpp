@@ -112,6 +112,8 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
 
   staged.clear();
   moec_step_arguments there = arguments;
+  // First, and so at the same place in every step: kernels are given its address.
+  there.device_arguments = put(&there, 1);
   there.token_ids = put(arguments.token_ids, tokens);
   there.positions = put(arguments.positions, tokens);
   there.row_sequences = put(arguments.row_sequences, tokens);
@@ -131,7 +133,7 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
   there.expert_weights =
       arguments.experts ? reinterpret_cast<float *>(expertWeights.data()) : nullptr;
   there.team = there.profile = there.device = nullptr;
-  there.device_arguments = put(&there, 1);
+  memcpy(staged.data(), &there, sizeof there);
   assert(static_cast<int64_t>(staged.size()) <= inputBytes && "all inputs have room");
   if (Status status =
           device.copyIn(inputs.data(), staged.data(), static_cast<int64_t>(staged.size()));
