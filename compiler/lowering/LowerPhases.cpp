@@ -237,7 +237,6 @@ private:
         .Case<moe::GroupedGluOp>(
             [&](auto op) { return lowerGroupedGluByWarp(kernel, op, tile), true; })
         .Case([&](lm::ChooseKeysOp op) { return lowerChooseKeysByWarp(kernel, op, tile), true; })
-        .Case([&](lm::AttentionOp op) { return lowerAttentionByWarp(kernel, op, tile), true; })
         .Default(false);
   }
 
@@ -253,6 +252,10 @@ private:
         .Case<moe::GroupedGluOp>(
             [&](auto op) { return lowerGroupedGluByBlock(kernel, phase, op, tile), true; })
         .Case([&](moe::DispatchOp op) { return lowerDispatchByBlock(kernel, phase, op), true; })
+        .Case([&](lm::AttentionOp op) {
+          GroupBuilder warp(kernel.builder, kernel.loc, /*warps=*/0);
+          return lowerAttentionByBlock(warp, kernel, phase, op, tile), true;
+        })
         .Default(false);
   }
 

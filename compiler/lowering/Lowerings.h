@@ -65,8 +65,10 @@ void lowerGateByWarp(KernelBuilder &kernel, moe::GateOp op, const Tile &tile);
 void lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
 void lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
 void lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
-void lowerAttentionByWarp(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
 
+/// `kernel` has a warp's lanes.
+void lowerAttentionByBlock(KernelBuilder &kernel, ThreadBuilder &block, lm::PhaseOp phase,
+                           lm::AttentionOp op, const Tile &tile);
 void lowerDispatchByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::DispatchOp op);
 
 // The same by blocks of threads and tensor cores, of phases that lm-form-phases has cut for them.

@@ -1,10 +1,12 @@
-// Lowers attention, and the choice of its keys, for the warps of a GPU: a row and head each, whose
-// lanes are positions where scores are made and columns where values are summed.
+// Lowers attention, and the choice of its keys, for the warps of a GPU. A row and head of attention
+// are a block's: its warps go round runs of positions, and their lanes are positions where scores
+// are made and columns where values are summed; then what they have is put together.
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/ChosenKeys.h"
 #include "compiler/targets/ElementaryFunctions.h"
 #include "compiler/targets/SortKey.h"
+#include "compiler/targets/cuda/CudaTarget.h"
 #include "runtime/core/PackedLayout.h"
 #include "runtime/core/Step.h"
 
@@ -20,33 +22,44 @@ namespace {
 
 /// One row and head at work.
 struct RowAttention {
-  RowAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile);
+  /// `kernel` has the lanes of a warp, `warps` of which make the block.
+  RowAttention(KernelBuilder &kernel, ThreadBuilder &block, int64_t warps, lm::AttentionOp op,
+               const Tile &tile);
   void emit();
 
 private:
   Value scoreAt(Value number);
   void addValues(Value first, Value count, Value scale);
+  std::pair<Value, Value> attend();
+  void join();
   Value place(Value position) { return cacheHead(kernel, cache, sequence, position, keyHead); }
   Value slot(Value position) { return kernel.rem(position, kernel.integer(layout.block)); }
 
   KernelBuilder &kernel;
+  ThreadBuilder &block;
+  const int64_t warps;
   lm::AttentionOp op;
   const RowBuffer queries, out;
   const CacheView cache;
   const CacheLayout &layout;
   std::optional<Matrix> sinks;
-  Value head, keyHead, sequence, query, result;
+  Value warp, head, keyHead, sequence, query, result;
   Value begin, end;                       ///< numbers of positions that the row sees
   std::function<Value(Value)> positionOf; ///< of a number
   Value weights, sums;                    ///< of as many positions as lanes; of all columns
+  /// Of all warps, f32: what the largest score was, the sum of what the others are beside it, and
+  /// the sums.
+  Value peaks, totals, allSums;
 };
 
 } // namespace
 
-RowAttention::RowAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile)
-    : kernel(kernel), op(op), queries(rowBuffer(kernel, op.getQueries())),
-      out(rowBuffer(kernel, op.getOut())), cache(cacheView(kernel, lm::cacheOf(op), op.getLayer())),
-      layout(cache.layout), sinks(vectorOf(kernel, op.getSinks())) {
+RowAttention::RowAttention(KernelBuilder &kernel, ThreadBuilder &block, int64_t warps,
+                           lm::AttentionOp op, const Tile &tile)
+    : kernel(kernel), block(block), warps(warps), op(op),
+      queries(rowBuffer(kernel, op.getQueries())), out(rowBuffer(kernel, op.getOut())),
+      cache(cacheView(kernel, lm::cacheOf(op), op.getLayer())), layout(cache.layout),
+      sinks(vectorOf(kernel, op.getSinks())) {
   const int64_t heads = queries.columns / layout.size;
   Value row = kernel.div(tile.index, kernel.integer(heads));
   head = kernel.rem(tile.index, kernel.integer(heads));
@@ -73,8 +86,15 @@ RowAttention::RowAttention(KernelBuilder &kernel, lm::AttentionOp op, const Tile
   } else if (layout.chunk > 0) {
     begin = kernel.sub(position, kernel.rem(position, kernel.integer(layout.chunk)));
   }
-  weights = kernel.scratch(kernel.laneCount() * 4);
-  sums = kernel.scratch(layout.values * 4);
+  warp = block.warp();
+  auto ownOf = [&](Value room, int64_t entries) {
+    return kernel.address(room, kernel.f32(), kernel.mul(warp, kernel.integer(entries)));
+  };
+  peaks = kernel.scratch(warps * 4);
+  totals = kernel.scratch(warps * 4);
+  allSums = kernel.scratch(warps * layout.values * 4);
+  weights = ownOf(kernel.scratch(warps * kernel.laneCount() * 4), kernel.laneCount());
+  sums = ownOf(allSums, layout.values);
 }
 
 /// Of the position with this number, in a lane of its own.
@@ -113,13 +133,15 @@ void RowAttention::addValues(Value first, Value count, Value scale) {
   });
 }
 
-void RowAttention::emit() {
+/// What the warp's own positions come to: peak and total.
+std::pair<Value, Value> RowAttention::attend() {
   const Type f32 = kernel.f32();
   const int64_t lanes = kernel.laneCount();
   Value peak = kernel.number(f32, kLowest), total = kernel.number(f32, 0);
   if (sinks) { // a sink's share of the softmax weighs no value
-    peak = matrixElement(kernel, *sinks, kernel.integer(0), head);
-    total = kernel.number(f32, 1);
+    Value isFirst = kernel.compare(arith::CmpIPredicate::eq, warp, kernel.integer(0));
+    peak = kernel.select(isFirst, matrixElement(kernel, *sinks, kernel.integer(0), head), peak);
+    total = kernel.select(isFirst, kernel.number(f32, 1), total);
   }
   kernel.forColumns(layout.values, [&](Value column, int64_t lanes) {
     kernel.storeLanes(kernel.number(kernel.lanes(f32), 0), kernel.address(sums, f32, column),
@@ -141,16 +163,52 @@ void RowAttention::emit() {
     addValues(first, count, scale);
     return {highest, kernel.fma(now[1], scale, kernel.sumOfLanes(p))};
   };
-  total = kernel.loop(begin, end, lanes, ValueRange{peak, total}, take)[1];
-  Value divisor = kernel.broadcast(total);
-  kernel.forColumns(layout.values, [&](Value column, int64_t lanes) {
-    Value sum = kernel.loadLanes(f32, kernel.address(sums, f32, column), lanes);
-    storeRow(kernel, kernel.div(sum, divisor), out.element, result, column, lanes);
-  });
+  Value first = kernel.add(begin, kernel.mul(warp, kernel.integer(lanes)));
+  auto ends = kernel.loop(first, end, warps * lanes, ValueRange{peak, total},
+                          [&](Value from, ValueRange now) { return take(from, now); });
+  return {ends[0], ends[1]};
 }
 
-void moec::lowerAttentionByWarp(KernelBuilder &kernel, lm::AttentionOp op, const Tile &tile) {
-  RowAttention(kernel, op, tile).emit();
+/// Puts together what the warps have, in their order.
+void RowAttention::join() {
+  const Type f32 = block.f32();
+  auto entry = [&](Value room, int64_t index) {
+    return block.load(f32, block.address(room, f32, block.integer(index)));
+  };
+  Value peak = entry(peaks, 0), total = block.number(f32, 0);
+  for (int64_t other = 1; other < warps; ++other)
+    peak = block.max(peak, entry(peaks, other));
+  SmallVector<Value> scales;
+  for (int64_t other = 0; other < warps; ++other) {
+    scales.push_back(emitExp(block, block.sub(entry(peaks, other), peak)));
+    total = block.fma(entry(totals, other), scales.back(), total);
+  }
+  auto finish = [&](Value column) {
+    Value sum = block.number(f32, 0);
+    for (int64_t other = 0; other < warps; ++other) {
+      Value at = block.add(block.integer(other * layout.values), column);
+      Value part = block.load(f32, block.address(allSums, f32, at));
+      sum = block.fma(part, scales[static_cast<size_t>(other)], sum);
+    }
+    block.store(block.round(out.element, block.div(sum, total)),
+                block.address(result, out.element, column));
+  };
+  block.loop(block.thread(), block.integer(layout.values), warps * kWarpLanes, finish);
+}
+
+void RowAttention::emit() {
+  auto [peak, total] = attend();
+  const Type f32 = kernel.f32();
+  kernel.store(peak, kernel.address(peaks, f32, warp));
+  kernel.store(total, kernel.address(totals, f32, warp));
+  block.barrier();
+  join();
+  block.barrier(); // before the room is another row's
+}
+
+void moec::lowerAttentionByBlock(KernelBuilder &kernel, ThreadBuilder &block, lm::PhaseOp phase,
+                                 lm::AttentionOp op, const Tile &tile) {
+  RowAttention(kernel, block, static_cast<int64_t>(phase.getWarps()), op, tile).emit();
 }
 
 /// How many of the keys, i32, at `keys` are at least `least` (i32), which is above the least of

@@ -200,7 +200,8 @@ private:
           auto cache = lm::cacheOf(attention);
           if (warps)
             return {product(extent(attention.getQueries(), 0),
-                            extentOf(attention.getQueries(), 1) / cache.getSize())};
+                            extentOf(attention.getQueries(), 1) / cache.getSize()),
+                    0, 0, kAttentionWarps};
           return {product(lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(),
                                                        attention.getBatch()),
                           attentionParts(attention, cache))};
