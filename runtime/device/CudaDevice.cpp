@@ -5,6 +5,7 @@
 
 #include "runtime/device/CudaDriver.h"
 #include "runtime/device/CudaGraphs.h"
+#include "runtime/device/CudaStaging.h"
 
 #include <fmt/format.h>
 
@@ -87,6 +88,7 @@ private:
   std::vector<CudaFunction *> functions; ///< of the kernels
   LaunchList waiting;                    ///< launches since the driver was last given any
   std::optional<CudaGraphs> graphs;      ///< from the start until the stream goes
+  std::optional<CudaStaging> staging;    ///< likewise
   Status failure;                        ///< of a launch
 };
 
@@ -96,6 +98,7 @@ CudaDevice::~CudaDevice() {
   if (stream) {
     driver.StreamSynchronize(stream);
     graphs.reset();
+    staging.reset();
     driver.StreamDestroy_v2(stream);
   }
   if (code)
@@ -130,6 +133,7 @@ Status CudaDevice::start(const moec_device_image &image) {
     functions.push_back(function);
   }
   graphs.emplace(driver);
+  staging.emplace(driver);
   return {};
 }
 
@@ -153,10 +157,7 @@ Result<uint8_t *> CudaDevice::allocate(int64_t bytes, std::string_view use) {
 
 Status CudaDevice::copyIn(uint8_t *to, const void *from, int64_t bytes) {
   flush();
-  // Of memory that is not pinned, as ours is not, the driver keeps a copy, so the call is over when
-  // the caller's may change.
-  return check(driver.MemcpyHtoDAsync_v2(address(to), from, size_t(bytes), stream),
-               "copying to its memory");
+  return check(staging->copy(address(to), from, size_t(bytes), stream), "copying to its memory");
 }
 
 Status CudaDevice::copyOut(void *to, const uint8_t *from, int64_t bytes) {

@@ -23,6 +23,7 @@ struct CudaModule;
 struct CudaFunction;
 struct CudaGraph;
 struct CudaGraphExec;
+struct CudaEvent;
 
 /// The functions that are called, under the driver's names less their first two letters; those
 /// with a version of the interface in their name have that here too.
@@ -54,6 +55,12 @@ struct CudaGraphExec;
   F(GraphLaunch, (CudaGraphExec * graph, CudaStream * stream))                                     \
   F(GraphExecDestroy, (CudaGraphExec * graph))                                                     \
   F(GraphDestroy, (CudaGraph * graph))                                                             \
+  F(EventCreate, (CudaEvent * *event, unsigned flags))                                             \
+  F(EventRecord, (CudaEvent * event, CudaStream * stream))                                         \
+  F(EventSynchronize, (CudaEvent * event))                                                         \
+  F(EventDestroy_v2, (CudaEvent * event))                                                          \
+  F(MemHostAlloc, (void **memory, size_t bytes, unsigned flags))                                   \
+  F(MemFreeHost, (void *memory))                                                                   \
   F(MemAlloc_v2, (CudaAddress * address, size_t bytes))                                            \
   F(MemFree_v2, (CudaAddress address))                                                             \
   F(MemGetInfo_v2, (size_t *free, size_t *total))                                                  \

@@ -140,6 +140,27 @@ TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
   (*device)->release(*cache);
 }
 
+TEST_F(CudaDevice, CopiesMoreThanItStagesAtATime) {
+  const int64_t bytes = (INT64_C(100) << 20) + 3;
+  Result<std::unique_ptr<Device>> device =
+      open({code(9, 0)}, {{"MEMORY", std::to_string(bytes + 1)}});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  Result<uint8_t *> memory = (*device)->allocate(bytes, "a test");
+  ASSERT_TRUE(memory.ok());
+  std::vector<uint8_t> from(bytes), to(bytes);
+  for (int64_t i = 0; i < bytes; ++i)
+    from[i] = uint8_t(i * 7 + (i >> 20));
+  ASSERT_TRUE((*device)->copyIn(*memory, from.data(), bytes).ok());
+  ASSERT_TRUE((*device)->copyOut(to.data(), *memory, bytes).ok());
+  EXPECT_TRUE(from == to);
+  (*device)->release(*memory);
+  *device = nullptr;
+  Result<std::unique_ptr<Device>> other = open({code(9, 0)}, {{"FAILS", "cuMemHostAlloc"}});
+  ASSERT_TRUE(other.ok());
+  EXPECT_NE((*other)->copyIn(nullptr, from.data(), 1).message.find("copying to its memory fails"),
+            std::string::npos);
+}
+
 TEST_F(CudaDevice, MakesAGraphOfWhatComesAgain) {
   void *library = dlopen(FAKE_CUDA, RTLD_NOW);
   ASSERT_TRUE(library) << dlerror();

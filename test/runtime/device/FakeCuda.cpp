@@ -184,6 +184,22 @@ CUDA cuGraphDestroy(CudaGraph *graph) {
   delete graph;
   return 0;
 }
+CUDA cuEventCreate(CudaEvent **event, unsigned) {
+  *event = reinterpret_cast<CudaEvent *>(&held);
+  return 0;
+}
+CUDA cuEventRecord(CudaEvent *, CudaStream *) { return 0; }
+CUDA cuEventSynchronize(CudaEvent *) { return 0; }
+CUDA cuEventDestroy_v2(CudaEvent *) { return 0; }
+CUDA cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+  FAIL_IF_TOLD;
+  *memory = operator new(bytes);
+  return 0;
+}
+CUDA cuMemFreeHost(void *memory) {
+  operator delete(memory);
+  return 0;
+}
 CUDA cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
   if (used() + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
     return 2;
