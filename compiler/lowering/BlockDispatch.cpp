@@ -88,11 +88,7 @@ Value BlockDispatch::forPicksOf(Value expert,
           return wide(LLVM::CtPopOp::create(kernel.builder, kernel.loc, kernel.i32(), bits));
         };
         if (body) {
-          Value below = arith::SubIOp::create(kernel.builder, kernel.loc,
-                                              arith::ShLIOp::create(kernel.builder, kernel.loc,
-                                                                    kernel.integer(kernel.i32(), 1),
-                                                                    narrow(lane)),
-                                              kernel.integer(kernel.i32(), 1));
+          Value below = NVVM::LaneMaskLtOp::create(kernel.builder, kernel.loc, kernel.i32());
           Value number = kernel.add(before[0], count(kernel.bitAnd(found, below)));
           kernel.when(isOwn, [&] { body(token, pick, number); });
         }
