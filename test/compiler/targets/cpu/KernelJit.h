@@ -52,9 +52,11 @@ public:
   bool isEmulated() const { return !emulator.empty(); }
 
 private:
+  /// What was compiled just now has no mark of its type, which a sanitizer would look for in front.
   template <size_t... numbers>
-  void call(std::initializer_list<KernelArgument> arguments,
-            std::index_sequence<numbers...> /*of arguments*/) const {
+  __attribute__((no_sanitize("function"))) void
+  call(std::initializer_list<KernelArgument> arguments,
+       std::index_sequence<numbers...> /*of arguments*/) const {
     const KernelArgument *given = arguments.begin();
     if (address) // pointers and 64-bit integers are passed alike
       reinterpret_cast<void (*)(decltype(given[numbers].value)...)>(address)(
