@@ -2,7 +2,7 @@
 // of a GPU.
 
 #include "compiler/analysis/PackedWeights.h"
-#include "compiler/analysis/ProductTiles.h"
+#include "compiler/analysis/WarpTiles.h"
 #include "compiler/lowering/Lowerings.h"
 
 using namespace mlir;

@@ -1,7 +1,7 @@
 // Implements lm-form-phases.
 
 #include "compiler/analysis/AttentionTiles.h"
-#include "compiler/analysis/ProductTiles.h"
+#include "compiler/analysis/WarpTiles.h"
 #include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
 #include "llvm/ADT/TypeSwitch.h"

@@ -3,7 +3,7 @@
 #ifndef MOEC_COMPILER_TARGETS_CUDA_MMAPRODUCT_H
 #define MOEC_COMPILER_TARGETS_CUDA_MMAPRODUCT_H
 
-#include "compiler/analysis/ProductTiles.h"
+#include "compiler/analysis/WarpTiles.h"
 #include "compiler/targets/cuda/ThreadBuilder.h"
 
 namespace moec {

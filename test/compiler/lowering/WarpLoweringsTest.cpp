@@ -1,7 +1,7 @@
 // What is lowered for the warps of a GPU, run with the lanes of a CPU: their number and what they
 // are is the builder's.
 
-#include "compiler/analysis/ProductTiles.h"
+#include "compiler/analysis/WarpTiles.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/SortKey.h"
 #include "runtime/core/PackedLayout.h"

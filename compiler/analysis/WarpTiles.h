@@ -1,7 +1,7 @@
 // How work is cut into tiles for GPUs.
 
-#ifndef MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
-#define MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
+#ifndef MOEC_COMPILER_ANALYSIS_WARPTILES_H
+#define MOEC_COMPILER_ANALYSIS_WARPTILES_H
 
 #include <cstdint>
 
@@ -58,4 +58,4 @@ constexpr int64_t mmaPanels(const MmaTile &tile, int64_t columns, int64_t matric
 
 } // namespace moec
 
-#endif // MOEC_COMPILER_ANALYSIS_PRODUCTTILES_H
+#endif // MOEC_COMPILER_ANALYSIS_WARPTILES_H
