@@ -16,8 +16,8 @@ constexpr int64_t warpPanels(int64_t columns) {
   return (columns + kWarpColumns - 1) / kWarpColumns;
 }
 
-/// Warps that work on a row of what is done row by row: enough to have a long row read at once where
-/// there is only one, few enough to meet often.
+/// Warps that work on a row of what is done row by row: enough to have a long row read at once
+/// where there is only one, few enough to meet often.
 inline constexpr int64_t kRowWarps = 4;
 /// Warps that read the keys of a row and head, for many to be on their way.
 inline constexpr int64_t kAttentionWarps = 8;

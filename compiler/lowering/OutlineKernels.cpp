@@ -23,6 +23,12 @@ using namespace moec;
 namespace {
 
 constexpr int64_t kParameterBytes = 8;
+/// Blocks that a multiprocessor has to have registers for, at least; where shared memory bounds
+/// them, as many as it holds, up to a number. Left to itself, the assembler spills some to have
+/// more; with these nothing is, and more loads are on their way.
+constexpr int64_t kLeastBlocks = 2, kMostBlocks = 3;
+/// What a block takes of shared memory beside its own.
+constexpr int64_t kReservedSharedBytes = 1 << 10;
 /// Parts of a warp's room begin at multiples of it.
 constexpr int64_t kRoomAlignment = 64;
 
@@ -160,13 +166,18 @@ private:
       placeRooms(kernel, kernels, room, tilesAtOnce);
     copyTables(kernel, kernels);
 
+    int64_t blocksAtWork = kLeastBlocks;
     if (auto bytes = phase->getAttrOfType<IntegerAttr>(kBlockMemoryAttr)) {
       if (bytes.getInt() > target.blockSharedBytes)
         return phase.emitOpError()
                << "takes " << bytes.getInt() << " bytes of shared memory, and a block of "
                << gpu.getValue() << " has " << target.blockSharedBytes;
       kernel->setAttr(kBlockMemoryAttr, bytes);
+      blocksAtWork =
+          std::min(target.sharedBytes / (bytes.getInt() + kReservedSharedBytes), kMostBlocks);
     }
+    kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                    builder.getI32IntegerAttr(static_cast<int32_t>(blocksAtWork)));
 
     // As many blocks as have a tile.
     auto constant = [&](int64_t value) -> Value {

@@ -28,7 +28,7 @@ class Intent(NamedTuple):
     """Of a kernel that multiplies by tensor cores."""
 
     shared: int  # bytes
-    blocks: dict  # by architecture: at work on a multiprocessor, as many as its shared memory holds with 1 KiB more for each
+    blocks: dict  # by architecture: at work on a multiprocessor, as many as its shared memory holds with 1 KiB more for each, but at most 3
     stage: dict  # instructions of a thread or warp for a stage, which is 64 elements of K, so 4 steps of 16; by opcode and modifiers
 
 
@@ -37,7 +37,7 @@ FEW, MANY = 8, 64  # rows of a tile
 # in 128 bytes for each column and row; the sums that come after them take less.
 few = Intent(
     shared=3 * 128 * (128 + 8),
-    blocks={"sm_80": 3, "sm_90a": 4},  # of 164 and 228 KiB
+    blocks={"sm_80": 3, "sm_90a": 3},  # of 164 and 228 KiB
     stage={
         "HMMA": 4 * 2,  # of 16 columns and 8 rows
         "LDSM.16.M88.4": 4 * 2,  # a tile of columns
