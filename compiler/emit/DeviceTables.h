@@ -27,8 +27,7 @@ struct DeviceCode {
 };
 
 /// Adds `moec_program_device` to `module`, in which joinLevels() has joined the host's code of the
-/// architectures, and `moec_program_steps` is the table of their steps: null where `codes` is
-/// empty.
+/// architectures; it is null where `codes` is empty.
 void addDeviceTables(llvm::Module &module, llvm::ArrayRef<DeviceCode> codes);
 
 } // namespace moec

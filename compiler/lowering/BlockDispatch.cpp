@@ -67,7 +67,6 @@ private:
 
 Value BlockDispatch::forPicksOf(Value expert,
                                 function_ref<void(Value token, Value pick, Value number)> body) {
-  Value step = kernel.integer(kWarpLanes);
   return kernel.loop(
       kernel.integer(0), picks, kWarpLanes, ValueRange{kernel.integer(0)},
       [&](Value first, ValueRange before) -> SmallVector<Value> {

@@ -150,9 +150,10 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
     dispatch has room for, attention by query tile and key head, the router's gate by blocks of 8
     rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one
     tile does everything. With `warps`, tiles are for the warps of a GPU: a few columns of one row
-    of a product, or of one piece of an expert's rows, one row of a gate, one row and head of
-    attention; but products of bf16 with weights of bf16 are for blocks of warps with tensor cores,
-    in two ways, for few rows and for more, between which the step chooses by the batch's counts.
+    of a product, or of one piece of an expert's rows, for one; one row of all else, and one row and
+    head of attention, for some together. Products of bf16 with weights of bf16 are for tensor
+    cores, in two ways, for few rows and for more, between which the step chooses by the batch's
+    counts.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];

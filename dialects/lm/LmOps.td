@@ -493,8 +493,8 @@ def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTermin
     with panel i of a weight (0: not cut along columns). So a weight's panels can lie near the
     threads that read them. Where there are several ops, all are row-wise and cut by rows alone. A
     `plain` phase has one tile and is lowered to plain loops, the reference of what kernels do.
-    Where `warps` is not 0, so many warps of a GPU work on a tile together, by tensor cores, an
-    expert's share of it `rows` rows at a time.
+    Where `warps` is not 0, so many warps of a GPU work on a tile together, an expert's share of it
+    `rows` rows at a time.
 
     ```mlir
     lm.phase "linear" tiles(%n) rows 128 panels 1 {

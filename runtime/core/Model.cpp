@@ -62,12 +62,28 @@ Result<size_t> chooseCpuLevel(const Manifest &manifest) {
                                             missing)};
 }
 
-static Result<size_t> chooseLevel(const Manifest &manifest, DeviceChoice device) {
+/// What asks a program of the CUDA target for something that it has not.
+static Status checkDevice(const ModelOptions &options) {
+  auto usage = [](std::string message) { return Status{Code::Usage, std::move(message)}; };
+  if (options.device == DeviceChoice::Cpu)
+    return usage("--device=cpu: this program was compiled with --target=cuda");
+  if (options.device == DeviceChoice::Emulated && !moec_program_device->open_emulated)
+    return usage("--device=emulated: this program has no emulated kernels; compile it with "
+                 "--emulate");
+  if (options.threads || options.numa != NumaPolicy::Default)
+    return usage(fmt::format("{}: it is for programs that compute on CPUs, and this one was "
+                             "compiled with --target=cuda",
+                             options.threads ? "threads" : "numa"));
+  return {};
+}
+
+static Result<size_t> chooseLevel(const Manifest &manifest, const ModelOptions &options) {
   if (moec_program_device) {
-    if (device == DeviceChoice::Cpu)
-      return Status{Code::Usage, "--device=cpu: this program was compiled with --target=cuda"};
+    if (Status status = checkDevice(options); !status.ok())
+      return status;
     return 0;
   }
+  const DeviceChoice device = options.device;
   if (device != DeviceChoice::Default && device != DeviceChoice::Cpu)
     return Status{Code::Usage, "--device: this program computes on CPUs; for a GPU compile it with "
                                "--target=cuda"};
@@ -78,7 +94,7 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   Result<Manifest> manifest = programManifest();
   if (!manifest.ok())
     return manifest.status();
-  Result<size_t> level = chooseLevel(*manifest, options.device);
+  Result<size_t> level = chooseLevel(*manifest, options);
   if (!level.ok())
     return level.status();
   if (options.context < 0 || options.context > manifest->context)
@@ -115,19 +131,31 @@ Status Model::openCpus(const ModelOptions &options) {
   return {};
 }
 
+/// Those of the architecture that MOEC_GPU names; all without it.
+static Result<std::span<const moec_device_code>> chooseCodes(const moec_device_program &program) {
+  const std::span all(program.codes, program.code_count);
+  const char *wanted = getenv("MOEC_GPU");
+  if (!wanted || !*wanted)
+    return all;
+  std::string known;
+  for (size_t index = 0; index < all.size(); ++index) {
+    if (std::string_view(all[index].architecture) == wanted)
+      return all.subspan(index, 1);
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", all[index].architecture);
+  }
+  return Status{Code::Usage, fmt::format("MOEC_GPU asks for '{}', and this program was compiled "
+                                         "for: {}",
+                                         wanted, known)};
+}
+
 /// The calling thread launches; there are no others.
 Status Model::openDevice(const ModelOptions &options) {
   const moec_device_program &program = *moec_program_device;
   const bool isEmulated = options.device == DeviceChoice::Emulated;
-  if (isEmulated && !program.open_emulated)
-    return {Code::Usage, "--device=emulated: this program has no emulated kernels; compile it with "
-                         "--emulate"};
-  if (options.threads || options.numa != NumaPolicy::Default)
-    return {Code::Usage,
-            fmt::format("{}: it is for programs that compute on CPUs, and this one was "
-                        "compiled with --target=cuda",
-                        options.threads ? "--threads" : "--numa")};
-  opening.codes = {program.codes, program.code_count};
+  Result<std::span<const moec_device_code>> codes = chooseCodes(program);
+  if (!codes.ok())
+    return codes.status();
+  opening.codes = *codes;
   (isEmulated ? program.open_emulated : program.open_cuda)(&opening);
   if (!opening.status.ok())
     return opening.status;

@@ -56,8 +56,8 @@ typedef struct {
  * for the tiles that it claims, it reads `arguments` and nothing else. */
 typedef void (*moec_step_function)(const moec_step_arguments *arguments, int64_t thread);
 
-/* Emitted by the compiler: the same step for each of the manifest's CPU levels, in their order. All
- * take the same weights, caches and arena. */
+/* Emitted by the compiler: the same step for each of the manifest's CPU levels, in their order, or
+ * of its GPU architectures. All take the same weights, caches and arena. */
 extern const moec_step_function moec_program_steps[];
 
 /* Emitted by the compiler. Bytes of arena that a step of these sizes needs. Runs on any CPU of the

@@ -25,6 +25,18 @@ static constexpr CudaStatus kOutOfMemory = 2;
 static void *const kArgumentsKey = reinterpret_cast<void *>(1);
 static void *const kArgumentBytesKey = reinterpret_cast<void *>(2);
 
+/// Who is at fault: where kernels do what they must not, and where the driver is asked for what
+/// there is not, we are.
+static Code codeOf(CudaStatus status) {
+  constexpr CudaStatus kInvalidValue = 1, kInvalidHandle = 400, kIllegalAddress = 700,
+                       kFirstFault = 714, kLastFault = 719;
+  if (status == kOutOfMemory)
+    return Code::Resource;
+  const bool isOurs = status == kInvalidValue || status == kInvalidHandle ||
+                      status == kIllegalAddress || (status >= kFirstFault && status <= kLastFault);
+  return isOurs ? Code::Internal : Code::Mismatch;
+}
+
 namespace {
 
 /// A GPU that the driver lists.
@@ -42,22 +54,26 @@ public:
       : driver(driver), gpu(std::move(gpu)), kernels(kernels) {}
   ~CudaDevice() override;
 
-  Status start(const moec_device_image &image);
+  /// Loads the kernels' code; before all else.
+  Status open(const moec_device_image &image);
 
   std::string name() const override { return gpu.name; }
   Result<uint8_t *> allocate(int64_t bytes, std::string_view use) override;
   void release(uint8_t *memory) override {
+    const InContext current(*this);
     if (memory)
       driver.MemFree_v2(address(memory));
   }
   Status copyIn(uint8_t *to, const void *from, int64_t bytes) override;
   Status copyOut(void *to, const uint8_t *from, int64_t bytes) override;
   Status copy(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    const InContext current(*this);
     flush();
     return check(driver.MemcpyDtoDAsync_v2(address(to), address(from), size_t(bytes), stream),
                  "copying within its memory");
   }
   Status clear(uint8_t *memory, int64_t bytes) override {
+    const InContext current(*this);
     flush();
     return check(driver.MemsetD8Async(address(memory), 0, size_t(bytes), stream),
                  "clearing its memory");
@@ -66,8 +82,30 @@ public:
   Status finish() override;
 
 private:
+  /// The driver's calls of a thread are about the context that is current there: ours, as long as
+  /// one of these lives; then again what the program had.
+  class InContext {
+  public:
+    explicit InContext(const CudaDevice &device) : device(device) {
+      if (device.context)
+        device.driver.CtxPushCurrent_v2(device.context);
+    }
+    ~InContext() {
+      CudaContext *popped = nullptr;
+      if (device.context)
+        device.driver.CtxPopCurrent_v2(&popped);
+    }
+    InContext(const InContext &) = delete;
+    InContext &operator=(const InContext &) = delete;
+
+  private:
+    const CudaDevice &device;
+  };
+
+  Status load(const moec_device_image &image);
   /// Gives the driver the launches that wait.
   void flush();
+  void close();
   CudaStatus start(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments);
   static CudaAddress address(const uint8_t *memory) {
     return reinterpret_cast<CudaAddress>(memory);
@@ -75,14 +113,14 @@ private:
   Status check(CudaStatus status, std::string_view what) const {
     if (status == 0)
       return {};
-    return {status == kOutOfMemory ? Code::Resource : Code::Mismatch,
+    return {codeOf(status),
             fmt::format("{}: {} fails: {}", gpu.describe(), what, driver.describe(status))};
   }
 
   const CudaDriver driver;
   const Gpu gpu;
   const std::span<const moec_device_kernel> kernels;
-  bool holdsContext = false;
+  CudaContext *context = nullptr;
   CudaStream *stream = nullptr;
   CudaModule *code = nullptr;
   std::vector<CudaFunction *> functions; ///< of the kernels
@@ -95,6 +133,15 @@ private:
 } // namespace
 
 CudaDevice::~CudaDevice() {
+  {
+    const InContext current(*this);
+    close();
+  }
+  if (context)
+    driver.DevicePrimaryCtxRelease_v2(gpu.number);
+}
+
+void CudaDevice::close() {
   if (stream) {
     driver.StreamSynchronize(stream);
     graphs.reset();
@@ -103,18 +150,20 @@ CudaDevice::~CudaDevice() {
   }
   if (code)
     driver.ModuleUnload(code);
-  if (holdsContext)
-    driver.DevicePrimaryCtxRelease_v2(gpu.number);
 }
 
-Status CudaDevice::start(const moec_device_image &image) {
-  CudaContext *context = nullptr;
-  Status status = check(driver.DevicePrimaryCtxRetain(&context, gpu.number), "opening it");
-  if (!status.ok())
+Status CudaDevice::open(const moec_device_image &image) {
+  CudaContext *retained = nullptr;
+  if (Status status = check(driver.DevicePrimaryCtxRetain(&retained, gpu.number), "opening it");
+      !status.ok())
     return status;
-  holdsContext = true;
-  if (status = check(driver.CtxSetCurrent(context), "opening it"); !status.ok())
-    return status;
+  context = retained;
+  const InContext current(*this);
+  return load(image);
+}
+
+Status CudaDevice::load(const moec_device_image &image) {
+  Status status;
   if (status = check(driver.StreamCreate(&stream, kNonBlocking), "making a stream"); !status.ok())
     return status;
   if (status = check(driver.ModuleLoadData(&code, image.bytes), "loading the program's kernels");
@@ -138,6 +187,7 @@ Status CudaDevice::start(const moec_device_image &image) {
 }
 
 Result<uint8_t *> CudaDevice::allocate(int64_t bytes, std::string_view use) {
+  const InContext current(*this);
   CudaAddress found = 0;
   const CudaStatus status = driver.MemAlloc_v2(&found, size_t(std::max<int64_t>(bytes, 1)));
   if (status == kOutOfMemory) {
@@ -156,11 +206,13 @@ Result<uint8_t *> CudaDevice::allocate(int64_t bytes, std::string_view use) {
 }
 
 Status CudaDevice::copyIn(uint8_t *to, const void *from, int64_t bytes) {
+  const InContext current(*this);
   flush();
   return check(staging->copy(address(to), from, size_t(bytes), stream), "copying to its memory");
 }
 
 Status CudaDevice::copyOut(void *to, const uint8_t *from, int64_t bytes) {
+  const InContext current(*this);
   flush();
   if (Status status = check(driver.MemcpyDtoHAsync_v2(to, address(from), size_t(bytes), stream),
                             "copying from its memory");
@@ -199,6 +251,7 @@ void CudaDevice::flush() {
 }
 
 Status CudaDevice::finish() {
+  const InContext current(*this);
   flush();
   Status first = std::exchange(failure, {});
   Status waited = check(driver.StreamSynchronize(stream), "a kernel");
@@ -280,7 +333,7 @@ static Status open(DeviceOpening &opening, const char *library) {
                                           wanted / 1000, wanted % 1000 / 10)};
     auto device =
         std::make_unique<CudaDevice>(*driver, gpu, std::span(code->kernels, code->kernel_count));
-    if (Status status = device->start(code->image); !status.ok())
+    if (Status status = device->open(code->image); !status.ok())
       return status;
     opening.device = std::move(device);
     opening.code = code;

@@ -37,7 +37,8 @@ struct CudaEvent;
   F(DeviceGetAttribute, (int *value, int attribute, CudaDeviceNumber device))                      \
   F(DevicePrimaryCtxRetain, (CudaContext * *context, CudaDeviceNumber device))                     \
   F(DevicePrimaryCtxRelease_v2, (CudaDeviceNumber device))                                         \
-  F(CtxSetCurrent, (CudaContext * context))                                                        \
+  F(CtxPushCurrent_v2, (CudaContext * context))                                                    \
+  F(CtxPopCurrent_v2, (CudaContext * *context))                                                    \
   F(StreamCreate, (CudaStream * *stream, unsigned flags))                                          \
   F(StreamDestroy_v2, (CudaStream * stream))                                                       \
   F(StreamSynchronize, (CudaStream * stream))                                                      \

@@ -22,8 +22,12 @@ CudaStatus CudaStaging::open(Room &room) {
   CudaStatus status = driver.MemHostAlloc(&memory, kRoomBytes, /*flags=*/0);
   if (status != 0)
     return status;
+  if (status = driver.EventCreate(&room.isFree, kNoTiming); status != 0) {
+    driver.MemFreeHost(memory);
+    return status;
+  }
   room.memory = static_cast<uint8_t *>(memory);
-  return driver.EventCreate(&room.isFree, kNoTiming);
+  return 0;
 }
 
 CudaStatus CudaStaging::copy(CudaAddress to, const void *from, size_t bytes, CudaStream *stream) {

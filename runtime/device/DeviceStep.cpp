@@ -14,16 +14,20 @@
 
 namespace moec {
 
+static constexpr int64_t kRoomStep = INT64_C(64) << 10; ///< bytes
+
 Status DeviceBuffer::ensure(int64_t bytes, std::string_view use) {
   if (bytes <= capacity)
     return {};
   device->release(std::exchange(base, nullptr));
   capacity = 0;
-  Result<uint8_t *> memory = device->allocate(bytes, use);
+  // With room to grow, so that addresses mostly stay from step to step.
+  const int64_t room = (bytes + kRoomStep - 1) / kRoomStep * kRoomStep;
+  Result<uint8_t *> memory = device->allocate(room, use);
   if (!memory.ok())
     return memory.status();
   base = *memory;
-  capacity = bytes;
+  capacity = room;
   return {};
 }
 
@@ -112,7 +116,7 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
 
   staged.clear();
   moec_step_arguments there = arguments;
-  // First, and so at the same place in every step: kernels are given its address.
+  // First, and so at the same place in most steps: kernels are given its address.
   there.device_arguments = put(&there, 1);
   there.token_ids = put(arguments.token_ids, tokens);
   there.positions = put(arguments.positions, tokens);

@@ -126,9 +126,11 @@ void EmulatedDevice::launch(int64_t kernel, int64_t blocks, std::span<const uint
 Status EmulatedDevice::finish() {
   Status first = std::exchange(failure, {});
   std::span<const emulator::Report> reports = gpu.reports();
-  if (!first.ok() || reports.empty())
-    return first;
+  if (first.ok() && reports.empty())
+    return {};
   std::string text = fmt::format("{}: kernels did what they must not:", name());
+  if (!first.ok()) // what the emulator refuses is a launch that we have made
+    text += "\n  " + first.message;
   for (const emulator::Report &report : reports.first(std::min(reports.size(), kMostFaults)))
     text += "\n  " + emulator::reportText(report, module);
   if (reports.size() > kMostFaults)

@@ -199,6 +199,11 @@ static Result<Limits> measureLimits(Model &model) {
 
 static double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
 
+/// For a program to read: null where it is not known.
+static nlohmann::ordered_json known(double value, double limit) {
+  return limit > 0 ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+}
+
 /// How much of a limit was reached; nothing where that is not known.
 static std::string percentText(double part, double whole) {
   return whole > 0 ? fmt::format("{:.1f}", percent(part, whole)) : "";
@@ -251,9 +256,9 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
         {"peak_bytes", peak},
         {"parameters",
          {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}}},
-        {"read_bytes_per_second", limits.reading},
+        {"read_bytes_per_second", known(limits.reading, limits.reading)},
         {"arithmetic", arithmeticName(limits.kind)},
-        {"arithmetic_operations_per_second", limits.arithmetic}};
+        {"arithmetic_operations_per_second", known(limits.arithmetic, limits.arithmetic)}};
     json["tests"] = nlohmann::ordered_json::array();
     for (const Measured &result : results) {
       nlohmann::ordered_json test = {
@@ -267,9 +272,11 @@ static Status print(const BenchOptions &options, const Model &model, const Limit
           {"bytes_per_token", result.bytesPerToken},
           {"operations_per_token", result.operationsPerToken},
           {"percent_of_reading",
-           percent(result.bytesPerToken * result.tokensPerSecond, limits.reading)},
+           known(percent(result.bytesPerToken * result.tokensPerSecond, limits.reading),
+                 limits.reading)},
           {"percent_of_arithmetic",
-           percent(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic)}};
+           known(percent(result.operationsPerToken * result.tokensPerSecond, limits.arithmetic),
+                 limits.arithmetic)}};
       for (size_t phase = 0; phase < result.phases.size(); ++phase)
         test["phases"].push_back({{"name", manifest.phases[phase].name},
                                   {"bytes", manifest.phases[phase].bytes},

@@ -120,7 +120,10 @@ def check_program(checks, folder):
     says(USAGE, "compile it with --emulate", "bench", "--device=emulated")
     says(USAGE, "--device=cpu: this program was compiled with --target=cuda", "bench", "--device=cpu")
     says(USAGE, "'gpu' is not cpu, cuda or emulated", "bench", "--device=gpu")
-    says(USAGE, "--threads: it is for programs that compute on CPUs", "bench", "--threads=2")
+    says(USAGE, "threads: it is for programs that compute on CPUs", "bench", "--threads=2")
+    os.environ["MOEC_GPU"] = "sm_86"
+    says(USAGE, "MOEC_GPU asks for 'sm_86', and this program was compiled for: sm_80, sm_90a", "bench")
+    del os.environ["MOEC_GPU"]
     says(0, "gpu kernels      sm_80: ", "inspect")
     codes = json.loads(succeed(program, "inspect", "--json"))["gpu"]
     form = "cubin" if PTXAS else "ptx"

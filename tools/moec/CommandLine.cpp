@@ -249,9 +249,8 @@ static Status checkTarget(const CLI::App &app, const CompileRequest &request) {
       if (app.count(option))
         return {Code::Usage,
                 fmt::format("{} is for --target=cuda, and the target is the CPU", option)};
-  if (request.emulate && request.emit < Emit::Obj)
-    return {Code::Usage,
-            "--emulate is for programs and libraries; moe-emulate runs single kernels"};
+  if (request.emulate && request.emit != Emit::Exe)
+    return {Code::Usage, "--emulate is for programs; moe-emulate runs single kernels"};
   if (onGpu && app.count("--link") && request.libc == LibcLink::Static)
     return {Code::Usage,
             "--link=static: a program for GPUs loads NVIDIA's driver when it runs, which "

@@ -53,7 +53,8 @@ typedef struct {
   /* For weights mapped from the model's own files; default: MOEC_MODEL_DIR, then where the model
    * was when it was compiled. */
   const char *model_directory;
-  uint32_t threads; /* default: one per physical core that the process may use */
+  /* Default: one per physical core that the process may use. Of a library for GPUs 0, as `numa`. */
+  uint32_t threads;
   uint32_t context; /* positions per sequence; default: the model's */
   /* A moec_numa. By split, the threads of the model are kept to the CPUs of their nodes; the thread
    * that calls, which works as well, is its owner's affair: it belongs on the first node. */
@@ -66,11 +67,12 @@ const char *moec_error_message(void);
 /* Opens the model that this library was made from. `options` may be null. On failure `*model` is
  * null: MOEC_USAGE for more context than the model has, for a place of weights that this library
  * does not read, for a `numa` that there is not or for a CPU level in the environment's MOEC_CPU
- * that it has no code of, MOEC_MISMATCH where weights are missing, damaged or of another model or
- * the CPU lacks what the code needs, MOEC_CACHE_FULL without memory or threads. Weights are mapped,
- * not read, but where they are placed on nodes of memory: whoever makes their files shorter while
- * the model is open brings SIGBUS upon the process. Replacing a file by renaming another over it is
- * harmless. */
+ * that it has no code of (of a library for GPUs, an architecture in MOEC_GPU), MOEC_MISMATCH where
+ * weights are missing, damaged or of another model or the CPU lacks what the code needs, or where
+ * there is no GPU or driver for it or too old a one, MOEC_CACHE_FULL without memory, on the GPU
+ * too, or threads. Weights are mapped, or copied to the GPU; else they are not read, but where they
+ * are placed on nodes of memory: whoever makes their files shorter while the model is open brings
+ * SIGBUS upon the process. Replacing a file by renaming another over it is harmless. */
 moec_status moec_model_open(const moec_model_options *options, moec_model **model);
 
 /* Closes `model`, whose sequences must be closed. Null is allowed. */

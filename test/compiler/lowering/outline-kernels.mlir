@@ -22,7 +22,7 @@
 // Tables that a kernel reads lie beside it; its room is each warp's part of an array in shared memory, here of 128 bytes.
 // CHECK-DAG:     llvm.mlir.global private constant @table_0
 // CHECK-DAG:     llvm.mlir.global internal @phase_1_rooms_rooms() {addr_space = 3 : i32{{.*}}} : !llvm.array<1024 x i8>
-// CHECK:         llvm.func @phase_0_work(%{{.*}}: !llvm.ptr, %[[COUNT:.+]]: i64, %{{.*}}: !llvm.ptr, %{{.*}}: i64) attributes {nvvm.kernel, nvvm.reqntid = array<i32: 256>}
+// CHECK:         llvm.func @phase_0_work(%{{.*}}: !llvm.ptr, %[[COUNT:.+]]: i64, %{{.*}}: !llvm.ptr, %{{.*}}: i64) attributes {nvvm.kernel, nvvm.minctasm = 2 : i32, nvvm.reqntid = array<i32: 256>}
 // CHECK:           %[[FIRST:.+]] = arith.addi
 // CHECK:           %[[END:.+]] = arith.index_cast %[[COUNT]] : i64 to index
 // CHECK:           scf.for %{{.*}} = %[[FIRST]] to %[[END]] step

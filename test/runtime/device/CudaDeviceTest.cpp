@@ -8,6 +8,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <map>
+#include <thread>
 #include <vector>
 
 using namespace moec;
@@ -138,6 +139,17 @@ TEST_F(CudaDevice, SaysWhatMemoryWasNeeded) {
             "Fake GPU 0 (sm_90): no device memory for the weights: it needs "
             "5 MiB, and 3 of 4 MiB are free");
   (*device)->release(*cache);
+}
+
+TEST_F(CudaDevice, IsUsedByOneThreadAfterAnother) {
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  std::thread([&] {
+    Result<uint8_t *> memory = (*device)->allocate(64, "a test");
+    ASSERT_TRUE(memory.ok()) << memory.status().message;
+    (*device)->release(*memory);
+    *device = nullptr;
+  }).join();
 }
 
 TEST_F(CudaDevice, CopiesMoreThanItStagesAtATime) {

@@ -92,7 +92,16 @@ CUDA cuDevicePrimaryCtxRetain(CudaContext **context, CudaDeviceNumber) {
   return 0;
 }
 CUDA cuDevicePrimaryCtxRelease_v2(int) { return 0; }
-CUDA cuCtxSetCurrent(CudaContext *) { return 0; }
+// A context is current in a thread.
+static thread_local int current = 0;
+CUDA cuCtxPushCurrent_v2(CudaContext *) {
+  ++current;
+  return 0;
+}
+CUDA cuCtxPopCurrent_v2(CudaContext **) {
+  --current;
+  return 0;
+}
 CUDA cuStreamCreate(CudaStream **stream, unsigned) {
   *stream = reinterpret_cast<CudaStream *>(&held);
   return 0;
@@ -107,7 +116,7 @@ CUDA cuModuleLoadData(CudaModule **module, const void *image) {
   *module = static_cast<CudaModule *>(const_cast<void *>(image));
   return 0;
 }
-CUDA cuModuleUnload(CudaModule *) { return 0; }
+CUDA cuModuleUnload(CudaModule *) { return current ? 0 : 201; }
 // An image is the names of its kernels.
 CUDA cuModuleGetFunction(CudaFunction **function, CudaModule *module, const char *name) {
   *function = reinterpret_cast<CudaFunction *>(module);
@@ -201,6 +210,8 @@ CUDA cuMemFreeHost(void *memory) {
   return 0;
 }
 CUDA cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
+  if (current == 0)
+    return 201;
   if (used() + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
     return 2;
   *address = reinterpret_cast<CudaAddress>(operator new(bytes, std::align_val_t(256)));
@@ -208,6 +219,8 @@ CUDA cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
   return 0;
 }
 CUDA cuMemFree_v2(CudaAddress address) {
+  if (current == 0)
+    return 201;
   held.erase(address);
   operator delete(pointer(address), std::align_val_t(256));
   return 0;
