@@ -40,6 +40,13 @@ public:
     global->setAlignment(alignment);
     return global;
   }
+  /// For others to find.
+  void define(llvm::StringRef name, Constant *value) {
+    auto *global =
+        llvm::cast<llvm::GlobalVariable>(module.getOrInsertGlobal(name, value->getType()));
+    global->setInitializer(value);
+    global->setConstant(true);
+  }
   /// The address of a text that ends with a zero.
   Constant *text(llvm::StringRef value) {
     return place(llvm::ConstantDataArray::getString(context, value), llvm::Align(1));
@@ -93,6 +100,5 @@ void moec::addDeviceTables(llvm::Module &module, llvm::ArrayRef<DeviceCode> code
                     tables.opener("moec_open_cuda_device"),
                     isEmulated ? tables.opener("moec_open_emulated_device") : tables.null()}));
   }
-  new llvm::GlobalVariable(module, program->getType(), /*isConstant=*/true,
-                           llvm::GlobalValue::ExternalLinkage, program, "moec_program_device");
+  tables.define("moec_program_device", program);
 }

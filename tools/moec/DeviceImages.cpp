@@ -61,6 +61,7 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
   };
   std::vector<Work> work(targets.size());
   std::vector<DeviceImage> images;
+  images.reserve(targets.size());
   for (size_t i = 0; i < targets.size(); ++i) {
     DeviceImage &image = images.emplace_back();
     image.target = targets[i];
@@ -78,6 +79,7 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
     work[i].module = std::move(*kernels);
   }
   std::vector<std::thread> threads;
+  threads.reserve(targets.size());
   for (size_t i = 0; i < targets.size(); ++i)
     threads.emplace_back(
         [&, i] { work[i].status = makeImage(*work[i].module, form, ptxas, images[i]); });
