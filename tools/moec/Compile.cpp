@@ -259,7 +259,7 @@ Status Compile::importDirectory() {
   if (!imported.ok())
     return imported.status();
   modules.push_back(std::move(*imported));
-  return stages.dump("import.mlir", printModule(*modules.front()));
+  return stages.dump("import.mlir", [&] { return printModule(*modules.front()); });
 }
 
 Status Compile::runStages() {
@@ -406,11 +406,12 @@ Result<std::string> Compile::makeCode() {
   if (!joined.ok())
     return joined.status();
   addDeviceTables(**joined, devices);
-  if (Status status = stages.dump("llvm.ll", printLlvm(**joined)); !status.ok())
+  if (Status status = stages.dump("llvm.ll", [&] { return printLlvm(**joined); }); !status.ok())
     return status;
   if (Status status = optimizeLlvm(**joined); !status.ok())
     return status;
-  if (Status status = stages.dump("optimized.ll", printLlvm(**joined)); !status.ok())
+  if (Status status = stages.dump("optimized.ll", [&] { return printLlvm(**joined); });
+      !status.ok())
     return status;
   if (request.emit == Emit::Llvm)
     return printLlvm(**joined);

@@ -74,10 +74,10 @@ Status StageRunner::prepare() {
   return {};
 }
 
-Status StageRunner::dump(const std::string &name, std::string_view text) {
+Status StageRunner::dump(const std::string &name, llvm::function_ref<std::string()> print) {
   if (dumpFolder.empty())
     return {};
-  return writeText(fmt::format("{}/{}-{}", dumpFolder, ++dumps, name), text);
+  return writeText(fmt::format("{}/{}-{}", dumpFolder, ++dumps, name), print());
 }
 
 Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options,
@@ -94,5 +94,5 @@ Status StageRunner::run(mlir::ModuleOp module, const Stage &stage, const Pipelin
             fmt::format("stage {}: {}", name, message)};
   }
   return dump(fmt::format("{}{}{}.mlir", name, variant.empty() ? "" : "-", variant),
-              printModule(module));
+              [&] { return printModule(module); });
 }

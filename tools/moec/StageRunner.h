@@ -41,8 +41,8 @@ public:
   /// the dumps of several modules of a stage apart.
   Status run(mlir::ModuleOp module, const Stage &stage, const PipelineOptions &options,
              std::string_view variant = {});
-  /// Writes `text` into the dump folder, if there is one, as the next file.
-  Status dump(const std::string &name, std::string_view text);
+  /// Writes what is printed into the dump folder as the next file; prints nothing if there is none.
+  Status dump(const std::string &name, llvm::function_ref<std::string()> print);
   /// What all stages so far remarked.
   const std::vector<std::string> &remarks() const { return log.remarks(); }
   /// The log, for what happens between stages.
