@@ -63,7 +63,14 @@ private:
     Value stage = kernel.rem(step, kernel.integer(tile.stages));
     return sharedAt(shared, kernel.mul(stage, kernel.integer(stageBytes(tile))));
   }
-  Value bitXor(Value a, Value b) { return arith::XOrIOp::create(kernel.builder, kernel.loc, a, b); }
+  /// Byte of a stage where chunk `chunk` of 16 bytes of a row is: in place `chunk` ^ (row % 8), so
+  /// that the same chunk of 8 adjacent rows is in as many banks as there are.
+  Value placeIn(Value row, Value chunk) {
+    Value place = arith::XOrIOp::create(kernel.builder, kernel.loc, chunk,
+                                        kernel.rem(row, kernel.integer(8)));
+    return kernel.add(kernel.mul(row, kernel.integer(kStageRowBytes)),
+                      kernel.mul(place, kernel.integer(kCopyBytes)));
+  }
   void wait(int64_t groups) {
     NVVM::CpAsyncWaitGroupOp::create(kernel.builder, kernel.loc, static_cast<uint32_t>(groups));
     kernel.barrier();
@@ -120,15 +127,12 @@ void MmaProduct::findSources() {
   }
 }
 
-/// Puts 64 elements of K of all rows into the stage of `step`. Row r of it has its chunk c of 16
-/// bytes in place c ^ (r % 8): then chunk c of 8 adjacent rows is in as many banks as there are.
+/// Puts 64 elements of K of all rows into the stage of `step`.
 void MmaProduct::copyStage(Value step) {
   const int64_t rowsPerPass = threads() / kCopiesPerRow;
   Value row = kernel.div(thread, kernel.integer(kCopiesPerRow)),
         chunk = kernel.rem(thread, kernel.integer(kCopiesPerRow)), stage = stageAt(step);
-  Value place = bitXor(chunk, kernel.rem(row, kernel.integer(8)));
-  Value to = kernel.add(kernel.mul(row, kernel.integer(kStageRowBytes)),
-                        kernel.mul(place, kernel.integer(kCopyBytes)));
+  Value to = placeIn(row, chunk);
   Value at = kernel.add(kernel.mul(step, kernel.integer(kStageDepth)),
                         kernel.mul(chunk, kernel.integer(kCopyDepth)));
   Value isInside; // of K; null where all is
@@ -165,9 +169,7 @@ void MmaProduct::copyStage(Value step) {
 /// `number` matrices of 8 rows and 8 elements of K: what each lane gets of them (i32, two elements
 /// each). `row` is that of the stage whose part the lane points to, `chunk` its place in it.
 SmallVector<Value> MmaProduct::loadFragments(Value stage, Value row, Value chunk, int64_t number) {
-  Value place = bitXor(chunk, kernel.rem(row, kernel.integer(8)));
-  Value offset = kernel.add(kernel.mul(row, kernel.integer(kStageRowBytes)),
-                            kernel.mul(place, kernel.integer(kCopyBytes)));
+  Value offset = placeIn(row, chunk);
   auto shape = NVVM::LdStMatrixShapeAttr::get(kernel.builder.getContext(), 8, 8);
   Type type = LLVM::LLVMStructType::getLiteral(
       kernel.builder.getContext(), SmallVector<Type>(static_cast<size_t>(number), kernel.i32()));
