@@ -30,8 +30,8 @@ struct Parameter {
 
 /// Puts arguments where their parameters are; `values` holds the defaults and has one entry per
 /// parameter. False, and a failure that names `callee`, where they do not fit.
-bool bind(Run &run, std::string_view callee, const Arguments &arguments,
-          std::span<const Parameter> parameters, std::span<Value> values);
+bool bindArguments(Run &run, std::string_view callee, const Arguments &arguments,
+                   std::span<const Parameter> parameters, std::span<Value> values);
 
 /// A macro, a method bound to its object, or a global function.
 struct Callable {

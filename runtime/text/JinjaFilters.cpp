@@ -13,8 +13,8 @@
 using namespace moec;
 using namespace moec::jinja;
 
-bool moec::jinja::bind(Run &run, std::string_view callee, const Arguments &arguments,
-                       std::span<const Parameter> parameters, std::span<Value> values) {
+bool moec::jinja::bindArguments(Run &run, std::string_view callee, const Arguments &arguments,
+                                std::span<const Parameter> parameters, std::span<Value> values) {
   std::string name(callee);
   std::vector<bool> given(parameters.size());
   if (arguments.positional.size() > parameters.size()) {
@@ -53,7 +53,7 @@ static std::string textOf(Run &run, const Value &value) {
 }
 
 static bool bindNone(Run &run, std::string_view filter, const Arguments &arguments) {
-  return bind(run, filter, arguments, {}, {});
+  return bindArguments(run, filter, arguments, {}, {});
 }
 
 /// A whole number among the arguments; fails where it is none or leaves `lowest`...`highest`.
@@ -77,7 +77,7 @@ static Value absolute(Run &run, const Value &input, const Arguments &arguments) 
 static Value attribute(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"name", true}};
   Value values[1];
-  if (!bind(run, "attr", arguments, parameters, values))
+  if (!bindArguments(run, "attr", arguments, parameters, values))
     return {};
   return realAttributeOf(run, input, textOf(run, values[0]));
 }
@@ -111,7 +111,7 @@ static Value title(Run &run, const Value &input, const Arguments &arguments) {
 static Value center(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"width"}};
   Value values[] = {int64_t{80}};
-  if (!bind(run, "center", arguments, parameters, values))
+  if (!bindArguments(run, "center", arguments, parameters, values))
     return {};
   return callMethod(run, Value(textOf(run, input)), "center", {{values[0]}, {}});
 }
@@ -119,7 +119,7 @@ static Value center(Run &run, const Value &input, const Arguments &arguments) {
 static Value fallback(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"default_value"}, {"boolean"}};
   Value values[] = {"", false};
-  if (!bind(run, "default", arguments, parameters, values))
+  if (!bindArguments(run, "default", arguments, parameters, values))
     return {};
   return input.isUndefined() || (isTrue(values[1]) && !isTrue(input)) ? values[0] : input;
 }
@@ -139,7 +139,7 @@ static Value markSafe(Run &run, const Value &input, const Arguments &arguments) 
 static Value toReal(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"default"}};
   Value values[] = {0.0};
-  if (!bind(run, "float", arguments, parameters, values))
+  if (!bindArguments(run, "float", arguments, parameters, values))
     return {};
   double number = 0;
   if (input.isUndefined())
@@ -153,7 +153,7 @@ static Value toInteger(Run &run, const Value &input, const Arguments &arguments)
   static constexpr Parameter parameters[] = {{"default"}, {"base"}};
   Value values[] = {int64_t{0}, int64_t{10}};
   int64_t base = 10, number = 0;
-  if (!bind(run, "int", arguments, parameters, values) ||
+  if (!bindArguments(run, "int", arguments, parameters, values) ||
       !wholeNumber(run, "base", values[1], 0, 36, base))
     return {};
   if (base == 1)
@@ -180,7 +180,7 @@ static Value roundNumber(Run &run, const Value &input, const Arguments &argument
   static constexpr Parameter parameters[] = {{"precision"}, {"method"}};
   Value values[] = {int64_t{0}, "common"};
   int64_t precision = 0;
-  if (!bind(run, "round", arguments, parameters, values) ||
+  if (!bindArguments(run, "round", arguments, parameters, values) ||
       !wholeNumber(run, "precision", values[0], -15, 300, precision))
     return {};
   if (input.isUndefined())
@@ -230,7 +230,7 @@ static Value formatWith(Run &run, const Value &input, const Arguments &arguments
 static Value indent(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"width"}, {"first"}, {"blank"}};
   Value values[] = {int64_t{4}, false, false};
-  if (!bind(run, "indent", arguments, parameters, values))
+  if (!bindArguments(run, "indent", arguments, parameters, values))
     return {};
   int64_t width = 0;
   std::string step;
@@ -277,7 +277,7 @@ static Value lengthOfValue(Run &run, const Value &input, const Arguments &argume
 static Value replaceText(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"old", true}, {"new", true}, {"count"}};
   Value values[] = {{}, {}, None{}};
-  if (!bind(run, "replace", arguments, parameters, values))
+  if (!bindArguments(run, "replace", arguments, parameters, values))
     return {};
   Arguments passed{{textOf(run, values[0]), textOf(run, values[1])}, {}};
   if (!values[2].isNone())
@@ -295,7 +295,7 @@ static Value toJson(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {
       {"ensure_ascii"}, {"indent"}, {"separators"}, {"sort_keys"}};
   Value values[] = {false, None{}, None{}, false};
-  if (!bind(run, "tojson", arguments, parameters, values))
+  if (!bindArguments(run, "tojson", arguments, parameters, values))
     return {};
   JsonStyle style;
   style.asciiOnly = isTrue(values[0]);
@@ -323,7 +323,7 @@ static Value toJson(Run &run, const Value &input, const Arguments &arguments) {
 static Value trim(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"chars"}};
   Value values[] = {None{}};
-  if (!bind(run, "trim", arguments, parameters, values))
+  if (!bindArguments(run, "trim", arguments, parameters, values))
     return {};
   return callMethod(run, Value(textOf(run, input)), "strip", {{values[0]}, {}});
 }

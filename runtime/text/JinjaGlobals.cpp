@@ -108,7 +108,7 @@ Value moec::jinja::callGlobal(Run &run, std::string_view name, const Arguments &
     return makeRange(run, arguments);
   Parameter parameters[] = {{name == "strftime_now" ? "format" : "message", true}};
   Value value;
-  if (!bind(run, name, arguments, parameters, std::span<Value>(&value, 1)))
+  if (!bindArguments(run, name, arguments, parameters, std::span<Value>(&value, 1)))
     return {};
   if (name == "raise_exception") {
     std::string message = print(run, value);

@@ -324,8 +324,8 @@ static Value callTextMethod(Run &run, const Value &self, std::string_view name,
       values[1] = " ";
     if (method.unlimited)
       values[method.count - 1] = int64_t{-1};
-    if (!bind(run, name, arguments, std::span(method.parameters, method.count),
-              std::span(values, method.count)))
+    if (!bindArguments(run, name, arguments, std::span(method.parameters, method.count),
+                       std::span(values, method.count)))
       return {};
     return method.call({run, *self.text(), name, values});
   }
@@ -339,12 +339,12 @@ static Value callMappingMethod(Run &run, const Value &self, std::string_view nam
   if (name == "get") {
     static constexpr Parameter parameters[] = {{"key", true}, {"default"}};
     Value values[] = {{}, None{}};
-    if (!bind(run, name, arguments, parameters, values))
+    if (!bindArguments(run, name, arguments, parameters, values))
       return {};
     const Value *found = find(run, mapping, values[0]);
     return found ? *found : values[1];
   }
-  if (!bind(run, name, arguments, {}, {}))
+  if (!bindArguments(run, name, arguments, {}, {}))
     return {};
   if (name == "copy")
     return self;
@@ -365,11 +365,11 @@ static Value callMappingMethod(Run &run, const Value &self, std::string_view nam
 static Value callSequenceMethod(Run &run, const Value &self, std::string_view name,
                                 const Arguments &arguments) {
   const std::vector<Value> &items = self.sequence()->items;
-  if (name == "copy" && bind(run, name, arguments, {}, {}))
+  if (name == "copy" && bindArguments(run, name, arguments, {}, {}))
     return self;
   static constexpr Parameter parameters[] = {{"value", true}};
   Value value;
-  if (run.failed() || !bind(run, name, arguments, parameters, std::span<Value>(&value, 1)))
+  if (run.failed() || !bindArguments(run, name, arguments, parameters, std::span<Value>(&value, 1)))
     return {};
   int64_t count = 0;
   for (size_t i = 0; i < items.size(); ++i) {

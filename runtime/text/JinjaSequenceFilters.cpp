@@ -43,7 +43,7 @@ static Value keyOf(Run &run, const Value &value, const Value &path, bool cased,
 static Value sortItems(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"reverse"}, {"case_sensitive"}, {"attribute"}};
   Value values[] = {false, false, None{}};
-  if (!bind(run, "sort", arguments, parameters, values))
+  if (!bindArguments(run, "sort", arguments, parameters, values))
     return {};
   std::vector<Value> items = iterate(run, input), keys, sorted;
   for (const Value &item : items) {
@@ -64,7 +64,7 @@ static Value sortItems(Run &run, const Value &input, const Arguments &arguments)
 static Value sortEntries(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"case_sensitive"}, {"by"}, {"reverse"}};
   Value values[] = {false, "key", false};
-  if (!bind(run, "dictsort", arguments, parameters, values))
+  if (!bindArguments(run, "dictsort", arguments, parameters, values))
     return {};
   const Mapping *mapping = input.mapping();
   if (!mapping)
@@ -84,7 +84,7 @@ static Value sortEntries(Run &run, const Value &input, const Arguments &argument
 static Value group(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"attribute", true}, {"default"}, {"case_sensitive"}};
   Value values[] = {{}, None{}, false};
-  if (!bind(run, "groupby", arguments, parameters, values))
+  if (!bindArguments(run, "groupby", arguments, parameters, values))
     return {};
   std::vector<Value> items = iterate(run, input), keys, groups;
   for (const Value &item : items)
@@ -107,7 +107,7 @@ static Value group(Run &run, const Value &input, const Arguments &arguments) {
 static Value unique(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"case_sensitive"}, {"attribute"}};
   Value values[] = {false, None{}};
-  if (!bind(run, "unique", arguments, parameters, values))
+  if (!bindArguments(run, "unique", arguments, parameters, values))
     return {};
   std::vector<Value> seen, kept;
   for (const Value &item : iterate(run, input)) {
@@ -130,7 +130,7 @@ template <bool greatest>
 static Value extreme(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"case_sensitive"}, {"attribute"}};
   Value values[] = {false, None{}};
-  if (!bind(run, greatest ? "max" : "min", arguments, parameters, values))
+  if (!bindArguments(run, greatest ? "max" : "min", arguments, parameters, values))
     return {};
   std::vector<Value> items = iterate(run, input);
   if (items.empty())
@@ -148,7 +148,7 @@ static Value extreme(Run &run, const Value &input, const Arguments &arguments) {
 }
 
 static Value first(Run &run, const Value &input, const Arguments &arguments) {
-  if (!bind(run, "first", arguments, {}, {}))
+  if (!bindArguments(run, "first", arguments, {}, {}))
     return {};
   Sequence *sequence = input.sequence();
   if (sequence && sequence->flavour == Flavour::Generator && // takes that one item only
@@ -161,7 +161,7 @@ static Value first(Run &run, const Value &input, const Arguments &arguments) {
 }
 
 static Value last(Run &run, const Value &input, const Arguments &arguments) {
-  if (!bind(run, "last", arguments, {}, {}))
+  if (!bindArguments(run, "last", arguments, {}, {}))
     return {};
   if (input.sequence() && input.sequence()->flavour == Flavour::Generator)
     return run.fail("a generator has no last item; make it a list with `| list`");
@@ -170,7 +170,7 @@ static Value last(Run &run, const Value &input, const Arguments &arguments) {
 }
 
 static Value reverse(Run &run, const Value &input, const Arguments &arguments) {
-  if (!bind(run, "reverse", arguments, {}, {}))
+  if (!bindArguments(run, "reverse", arguments, {}, {}))
     return {};
   if (input.text())
     return slice(run, input, {}, {}, Value(int64_t{-1}));
@@ -180,11 +180,11 @@ static Value reverse(Run &run, const Value &input, const Arguments &arguments) {
 }
 
 static Value list(Run &run, const Value &input, const Arguments &arguments) {
-  return bind(run, "list", arguments, {}, {}) ? run.list(iterate(run, input)) : Value();
+  return bindArguments(run, "list", arguments, {}, {}) ? run.list(iterate(run, input)) : Value();
 }
 
 static Value items(Run &run, const Value &input, const Arguments &arguments) {
-  if (!bind(run, "items", arguments, {}, {}))
+  if (!bindArguments(run, "items", arguments, {}, {}))
     return {};
   if (input.isUndefined())
     return run.list({}, Flavour::Generator);
@@ -201,7 +201,7 @@ static Value items(Run &run, const Value &input, const Arguments &arguments) {
 static Value join(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"d"}, {"attribute"}};
   Value values[] = {"", None{}};
-  if (!bind(run, "join", arguments, parameters, values))
+  if (!bindArguments(run, "join", arguments, parameters, values))
     return {};
   std::string separator = print(run, values[0]), joined;
   bool between = false;
@@ -219,7 +219,7 @@ static Value join(Run &run, const Value &input, const Arguments &arguments) {
 static Value sum(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"attribute"}, {"start"}};
   Value values[] = {None{}, int64_t{0}};
-  if (!bind(run, "sum", arguments, parameters, values))
+  if (!bindArguments(run, "sum", arguments, parameters, values))
     return {};
   Value total = values[1];
   for (const Value &item : iterate(run, input)) {
@@ -233,7 +233,7 @@ static Value sum(Run &run, const Value &input, const Arguments &arguments) {
 static Value batch(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"linecount", true}, {"fill_with"}};
   Value values[] = {{}, None{}};
-  if (!bind(run, "batch", arguments, parameters, values))
+  if (!bindArguments(run, "batch", arguments, parameters, values))
     return {};
   if (!values[0].isInteger() || values[0].integer() < 1 || values[0].integer() > 100'000)
     return run.fail("`linecount` must be a whole number from 1 to 100000");
@@ -255,7 +255,7 @@ static Value batch(Run &run, const Value &input, const Arguments &arguments) {
 static Value sliceEvenly(Run &run, const Value &input, const Arguments &arguments) {
   static constexpr Parameter parameters[] = {{"slices", true}, {"fill_with"}};
   Value values[] = {{}, None{}};
-  if (!bind(run, "slice", arguments, parameters, values))
+  if (!bindArguments(run, "slice", arguments, parameters, values))
     return {};
   if (!values[0].isInteger() || values[0].integer() < 1 || values[0].integer() > 100'000)
     return run.fail("`slices` must be a whole number from 1 to 100000");
@@ -298,7 +298,7 @@ static Value map(Run &run, const Value &input, const Arguments &arguments) {
   } else {
     static constexpr Parameter parameters[] = {{"attribute", true}, {"default"}};
     Value values[] = {{}, None{}};
-    if (!bind(run, "map", rest, parameters, values))
+    if (!bindArguments(run, "map", rest, parameters, values))
       return {};
     path = values[0];
     fallback = values[1];

@@ -13,7 +13,7 @@ using namespace moec::jinja;
 /// A test that looks at the value's kind alone.
 template <bool (*holds)(const Value &)>
 static bool plain(Run &run, const Value &input, const Arguments &arguments) {
-  return bind(run, "is", arguments, {}, {}) && holds(input);
+  return bindArguments(run, "is", arguments, {}, {}) && holds(input);
 }
 
 static bool isDefined(const Value &value) { return !value.isUndefined(); }
@@ -43,17 +43,17 @@ static bool isCallable(const Value &value) {
 }
 
 static bool isOdd(Run &run, const Value &input, const Arguments &arguments) {
-  return bind(run, "odd", arguments, {}, {}) &&
+  return bindArguments(run, "odd", arguments, {}, {}) &&
          equal(run, calculate(run, "%", input, Value(int64_t{2})), Value(int64_t{1}));
 }
 static bool isEven(Run &run, const Value &input, const Arguments &arguments) {
-  return bind(run, "even", arguments, {}, {}) &&
+  return bindArguments(run, "even", arguments, {}, {}) &&
          equal(run, calculate(run, "%", input, Value(int64_t{2})), Value(int64_t{0}));
 }
 
 static bool operand(Run &run, const Arguments &arguments, std::string_view test, Value &value) {
   Parameter parameters[] = {{"other", true}};
-  return bind(run, test, arguments, parameters, std::span<Value>(&value, 1));
+  return bindArguments(run, test, arguments, parameters, std::span<Value>(&value, 1));
 }
 
 static bool isDivisible(Run &run, const Value &input, const Arguments &arguments) {
@@ -82,16 +82,17 @@ static bool isSame(Run &run, const Value &input, const Arguments &arguments) {
 
 template <Nature nature>
 static bool isCased(Run &run, const Value &input, const Arguments &arguments) {
-  if (!bind(run, "is", arguments, {}, {}))
+  if (!bindArguments(run, "is", arguments, {}, {}))
     return false;
   return isAll(input.text() ? *input.text() : print(run, input), nature);
 }
 
 static bool isFilter(Run &run, const Value &input, const Arguments &arguments) {
-  return bind(run, "filter", arguments, {}, {}) && input.text() && findFilter(*input.text());
+  return bindArguments(run, "filter", arguments, {}, {}) && input.text() &&
+         findFilter(*input.text());
 }
 static bool isTest(Run &run, const Value &input, const Arguments &arguments) {
-  return bind(run, "test", arguments, {}, {}) && input.text() && findTest(*input.text());
+  return bindArguments(run, "test", arguments, {}, {}) && input.text() && findTest(*input.text());
 }
 
 Test moec::jinja::findTest(std::string_view name) {

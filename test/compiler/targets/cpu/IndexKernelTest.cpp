@@ -83,9 +83,12 @@ struct Sequence {
     std::vector<int32_t> order(scores.size());
     std::iota(order.begin(), order.end(), 0);
     auto isBefore = [&](int32_t a, int32_t b) {
-      return std::isnan(scores[a]) ? !std::isnan(scores[b]) : scores[a] > scores[b];
+      const bool isFirst = std::isnan(scores[a]), isSecond = std::isnan(scores[b]);
+      if (isFirst != isSecond)
+        return isFirst;
+      return scores[a] > scores[b] || (!(scores[b] > scores[a]) && a < b);
     };
-    std::ranges::stable_sort(order, isBefore);
+    std::ranges::sort(order, isBefore);
     order.resize(std::min<size_t>(order.size(), shape.chosen));
     std::ranges::sort(order);
     order.insert(order.begin(), static_cast<int32_t>(order.size()));
