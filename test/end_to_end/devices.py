@@ -23,7 +23,7 @@ from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
 # How eval may cut and share the work; its output must be the same to the byte.
 WAYS = [["--batch", "--chunk", "3"]] + ([["--chunk", "1"]] if ALL else [])
 
-FORMS = [("f32", []), ("bf16", [])]
+BOTH = {"mixtral", "deepseek_v2", "deepseek_v32", "gpt_oss"}  # in both precisions; the others' kernels in f32 are of the same kinds
 MORE_FORMS = {"deepseek_v3": [("f32", ["--mla=expanded"])]}
 
 
@@ -31,7 +31,8 @@ def forms(case):
     more = [(activations, UNFUSED) for activations in ("f32", "bf16")] if ALL else []
     if ALL and case not in TURNED:
         more.append(("bf16", ["--weights=map"]))
-    return FORMS + MORE_FORMS.get(case, []) + more
+    few = [(activations, []) for activations in ("f32", "bf16") if ALL or activations == "bf16" or case in BOTH]
+    return few + MORE_FORMS.get(case, []) + more
 
 
 def wanted_of(case, activations, options, ask, folder):

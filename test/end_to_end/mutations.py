@@ -3,7 +3,8 @@
     mutations.py CASE...
 
 What follows is compared with the plain float64 computation beside the golden data, under the same change. With
-MOEC_TEST_ALL=1 every change of mutation_tables.py, else those that are not marked `more`.
+MOEC_TEST_ALL=1 every change of mutation_tables.py, else those that are not marked `more`. What is tested is how a configuration is
+read: programs are of plain loops, which are soon compiled.
 """
 
 import json
@@ -65,7 +66,7 @@ class Case:
         return write_model(self.folder / name, changed(self.config, change), tensors)
 
     def ask(self, directory):
-        program = compile_model(directory, self.folder / "program", "--activations=f32")
+        program = compile_model(directory, self.folder / "program", "--activations=f32", "--reference")
         return load_file(evaluate(program, self.folder / "in.safetensors", self.folder / "out.safetensors", "--routing"))
 
 
