@@ -7,10 +7,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all= fuzz_seconds=10
+all= fuzz_seconds=5 parsers_only=ON
 case "${1-}" in
   "") ;;
-  --all) all=1 fuzz_seconds=120 ;;
+  --all) all=1 fuzz_seconds=120 parsers_only=OFF ;;
   *) echo "usage: test/run.sh [--all]" >&2; exit 2 ;;
 esac
 jobs=$(nproc)
@@ -34,7 +34,7 @@ MOEC_TEST_ALL=$all run_tests release # with it, the end-to-end tests take every 
 # A preset again would have the compiler anew, and forget the rest.
 how=(--preset asan)
 [ ! -f build/asan/build.ninja ] || how=(build/asan)
-cmake "${how[@]}" -DMOEC_FUZZ_SECONDS="$fuzz_seconds" >/dev/null
+cmake "${how[@]}" -DMOEC_FUZZ_SECONDS="$fuzz_seconds" -DMOEC_PARSERS_ONLY="$parsers_only" >/dev/null
 run_tests asan
 if [ -n "$all" ]; then
   run_tests asan-compiler
