@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/Operands.h"
 #include "compiler/analysis/PackedWeights.h"
+#include "compiler/lowering/QuantizedElements.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "runtime/core/Step.h"
@@ -93,142 +94,6 @@ std::optional<Matrix> moec::vectorOf(KernelBuilder &kernel, Value weight, Value 
   return weight ? std::optional(matrixOf(kernel, weight, expert)) : std::nullopt;
 }
 
-/// Where a row of a matrix in panels lies.
-struct PanelRow {
-  Value panel, width; ///< which panel, and of how many rows
-  Value lane;         ///< which of them
-};
-
-static PanelRow panelRow(KernelBuilder &kernel, const Matrix &matrix, Value row) {
-  Value panelWidth = kernel.integer(kPanelColumns);
-  Value panel = kernel.div(row, panelWidth);
-  int64_t full = matrix.rows / kPanelColumns;
-  int64_t last = panelColumns(matrix.rows) - full * kPanelColumns;
-  Value width =
-      last == 0
-          ? panelWidth
-          : kernel.select(kernel.compare(arith::CmpIPredicate::slt, panel, kernel.integer(full)),
-                          panelWidth, kernel.integer(last));
-  return {panel, width, kernel.rem(row, panelWidth)};
-}
-
-static Value loadByte(KernelBuilder &kernel, Value base, Value offset) {
-  return arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(),
-                                kernel.load(kernel.i8(), kernel.addressBytes(base, offset)));
-}
-
-static Value toFloat(KernelBuilder &kernel, Value integer) {
-  return arith::SIToFPOp::create(kernel.builder, kernel.loc, kernel.f32(), integer);
-}
-
-/// Code `inGroup` (i64) of a row, of a group that begins at `record`; not of fp8.
-static Value quantizedCode(KernelBuilder &kernel, QuantFormat format, const PanelRow &row,
-                           Value record, Value inGroup) {
-  // `bits` bits, from `bit` on, of that byte of the row's word `word` which has a part of the code.
-  auto loadField = [&](Value word, Value bit, int64_t bits) -> Value {
-    Value place = kernel.add(kernel.mul(word, row.width), row.lane);
-    Value byte =
-        kernel.add(kernel.mul(place, kernel.integer(4)), kernel.rem(inGroup, kernel.integer(4)));
-    Value shifted =
-        arith::ShRUIOp::create(kernel.builder, kernel.loc, loadByte(kernel, record, byte), bit);
-    return kernel.bitAnd(shifted, kernel.integer((1 << bits) - 1));
-  };
-  Value chunk = kernel.div(inGroup, kernel.integer(kQuantChunk));
-  Value quad = kernel.div(kernel.rem(inGroup, kernel.integer(kQuantChunk)), kernel.integer(4));
-  Value quadsPerWord = kernel.integer(quantQuadsPerWord(format));
-  Value words = kernel.mul(chunk, kernel.integer(quantChunkWords(format)));
-  Value code = loadField(kernel.add(words, kernel.div(quad, quadsPerWord)),
-                         kernel.mul(kernel.rem(quad, quadsPerWord), kernel.integer(4)),
-                         traitsOf(format).bits == 8 ? 8 : 4);
-  const int64_t above = quantBitsAbove(format);
-  if (above == 0)
-    return code;
-  Value bit = kernel.mul(quad, kernel.integer(above)), eight = kernel.integer(8);
-  Value highWords = kernel.add(words, kernel.integer(quantLowWords(format)));
-  Value rest =
-      loadField(kernel.add(highWords, kernel.div(bit, eight)), kernel.rem(bit, eight), above);
-  return kernel.add(code, kernel.shiftLeft(rest, 4));
-}
-
-/// What a code of mxfp4 stands for with the exponent `b` (i64) of its group.
-static Value floatElement(KernelBuilder &kernel, Value code, Value b) {
-  // The scale is 2^(b - 128), the magnitude 0 to 3, or 2 or 3 times a power of two.
-  Value magnitude = kernel.bitAnd(code, kernel.integer(7)), two = kernel.integer(2);
-  Value odd = kernel.add(two, kernel.bitAnd(code, kernel.integer(1)));
-  Value power =
-      kernel.max(kernel.sub(kernel.shiftRight(magnitude, 1), kernel.integer(1)), kernel.integer(0));
-  Value large = arith::ShLIOp::create(kernel.builder, kernel.loc, odd, power);
-  Value isSmall = kernel.compare(arith::CmpIPredicate::slt, magnitude, kernel.integer(4));
-  Value value = kernel.select(isSmall, magnitude, large);
-  Value isNegative = kernel.compare(arith::CmpIPredicate::sge, code, kernel.integer(8));
-  value = kernel.select(isNegative, kernel.sub(kernel.integer(0), value), value);
-  Value bits =
-      arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(), kernel.shiftLeft(b, 23));
-  Value scale = kernel.mul(kernel.bitcast(kernel.f32(), bits), kernel.number(kernel.f32(), 0.5));
-  return kernel.mul(toFloat(kernel, value), scale);
-}
-
-/// A float of 8 bits, number `inGroup` (i64) of a row of a group that begins at `record`.
-static Value float8Element(KernelBuilder &kernel, const PanelRow &row, Value record,
-                           Value inGroup) {
-  Value two = kernel.integer(2);
-  Value word = kernel.add(kernel.mul(kernel.div(inGroup, two), row.width), row.lane);
-  Value code =
-      loadByte(kernel, record, kernel.add(kernel.mul(word, two), kernel.rem(inGroup, two)));
-  // The value is ±2^(exponent - 10) times 8 and the mantissa, but ±2^-9 times the mantissa where
-  // the exponent is 0.
-  Value exponent = kernel.bitAnd(kernel.shiftRight(code, 3), kernel.integer(15)),
-        mantissa = kernel.bitAnd(code, kernel.integer(7)), one = kernel.integer(1);
-  Value isSmall = kernel.compare(arith::CmpIPredicate::eq, exponent, kernel.integer(0));
-  Value eighths = kernel.select(isSmall, mantissa, kernel.add(mantissa, kernel.integer(8)));
-  Value power = kernel.add(kernel.max(exponent, one), kernel.integer(127 - 10));
-  Value unit =
-      kernel.bitcast(kernel.f32(), arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
-                                                           kernel.shiftLeft(power, 23)));
-  Value isNegative = kernel.compare(arith::CmpIPredicate::sge, code, kernel.integer(128));
-  eighths = kernel.select(isNegative, kernel.sub(kernel.integer(0), eighths), eighths);
-  return kernel.mul(toFloat(kernel, eighths), unit);
-}
-
-/// One element of a quantised matrix as f32.
-static Value quantizedElement(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format,
-                              Value row, Value column) {
-  const QuantTraits &traits = traitsOf(format);
-  Value size = kernel.integer(quantGroup(format, matrix.columns));
-  const PanelRow place = panelRow(kernel, matrix, row);
-  Value start = kernel.add(
-      kernel.mul(place.panel,
-                 kernel.integer(panelBytes(matrix.element, kPanelColumns, matrix.columns))),
-      kernel.mul(kernel.div(column, size),
-                 kernel.mul(place.width, kernel.integer(quantGroupBytes(format, matrix.columns)))));
-  Value record = kernel.addressBytes(matrix.base, start);
-  Value inGroup = kernel.rem(column, size),
-        codeBytes = kernel.integer(quantCodeBytes(format, matrix.columns));
-  Value rest = kernel.sub(kernel.integer(quantRowCodeBytes(format, matrix.columns)),
-                          kernel.mul(kernel.div(column, size), codeBytes));
-  Value scales = kernel.addressBytes(record, kernel.mul(place.width, kernel.min(codeBytes, rest)));
-  if (traits.codes == QuantCodes::Floats8) {
-    Value first = kernel.sub(place.lane, kernel.rem(place.lane, kernel.integer(traits.scaleRows)));
-    Value scale = kernel.load(
-        kernel.f32(),
-        kernel.addressBytes(scales, kernel.mul(first, kernel.integer(quantScaleBytes(format)))));
-    return kernel.mul(float8Element(kernel, place, record, inGroup), scale);
-  }
-  Value code = quantizedCode(kernel, format, place, record, inGroup);
-  if (traits.codes == QuantCodes::Floats4)
-    return floatElement(kernel, code, loadByte(kernel, scales, place.lane));
-  const Type f16 = kernel.builder.getF16Type();
-  Value scale = kernel.widen(kernel.load(f16, kernel.address(scales, f16, place.lane)));
-  Value zero = kernel.number(kernel.f32(), static_cast<double>(traits.zero));
-  if (traits.hasZeros) {
-    Value steps = loadByte(kernel, scales,
-                           kernel.add(kernel.mul(place.width, kernel.integer(2)), place.lane));
-    zero = kernel.div(toFloat(kernel, steps),
-                      kernel.number(kernel.f32(), static_cast<double>(kZeroSteps)));
-  }
-  return kernel.mul(kernel.sub(toFloat(kernel, code), zero), scale);
-}
-
 /// Bytes from the start of a matrix to an element.
 static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
   int64_t size = bytesOf(matrix.element);
@@ -245,8 +110,8 @@ static Value elementOffset(KernelBuilder &kernel, const Matrix &matrix, Value ro
 }
 
 Value moec::matrixElement(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
-  if (std::optional<QuantFormat> format = quantFormatOf(matrix.element))
-    return quantizedElement(kernel, matrix, *format, row, column);
+  if (quantFormatOf(matrix.element))
+    return quantizedElement(kernel, matrix, row, column);
   return kernel.widen(
       kernel.load(matrix.element,
                   kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column))));
