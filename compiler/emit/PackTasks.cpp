@@ -20,17 +20,34 @@ static constexpr uint64_t kTaskBytes = 4 << 20;
 
 // Units -----------------------------------------------------------------------------------------
 
+static uint64_t rowsPerUnit(const PackedWeight &weight) {
+  switch (weight.layout) {
+  case PackedLayout::Rows:
+    return 1;
+  case PackedLayout::Panels:
+    return kPanelColumns;
+  case PackedLayout::Bands:
+    return kBandRows;
+  }
+  return 1;
+}
+
 static uint64_t unitsPerMatrix(const PackedWeight &weight) {
-  return static_cast<uint64_t>(weight.layout == PackedLayout::Panels ? panelCount(weight.rows)
-                                                                     : weight.rows);
+  const uint64_t rows = rowsPerUnit(weight);
+  return (static_cast<uint64_t>(weight.rows) + rows - 1) / rows;
+}
+
+/// Bytes of a unit; the last panel of a matrix may have fewer.
+static uint64_t unitBytes(const PackedWeight &weight) {
+  if (weight.layout == PackedLayout::Bands)
+    return static_cast<uint64_t>(bandBytes(*weight.quantized, weight.columns));
+  return rowsPerUnit(weight) * weight.depthBytes();
 }
 
 /// Where a unit starts, from the start of the weight.
 static uint64_t unitOffset(const PackedWeight &weight, uint64_t unit) {
   uint64_t perMatrix = unitsPerMatrix(weight);
-  uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
-  return unit / perMatrix * weight.matrixBytes() +
-         unit % perMatrix * rowsPerUnit * weight.depthBytes();
+  return unit / perMatrix * weight.matrixBytes() + unit % perMatrix * unitBytes(weight);
 }
 
 std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
@@ -38,8 +55,7 @@ std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
   for (size_t index = 0; index < plan.weights.size(); ++index) {
     const PackedWeight &weight = plan.weights[index];
     uint64_t units = unitsPerMatrix(weight) * weight.matrices();
-    uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
-    uint64_t step = std::max<uint64_t>(1, kTaskBytes / (rowsPerUnit * weight.depthBytes()));
+    uint64_t step = std::max<uint64_t>(1, kTaskBytes / unitBytes(weight));
     for (uint64_t unit = 0; unit < units; unit += step) {
       uint64_t count = std::min(step, units - unit);
       uint64_t begin = weight.offset + unitOffset(weight, unit);
@@ -55,8 +71,7 @@ std::vector<PackTask> moec::makePackTasks(const WeightPlan &plan) {
 
 /// The most rows that a task has in memory at a time: those of one matrix.
 static uint64_t rowsAtOnce(const PackedWeight &weight, const PackTask &task) {
-  uint64_t rowsPerUnit = weight.layout == PackedLayout::Panels ? kPanelColumns : 1;
-  return std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit,
+  return std::min(std::min(task.units, unitsPerMatrix(weight)) * rowsPerUnit(weight),
                   static_cast<uint64_t>(weight.rows));
 }
 
@@ -80,11 +95,12 @@ static uint64_t scaleBytes(const PackedWeight &weight, const PackTask &task) {
   return 2 * sizeof(float) * most;
 }
 
-/// Bytes of a panel's rows in between: of quantised ones the codes twice, and scales and zeros;
+/// Bytes of a unit's rows in between: of quantised ones codes, in panels twice, scales and zeros;
 /// else the converted rows, and one of zeros.
 static uint64_t stagingBytes(const PackedWeight &weight) {
   if (weight.quantized)
-    return 2 * kPanelColumns * weight.depthBytes();
+    return 2 * rowsPerUnit(weight) *
+           static_cast<uint64_t>(quantDepthBytes(*weight.quantized, weight.columns));
   return (kPanelColumns + 1) * weight.depthBytes();
 }
 
@@ -345,33 +361,36 @@ void PackWorker::layOutPanel(const PackedWeight &weight, std::span<const Row> pa
   transposeWords(pointers, width, depth / 4, to);
 }
 
-std::optional<uint64_t> PackWorker::quantizePanel(const PackedWeight &weight,
-                                                  std::span<const Row> panel, uint64_t width,
-                                                  uint8_t *to) {
+std::optional<uint64_t> PackWorker::quantizeUnit(const PackedWeight &weight,
+                                                 std::span<const Row> unit, uint64_t width,
+                                                 uint8_t *to) {
   const auto columns = static_cast<size_t>(weight.columns);
   const auto groups = static_cast<size_t>(quantGroups(*weight.quantized, weight.columns));
   const auto codeBytes = static_cast<size_t>(quantRowCodeBytes(*weight.quantized, weight.columns));
   const auto scaleBytes = groups * static_cast<size_t>(quantScaleBytes(*weight.quantized));
   const auto sharing = static_cast<uint64_t>(traitsOf(*weight.quantized).scaleRows);
-  // The rows' codes, twice: as they come, and as the panel has them; then scales, then zeros.
+  // The rows' codes, twice: as they come, and as a panel has them; then scales, then zeros.
   uint8_t *codes = staging.data(), *words = codes + width * codeBytes;
   uint8_t *scales = words + width * codeBytes, *zeros = scales + width * scaleBytes;
-  QuantizedRow quantized[kPanelColumns];
+  QuantizedRow quantized[kBandRows];
+  static_assert(kBandRows >= kPanelColumns);
   for (uint64_t n = 0; n < width; ++n) {
     quantized[n] = {codes + n * codeBytes, scales + n / sharing * sharing * scaleBytes,
                     zeros + n * groups};
-    if (n < panel.size() && isCode(panel[n].stored))
-      if (const StoredCodes row = codesOf(panel[n]); row.fit(*weight.quantized)) {
+    if (n < unit.size() && isCode(unit[n].stored))
+      if (const StoredCodes row = codesOf(unit[n]); row.fit(*weight.quantized)) {
         keepCodes(*weight.quantized, row, n, columns, quantized[n]);
         continue;
       }
     if (sharing > 1) { // rows that there are not have no scale of their own
-      assert(n >= panel.size() && "all rows are stored so");
+      assert(n >= unit.size() && "all rows are stored so");
       std::fill_n(quantized[n].words, codeBytes, uint8_t(0));
+      if (n % sharing == 0)
+        std::fill_n(quantized[n].scales, sharing * scaleBytes, uint8_t(0));
       continue;
     }
-    if (n < panel.size())
-      widen(weight, panel[n]);
+    if (n < unit.size())
+      widen(weight, unit[n]);
     else
       widened.assign(columns, 0.0f);
     const Magnitudes magnitudes = magnitudesOf(widened.data(), columns);
@@ -380,46 +399,49 @@ std::optional<uint64_t> PackWorker::quantizePanel(const PackedWeight &weight,
     largestElement = std::max(largestElement, magnitudes.largest);
     quantizeRow(*weight.quantized, widened.data(), columns, quantized[n]);
   }
-  layOutQuantizedPanel(*weight.quantized, columns, quantized, width, words, to);
+  if (weight.layout == PackedLayout::Bands)
+    layOutBand(*weight.quantized, columns, quantized, to);
+  else
+    layOutQuantizedPanel(*weight.quantized, columns, quantized, width, words, to);
   return std::nullopt;
 }
 
 Status PackWorker::run(const PackTask &task) {
   const PackedWeight &weight = plan.weights[task.weight];
-  bool panels = weight.layout == PackedLayout::Panels;
-  uint64_t perMatrix = unitsPerMatrix(weight);
-  uint64_t rowsPerUnit = panels ? kPanelColumns : 1;
-  uint64_t depth = weight.depthBytes();
+  const bool cut = weight.layout != PackedLayout::Rows; // into panels or bands
+  const uint64_t perMatrix = unitsPerMatrix(weight), perUnit = rowsPerUnit(weight);
   lost = {};
   largestElement = 0;
   if (out.size() < task.bytes)
     out.resize(task.bytes);
   if (uint64_t bytes = inputBytes(weight, task); in.size() < bytes)
     in.resize(bytes);
-  if (panels) // a missing last K stays zero
+  if (cut) // a missing last K stays zero
     staging.assign(stagingBytes(weight), 0);
 
   uint64_t written = 0;
   for (uint64_t unit = task.firstUnit; unit < task.firstUnit + task.units;) {
     uint64_t matrix = unit / perMatrix, within = unit % perMatrix;
     uint64_t count = std::min(perMatrix - within, task.firstUnit + task.units - unit);
-    uint64_t first = within * rowsPerUnit;
-    uint64_t last = std::min((within + count) * rowsPerUnit, static_cast<uint64_t>(weight.rows));
+    uint64_t first = within * perUnit;
+    uint64_t last = std::min((within + count) * perUnit, static_cast<uint64_t>(weight.rows));
     if (Status status = loadRows(weight, matrix, first, last - first); !status.ok())
       return status;
-    if (panels) {
-      for (uint64_t begin = 0; begin < rows.size(); begin += kPanelColumns) {
-        uint64_t here = std::min<uint64_t>(kPanelColumns, rows.size() - begin);
-        uint64_t width = roundUpTo(here, kPanelLanes);
-        std::span<const Row> panel = std::span(rows).subspan(begin, here);
+    if (cut) {
+      const bool bands = weight.layout == PackedLayout::Bands;
+      for (uint64_t begin = 0; begin < rows.size(); begin += perUnit) {
+        uint64_t here = std::min<uint64_t>(perUnit, rows.size() - begin);
+        uint64_t width = bands ? perUnit : roundUpTo(here, kPanelLanes);
+        std::span<const Row> own = std::span(rows).subspan(begin, here);
         if (!weight.quantized)
-          layOutPanel(weight, panel, width, out.data() + written);
+          layOutPanel(weight, own, width, out.data() + written);
         else if (std::optional<uint64_t> odd =
-                     quantizePanel(weight, panel, width, out.data() + written))
+                     quantizeUnit(weight, own, width, out.data() + written))
           return refuseElement(weight, matrix, first + begin + *odd);
-        written += width * depth;
+        written += bands ? unitBytes(weight) : width * weight.depthBytes();
       }
     } else {
+      const uint64_t depth = weight.depthBytes();
       // Rows that follow one another in memory are converted in one go: vectors come as rows of one
       // element.
       for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {

@@ -4,6 +4,7 @@
 #ifndef MOEC_COMPILER_EMIT_PACKTASKS_H
 #define MOEC_COMPILER_EMIT_PACKTASKS_H
 
+#include "compiler/analysis/BandLayout.h"
 #include "compiler/emit/PackSources.h"
 #include "compiler/emit/PanelCopy.h"
 #include "compiler/emit/StoredCodes.h"
@@ -16,8 +17,8 @@
 
 namespace moec {
 
-/// Units (panels, or rows in layout `rows`) of a weight's whole stack, and where they go. What a
-/// task covers depends on the plan alone, since each becomes a chunk of the packed file.
+/// Units (panels, bands, or rows in layout `rows`) of a weight's whole stack, and where they go.
+/// What a task covers depends on the plan alone, since each becomes a chunk of the packed file.
 struct PackTask {
   uint32_t weight = 0;
   uint64_t firstUnit = 0;
@@ -73,15 +74,16 @@ private:
   void convert(const PackedWeight &weight, const Row &row, uint8_t *to);
   void layOutPanel(const PackedWeight &weight, std::span<const Row> panel, uint64_t width,
                    uint8_t *to);
-  /// The first row that has to be quantised and has an element that is no finite number, if any.
-  std::optional<uint64_t> quantizePanel(const PackedWeight &weight, std::span<const Row> panel,
-                                        uint64_t width, uint8_t *to);
+  /// Makes a panel or band of `width` rows of `unit` and zeros. The first row that has to be
+  /// quantised and has an element that is no finite number, if any.
+  std::optional<uint64_t> quantizeUnit(const PackedWeight &weight, std::span<const Row> unit,
+                                       uint64_t width, uint8_t *to);
 
   const WeightPlan &plan;
   const PackSources &sources;
   std::vector<uint8_t> in;      // stored rows
   std::vector<uint8_t> strip;   // of a transposed tensor, as it is stored
-  std::vector<uint8_t> staging; // converted rows of one panel
+  std::vector<uint8_t> staging; // converted rows of one panel or band
   std::vector<float> widened;   // a row that is quantised, or was
   std::vector<float> scales;    // of the rows
   std::vector<uint8_t> out;

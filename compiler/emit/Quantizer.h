@@ -27,6 +27,9 @@ void quantizeRow(QuantFormat format, const float *row, size_t columns, const Qua
 void layOutQuantizedPanel(QuantFormat format, size_t columns, const QuantizedRow *rows,
                           size_t width, uint8_t *words, uint8_t *out);
 
+/// Lays kBandRows quantised rows out as a band (BandLayout.h) of bandBytes at `out`.
+void layOutBand(QuantFormat format, size_t columns, const QuantizedRow *rows, uint8_t *out);
+
 } // namespace moec
 
 #endif // MOEC_COMPILER_EMIT_QUANTIZER_H

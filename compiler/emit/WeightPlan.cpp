@@ -2,12 +2,22 @@
 
 #include "compiler/emit/WeightPlan.h"
 
+#include "compiler/analysis/BandLayout.h"
+
 #include <fmt/format.h>
 
 using namespace moec;
 
 static std::string_view packedLayoutName(PackedLayout layout) {
-  return layout == PackedLayout::Rows ? "rows" : "panels";
+  switch (layout) {
+  case PackedLayout::Rows:
+    return "rows";
+  case PackedLayout::Panels:
+    return "panels";
+  case PackedLayout::Bands:
+    return "bands";
+  }
+  return "";
 }
 
 std::string_view moec::packedElementName(PackedElement element) {
@@ -33,6 +43,8 @@ uint64_t PackedWeight::depthBytes() const {
 }
 
 uint64_t PackedWeight::matrixBytes() const {
+  if (layout == PackedLayout::Bands)
+    return static_cast<uint64_t>(bandMatrixBytes(*quantized, rows, columns));
   const int64_t all = layout == PackedLayout::Panels ? panelColumns(rows) : rows;
   return static_cast<uint64_t>(all) * depthBytes();
 }
@@ -118,8 +130,9 @@ Status WeightPlan::check() const {
         weight.matricesPerLayer < 0 || weight.matricesPerLayer > kMost ||
         weight.layers.size() > 1'000'000)
       return wrong("has a size out of range");
-    if (weight.quantized && weight.layout != PackedLayout::Panels)
-      return wrong("is quantised, but not in panels");
+    if (weight.quantized ? weight.layout == PackedLayout::Rows
+                         : weight.layout == PackedLayout::Bands)
+      return wrong("has a layout that its elements have not");
     double bytes = static_cast<double>(weight.matrices()) * static_cast<double>(weight.rows + 48) *
                    static_cast<double>(weight.columns + 1) * 4;
     if (bytes > 0x1p60 || weight.offset > uint64_t(1) << 60)

@@ -20,6 +20,7 @@ namespace moec {
 enum class PackedLayout : uint8_t {
   Rows,   ///< row-major, as stored
   Panels, ///< see PackedLayout.h
+  Bands,  ///< of quantised weights: see BandLayout.h
 };
 
 enum class PackedElement : uint8_t { F32, BF16, F16 };
@@ -59,7 +60,7 @@ struct PackedWeight {
   uint64_t offset = 0; ///< from the start of the blob
   PackedLayout layout = PackedLayout::Rows;
   PackedElement element = PackedElement::F32;
-  std::optional<QuantFormat> quantized; ///< in place of `element`, in layout `panels`
+  std::optional<QuantFormat> quantized; ///< in place of `element`, in panels or bands
   std::vector<int64_t>
       layers; ///< one per ordinal; empty: one ordinal, and no `{l}` in the patterns
   int64_t matricesPerLayer = 0;    ///< one per expert or head; 0: one, that is of neither
@@ -77,7 +78,7 @@ struct PackedWeight {
   std::string_view elementName() const {
     return quantized ? traitsOf(*quantized).name : packedElementName(element);
   }
-  /// K as packed, in bytes: what one row takes.
+  /// K as packed, in bytes: what one row takes; not of bands.
   uint64_t depthBytes() const;
   uint64_t ordinals() const { return layers.empty() ? 1 : layers.size(); }
   /// Matrices in the stack.

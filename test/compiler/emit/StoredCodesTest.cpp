@@ -3,7 +3,7 @@
 
 #include "compiler/emit/StoredCodes.h"
 #include "test/compiler/emit/NaivePacking.h"
-#include "test/compiler/emit/QuantizedPanel.h"
+#include "test/compiler/emit/QuantizedBand.h"
 
 #include <set>
 
@@ -90,23 +90,38 @@ PackedWeight weightOf(const std::string &name, int64_t columns, int64_t experts,
   return weight;
 }
 
-/// Every element of a quantised weight is the number that it is made of.
+/// Appends a quantised weight in panels and in bands.
+void appendBoth(WeightPlan &plan, PackedWeight weight) {
+  plan.append(weight);
+  weight.layout = PackedLayout::Bands;
+  plan.append(std::move(weight));
+}
+
+/// Element [row, column] of an expert of a quantised weight.
+double keptElement(const PackedWeight &weight, const std::vector<uint8_t> &blob, int64_t expert,
+                   int64_t row, int64_t column) {
+  const uint8_t *matrix = blob.data() + weight.offset + uint64_t(expert) * weight.matrixBytes();
+  if (weight.layout == PackedLayout::Bands)
+    return QuantizedBands{*weight.quantized, weight.columns, matrix}.element(row, column);
+  const int64_t first = row / 48 * 48;
+  const int64_t width = std::min<int64_t>(48, (weight.rows - first + 15) / 16 * 16);
+  return QuantizedPanel{*weight.quantized, width, weight.columns,
+                        matrix + uint64_t(first) * weight.depthBytes()}
+      .element(row - first, column);
+}
+
+/// Every element of a quantised weight is the number that it is made of, and those of rows that
+/// there are not are 0.
 void expectKept(const PackedWeight &weight, const std::vector<uint8_t> &blob,
                 const Values &values) {
+  const int64_t unit = weight.layout == PackedLayout::Bands ? 64 : 16;
   for (int64_t e = 0; e < std::max<int64_t>(1, weight.matricesPerLayer); ++e)
-    for (int64_t first = 0; first < weight.rows; first += 48) {
-      const int64_t width = std::min<int64_t>(48, (weight.rows - first + 15) / 16 * 16);
-      const QuantizedPanel panel{*weight.quantized, width, weight.columns,
-                                 blob.data() + weight.offset + uint64_t(e) * weight.matrixBytes() +
-                                     uint64_t(first) * weight.depthBytes()};
-      for (int64_t n = 0; n < width; ++n)
-        for (int64_t k = 0; k < weight.columns; ++k) {
-          const double wanted =
-              first + n < weight.rows ? sourceElement(values, weight, 0, e, first + n, k) : 0;
-          ASSERT_EQ(panel.element(n, k), wanted)
-              << weight.name << " expert " << e << " row " << first + n << " column " << k;
-        }
-    }
+    for (int64_t n = 0; n < (weight.rows + unit - 1) / unit * unit; ++n)
+      for (int64_t k = 0; k < weight.columns; ++k) {
+        const double wanted = n < weight.rows ? sourceElement(values, weight, 0, e, n, k) : 0;
+        ASSERT_EQ(keptElement(weight, blob, e, n, k), wanted)
+            << weight.name << " expert " << e << " row " << n << " column " << k;
+      }
 }
 
 /// A weight of each way in which codes of 8 bits are stored whose groups have a scale each.
@@ -170,7 +185,7 @@ TEST(StoredCodes, OfEightBitsKeepTheirValues) {
   WeightPlan plan;
   for (PackedWeight &weight : keptFloat8(model)) {
     weight.quantized = QuantFormat::Fp8;
-    plan.append(std::move(weight));
+    appendBoth(plan, std::move(weight));
   }
   Checkpoint checkpoint = model.open();
   Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
@@ -187,9 +202,9 @@ TEST(StoredCodes, OfEightBitsKeepTheirValuesWhereRowsShareScales) {
   for (PackedWeight &weight : keptFloat8(model)) {
     weight.quantized = QuantFormat::Fp8Block;
     if (sharing.contains(weight.name))
-      plan.append(std::move(weight));
+      appendBoth(plan, std::move(weight));
   }
-  ASSERT_EQ(plan.weights.size(), sharing.size());
+  ASSERT_EQ(plan.weights.size(), 2 * sharing.size());
   Checkpoint checkpoint = model.open();
   Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
   ASSERT_TRUE(blob.ok()) << blob.status().message;
@@ -208,14 +223,14 @@ TEST(StoredCodes, OfFourBitsKeepTheirValues) {
     rows.rowsPerMatrix = 104;
     PackedWeight weight = weightOf("gate_up", 96, 3, {rows});
     weight.quantized = QuantFormat::Mxfp4;
-    plan.append(weight);
+    appendBoth(plan, weight);
   }
   model.addMxfp4("beside", 1, 20, 3 * 64);
   StoredRows beside = rowsOf("beside", DataType::F4, 20, 1, 32);
   beside.sideBySide = true;
   PackedWeight weight = weightOf("beside", 64, 3, {beside});
   weight.quantized = QuantFormat::Mxfp4;
-  plan.append(weight);
+  appendBoth(plan, weight);
   Checkpoint checkpoint = model.open();
   Result<std::vector<uint8_t>> blob = packToMemory(checkpoint, plan);
   ASSERT_TRUE(blob.ok()) << blob.status().message;
