@@ -337,6 +337,11 @@ LogicalResult ModuleEmulation::rewrite(Operation *op) {
             LLVM::MemmoveOp, LLVM::MemcpyInlineOp, LLVM::MemsetOp, LLVM::MemsetInlineOp,
             LLVM::FenceOp>([&](Operation *memory) { return rewriteMemory(memory); })
       .Case([&](LLVM::CallOp call) { return rewriteCall(call); })
+      .Case([&](LLVM::FMulOp product) {
+        if (getElementTypeOrSelf(product.getType()).isBF16())
+          emulateBf16Product(product);
+        return success();
+      })
       .Case([&](LLVM::CallIntrinsicOp call) -> LogicalResult {
         if (call.getIntrin().starts_with("llvm.nvvm."))
           return call.emitOpError("of '")

@@ -97,6 +97,9 @@ mlir::LogicalResult emulateInstruction(mlir::Operation *op, LocationTable &locat
 /// Replaces inline PTX that the table has.
 mlir::LogicalResult emulateInlinePtx(mlir::Operation *op, LocationTable &locations,
                                      EmulatorFunctions &functions);
+/// Replaces a product of bf16 by plain code: LLVM would call a library, where the host has no
+/// instruction that rounds so.
+void emulateBf16Product(mlir::LLVM::FMulOp product);
 /// Replaces a call of CUDA's device library by what computes the same on the host.
 mlir::LogicalResult emulateDeviceLibrary(mlir::LLVM::CallOp call);
 

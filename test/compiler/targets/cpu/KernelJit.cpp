@@ -9,6 +9,7 @@
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -85,8 +86,13 @@ static OwningOpRef<ModuleOp> makeModule(MLIRContext &context, const CpuTarget &t
   return module;
 }
 
-static void lower(ModuleOp module, bool plainInstructions) {
+static void lower(ModuleOp module, bool plainInstructions, bool plainBf16) {
   PassManager passes(module.getContext());
+  if (plainBf16) { // for which LLVM would call a library
+    passes.addPass(arith::createArithEmulateUnsupportedFloats(
+        {.sourceTypeStrs = {"bf16"}, .targetTypeStr = "f32"}));
+    passes.addPass(arith::createArithExpandOpsPass({.includeBf16 = true}));
+  }
   if (plainInstructions)
     passes.addPass(createPlainInstructions());
   passes.addPass(createCanonicalizerPass());
@@ -151,7 +157,7 @@ KernelJit::KernelJit(const CpuTarget &target, llvm::StringRef signature,
     module->dump();
   const CpuTarget &runs = standIn(target);
   const bool standsIn = &runs != &target;
-  lower(*module, standsIn);
+  lower(*module, standsIn, !target.hasBf16Dot());
 
   llvm::LLVMContext llvmContext;
   Result<std::unique_ptr<llvm::Module>> code = translateToLlvm(
