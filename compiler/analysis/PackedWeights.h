@@ -3,6 +3,7 @@
 #ifndef MOEC_COMPILER_ANALYSIS_PACKEDWEIGHTS_H
 #define MOEC_COMPILER_ANALYSIS_PACKEDWEIGHTS_H
 
+#include "compiler/analysis/BandLayout.h"
 #include "dialects/lm/LmDialect.h"
 #include "runtime/core/Quantization.h"
 
@@ -34,10 +35,24 @@ inline int64_t panelBytes(mlir::Type element, int64_t rows, int64_t columns) {
   return panelMatrixBytes(rows, columns, element.getIntOrFloatBitWidth() / 8);
 }
 
+/// Whether a matrix is in bands: so quantised ones have their rows.
+inline bool isInBands(lm::Layout layout, mlir::Type element) {
+  return layout == lm::Layout::Rows && quantFormatOf(element);
+}
+
+/// Rows that a matrix of so many has as the program holds it.
+inline int64_t packedRows(lm::Layout layout, mlir::Type element, int64_t rows) {
+  if (layout == lm::Layout::Panels)
+    return panelColumns(rows);
+  return isInBands(layout, element) ? bandCount(rows) * kBandRows : rows;
+}
+
 /// Bytes of a matrix of rows x columns as the program holds it.
 inline int64_t packedBytes(lm::Layout layout, mlir::Type element, int64_t rows, int64_t columns) {
   if (layout == lm::Layout::Panels)
     return panelBytes(element, rows, columns);
+  if (isInBands(layout, element))
+    return bandMatrixBytes(*quantFormatOf(element), rows, columns);
   return rows * columns * (element.getIntOrFloatBitWidth() / 8);
 }
 

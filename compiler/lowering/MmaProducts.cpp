@@ -1,5 +1,7 @@
 // Lowers products to tensor cores: a block of threads makes some columns of some rows.
 
+#include "compiler/analysis/PackedWeights.h"
+#include "compiler/analysis/TensorCores.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/cuda/CudaTarget.h"
 #include "compiler/targets/cuda/MmaProduct.h"
@@ -10,12 +12,26 @@ using namespace mlir;
 using namespace moec;
 
 static MmaMatrix mmaMatrix(const Matrix &matrix) {
-  assert(matrix.layout == lm::Layout::Rows && matrix.element.isBF16() && "lm-form-phases looked");
-  return {matrix.base, matrix.rows, matrix.columns};
+  const std::optional<QuantFormat> format = quantFormatOf(matrix.element);
+  assert(matrix.layout == lm::Layout::Rows && (format || matrix.element.isBF16()) &&
+         "lm-form-phases looked");
+  return {matrix.base, matrix.rows, matrix.columns, format};
 }
 
-/// The shared memory of the block at work; the phase notes how much it is.
-static Value blockMemory(ThreadBuilder &kernel, lm::PhaseOp phase, int64_t bytes) {
+/// The rows of `input` from `base` (!llvm.ptr) on.
+static MmaRows mmaRows(Value input, Value base, Value stride, Value count) {
+  MmaRows rows{base, stride, count, {}};
+  auto type = cast<MemRefType>(input.getType());
+  if (type.getElementType().isInteger(8)) {
+    rows.integers = true;
+    rows.alignment = rowAlignment(type);
+  }
+  return rows;
+}
+
+/// The shared memory of the block at work; the phase notes how much it is, and how many blocks are
+/// to be at work.
+static Value blockMemory(ThreadBuilder &kernel, lm::PhaseOp phase, int64_t bytes, int64_t blocks) {
   constexpr StringRef kName = "block_memory";
   constexpr uint64_t kAlignment = 128;
   auto module = phase->getParentOfType<ModuleOp>();
@@ -28,6 +44,7 @@ static Value blockMemory(ThreadBuilder &kernel, lm::PhaseOp phase, int64_t bytes
                                kAlignment, static_cast<unsigned>(NVVM::NVVMMemorySpace::Shared));
   }
   phase->setAttr(kBlockMemoryAttr, kernel.builder.getI64IntegerAttr(bytes));
+  phase->setAttr(kMostBlocksAttr, kernel.builder.getI64IntegerAttr(blocks));
   return LLVM::AddressOfOp::create(kernel.builder, kernel.loc, memory);
 }
 
@@ -35,9 +52,14 @@ namespace {
 /// What the ops have in common: a phase's tile of the tensor cores' kind, and where it works.
 class MmaWork {
 public:
-  MmaWork(ThreadBuilder &kernel, lm::PhaseOp phase, const Tile &tile, int64_t matrices)
-      : kernel(kernel), shape(mmaTileOf(static_cast<int64_t>(phase.getRows()))), tile(tile),
-        matrices(matrices), memory(blockMemory(kernel, phase, mmaSharedBytes(shape, matrices))) {}
+  MmaWork(ThreadBuilder &kernel, lm::PhaseOp phase, const Tile &tile, Value input, Value weight,
+          int64_t matrices)
+      : kernel(kernel), format(quantFormatOf(packedElementOf(weight))),
+        kind(mmaKindOf(format, getElementTypeOrSelf(input).isInteger(8))),
+        shape(mmaTileOf(kind, static_cast<int64_t>(phase.getRows()))), tile(tile),
+        matrices(matrices),
+        memory(blockMemory(kernel, phase, mmaSharedBytes(shape, matrices, kind, format),
+                           shape.blocks)) {}
 
   /// Which block of rows, or entry of a list, and which column is the tile's first.
   std::pair<Value, Value> split(int64_t width) const {
@@ -50,6 +72,8 @@ public:
   }
 
   ThreadBuilder &kernel;
+  const std::optional<QuantFormat> format; ///< of codes
+  const MmaKind kind;
   const MmaTile shape;
 
 private:
@@ -68,10 +92,11 @@ void moec::lowerLinearByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::Line
                               const Tile &tile) {
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
-  MmaWork work(kernel, phase, tile, 1);
+  MmaWork work(kernel, phase, tile, op.getInput(), op.getWeight(), 1);
   auto [block, first] = work.split(out.columns);
   auto [begin, end] = Tile{block, tile.rows}.rowsOf(kernel, out);
-  const MmaRows rows{input.row(kernel, begin), input.stride, kernel.sub(end, begin), {}};
+  const MmaRows rows =
+      mmaRows(op.getInput(), input.row(kernel, begin), input.stride, kernel.sub(end, begin));
   work.multiply(rows, mmaMatrix(matrixOf(kernel, op.getWeight())), first,
                 [&, begin = begin](Value inTile, Value column, ArrayRef<Value> sums) {
                   Value row = kernel.add(begin, inTile), value = sums[0];
@@ -92,7 +117,7 @@ void moec::lowerHeadLinearByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::
   RowBuffer input = rowBuffer(kernel, op.getInput()), out = rowBuffer(kernel, op.getOut());
   const int64_t heads = extentOf(op.getWeight(), 0), width = extentOf(op.getWeight(), 1),
                 depth = extentOf(op.getWeight(), 2);
-  MmaWork work(kernel, phase, tile, 1);
+  MmaWork work(kernel, phase, tile, op.getInput(), op.getWeight(), 1);
   auto [place, first] = work.split(width);
   Value block = kernel.div(place, kernel.integer(heads)),
         head = kernel.rem(place, kernel.integer(heads));
@@ -100,7 +125,7 @@ void moec::lowerHeadLinearByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::
   Value from = kernel.address(input.row(kernel, begin), input.element,
                               kernel.mul(head, kernel.integer(depth)));
   Value firstOut = kernel.mul(head, kernel.integer(width));
-  work.multiply({from, input.stride, kernel.sub(end, begin), {}},
+  work.multiply(mmaRows(op.getInput(), from, input.stride, kernel.sub(end, begin)),
                 mmaMatrix(matrixOf(kernel, op.getWeight(), head)), first,
                 [&, begin = begin](Value inTile, Value column, ArrayRef<Value> sums) {
                   put(kernel, sums[0], out, kernel.add(begin, inTile),
@@ -129,7 +154,7 @@ static void forExpertBlocks(const MmaWork &work, Op op, const RowBuffer &out,
     kernel.loop(kernel.integer(0), listed.count, work.shape.rows, [&](Value done) {
       Value first = kernel.add(listed.first, done),
             count = kernel.min(kernel.integer(work.shape.rows), kernel.sub(listed.count, done));
-      MmaRows rows{input.base, input.stride, count, {}};
+      MmaRows rows = mmaRows(op.getInput(), input.base, input.stride, count);
       if (op.getRows())
         rows.indices = kernel.address(rowBuffer(kernel, op.getRows()).base, kernel.i32(), first);
       else
@@ -151,7 +176,7 @@ static Value shareOf(ThreadBuilder &kernel, Op op, const ExpertBlock &block, Val
 void moec::lowerGroupedMatmulByBlock(ThreadBuilder &kernel, lm::PhaseOp phase,
                                      moe::GroupedMatmulOp op, const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
-  MmaWork work(kernel, phase, tile, 1);
+  MmaWork work(kernel, phase, tile, op.getInput(), op.getWeight(), 1);
   forExpertBlocks(work, op, out, [&](const ExpertBlock &block) {
     std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), block.expert);
     work.multiply(block.rows, mmaMatrix(matrixOf(kernel, op.getWeight(), block.expert)),
@@ -166,7 +191,7 @@ void moec::lowerGroupedMatmulByBlock(ThreadBuilder &kernel, lm::PhaseOp phase,
 void moec::lowerGroupedGluByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::GroupedGluOp op,
                                   const Tile &tile) {
   RowBuffer out = rowBuffer(kernel, op.getOut());
-  MmaWork work(kernel, phase, tile, 2);
+  MmaWork work(kernel, phase, tile, op.getInput(), op.getGate(), 2);
   forExpertBlocks(work, op, out, [&](const ExpertBlock &block) {
     const MmaMatrix matrices[] = {mmaMatrix(matrixOf(kernel, op.getGate(), block.expert)),
                                   mmaMatrix(matrixOf(kernel, op.getUp(), block.expert))};

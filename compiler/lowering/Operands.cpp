@@ -119,7 +119,7 @@ Value moec::matrixElement(KernelBuilder &kernel, const Matrix &matrix, Value row
 
 Value moec::matrixLanes(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column,
                         int64_t lanes) {
-  if (matrix.layout == lm::Layout::Rows) {
+  if (matrix.layout == lm::Layout::Rows && !quantFormatOf(matrix.element)) {
     Value at = kernel.addressBytes(matrix.base, elementOffset(kernel, matrix, row, column));
     return kernel.widen(kernel.loadLanes(matrix.element, at, lanes));
   }

@@ -173,8 +173,9 @@ private:
                << "takes " << bytes.getInt() << " bytes of shared memory, and a block of "
                << gpu.getValue() << " has " << target.blockSharedBytes;
       kernel->setAttr(kBlockMemoryAttr, bytes);
-      blocksAtWork =
-          std::min(target.sharedBytes / (bytes.getInt() + kReservedSharedBytes), kMostBlocks);
+      auto most = phase->getAttrOfType<IntegerAttr>(kMostBlocksAttr);
+      blocksAtWork = std::min(target.sharedBytes / (bytes.getInt() + kReservedSharedBytes),
+                              most ? most.getInt() : kMostBlocks);
     }
     kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                     builder.getI32IntegerAttr(static_cast<int32_t>(blocksAtWork)));

@@ -1,4 +1,4 @@
-// What panels hold, code by code.
+// What panels and bands hold, code by code.
 
 #include "compiler/lowering/QuantizedElements.h"
 #include "compiler/analysis/PackedWeights.h"
@@ -141,6 +141,87 @@ static Value panelElement(KernelBuilder &kernel, const Matrix &matrix, QuantForm
                           kernel.add(kernel.mul(place.width, kernel.integer(2)), place.lane)));
 }
 
+/// The bits `number` of the code whose row starts at `codes`, from bit `bit` of byte `byte` on.
+static Value bandBits(KernelBuilder &kernel, Value codes, Value byte, Value bit, int64_t number) {
+  Value shifted =
+      arith::ShRUIOp::create(kernel.builder, kernel.loc, loadByte(kernel, codes, byte), bit);
+  return kernel.bitAnd(shifted, kernel.integer((1 << number) - 1));
+}
+
+/// The code of column `k` (i64) of a row of a band, as bandCode() and bandCodeAbove() place it,
+/// with its highest bit as it was.
+static Value bandCode(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format, Value codes,
+                      Value k) {
+  const QuantTraits &traits = traitsOf(format);
+  auto part = [&](int64_t divisor, int64_t modulus, int64_t factor) {
+    Value number = kernel.rem(kernel.div(k, kernel.integer(divisor)), kernel.integer(modulus));
+    return kernel.mul(number, kernel.integer(factor));
+  };
+  Value none = kernel.integer(0);
+  Value chunk = kernel.div(k, kernel.integer(kQuantChunk));
+  if (traits.codes == QuantCodes::Floats8) {
+    Value byte = kernel.mul(kernel.div(k, kernel.integer(16)), kernel.integer(16));
+    for (Value more : {part(2, 4, 4), part(1, 2, 2), part(8, 2, 1)})
+      byte = kernel.add(byte, more);
+    return bandBits(kernel, codes, byte, none, 8);
+  }
+  if (traits.codes == QuantCodes::Floats4) {
+    Value byte = kernel.mul(chunk, kernel.integer(16));
+    for (Value more : {part(2, 4, 4), part(1, 2, 2), part(16, 2, 1)})
+      byte = kernel.add(byte, more);
+    return bandBits(kernel, codes, byte, part(8, 2, 4), 4);
+  }
+  Value code;
+  if (traits.bits == 8) {
+    code = bandBits(kernel, codes, k, none, 8);
+  } else {
+    Value byte = kernel.add(kernel.mul(chunk, kernel.integer(16)), part(1, 16, 1));
+    code = bandBits(kernel, codes, byte, part(16, 2, 4), 4);
+  }
+  if (const int64_t above = quantBitsAbove(format); above > 0) {
+    Value byte = kernel.add(kernel.mul(chunk, kernel.integer(4 * above)), part(1, 4, 1));
+    byte = kernel.add(byte, kernel.integer(bandLowBytes(format, matrix.columns)));
+    Value bit = above == 1 ? kernel.add(part(4, 4, 1), part(16, 2, 4)) : part(4, 4, 2);
+    if (above == 2)
+      byte = kernel.add(byte, part(16, 2, 4));
+    Value high = bandBits(kernel, codes, byte, bit, above);
+    code = kernel.add(code, kernel.shiftLeft(high, 4));
+  }
+  return arith::XOrIOp::create(kernel.builder, kernel.loc, code,
+                               kernel.integer(bandTurned(format)));
+}
+
+/// An element in bands.
+static Value bandElement(KernelBuilder &kernel, const Matrix &matrix, QuantFormat format, Value row,
+                         Value column) {
+  const QuantTraits &traits = traitsOf(format);
+  const int64_t columns = matrix.columns;
+  Value rows = kernel.integer(kBandRows), inBand = kernel.rem(row, rows);
+  Value band = kernel.addressBytes(
+      matrix.base, kernel.mul(kernel.div(row, rows), kernel.integer(bandBytes(format, columns))));
+  Value codes =
+      kernel.addressBytes(band, kernel.mul(inBand, kernel.integer(bandRowBytes(format, columns))));
+  Value group = kernel.div(column, kernel.integer(quantGroup(format, columns))),
+        run = kernel.integer(bandRun(format));
+  Value place =
+      kernel.add(kernel.mul(kernel.div(group, run), kernel.integer(bandScaleRows(format))),
+                 kernel.div(inBand, kernel.integer(traits.scaleRows)));
+  place = kernel.add(kernel.mul(place, run), kernel.rem(group, run));
+  Value scales = kernel.address(band, bandScalesAt(format, columns));
+  Value code = bandCode(kernel, matrix, format, codes, column);
+  if (traits.codes == QuantCodes::Floats8)
+    return kernel.mul(float8Value(kernel, code),
+                      kernel.load(kernel.f32(), kernel.address(scales, kernel.f32(), place)));
+  if (traits.codes == QuantCodes::Floats4)
+    return floatElement(kernel, code, loadByte(kernel, scales, place));
+  return integerElement(
+      kernel, traits, code, kernel.address(scales, kernel.builder.getF16Type(), place),
+      kernel.addressBytes(kernel.address(band, bandZerosAt(format, columns)), place));
+}
+
 Value moec::quantizedElement(KernelBuilder &kernel, const Matrix &matrix, Value row, Value column) {
-  return panelElement(kernel, matrix, *quantFormatOf(matrix.element), row, column);
+  const QuantFormat format = *quantFormatOf(matrix.element);
+  if (isInBands(matrix.layout, matrix.element))
+    return bandElement(kernel, matrix, format, row, column);
+  return panelElement(kernel, matrix, format, row, column);
 }

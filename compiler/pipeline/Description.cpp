@@ -40,12 +40,18 @@ static std::pair<int64_t, int64_t> matrixShape(lm::WeightOp weight) {
                            : std::pair(shape[shape.size() - 2], shape.back());
 }
 
+static PackedLayout packedLayout(lm::PackedAttr packed) {
+  if (packed.getLayout() == lm::Layout::Panels)
+    return PackedLayout::Panels;
+  return isInBands(packed.getLayout(), packed.getElement()) ? PackedLayout::Bands
+                                                            : PackedLayout::Rows;
+}
+
 static PackedWeight describeWeight(lm::WeightOp weight) {
   PackedWeight packed;
   packed.name = weight.getSymName().str();
   packed.offset = weight.getPackedAttr().getOffset();
-  packed.layout = weight.getPackedAttr().getLayout() == lm::Layout::Panels ? PackedLayout::Panels
-                                                                           : PackedLayout::Rows;
+  packed.layout = packedLayout(weight.getPackedAttr());
   Type element = weight.getPackedAttr().getElement();
   packed.quantized = quantFormatOf(element);
   if (!packed.quantized)
@@ -155,7 +161,7 @@ static std::vector<ManifestPhase> describePhases(ModuleOp module, int64_t routed
         lm::PackedAttr packed = weight.getPackedAttr();
         int64_t matrix = packedBytes(packed.getLayout(), packed.getElement(), rows, columns);
         if (isa<lm::EmbeddingOp>(op)) // one row
-          matrix /= packed.getLayout() == lm::Layout::Panels ? panelColumns(rows) : rows;
+          matrix /= packedRows(packed.getLayout(), packed.getElement(), rows);
         // Those folded in are picked by every token; of heads all are read.
         int64_t matrices = weight.getNumMatrices();
         if (weight.getNumExperts() > 0)

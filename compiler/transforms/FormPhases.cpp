@@ -1,7 +1,7 @@
 // Implements lm-form-phases.
 
 #include "compiler/analysis/AttentionTiles.h"
-#include "compiler/analysis/WarpTiles.h"
+#include "compiler/analysis/TensorCores.h"
 #include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -25,33 +25,18 @@ struct Cut {
   int64_t rows = 0, panels = 0, warps = 0;
 };
 
-/// Whether a GPU's tensor cores multiply `rows` with `weight`: both bf16, and their rows begin at
-/// multiples of what is copied at a time.
-bool isForTensorCores(Value rows, Value weight) {
-  constexpr int64_t kCopied = 8; // elements
-  auto load = weight.getDefiningOp<lm::LoadWeightOp>();
-  auto type = cast<MemRefType>(rows.getType());
-  if (!load || !type.getElementType().isBF16())
-    return false;
-  lm::PackedAttr packed =
-      SymbolTable::lookupNearestSymbolFrom<lm::WeightOp>(load, load.getWeightAttr())
-          .getPackedAttr();
-  const int64_t depth = cast<ShapedType>(weight.getType()).getShape().back();
-  auto [strides, offset] = type.getStridesAndOffset();
-  return packed.getLayout() == lm::Layout::Rows && packed.getElement().isBF16() &&
-         depth % kCopied == 0 && !ShapedType::isDynamic(strides.front()) &&
-         strides.front() % kCopied == 0 && !ShapedType::isDynamic(offset) && offset % kCopied == 0;
-}
-
-bool isForTensorCores(Operation *op) {
-  return llvm::TypeSwitch<Operation *, bool>(op)
+/// What a GPU's tensor cores multiply the operands of `op` as, if they do.
+std::optional<MmaKind> tensorCoresFor(Operation *op) {
+  return llvm::TypeSwitch<Operation *, std::optional<MmaKind>>(op)
       .Case<lm::LinearOp, lm::HeadLinearOp, moe::GroupedMatmulOp>(
-          [](auto product) { return isForTensorCores(product.getInput(), product.getWeight()); })
-      .Case([](moe::GroupedGluOp product) {
-        return isForTensorCores(product.getInput(), product.getGate()) &&
-               isForTensorCores(product.getInput(), product.getUp());
+          [](auto product) { return productKindOf(product.getInput(), product.getWeight()); })
+      .Case([](moe::GroupedGluOp product) -> std::optional<MmaKind> {
+        // Both matrices are in one stage.
+        if (packedElementOf(product.getGate()) != packedElementOf(product.getUp()))
+          return std::nullopt;
+        return productKindOf(product.getInput(), product.getGate());
       })
-      .Default(false);
+      .Default(std::nullopt);
 }
 
 struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
@@ -75,14 +60,15 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
 private:
   void wrap(Operation *op) {
     OpBuilder builder(op);
-    if (warps && !reference && isForTensorCores(op))
-      return wrapForTensorCores(op, builder);
+    if (warps && !reference)
+      if (std::optional<MmaKind> kind = tensorCoresFor(op))
+        return wrapForTensorCores(op, *kind, builder);
     wrap(op, reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
                        : cutOf(op, builder));
   }
 
   /// The step knows how many rows there are, and runs the tiles for few or for more.
-  void wrapForTensorCores(Operation *op, OpBuilder &builder) {
+  void wrapForTensorCores(Operation *op, MmaKind kind, OpBuilder &builder) {
     Location loc = op->getLoc();
     Value out = cast<DestinationStyleOpInterface>(op).getDpsInits().front();
     int64_t few = kFewRows.rows;
@@ -95,7 +81,7 @@ private:
     OpBuilder inThen = branch.getThenBodyBuilder();
     Operation *copy = inThen.clone(*op);
     op->moveBefore(branch.elseYield());
-    for (auto [own, tile] : {std::pair(copy, &kFewRows), std::pair(op, &kManyRows)}) {
+    for (auto [own, tile] : {std::pair(copy, &kFewRows), std::pair(op, &manyRowsOf(kind))}) {
       OpBuilder inBranch(own);
       wrap(own, mmaCutOf(own, *tile, inBranch));
     }

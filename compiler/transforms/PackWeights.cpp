@@ -57,7 +57,7 @@ private:
     if (weight.holdsVectors())
       element = Float32Type::get(&getContext());
     else if (byProducts || format) {
-      if (format || !rows)
+      if (!rows)
         layout = lm::Layout::Panels;
       if (format)
         element = lm::QuantizedType::get(&getContext(), *format);

@@ -116,10 +116,10 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "choose how the program holds each weight";
   let description = [{
     Gives every `lm.weight` its `packed` attribute: vectors as f32 rows, tables as stored rows,
-    matrices that are multiplied or quantised as panels (rows where they are mapped, and with `rows`
-    where they are not quantised), one after another in the order of the module. A weight that
-    nobody uses is erased. With
-    `activations=bf16`, f32 and f16 matrices become bf16; those that are to be quantised have the
+    matrices that are multiplied or quantised as panels (as rows where they are mapped and with
+    `rows`; quantised ones then as bands of rows), one after another in the order of the module. A
+    weight that nobody uses is erased. With `activations=bf16`, f32 and f16 matrices become bf16;
+    those that are to be quantised have the
     elements of their format. Codes that the checkpoint stores are kept in a format that holds them
     as they are; where a group of its columns would have several scales they become floats of that
     type, also in tables.
@@ -130,7 +130,7 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
                  Option<"mapped", "mapped", "bool", /*default=*/"false",
                         "weights stay in the checkpoint's files">,
                  Option<"rows", "rows", "bool", /*default=*/"false",
-                        "matrices are rows, but for quantised ones">];
+                        "matrices are rows, quantised ones bands of them">];
 }
 
 def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
@@ -151,9 +151,9 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
     rows, a dispatch not at all, everything else by rows. With `reference`, phases are plain: one
     tile does everything. With `warps`, tiles are for the warps of a GPU: a few columns of one row
     of a product, or of one piece of an expert's rows, for one; one row of all else, and one row and
-    head of attention, for some together. Products of bf16 with weights of bf16 are for tensor
-    cores, in two ways, for few rows and for more, between which the step chooses by the batch's
-    counts.
+    head of attention, for some together. Products of bf16 with weights of bf16, or with codes that
+    are floats, and of integers with codes are for tensor cores, in two ways, for few rows and for
+    more, between which the step chooses by the batch's counts.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];

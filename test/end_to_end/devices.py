@@ -1,8 +1,9 @@
 """Runs the CUDA target's kernels of golden cases on the emulated GPU, and compares what `eval` gives with their numbers.
 
-    devices.py CASE|shapes...
+    devices.py CASE|shapes|codes...
 
-The case `shapes` has models larger than the golden ones: with more experts than a warp has lanes and rows than a tile has.
+The case `shapes` has models larger than the golden ones: with more experts than a warp has lanes and rows than a tile has. The case `codes`
+has one whose weights are codes, of every format that a program can hold, all of which tensor cores multiply.
 
 What kernels do that they must not - races, accesses out of bounds, memory read before it is written - makes `eval` fail. With
 MOEC_TEST_ALL=1 more forms, more architectures and all the tokens that follow.
@@ -10,12 +11,14 @@ MOEC_TEST_ALL=1 more forms, more architectures and all the tokens that follow.
 
 import itertools
 import os
+import re
 import sys
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import checkpoints
+import stored
 from comparison import check_form, compare_outputs
 from golden import NEAR, TURNED, UNFUSED
 from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
@@ -90,11 +93,62 @@ def check_shapes(checks):
             checks.that(other.read_bytes() == first.read_bytes(), f"{what}: chunks in a batch give other bytes")
 
 
+# What weights are: as a checkpoint stores them, or made codes of when packed. With bf16 activations tensor cores multiply floats that are
+# codes as bf16; those of integers become integers themselves, whatever they are of.
+CODES = {
+    "fp8 in blocks": ("bf16", stored.BLOCKS, None, {"bf16"}),
+    "stored mxfp4": ("bf16", stored.MXFP4, None, {"bf16"}),
+    "fp8, int4, int8": ("bf16", None, "experts:fp8,attention:int4,head:int8,embedding:int8", {"bf16", "s8"}),
+    "int4, fp8, mxfp4": ("bf16", None, "experts:int4,attention:fp8,head:mxfp4", {"bf16", "s8"}),
+    "mxfp4, int8_channel, int6": ("f32", None, "experts:mxfp4,attention:int8_channel,head:int6", {"s8"}),
+    "int4_asymmetric, int5": ("f32", None, "experts:int4_asymmetric,attention:int5,head:int4_asymmetric", {"s8"}),
+    "int8_channel, int6, int5": ("bf16", None, "experts:int8_channel,attention:int6,head:int5", {"s8"}),
+}
+PRODUCTS = {"linear", "head_linear", "grouped_matmul", "grouped_glu"}
+
+
+def check_codes(checks):
+    """Against plain loops on a CPU, of the same codes."""
+    # Widths of no whole tile, band of codes, stage or group; of whole groups of 32 where a checkpoint has such.
+    config, whole = (checkpoints.mixtral(hidden, 1, 5, 2, inter, 4, 2, 140, head_dim=24) for hidden, inter in ((136, 296), (160, 352)))
+    for name, (activations, method, formats, kinds) in CODES.items():
+        with work_folder() as folder, checks.about(name):
+            if method:
+                model, _ = stored.write_twins(folder, whole if method is stored.MXFP4 else config, method)
+            else:
+                model = folder / "model"
+                checkpoints.write_random(model, config, "BF16", 3, router=2.0)
+            source, random = folder / "in.safetensors", np.random.default_rng(5)
+            save_file({f"s{i}.input_ids": random.integers(0, 140, length) for i, length in enumerate((1, 9, 90))}, source)
+            form, ask = [f"--activations={activations}", *([f"--quantize={formats}"] if formats else [])], ["--routing", "--greedy", "2"]
+            plain = compile_model(model, folder / "plain", "--reference", *form)
+            wanted = load_file(evaluate(plain, source, folder / "plain.safetensors", *ask))
+            program = compile_model(model, folder / "program", "--target=cuda", "--gpu=sm_80", "--emulate", f"--dump-stages={folder / 'stages'}", *form)
+            check_multiplied(checks, name, folder / "stages", kinds)
+            first = evaluate(program, source, folder / "first.safetensors", "--device=emulated", *ask)
+            # The last bit of an activation may decide its integer.
+            compare_outputs(checks, name, load_file(first), wanted, "bf16", ties=True)
+            other = evaluate(program, source, folder / "other.safetensors", "--device=emulated", *ask, "--chunk", "40", "--batch")
+            checks.that(other.read_bytes() == first.read_bytes(), f"{name}: chunks in a batch give other bytes")
+
+
+def check_multiplied(checks, name, stages, kinds):
+    """Tensor cores make all products but routers', of elements of these types."""
+    text = next(stages.glob("*-lowered.mlir")).read_text()
+    kernels = re.split(r"llvm\.func @phase_\d+_(\w+)", text)[1:]
+    without = [kind for kind, body in zip(kernels[::2], kernels[1::2]) if kind in PRODUCTS and " nvvm.mma.sync " not in body]
+    checks.that(not without, f"{name}: no tensor cores in {without}")
+    found = set(re.findall(r"multiplicandAPtxType = #nvvm\.mma_type<(\w+)>", text))
+    checks.that(found == kinds, f"{name}: tensor cores multiply {found}, wanted {kinds}")
+
+
 if __name__ == "__main__":
     checks = Checks()
     for case in sys.argv[1:]:
         if case == "shapes":
             check_shapes(checks)
+        elif case == "codes":
+            check_codes(checks)
         else:
             check_case(checks, case)
     checks.finish()
