@@ -28,18 +28,19 @@ class Intent(NamedTuple):
     """Of a kernel that multiplies by tensor cores."""
 
     shared: int  # bytes
-    blocks: dict  # by architecture: at work on a multiprocessor, as many as its shared memory holds with 1 KiB more for each, but at most 3
-    stage: dict  # instructions of a thread or warp for a stage, which is 64 elements of K, so 4 steps of 16; by opcode and modifiers
+    blocks: dict  # by architecture: at work on a multiprocessor, as many as its shared memory holds with 1 KiB more for each, but at most
+    # 3, or 2 where codes are multiplied with many rows
+    stage: dict  # instructions of a thread or warp for a stage, by opcode and modifiers
 
 
 FEW, MANY = 8, 64  # rows of a tile
-# Tiles as in compiler/analysis/WarpTiles.h: each has 128 columns, of 4 warps with 2 tiles of 16 each. Three stages are in shared memory,
-# in 128 bytes for each column and row; the sums that come after them take less.
+# Tiles as in compiler/analysis/WarpTiles.h: each has 128 columns, of 4 warps with 2 tiles of 16 each. A stage is 64 elements of K, in
+# 128 bytes for each column and row, and three are in shared memory; the sums that come after them take less.
 few = Intent(
     shared=3 * 128 * (128 + 8),
     blocks={"sm_80": 3, "sm_90a": 3},  # of 164 and 228 KiB
     stage={
-        "HMMA": 4 * 2,  # of 16 columns and 8 rows
+        "HMMA": 4 * 2,  # of 16 columns, 8 rows and 16 elements of K
         "LDSM.16.M88.4": 4 * 2,  # a tile of columns
         "LDSM.16.M88.2": 4,  # the rows
         "LDGSTS": 9,  # of 16 bytes: 8 for each column and row make 8.5 for each of 128 threads
@@ -53,21 +54,59 @@ many = Intent(
         "LDSM.16.M88.2": 0,
         "LDGSTS": 12,  # 8 x (128 + 64) / 128
     })
-INTENDED = {
-    # One matrix, which all columns are of.
-    ("linear", FEW): few,
-    ("linear", MANY): many,
-    ("head_linear", FEW): few,
-    ("head_linear", MANY): many,
-    ("grouped_matmul", FEW): few,
-    ("grouped_matmul", MANY): many,
-    # Two, each with a column tile of a warp, so that rows are loaded once for both.
-    ("grouped_glu", FEW): few,
-    ("grouped_glu", MANY): many,
-}
+# Of codes a stage is 128 elements of K, of 128 bytes a column and 256 a row; for many rows two are in shared memory. Scales come with it:
+# of fp8 in blocks one for 16 columns.
+few_fp8 = Intent(
+    shared=3 * (128 * 128 + 128 + 8 * 256),
+    blocks={"sm_80": 2, "sm_90a": 3},
+    stage={
+        "HMMA": 8 * 2,
+        "LDSM.16.M88.4": 4 * 2,  # a tile of columns, of 32 elements
+        "LDSM.16.M88.2": 8,
+        "LDGSTS": 8 + 2 + 1,  # codes, rows, scales
+    })
+many_fp8 = Intent(
+    shared=2 * (128 * 128 + 128 + 64 * 256),
+    blocks={"sm_80": 2, "sm_90a": 2},
+    stage={
+        "HMMA": 8 * 2 * 64 // 8,
+        "LDSM.16.M88.4": 4 * 2 + 8 * 64 // 16,
+        "LDSM.16.M88.2": 0,
+        "LDGSTS": 8 + 8 + 1,
+    })
+# Of mxfp4 64 bytes a column, and four bytes of scales.
+few_mxfp4 = Intent(
+    shared=3 * (128 * 64 + 128 * 4 + 8 * 256),
+    blocks={"sm_80": 3, "sm_90a": 3},
+    stage={
+        "HMMA": 8 * 2,
+        "LDSM.16.M88.4": 2 * 2,
+        "LDSM.16.M88.2": 8,
+        "LDGSTS": 4 + 2 + 1,
+    })
+many_mxfp4 = Intent(
+    shared=2 * (128 * 64 + 128 * 4 + 64 * 256),
+    blocks={"sm_80": 2, "sm_90a": 2},
+    stage={
+        "HMMA": 8 * 2 * 64 // 8,
+        "LDSM.16.M88.4": 2 * 2 + 8 * 64 // 16,
+        "LDSM.16.M88.2": 0,
+        "LDGSTS": 4 + 8 + 1,
+    })
+# By what they compute, their weights and the rows of their tile. Linear, head_linear and grouped_matmul have one matrix, which all columns
+# are of. Grouped_glu has two, each with a column tile of a warp, so that rows are loaded once for both.
+PRODUCTS = ["linear", "head_linear", "grouped_matmul", "grouped_glu"]
+INTENDED = {(product, weights, rows): intent
+            for product in PRODUCTS
+            for weights, rows, intent in [("bf16", FEW, few), ("bf16", MANY, many), ("fp8", FEW, few_fp8), ("fp8", MANY, many_fp8),
+                                          ("mxfp4", FEW, few_mxfp4), ("mxfp4", MANY, many_mxfp4)]}
 # What a model has to have, without a byte spilt; it is noticed where one of these is no longer made by tensor cores. Others may have
 # something spilt outside their main loops.
-WANTED = {"qwen3-30b-a3b": {(kind, rows) for kind in ("linear", "grouped_glu", "grouped_matmul") for rows in (FEW, MANY)}}
+WANTED = {name: {(product, weights, rows) for product, weights in products for rows in (FEW, MANY)} for name, products in {
+    "qwen3-30b-a3b": [("linear", "bf16"), ("grouped_glu", "bf16"), ("grouped_matmul", "bf16")],
+    "deepseek-v3": [("linear", "fp8"), ("grouped_glu", "fp8"), ("grouped_matmul", "fp8")],
+    "gpt-oss-120b": [("linear", "bf16"), ("grouped_glu", "mxfp4"), ("grouped_matmul", "mxfp4")],
+}.items()}
 
 
 def nvdisasm():
@@ -104,10 +143,17 @@ def disassemble(program, cubin):
 
 
 def kinds_of(module):
-    """By kernel what it computes, and the rows of its tile: each 8 are multiplied in 4 steps of K with 2 tiles of columns. 0 without
-    tensor cores. `module` is what LLVM gets, with one stage at a time."""
+    """By kernel what it computes, of which weights and of how many rows its tile is; None and 0 without tensor cores. `module` is what LLVM
+    gets, with one stage at a time: each 8 rows are multiplied in steps of 16 elements of K with 2 tiles of columns, whose four registers
+    are made by so many products where they are of codes."""
     kernels = re.split(r"llvm\.func @(phase_\d+_(\w+))", module)[1:]
-    return {name: (kind, text.count(" nvvm.mma.sync ") // (4 * 2) * 8) for name, kind, text in zip(kernels[::3], kernels[1::3], kernels[2::3])}
+    kinds = {}
+    for name, product, text in zip(kernels[::3], kernels[1::3], kernels[2::3]):
+        steps = text.count(" nvvm.mma.sync ") // 2
+        made = len(re.findall(r"llvm\.fmul .* vector<2xbf16>", text))
+        weights, depth = {0: ("bf16", 4), 8 * 2 * 4: ("fp8", 8), 8 * 2 * 4 * 2: ("mxfp4", 8)}[made]
+        kinds[name] = product, weights if steps else None, steps // depth * 8
+    return kinds
 
 
 def main_loop(code):
@@ -169,7 +215,7 @@ def check_model(checks, name, program):
                 rf"^kernel (\w+) on {gpu}: (\d+) registers, (\d+) bytes of stack, (\d+) bytes spilt, (\d+) bytes of shared", said, re.MULTILINE)}
             if not checks.that(kinds.keys() == told.keys() == codes.keys(), f"{name}: {gpu} has {[*told]} and {[*codes]}, wanted {[*kinds]}"):
                 continue
-            multiply = {kind for kind in kinds.values() if kind[1]}
+            multiply = {kind for kind in kinds.values() if kind[2]}
             unknown = multiply - INTENDED.keys()
             checks.that(not unknown, f"{name}: {gpu} has tensor cores at work for {unknown}, of which the table has no row")
             wanted = WANTED.get(name, set())
