@@ -103,4 +103,44 @@ def Lm_ArenaOp : Lm_Op<"arena", [Pure]> {
   let assemblyFormat = "$batch `:` type($buffer) attr-dict";
 }
 
+// What CPUs do of a step on a device: a part, see lm.run_part.
+
+def Lm_PartNumberOp : Lm_BatchCountOp<"part_number", "which part of a device's step is asked for"> {
+  let description = [{
+    The number of the part that a `lm.run_part` asks for.
+
+    ```mlir
+    %p = lm.part_number %batch
+    ```
+  }];
+}
+
+def Lm_PartLayerOp : Lm_BatchCountOp<"part_layer", "the layer that a part is asked for"> {
+  let description = [{
+    The layer that a `lm.run_part` asks for.
+
+    ```mlir
+    %l = lm.part_layer %batch
+    ```
+  }];
+}
+
+def Lm_PartRowsOp : Lm_Op<"part_rows", [Pure]> {
+  let summary = "what a part is given, and where its result goes";
+  let description = [{
+    T rows: those that the device gave as operand `number` of the `lm.run_part`, its destination
+    being the last. Nobody writes to the others. Its extent is the batch's `lm.token_count`.
+
+    ```mlir
+    %x = lm.part_rows 0 of %batch : tensor<?x40xbf16>
+    %to = lm.part_rows 3 of %batch : memref<?x40xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntNonNegative]>:$number, Lm_BatchType:$batch);
+  let results = (outs AnyTypeOf<[AnyRankedTensor, AnyMemRef]>:$rows);
+  let assemblyFormat = "$number `of` $batch `:` type($rows) attr-dict";
+  let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+}
+
 #endif // MOEC_DIALECTS_LM_LMBATCHOPS_TD

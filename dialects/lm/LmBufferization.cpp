@@ -53,9 +53,8 @@ struct ViewBufferization : BufferizableOpInterface::ExternalModel<ViewBufferizat
     auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
     if (!type)
       return success();
-    auto view =
-        Op::create(rewriter, op->getLoc(), MemRefType::get(type.getShape(), type.getElementType()),
-                   cast<Op>(op).getBatch());
+    Operation *view = rewriter.clone(*op);
+    view->getResult(0).setType(MemRefType::get(type.getShape(), type.getElementType()));
     replaceOpWithBufferizedValues(rewriter, op, view->getResults());
     return success();
   }
@@ -71,11 +70,13 @@ void moec::lm::registerBufferization(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, LmDialect *) {
     attachDestination<EmbeddingOp, RmsNormOp, LayerNormOp, ChooseKeysOp, LinearOp, ClampOp,
                       RopeTableOp, RopeOp, TemperatureOp, SliceHeadsOp, JoinHeadsOp, HeadLinearOp,
-                      AttentionOp, ScaleRowsOp, AddOp, RoundOp, QuantizeOp, SelectRowsOp>(context);
+                      AttentionOp, ScaleRowsOp, AddOp, RoundOp, QuantizeOp, SelectRowsOp,
+                      RunPartOp>(context);
     CacheAppendOp::attachInterface<SinkBufferization<CacheAppendOp>>(*context);
     RecordRoutingOp::attachInterface<SinkBufferization<RecordRoutingOp>>(*context);
     TokenIdsOp::attachInterface<ViewBufferization<TokenIdsOp>>(*context);
     PositionsOp::attachInterface<ViewBufferization<PositionsOp>>(*context);
     OutputRowsOp::attachInterface<ViewBufferization<OutputRowsOp>>(*context);
+    PartRowsOp::attachInterface<ViewBufferization<PartRowsOp>>(*context);
   });
 }

@@ -1,8 +1,11 @@
 // Verifies and folds the ops of the lm dialect, and states their effects.
 
 #include "dialects/lm/LmDialect.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Interfaces/ShapedOpInterfaces.h"
 
 using namespace mlir;
 
@@ -57,6 +60,7 @@ MOEC_DESTINATION_EFFECTS(AddOp)
 MOEC_DESTINATION_EFFECTS(RoundOp)
 MOEC_DESTINATION_EFFECTS(QuantizeOp)
 MOEC_DESTINATION_EFFECTS(SelectRowsOp)
+MOEC_DESTINATION_EFFECTS(RunPartOp)
 #undef MOEC_DESTINATION_EFFECTS
 
 void ChooseKeysOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
@@ -439,6 +443,45 @@ LogicalResult HeadLinearOp::verify() {
     return failure();
   return verifyExtents(*this, "columns of the result", extentOf(getOut(), 1),
                        "rows of all matrices", heads * extentOf(getWeight(), 1));
+}
+
+LogicalResult RunPartOp::verify() {
+  const auto count = static_cast<int64_t>(getInputs().size()) + 1;
+  if (count > kMostRows)
+    return emitOpError() << "gives " << count << " buffers with that for the result, wanted "
+                         << kMostRows << " at most";
+  return success();
+}
+
+LogicalResult PartRowsOp::verify() {
+  const auto number = static_cast<int64_t>(getNumber());
+  auto type = dyn_cast<ShapedType>(getRows().getType());
+  if (!type.hasRank() || type.getRank() != 2 || !type.isDynamicDim(0) || type.isDynamicDim(1))
+    return emitOpError() << "is of type " << type << ", wanted rows of a fixed number of columns";
+  if (number >= RunPartOp::kMostRows)
+    return emitOpError() << "is buffer number " << number << " of a part, which has "
+                         << RunPartOp::kMostRows << " at most";
+  return success();
+}
+
+/// How many rows there are is the batch's count.
+static LogicalResult foldExtent(ShapedDimOpInterface extent, PatternRewriter &rewriter) {
+  auto rows = extent.getShapedValue().getDefiningOp<PartRowsOp>();
+  if (!rows || getConstantIntValue(extent.getDimension()) != 0)
+    return rewriter.notifyMatchFailure(extent, "is not of the rows of a part");
+  rewriter.replaceOpWithNewOp<TokenCountOp>(extent, rewriter.getIndexType(), rows.getBatch());
+  return success();
+}
+
+void PartRowsOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  struct FoldExtent final : OpInterfaceRewritePattern<ShapedDimOpInterface> {
+    using OpInterfaceRewritePattern::OpInterfaceRewritePattern;
+    LogicalResult matchAndRewrite(ShapedDimOpInterface extent,
+                                  PatternRewriter &rewriter) const override {
+      return foldExtent(extent, rewriter);
+    }
+  };
+  patterns.add<FoldExtent>(context);
 }
 
 LogicalResult PhaseOp::verifyRegions() {

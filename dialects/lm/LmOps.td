@@ -480,6 +480,32 @@ def Lm_SelectRowsOp : Lm_DestinationOp<"select_rows", 1, [RowWiseOpInterface]> {
 
 // Structure of a scheduled step
 
+def Lm_RunPartOp : Lm_DestinationOp<"run_part", 1> {
+  let summary = "have CPUs do a part of the step of a device";
+  let description = [{
+    Gives the rows of `inputs` to the step of the module's module `host`, which runs on CPUs and
+    whose part `part` computes `out` of them, for `layer`; see `lm.part_rows`. All are of T rows, one
+    after another.
+
+    ```mlir
+    %y = lm.run_part 0 [%layer] of %batch
+        ins(%x, %e, %w : tensor<?x40xbf16>, tensor<?x2xi32>, tensor<?x2xf32>)
+        outs(%i : tensor<?x40xf32>) -> tensor<?x40xf32>
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntNonNegative]>:$part, Index:$layer,
+                       Lm_BatchType:$batch,
+                       Variadic<BufferOf<[F32, BF16, I8, I32], 2>>:$inputs, FloatRows:$out);
+  let assemblyFormat = [{
+    $part `[` $layer `]` `of` $batch `ins` `(` $inputs `:` type($inputs) `)`
+    `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = destinationDeclarations # overwrites # [{
+    /// Most of inputs and destination together.
+    static constexpr int64_t kMostRows = 4;
+  }];
+}
+
 def Lm_PhaseOp : Lm_Op<"phase", [AutomaticAllocationScope, SingleBlock, NoTerminator,
                                  RecursiveMemoryEffects]> {
   let summary = "work that the threads of a step share";

@@ -55,3 +55,23 @@ func.func @unused(%batch: !lm.batch, %layer: index) {
   %p = lm.positions %batch : tensor<?xi32>
   return
 }
+
+// -----
+
+// A part has as many rows as the batch; its columns are what they are.
+// CHECK-LABEL: func @rows_of_part
+// CHECK-SAME:    (%[[BATCH:.*]]: !lm.batch)
+// CHECK-DAG:     %[[C40:.*]] = arith.constant 40 : index
+// CHECK:         %[[T:.*]] = lm.token_count %[[BATCH]]
+// CHECK:         %[[SAME:.*]] = lm.token_count %[[BATCH]]
+// CHECK:         return %[[T]], %[[C40]], %[[SAME]]
+func.func @rows_of_part(%batch: !lm.batch) -> (index, index, index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %x = lm.part_rows 0 of %batch : tensor<?x40xf32>
+  %to = lm.part_rows 1 of %batch : memref<?x40xf32>
+  %rows = tensor.dim %x, %c0 : tensor<?x40xf32>
+  %columns = tensor.dim %x, %c1 : tensor<?x40xf32>
+  %same = memref.dim %to, %c0 : memref<?x40xf32>
+  return %rows, %columns, %same : index, index, index
+}

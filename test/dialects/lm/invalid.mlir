@@ -628,3 +628,28 @@ lm.weight @w : !lm.weight<4x5xf32> heads layers [] from [#lm.piece<pattern = "w"
 
 // expected-error @below {{holds vectors of experts or heads, but its shape is not that of a column for each}}
 lm.weight @w : !lm.weight<2x4x5xf32> vectors layers [] from [#lm.piece<pattern = "w.{e}", rows = 4, stored = f32>]
+
+// -----
+
+func.func @too_many(%batch: !lm.batch, %layer: index, %x: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  // expected-error @below {{gives 5 buffers with that for the result, wanted 4 at most}}
+  %y = lm.run_part 0[%layer] of %batch ins(%x, %x, %x, %x : tensor<?x40xf32>, tensor<?x40xf32>, tensor<?x40xf32>, tensor<?x40xf32>)
+      outs(%x : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %y : tensor<?x40xf32>
+}
+
+// -----
+
+func.func @no_such_rows(%batch: !lm.batch) -> tensor<?x40xf32> {
+  // expected-error @below {{is buffer number 4 of a part, which has 4 at most}}
+  %x = lm.part_rows 4 of %batch : tensor<?x40xf32>
+  return %x : tensor<?x40xf32>
+}
+
+// -----
+
+func.func @no_rows(%batch: !lm.batch) -> tensor<?xf32> {
+  // expected-error @below {{is of type 'tensor<?xf32>', wanted rows of a fixed number of columns}}
+  %x = lm.part_rows 0 of %batch : tensor<?xf32>
+  return %x : tensor<?xf32>
+}

@@ -287,3 +287,26 @@ func.func @chosen(%batch: !lm.batch, %layer: index, %x: tensor<?x32xf32>, %n: te
       outs(%o : tensor<?x128xf32>) -> tensor<?x128xf32>
   return %y : tensor<?x128xf32>
 }
+
+// What CPUs do of a step on a device, on both sides.
+// CHECK-LABEL: func @part_of_device
+// CHECK:         lm.run_part 1[%{{.*}}] of %{{.*}} ins(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x40xbf16>, tensor<?x2xi32>, tensor<?x2xf32>)
+// CHECK-SAME:      outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
+func.func @part_of_device(%batch: !lm.batch, %layer: index, %x: tensor<?x40xbf16>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>,
+                          %o: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %y = lm.run_part 1[%layer] of %batch ins(%x, %e, %w : tensor<?x40xbf16>, tensor<?x2xi32>, tensor<?x2xf32>)
+      outs(%o : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %y : tensor<?x40xf32>
+}
+// CHECK-LABEL: func @part_of_host
+// CHECK:         lm.part_number %{{.*}}
+// CHECK:         lm.part_layer %{{.*}}
+// CHECK:         lm.part_rows 0 of %{{.*}} : tensor<?x40xbf16>
+// CHECK:         lm.part_rows 3 of %{{.*}} : memref<?x40xf32>
+func.func @part_of_host(%batch: !lm.batch) -> (index, index, tensor<?x40xbf16>, memref<?x40xf32>) {
+  %part = lm.part_number %batch
+  %layer = lm.part_layer %batch
+  %x = lm.part_rows 0 of %batch : tensor<?x40xbf16>
+  %to = lm.part_rows 3 of %batch : memref<?x40xf32>
+  return %part, %layer, %x, %to : index, index, tensor<?x40xbf16>, memref<?x40xf32>
+}
