@@ -24,10 +24,15 @@ BlockPool::~BlockPool() {
     munmap(base, capacity);
 }
 
-Status BlockPool::grow() {
-  // Doubling keeps remappings few; what is not touched costs no memory.
-  int64_t more = std::clamp(capacity, leastChunk, mostChunk);
-  more = std::max(more, (blockBytes + 4095) / 4096 * 4096);
+/// Whole pages of at least so many bytes.
+static int64_t pagesOf(int64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+
+Status BlockPool::reserve(int64_t blocks) {
+  const int64_t more = pagesOf(blocks * blockBytes - capacity);
+  return more > 0 ? grow(more) : Status();
+}
+
+Status BlockPool::grow(int64_t more) {
   if (device)
     return growOnDevice(more);
   void *grown =
@@ -83,9 +88,12 @@ Result<int32_t> BlockPool::take() {
   }
   if (next == std::numeric_limits<int32_t>::max())
     return Status{Code::Resource, "the key/value cache has no block numbers left"};
-  if ((next + 1) * blockBytes > capacity)
-    if (Status status = grow(); !status.ok())
+  if ((next + 1) * blockBytes > capacity) {
+    // Doubling keeps remappings few; what is not touched costs no memory.
+    const int64_t more = std::clamp(capacity, leastChunk, mostChunk);
+    if (Status status = grow(std::max(more, pagesOf(blockBytes))); !status.ok())
       return status;
+  }
   return static_cast<int32_t>(next++); // the kernel's fresh pages are zero
 }
 
@@ -95,6 +103,15 @@ KvCache::KvCache(const std::vector<ManifestCache> &groups, int64_t blockTokens)
     : tokensPerBlock(blockTokens), kinds(groups) {
   for (const ManifestCache &group : groups)
     pools.push_back(std::make_unique<BlockPool>(group.bytesPerBlock));
+}
+
+Status KvCache::reserve(int64_t tokens, int64_t rows) {
+  for (size_t group = 0; group < groups(); ++group)
+    if (Status status =
+            pools[group]->reserve(kinds[group].mostBlocks(tokens, rows, tokensPerBlock));
+        !status.ok())
+      return status;
+  return {};
 }
 
 CacheBlocks::CacheBlocks(KvCache &cache) : cache(&cache), tables(cache.groups()) {}

@@ -31,6 +31,8 @@ public:
   /// The number of a block that nobody holds; all its bytes are zero. Code::Resource when memory
   /// is short.
   Result<int32_t> take();
+  /// Makes room for so many blocks at once, of which none is taken yet.
+  Status reserve(int64_t blocks);
   /// Takes back a block from `take`.
   void give(int32_t block);
 
@@ -41,7 +43,7 @@ public:
   int64_t bytes() const { return capacity; }
 
 private:
-  Status grow();
+  Status grow(int64_t more);
   Status growOnDevice(int64_t more);
   Status clear(int32_t block);
 
@@ -74,6 +76,9 @@ public:
     for (const std::unique_ptr<BlockPool> &pool : pools)
       pool->setDevice(device);
   }
+
+  /// Makes room for one sequence of so many tokens, read in steps of `rows`.
+  Status reserve(int64_t tokens, int64_t rows);
 
   size_t groups() const { return pools.size(); }
   int64_t blockTokens() const { return tokensPerBlock; }

@@ -189,6 +189,27 @@ int64_t Manifest::mostPicked() const {
   return most;
 }
 
+int64_t Manifest::cacheBytes(int64_t tokens, int64_t rows) const {
+  int64_t bytes = 0;
+  for (const ManifestCache &cache : caches)
+    bytes += cache.mostBlocks(tokens, rows, blockTokens) * cache.bytesPerBlock;
+  return bytes;
+}
+
+std::string rangesText(std::span<const int64_t> numbers) {
+  std::string text;
+  for (size_t first = 0; first < numbers.size();) {
+    size_t last = first;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1)
+      ++last;
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", numbers[first]);
+    if (last > first)
+      text += fmt::format("{}{}", last == first + 1 ? ", " : " to ", numbers[last]);
+    first = last + 1;
+  }
+  return text;
+}
+
 static void readPieces(Reader &weights, std::vector<ManifestPiece> &pieces) {
   size_t index = 0;
   for (const json &entry : weights.list("pieces")) {
@@ -304,8 +325,10 @@ Result<Manifest> parseManifest(std::string_view text) {
   }
   if (reader.has("gpus"))
     manifest.gpus = reader.texts("gpus");
-  if (manifest.cpuLevels.empty() && manifest.gpus.empty())
+  if (manifest.cpuLevels.empty() && (manifest.gpus.empty() || reader.has("host")))
     reader.refuse("cpu_levels", "is empty, wanted at least one level");
+  if (reader.has("device_memory"))
+    manifest.deviceMemory = reader.integer("device_memory", 1, maxNumber);
   for (const json &entry : reader.list("caches")) {
     Reader cache = reader.entry(entry, "caches", manifest.caches.size());
     ManifestCache into;
@@ -326,6 +349,16 @@ Result<Manifest> parseManifest(std::string_view text) {
       manifest.phases.push_back({phase.text("name"), phase.integer("bytes", 0, maxBytes)});
     }
   readWeights(reader, manifest);
+  if (reader.has("host")) {
+    Reader host = reader.inner("host");
+    ManifestHost into;
+    into.layers = host.integers("layers", 0, manifest.layers - 1);
+    into.firstByte = static_cast<uint64_t>(
+        host.integer("first_byte", 0, static_cast<int64_t>(manifest.weights.bytes)));
+    into.firstPiece = static_cast<uint64_t>(
+        host.integer("first_piece", 0, static_cast<int64_t>(manifest.weights.pieces.size())));
+    manifest.host = std::move(into);
+  }
   for (const json &entry : reader.list("sources")) {
     Reader source = reader.entry(entry, "sources", manifest.sources.size());
     ManifestSource into;
@@ -383,6 +416,12 @@ std::string writeManifest(const Manifest &manifest) {
     levels.push_back({{"name", level.name}, {"features", level.features}});
   if (!manifest.gpus.empty())
     root["gpus"] = manifest.gpus;
+  if (manifest.host)
+    root["host"] = {{"layers", manifest.host->layers},
+                    {"first_byte", manifest.host->firstByte},
+                    {"first_piece", manifest.host->firstPiece}};
+  if (manifest.deviceMemory)
+    root["device_memory"] = manifest.deviceMemory;
   json &caches = root["caches"] = json::array();
   for (const ManifestCache &cache : manifest.caches) {
     caches.push_back({{"name", cache.name},

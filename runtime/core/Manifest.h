@@ -5,7 +5,10 @@
 
 #include "runtime/core/Result.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,6 +43,12 @@ struct ManifestCache {
     int64_t most = chunk > 0 ? chunk : window;
     return most > 0 && most < tokens ? most : tokens;
   }
+  /// Blocks that a sequence of `tokens` holds, in a step with `rows` of them. Those behind what is
+  /// seen are freed: one more than fit, as it seldom starts at a block.
+  int64_t mostBlocks(int64_t tokens, int64_t rows, int64_t blockTokens) const {
+    const int64_t held = std::min(tokens, mostSeen(tokens) + rows + blockTokens);
+    return (held + blockTokens - 1) / blockTokens;
+  }
 };
 
 /// Stored matrices that share a name pattern, in the order layers, then experts or heads.
@@ -55,6 +64,13 @@ struct ManifestPiece {
   int64_t rowsPerMatrix = 0; ///< where all of a layer share a tensor: rows from one to the next
   int64_t matrixBytes = 0;   ///< of one matrix or vector as the program holds it
   bool isMultiplied = false; ///< by a product, which reads all of it; else single rows are read
+
+  int64_t bytes() const { return matrices() * matrixBytes; }
+  /// How many there are.
+  int64_t matrices() const {
+    return std::max<int64_t>(static_cast<int64_t>(layers.size()), 1) *
+           std::max<int64_t>(matricesPerLayer, 1);
+  }
 };
 
 /// Packed matrices of one shape in panels, one after another.
@@ -75,6 +91,13 @@ struct ManifestWeights {
   std::string file = {}; ///< recorded name of the side file (pack only)
   std::vector<ManifestPiece> pieces = {};
   std::vector<ManifestPanels> panels = {}; ///< empty where weights are mapped
+};
+
+/// What CPUs do of a program for GPUs. Its weights come behind those of the GPU.
+struct ManifestHost {
+  std::vector<int64_t> layers; ///< whose routed experts they compute
+  uint64_t firstByte = 0;      ///< of its weights in the packed form, where nothing is mapped
+  uint64_t firstPiece = 0;     ///< of its weights' pieces in the list of them
 };
 
 struct ManifestSource {
@@ -112,8 +135,10 @@ struct Manifest {
   int64_t totalParameters = 0;
   int64_t activeParameters = 0; ///< read for one token
   std::vector<ManifestMoeLayer> moeLayers;
-  std::vector<ManifestCpuLevel> cpuLevels; ///< the least demanding first; none where GPUs compute
-  std::vector<std::string> gpus; ///< architectures, the oldest first; none where CPUs compute
+  std::vector<ManifestCpuLevel> cpuLevels; ///< the least demanding first; none where GPUs do all
+  std::vector<std::string> gpus;    ///< architectures, the oldest first; none where CPUs compute
+  std::optional<ManifestHost> host; ///< none where GPUs do all, or CPUs
+  int64_t deviceMemory = 0;         ///< bytes of a GPU that the program was made to fit; 0: any
   std::vector<ManifestCache> caches;
   std::vector<ManifestPhase> phases; ///< in the order of the step's text; empty without --profile
   ManifestWeights weights;
@@ -123,7 +148,33 @@ struct Manifest {
 
   /// The largest `picked` of all MoE layers, 0 without any.
   int64_t mostPicked() const;
+  /// Bytes of key/value cache when a sequence has `tokens`, in a step with `rows` of them.
+  int64_t cacheBytes(int64_t tokens, int64_t rows) const;
+  /// Of the packed weights, those that the device has.
+  int64_t deviceBytes() const {
+    return static_cast<int64_t>(host ? host->firstByte : weights.bytes);
+  }
+  /// Bytes of the weights that CPUs have of a program for GPUs, and of those that the GPU has.
+  int64_t hostWeightBytes() const {
+    return host ? bytesOf(std::span(weights.pieces).subspan(host->firstPiece)) : 0;
+  }
+  int64_t deviceWeightBytes() const { return bytesOf(devicePieces()); }
+  /// The pieces of the weights that the device has.
+  std::span<const ManifestPiece> devicePieces() const {
+    return std::span(weights.pieces).first(host ? host->firstPiece : weights.pieces.size());
+  }
+
+private:
+  static int64_t bytesOf(std::span<const ManifestPiece> pieces) {
+    int64_t bytes = 0;
+    for (const ManifestPiece &piece : pieces)
+      bytes += piece.bytes();
+    return bytes;
+  }
 };
+
+/// "0 to 3, 7" for 0, 1, 2, 3 and 7.
+std::string rangesText(std::span<const int64_t> numbers);
 
 /// Reads and checks a manifest: every field that must be there is, of its type and in bounds, and
 /// those that belong together agree. Fails with Code::Mismatch for another format, else with

@@ -63,25 +63,25 @@ Result<size_t> chooseCpuLevel(const Manifest &manifest) {
 }
 
 /// What asks a program of the CUDA target for something that it has not.
-static Status checkDevice(const ModelOptions &options) {
+static Status checkDevice(const Manifest &manifest, const ModelOptions &options) {
   auto usage = [](std::string message) { return Status{Code::Usage, std::move(message)}; };
   if (options.device == DeviceChoice::Cpu)
     return usage("--device=cpu: this program was compiled with --target=cuda");
   if (options.device == DeviceChoice::Emulated && !moec_program_device->open_emulated)
     return usage("--device=emulated: this program has no emulated kernels; compile it with "
                  "--emulate");
-  if (options.threads || options.numa != NumaPolicy::Default)
+  if (!manifest.host && (options.threads || options.numa != NumaPolicy::Default))
     return usage(fmt::format("{}: it is for programs that compute on CPUs, and this one was "
-                             "compiled with --target=cuda",
+                             "compiled with --target=cuda, all of it for the GPU",
                              options.threads ? "threads" : "numa"));
   return {};
 }
 
 static Result<size_t> chooseLevel(const Manifest &manifest, const ModelOptions &options) {
   if (moec_program_device) {
-    if (Status status = checkDevice(options); !status.ok())
+    if (Status status = checkDevice(manifest, options); !status.ok())
       return status;
-    return 0;
+    return manifest.host ? chooseCpuLevel(manifest) : Result<size_t>(size_t(0));
   }
   const DeviceChoice device = options.device;
   if (device != DeviceChoice::Default && device != DeviceChoice::Cpu)
@@ -148,7 +148,27 @@ static Result<std::span<const moec_device_code>> chooseCodes(const moec_device_p
                                          wanted, known)};
 }
 
-/// The calling thread launches; there are no others.
+/// Threads and memory for what CPUs do of a device's step.
+Status Model::openHostPart(const ModelOptions &options) {
+  if (Status status = openCpus(options); !status.ok())
+    return status;
+  const ManifestHost &host = *description.host;
+  const moec_host_program &program = moec_program_device->host;
+  HostPart::Code code{program.steps[levelIndex], program.arena_bytes, nullptr, nullptr};
+  if (const uint8_t *packed = openWeights->packed()) {
+    code.weights = packed + host.firstByte;
+  } else {
+    int64_t before = 0;
+    for (const ManifestPiece &piece : description.devicePieces())
+      before += piece.matrices();
+    code.weightPieces = openWeights->pieces() + before;
+  }
+  onHost.emplace(*opening.device, *pool, code);
+  onHost->setNodes(memoryNodes);
+  return {};
+}
+
+/// The calling thread launches; there are no others but for what CPUs do of a step.
 Status Model::openDevice(const ModelOptions &options) {
   const moec_device_program &program = *moec_program_device;
   const bool isEmulated = options.device == DeviceChoice::Emulated;
@@ -159,13 +179,27 @@ Status Model::openDevice(const ModelOptions &options) {
   (isEmulated ? program.open_emulated : program.open_cuda)(&opening);
   if (!opening.status.ok())
     return opening.status;
-  Result<std::unique_ptr<Threads>> started = Threads::start(1, {});
-  if (!started.ok())
-    return started.status();
-  pool = std::move(*started);
+  if (description.host) {
+    if (Status status = openHostPart(options); !status.ok())
+      return status;
+  } else {
+    Result<std::unique_ptr<Threads>> started = Threads::start(1, {});
+    if (!started.ok())
+      return started.status();
+    pool = std::move(*started);
+  }
   cache.setDevice(opening.device.get());
-  onDevice.emplace(*opening.device);
-  return onDevice->takeWeights(*openWeights, description.weights, options.progress);
+  onDevice.emplace(*opening.device, onHost ? &*onHost : nullptr);
+  // What memory was planned for has its place from the start: growing would take it twice.
+  if (description.deviceMemory) {
+    const int64_t rows = std::min(description.stepTokens, positions);
+    if (Status status = cache.reserve(positions, rows); !status.ok())
+      return status;
+    if (Status status = onDevice->reserve(moec_program_arena_bytes(rows, 1, 1, pool->count()));
+        !status.ok())
+      return status;
+  }
+  return onDevice->takeWeights(*openWeights, description, options.progress);
 }
 
 std::string_view Model::level() const {
@@ -195,10 +229,10 @@ void Model::useNodes(const ModelOptions &options) {
   std::vector<int> numbers;
   for (const NumaNode &node : nodeUse.memory())
     numbers.push_back(node.number);
-  NodeSet nodes(numbers);
-  note("cache and activations are where the system puts them", nodes.tryInterleave());
-  cache.setNodes(nodes);
-  arena.setNodes(nodes);
+  memoryNodes = NodeSet(numbers);
+  note("cache and activations are where the system puts them", memoryNodes.tryInterleave());
+  cache.setNodes(memoryNodes);
+  arena.setNodes(memoryNodes);
 
   std::vector<PanelMatrix> matrices = panelMatrices(description, *openWeights);
   int64_t wanted = 0;

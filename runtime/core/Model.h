@@ -125,6 +125,7 @@ private:
   Status compute(moec_step_arguments arguments);
   int64_t routingBytes(int64_t tokens) const;
   Status openDevice(const ModelOptions &options);
+  Status openHostPart(const ModelOptions &options);
   Status openCpus(const ModelOptions &options);
   void useNodes(const ModelOptions &options);
 
@@ -133,10 +134,12 @@ private:
   int64_t positions = 0;
   std::unique_ptr<Weights> openWeights;
   NodeUse nodeUse;
+  NodeSet memoryNodes; ///< over which what steps work in is spread
   std::string notice;
   std::unique_ptr<Profile> noted;
-  std::unique_ptr<Threads> pool; ///< its threads may still go through a step that is over
-  DeviceOpening opening;         ///< without a device where CPUs compute
+  std::unique_ptr<Threads> pool;  ///< its threads may still go through a step that is over
+  DeviceOpening opening;          ///< without a device where CPUs compute
+  std::optional<HostPart> onHost; ///< of a device's step
   std::optional<DeviceStep> onDevice;
   KvCache cache;
   Batch batch;

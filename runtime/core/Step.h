@@ -11,6 +11,8 @@
 extern "C" {
 #endif
 
+#define MOEC_PART_BUFFERS 4 /* most that cross to the host and back at a time */
+
 /* One step over a batch of ragged sequences: T rows (tokens) of S sequences. A sequence's rows are
  * adjacent, their positions ascend by one. The runtime owns every buffer; all outlive the call. */
 typedef struct {
@@ -49,6 +51,12 @@ typedef struct {
       device; /* for moec_device_launch; null where CPUs compute. Else the buffers are the device's,
                  as are the arrays of their addresses, and the step reads the counts alone */
   const void *device_arguments; /* where the device has a copy of all this */
+
+  /* What CPUs do of a device's step: its host step, see DeviceProgram.h. */
+  void *host;          /* of the device's step, for moec_part_run; null where it has none */
+  int64_t part, layer; /* of the host step: which of its parts, for which layer */
+  uint8_t *part_rows[MOEC_PART_BUFFERS]; /* likewise: the buffers of moec_part_run, in this memory;
+                                            only T, weights, arena and team are given besides */
 } moec_step_arguments;
 
 /* Runs one step; called by each thread of the team with its number, with the same arguments; when

@@ -35,10 +35,11 @@ std::vector<PanelMatrix> panelMatrices(const Manifest &manifest, const Weights &
     return matrices;
   }
   const uint8_t *const *pointers = weights.pieces();
+  const ManifestPiece *firstOfHost =
+      manifest.weights.pieces.data() + (manifest.host ? manifest.host->firstPiece : 0);
   for (const ManifestPiece &piece : manifest.weights.pieces) {
-    size_t count = std::max<size_t>(piece.layers.size(), 1) *
-                   static_cast<size_t>(std::max<int64_t>(piece.matricesPerLayer, 1));
-    if (piece.isMultiplied)
+    const auto count = static_cast<size_t>(piece.matrices());
+    if (piece.isMultiplied && &piece >= firstOfHost)
       addStored(piece, pointers, count, matrices);
     pointers += count;
   }

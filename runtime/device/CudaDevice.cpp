@@ -78,6 +78,24 @@ public:
     return check(driver.MemsetD8Async(address(memory), 0, size_t(bytes), stream),
                  "clearing its memory");
   }
+  Result<uint8_t *> allocateHost(int64_t bytes, std::string_view use) override;
+  void releaseHost(uint8_t *memory) override {
+    const InContext current(*this);
+    if (memory)
+      driver.MemFreeHost(memory);
+  }
+  Status beginCopyOut(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    const InContext current(*this);
+    flush();
+    return check(driver.MemcpyDtoHAsync_v2(to, address(from), size_t(bytes), stream),
+                 "copying from its memory");
+  }
+  Status beginCopyIn(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    const InContext current(*this);
+    flush();
+    return check(driver.MemcpyHtoDAsync_v2(address(to), from, size_t(bytes), stream),
+                 "copying to its memory");
+  }
   void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) override;
   Status finish() override;
 
@@ -203,6 +221,21 @@ Result<uint8_t *> CudaDevice::allocate(int64_t bytes, std::string_view use) {
     return failed;
   // NOLINTNEXTLINE(performance-no-int-to-ptr): a device address is a number to the driver.
   return reinterpret_cast<uint8_t *>(found);
+}
+
+Result<uint8_t *> CudaDevice::allocateHost(int64_t bytes, std::string_view use) {
+  const InContext current(*this);
+  void *memory = nullptr;
+  const CudaStatus status = driver.MemHostAlloc(&memory, size_t(bytes), /*flags=*/0);
+  if (status == kOutOfMemory)
+    return Status{
+        Code::Resource,
+        fmt::format("no memory of the host that the GPU can read, for {}: it needs {} MiB", use,
+                    (bytes + (1 << 20) - 1) >> 20)};
+  if (Status failed = check(status, fmt::format("taking memory of the host for {}", use));
+      !failed.ok())
+    return failed;
+  return static_cast<uint8_t *>(memory);
 }
 
 Status CudaDevice::copyIn(uint8_t *to, const void *from, int64_t bytes) {

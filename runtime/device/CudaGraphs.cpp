@@ -18,20 +18,29 @@ void CudaGraphs::forget(Entry &entry) {
 }
 
 CudaGraphs::Entry *CudaGraphs::find(const LaunchList &list) {
-  auto found = std::find_if(entries.begin(), entries.end(),
-                            [&](const Entry &entry) { return entry.list == list; });
+  const size_t hash = list.hash();
+  auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry &entry) {
+    return entry.hash == hash && entry.list == list;
+  });
   if (found == entries.end())
     return nullptr;
-  std::rotate(found, found + 1, entries.end());
-  return &entries.back();
+  found->lastUse = ++uses;
+  return &*found;
 }
 
 void CudaGraphs::remember(const LaunchList &list) {
-  if (entries.size() == kMostEntries) {
-    forget(entries.front());
-    entries.erase(entries.begin());
+  while (entries.size() == kMostEntries ||
+         (!entries.empty() && heldBytes + list.size() > kMostBytes)) {
+    auto oldest =
+        std::min_element(entries.begin(), entries.end(), [](const Entry &left, const Entry &right) {
+          return left.lastUse < right.lastUse;
+        });
+    forget(*oldest);
+    heldBytes -= oldest->list.size();
+    entries.erase(oldest);
   }
-  entries.push_back({list});
+  entries.push_back({.list = list, .hash = list.hash(), .lastUse = ++uses});
+  heldBytes += list.size();
 }
 
 CudaStatus CudaGraphs::finishCapture(Entry &entry, CudaStream *stream, CudaStatus status) {

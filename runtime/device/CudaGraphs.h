@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace moec {
@@ -24,6 +26,12 @@ public:
   bool empty() const { return bytes.empty(); }
   void clear() { bytes.clear(); }
   bool operator==(const LaunchList &other) const = default;
+  size_t size() const { return bytes.size(); }
+  /// Equal for equal lists, and hardly ever for others.
+  size_t hash() const {
+    return std::hash<std::string_view>()(
+        {reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+  }
 
   /// Calls launch(kernel, blocks, arguments), which gives a CudaStatus, for each until one fails.
   template <typename Function> CudaStatus each(Function launch) const {
@@ -79,12 +87,15 @@ public:
   }
 
 private:
-  /// More lists than a program's steps are likely to go round among.
-  static constexpr size_t kMostEntries = 16;
+  /// More than a program's steps are likely to go round among. A step is one list, or, where CPUs
+  /// do a part of it, several short ones.
+  static constexpr size_t kMostEntries = 1024, kMostBytes = size_t(2) << 20;
   static constexpr int kThreadLocal = 1; ///< a capture that minds calls of its own thread only
 
   struct Entry {
     LaunchList list;
+    size_t hash = 0;
+    uint64_t lastUse = 0;           ///< by the count of uses
     CudaGraphExec *graph = nullptr; ///< once it has come again
   };
   Entry *find(const LaunchList &list);
@@ -94,7 +105,9 @@ private:
   void forget(Entry &entry);
 
   const CudaDriver &driver;
-  std::vector<Entry> entries; ///< the one used last at the end
+  std::vector<Entry> entries;
+  size_t heldBytes = 0; ///< of their lists
+  uint64_t uses = 0;
 };
 
 } // namespace moec

@@ -43,6 +43,15 @@ public:
   virtual Status copy(uint8_t *to, const uint8_t *from, int64_t bytes) = 0;
   virtual Status clear(uint8_t *memory, int64_t bytes) = 0;
 
+  /// `bytes` of memory of the host for `begin...` to copy from and to, at a multiple of 256.
+  virtual Result<uint8_t *> allocateHost(int64_t bytes, std::string_view use) = 0;
+  /// Gives back what `allocateHost` gave; null is nothing.
+  virtual void releaseHost(uint8_t *memory) = 0;
+  /// Copies to such memory, and is done when a `finish` from now on returns.
+  virtual Status beginCopyOut(uint8_t *to, const uint8_t *from, int64_t bytes) = 0;
+  /// Copies from such memory, which is not to change until a `finish` from now on returns.
+  virtual Status beginCopyIn(uint8_t *to, const uint8_t *from, int64_t bytes) = 0;
+
   /// Runs kernel number `kernel` of the program in so many blocks, 0 for none; what `arguments`
   /// holds is copied. A failure is told by the next call of `finish`.
   virtual void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) = 0;

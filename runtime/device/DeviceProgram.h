@@ -42,12 +42,20 @@ typedef struct {
 /* Opens a device that runs one of a program's codes; `opening` is a moec::DeviceOpening. */
 typedef void (*moec_device_opener)(void *opening);
 
+/* What CPUs do of the steps: parts that moec_part_run asks for by number. Its weights, arena and
+ * counts are its own. */
+typedef struct {
+  const moec_step_function *steps; /* for each of the manifest's CPU levels */
+  int64_t (*arena_bytes)(int64_t tokens, int64_t sequences, int64_t outputs, int64_t threads);
+} moec_host_program;
+
 /* Openers that a program does not refer to are not linked into it. */
 typedef struct {
   const moec_device_code *codes; /* at least one */
   uint64_t code_count;
   moec_device_opener open_cuda;
   moec_device_opener open_emulated; /* null without --emulate */
+  moec_host_program host;           /* nulls where the device does all */
 } moec_device_program;
 
 /* Emitted by the compiler; null where CPUs compute. */

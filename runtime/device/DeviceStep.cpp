@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define MOEC_RT(name, result, parameters) extern "C" result name parameters;
 #include "runtime/include/moec/abi.def"
@@ -34,47 +36,70 @@ Status DeviceBuffer::ensure(int64_t bytes, std::string_view use) {
 // Large enough to be fast, and small enough for progress to show.
 static constexpr int64_t kCopyBytes = INT64_C(64) << 20;
 
-Status DeviceStep::takeWeights(const Weights &given, const ManifestWeights &manifest,
+namespace {
+/// Some of a weight, and where it goes among those of the device.
+struct Part {
+  const uint8_t *from;
+  int64_t bytes, offset;
+};
+} // namespace
+
+/// Has the system read the pages of a mapped file that are not in memory yet, without waiting.
+static void readAhead(const Part &part) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(part.from), begin = address / page * page;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): where its page begins.
+  madvise(reinterpret_cast<void *>(begin), address - begin + static_cast<uintptr_t>(part.bytes),
+          MADV_WILLNEED);
+}
+
+/// Copies the parts one after another, the next of which is read while one is on its way.
+static Status copyParts(Device &device, uint8_t *to, std::span<const Part> parts,
+                        const std::function<void(double)> &progress) {
+  int64_t all = 0, copied = 0;
+  for (const Part &part : parts)
+    all += part.bytes;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Part &part = parts[i];
+    if (i + 1 < parts.size())
+      readAhead(parts[i + 1]);
+    if (Status status = device.copyIn(to + part.offset, part.from, part.bytes); !status.ok())
+      return status;
+    copied += part.bytes;
+    if (progress)
+      progress(static_cast<double>(copied) / static_cast<double>(all));
+  }
+  return {};
+}
+
+Status DeviceStep::takeWeights(const Weights &given, const Manifest &manifest,
                                const std::function<void(double)> &progress) {
-  struct Part {
-    const uint8_t *from;
-    int64_t bytes, offset;
-  };
   std::vector<Part> parts;
+  std::vector<int64_t> offsets; ///< of weights
   int64_t total = 0;
   auto append = [&](const uint8_t *from, int64_t bytes) {
-    parts.push_back({from, bytes, total});
+    offsets.push_back(total);
+    for (int64_t done = 0; done < bytes; done += kCopyBytes)
+      parts.push_back({from + done, std::min(kCopyBytes, bytes - done), total + done});
     total = alignPacked(total + bytes);
   };
   if (given.packed()) {
-    append(given.packed(), static_cast<int64_t>(manifest.bytes));
+    append(given.packed(), manifest.deviceBytes());
   } else {
     const uint8_t *const *piece = given.pieces();
-    for (const ManifestPiece &stack : manifest.pieces) {
-      const size_t count = std::max<size_t>(stack.layers.size(), 1) *
-                           static_cast<size_t>(std::max<int64_t>(stack.matricesPerLayer, 1));
-      for (size_t i = 0; i < count; ++i)
+    for (const ManifestPiece &stack : manifest.devicePieces())
+      for (int64_t i = 0; i < stack.matrices(); ++i)
         append(*piece++, stack.matrixBytes);
-    }
   }
   if (Status status = weights.ensure(total, "the weights"); !status.ok())
     return status;
-  for (const Part &part : parts) {
-    for (int64_t done = 0; done < part.bytes; done += kCopyBytes) {
-      const int64_t bytes = std::min(kCopyBytes, part.bytes - done);
-      if (Status status =
-              device.copyIn(weights.data() + part.offset + done, part.from + done, bytes);
-          !status.ok())
-        return status;
-      if (progress)
-        progress(static_cast<double>(part.offset + done + bytes) / static_cast<double>(total));
-    }
-  }
+  if (Status status = copyParts(device, weights.data(), parts, progress); !status.ok())
+    return status;
   if (!given.packed()) {
     std::vector<const uint8_t *> places;
-    places.reserve(parts.size());
-    for (const Part &part : parts)
-      places.push_back(weights.data() + part.offset);
+    places.reserve(offsets.size());
+    for (int64_t offset : offsets)
+      places.push_back(weights.data() + offset);
     const auto bytes = static_cast<int64_t>(places.size() * sizeof places.front());
     Status status = pieces.ensure(bytes, "the places of weights");
     if (status.ok())
@@ -107,7 +132,7 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
                              (8 + sizes.cacheGroups) * kPackedAlignment;
   for (auto [buffer, bytes, use] :
        {std::tuple(&inputs, inputBytes, "the inputs of a step"),
-        std::tuple(&arena, sizes.arena, "the activations of a step"),
+        std::tuple(&arena, sizes.arena, kArenaUse.data()),
         std::tuple(&logits, sizes.logits, "the logits of a step"),
         std::tuple(&experts, sizes.routing, "the routing of a step"),
         std::tuple(&expertWeights, sizes.routing, "the routing of a step")})
@@ -136,7 +161,7 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
   there.experts = arguments.experts ? reinterpret_cast<int32_t *>(experts.data()) : nullptr;
   there.expert_weights =
       arguments.experts ? reinterpret_cast<float *>(expertWeights.data()) : nullptr;
-  there.team = there.profile = there.device = nullptr;
+  there.team = there.profile = there.device = there.host = nullptr;
   memcpy(staged.data(), &there, sizeof there);
   assert(static_cast<int64_t>(staged.size()) <= inputBytes && "all inputs have room");
   if (Status status =
@@ -145,9 +170,13 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
     return status;
 
   there.device = &device;
+  there.host = host;
+  if (host)
+    host->begin(tokens);
   step(&there, /*thread=*/0);
-  if (Status status = device.finish(); !status.ok())
-    return status;
+  const Status crossed = host ? host->end() : Status();
+  if (Status status = device.finish(); !crossed.ok() || !status.ok())
+    return crossed.ok() ? status : crossed;
   for (auto [to, from, bytes] :
        {std::tuple(static_cast<void *>(arguments.logits), logits.data(), sizes.logits),
         std::tuple(static_cast<void *>(arguments.experts), experts.data(), sizes.routing),

@@ -7,6 +7,7 @@
 #include "runtime/core/Step.h"
 #include "runtime/core/Weights.h"
 #include "runtime/device/Device.h"
+#include "runtime/device/HostPart.h"
 
 #include <cstdint>
 #include <functional>
@@ -35,17 +36,21 @@ private:
   int64_t capacity = 0;
 };
 
-/// The device must outlive it.
+/// The device must outlive it, and the host's part where there is one.
 class DeviceStep {
 public:
-  explicit DeviceStep(Device &device)
-      : device(device), weights(device), pieces(device), inputs(device), arena(device),
+  explicit DeviceStep(Device &device, HostPart *host = nullptr)
+      : device(device), host(host), weights(device), pieces(device), inputs(device), arena(device),
         logits(device), experts(device), expertWeights(device) {}
 
-  /// Copies the weights to the device, once, before the first step; `progress` (may be empty) gets
-  /// a share from 0 to 1.
-  Status takeWeights(const Weights &given, const ManifestWeights &manifest,
+  /// Copies the weights to the device, but for the host's, once, before the first step; `progress`
+  /// (may be empty) gets a share from 0 to 1. Code::Resource, before anything is copied, where they
+  /// have no room.
+  Status takeWeights(const Weights &given, const Manifest &manifest,
                      const std::function<void(double)> &progress);
+
+  /// Makes room for steps that work in so many bytes.
+  Status reserve(int64_t arenaBytes) { return arena.ensure(arenaBytes, kArenaUse); }
 
   /// Bytes of a step that its arguments do not tell.
   struct Sizes {
@@ -61,10 +66,13 @@ public:
   int64_t arenaBytes() const { return arena.size(); }
 
 private:
+  static constexpr std::string_view kArenaUse = "the activations of a step";
+
   /// Puts `bytes` into the inputs: where they will be on the device.
   template <typename T> const T *put(const T *from, int64_t count);
 
   Device &device;
+  HostPart *host; ///< null where the device does all
   DeviceBuffer weights;
   DeviceBuffer pieces; ///< where each mapped weight lies on the device; empty where they are packed
   DeviceBuffer inputs, arena, logits, experts, expertWeights;

@@ -50,6 +50,16 @@ public:
     memset(hostOf(memory), 0, size_t(bytes));
     return {};
   }
+  Result<uint8_t *> allocateHost(int64_t bytes, std::string_view use) override;
+  void releaseHost(uint8_t *memory) override {
+    operator delete[](memory, std::align_val_t(kAlignment));
+  }
+  Status beginCopyOut(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    return copyOut(to, from, bytes);
+  }
+  Status beginCopyIn(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    return copyIn(to, from, bytes);
+  }
   void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) override;
   Status finish() override;
 
@@ -94,6 +104,14 @@ Result<uint8_t *> EmulatedDevice::allocate(int64_t bytes, std::string_view use) 
   gpu.addBuffer({.address = known, .bytes = size, .host = reinterpret_cast<char *>(memory.get())});
   held[address] = std::move(memory);
   return known;
+}
+
+Result<uint8_t *> EmulatedDevice::allocateHost(int64_t bytes, std::string_view use) {
+  void *memory = operator new[](size_t(bytes), std::align_val_t(kAlignment), std::nothrow);
+  if (!memory)
+    return Status{Code::Resource, fmt::format("no memory for {}: it needs {} MiB", use,
+                                              (bytes + (1 << 20) - 1) >> 20)};
+  return static_cast<uint8_t *>(memory);
 }
 
 void EmulatedDevice::release(uint8_t *memory) {

@@ -64,6 +64,34 @@ TEST(BlockPool, KeepsItsBlocksOnADevice) {
   EXPECT_EQ(pool.data()[(static_cast<int64_t>(taken[3]) << 20) + 12345], 0);
 }
 
+// Growing would take what there is and more at the same time.
+TEST(BlockPool, ReservesAllOfADevice) {
+  HostDevice device({}, INT64_C(24) << 20);
+  BlockPool pool(1 << 20);
+  pool.setDevice(&device);
+  ASSERT_TRUE(pool.reserve(24).ok());
+  ASSERT_TRUE(pool.reserve(7).ok()) << "there is more already";
+  EXPECT_EQ(device.used(), INT64_C(24) << 20);
+  EXPECT_EQ(pool.used(), 0);
+  for (int i = 0; i < 24; ++i) {
+    Result<int32_t> block = pool.take();
+    ASSERT_TRUE(block.ok()) << block.status().message;
+    const uint8_t *at = pool.data() + (static_cast<int64_t>(*block) << 20);
+    EXPECT_EQ(std::count(at, at + (1 << 20), 0), 1 << 20) << "block " << *block;
+  }
+}
+
+TEST(KvCache, ReservesASequenceOfEachGroup) {
+  HostDevice device;
+  KvCache cache({{.name = "all", .bytesPerBlock = 4096},
+                 {.name = "near", .bytesPerBlock = 8192, .window = 64}},
+                32);
+  cache.setDevice(&device);
+  ASSERT_TRUE(cache.reserve(/*tokens=*/1000, /*rows=*/100).ok());
+  EXPECT_EQ(cache.pool(0).bytes(), 32 * 4096); // of 1000 positions
+  EXPECT_EQ(cache.pool(1).bytes(), 7 * 8192);  // of 64, 100 and a block's
+}
+
 TEST(BlockPool, SaysWhenMemoryIsShort) {
   BlockPool pool(INT64_C(1) << 50);
   Result<int32_t> block = pool.take();

@@ -74,6 +74,57 @@ TEST(Manifest, RoundTrip) {
   EXPECT_TRUE(parsed->followLinks);
 }
 
+TEST(Manifest, TellsWhatGpusLeaveToCpus) {
+  Manifest manifest = sample();
+  EXPECT_EQ(manifest.devicePieces().size(), 1u);
+  manifest.weights.mode = WeightsMode::Pack;
+  manifest.weights.bytes = 1000;
+  manifest.weights.digest = "ff";
+  manifest.weights.file = "w";
+  manifest.weights.pieces.push_back(manifest.weights.pieces.front());
+  EXPECT_EQ(manifest.deviceBytes(), 1000);
+  manifest.gpus = {"sm_80"};
+  manifest.deviceMemory = 24'000'000'000;
+  manifest.host = ManifestHost{{1}, 640, 1};
+  std::string text = writeManifest(manifest);
+  Result<Manifest> parsed = parseManifest(text);
+  ASSERT_TRUE(parsed.ok()) << parsed.status().message;
+  EXPECT_EQ(writeManifest(*parsed), text);
+  EXPECT_EQ(parsed->deviceMemory, 24'000'000'000);
+  EXPECT_EQ(parsed->deviceBytes(), 640);
+  EXPECT_EQ(parsed->devicePieces().size(), 1u);
+  EXPECT_EQ(parsed->deviceWeightBytes(), 2 * 8 * 2240);
+  EXPECT_EQ(parsed->hostWeightBytes(), 2 * 8 * 2240);
+  auto refusal = [](Manifest changed) {
+    return parseManifest(writeManifest(changed)).status().message;
+  };
+  manifest.host->layers = {2};
+  EXPECT_EQ(refusal(manifest), "manifest: 'host.layers[0]' is 2, wanted an integer from 0 to 1");
+  manifest.host = ManifestHost{{1}, 1001, 1};
+  EXPECT_EQ(refusal(manifest),
+            "manifest: 'host.first_byte' is 1001, wanted an integer from 0 to 1000");
+  manifest.host = ManifestHost{{1}, 0, 3};
+  EXPECT_EQ(refusal(manifest), "manifest: 'host.first_piece' is 3, wanted an integer from 0 to 2");
+  manifest.host = ManifestHost{{1}, 0, 0};
+  manifest.cpuLevels.clear();
+  EXPECT_EQ(refusal(manifest), "manifest: 'cpu_levels' is empty, wanted at least one level");
+}
+
+TEST(Manifest, NeighbouringNumbersAreARange) {
+  auto text = [](std::vector<int64_t> numbers) { return rangesText(numbers); };
+  EXPECT_EQ(text({}), "");
+  EXPECT_EQ(text({5}), "5");
+  EXPECT_EQ(text({0, 1, 2, 3, 7, 9, 10}), "0 to 3, 7, 9, 10");
+}
+
+TEST(Manifest, CountsBlocksOfASequence) {
+  ManifestCache all{.name = "all"}, near{.name = "near", .window = 64};
+  EXPECT_EQ(all.mostBlocks(1000, /*rows=*/512, /*blockTokens=*/32), 32);
+  EXPECT_EQ(near.mostBlocks(1000, /*rows=*/0, 32), 3);
+  EXPECT_EQ(near.mostBlocks(1000, /*rows=*/512, 32), 19);
+  EXPECT_EQ(near.mostBlocks(40, /*rows=*/512, 32), 2);
+}
+
 TEST(Manifest, FuzzingStartsFromOnesThatAreRead) {
   for (const char *name : {"map.json", "pack.json"}) {
     std::ifstream file(std::string(MOEC_TEST_DIR "/fuzz/seeds/manifest/") + name);

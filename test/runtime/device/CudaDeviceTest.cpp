@@ -173,6 +173,32 @@ TEST_F(CudaDevice, CopiesMoreThanItStagesAtATime) {
             std::string::npos);
 }
 
+TEST_F(CudaDevice, CopiesByMemoryOfTheHost) {
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)});
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  Result<uint8_t *> memory = (*device)->allocate(8, "a test"),
+                    host = (*device)->allocateHost(16, "a test");
+  ASSERT_TRUE(memory.ok() && host.ok());
+  const FillArguments arguments{*memory, 7, 8};
+  (*device)->launch(0, 1, {reinterpret_cast<const uint8_t *>(&arguments), sizeof arguments});
+  ASSERT_TRUE((*device)->beginCopyOut(*host, *memory, 8).ok());
+  ASSERT_TRUE((*device)->finish().ok());
+  EXPECT_EQ((*host)[7], 7) << "what was launched before is done";
+  (*host)[8] = 9;
+  ASSERT_TRUE((*device)->beginCopyIn(*memory, *host + 8, 1).ok());
+  uint8_t first = 0;
+  ASSERT_TRUE((*device)->copyOut(&first, *memory, 1).ok());
+  EXPECT_EQ(first, 9);
+  (*device)->release(*memory);
+  (*device)->releaseHost(*host);
+  setenv("FAKE_CUDA_FAILS", "cuMemHostAlloc", 1);
+  Result<uint8_t *> none = (*device)->allocateHost(16, "a test");
+  unsetenv("FAKE_CUDA_FAILS");
+  ASSERT_FALSE(none.ok());
+  EXPECT_NE(none.status().message.find("taking memory of the host for a test fails"),
+            std::string::npos);
+}
+
 TEST_F(CudaDevice, MakesAGraphOfWhatComesAgain) {
   void *library = dlopen(FAKE_CUDA, RTLD_NOW);
   ASSERT_TRUE(library) << dlerror();
@@ -203,13 +229,14 @@ TEST_F(CudaDevice, MakesAGraphOfWhatComesAgain) {
   step(6); // other arguments are another list
   EXPECT_EQ(count("fakeCudaLaunches") - before, 4);
   EXPECT_EQ(count("fakeCudaGraphs"), 1);
-  for (int32_t value = 10; value < 30; ++value) { // more lists than are kept
+  constexpr int32_t kMany = 1100; // more lists than are kept
+  for (int32_t value = 10; value < 10 + kMany; ++value) {
     step(value);
     step(value);
   }
-  EXPECT_LE(count("fakeCudaGraphs"), 16);
+  EXPECT_LE(count("fakeCudaGraphs"), 1024);
   step(5);
-  EXPECT_EQ(count("fakeCudaLaunches") - before, 4 + 2 * 20 + 2);
+  EXPECT_EQ(count("fakeCudaLaunches") - before, 4 + 2 * kMany + 2);
   (*device)->release(*memory);
   *device = nullptr;
   EXPECT_EQ(count("fakeCudaGraphs"), 0);

@@ -68,14 +68,39 @@ public:
     memset(memory, 0, size_t(bytes));
     return {};
   }
+  Result<uint8_t *> allocateHost(int64_t bytes, std::string_view) override {
+    return static_cast<uint8_t *>(operator new(size_t(bytes), std::align_val_t(256)));
+  }
+  void releaseHost(uint8_t *memory) override { operator delete(memory, std::align_val_t(256)); }
+  Status beginCopyOut(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    begun.push_back({to, from, bytes});
+    return {};
+  }
+  Status beginCopyIn(uint8_t *to, const uint8_t *from, int64_t bytes) override {
+    begun.push_back({to, from, bytes});
+    return {};
+  }
   void launch(int64_t kernel, int64_t blocks, std::span<const uint8_t> arguments) override {
     kernels[size_t(kernel)](blocks, arguments.data());
   }
-  Status finish() override { return std::exchange(failure, {}); }
+  /// What was begun is copied no sooner than now.
+  Status finish() override {
+    for (auto [to, from, bytes] : begun)
+      memcpy(to, from, size_t(bytes));
+    begun.clear();
+    return std::exchange(failure, {});
+  }
 
   Status failure; ///< that the next `finish` tells
 
 private:
+  struct Copy {
+    uint8_t *to;
+    const uint8_t *from;
+    int64_t bytes;
+  };
+
+  std::vector<Copy> begun;
   const std::vector<Kernel> kernels;
   const int64_t most;
   std::map<uint8_t *, int64_t> held;
