@@ -22,6 +22,11 @@ public:
     auto *type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), pointer, false);
     return llvm::cast<Constant>(module.getOrInsertFunction(name, type).getCallee());
   }
+  /// The address of what the module has under this name; null where it has nothing.
+  Constant *known(llvm::StringRef name) {
+    llvm::GlobalValue *value = module.getNamedValue(name);
+    return value ? value : null();
+  }
   Constant *null() { return llvm::ConstantPointerNull::get(llvm::PointerType::getUnqual(context)); }
   Constant *number(uint64_t value, unsigned bits) {
     return llvm::ConstantInt::get(llvm::IntegerType::get(context, bits), value);
@@ -78,7 +83,7 @@ Constant *Tables::code(const DeviceCode &code) {
            number(size, 64)});
   static_assert(offsetof(moec_device_image, bytes) == 24 && sizeof(moec_device_image) == 40 &&
                     sizeof(moec_device_kernel) == 16 && sizeof(moec_device_code) == 80 &&
-                    sizeof(moec_device_program) == 32,
+                    sizeof(moec_device_program) == 48 && offsetof(moec_device_program, host) == 32,
                 "the rows are as the structs are");
   Constant *emulated = module.getNamedGlobal(joinedName("moec_emulated_kernels", code));
   return row({text(code.architecture), module.getFunction(joinedName("moec_program_step", code)),
@@ -98,7 +103,8 @@ void moec::addDeviceTables(llvm::Module &module, llvm::ArrayRef<DeviceCode> code
     program = tables.place(
         tables.row({tables.table(rows), tables.number(codes.size(), 64),
                     tables.opener("moec_open_cuda_device"),
-                    isEmulated ? tables.opener("moec_open_emulated_device") : tables.null()}));
+                    isEmulated ? tables.opener("moec_open_emulated_device") : tables.null(),
+                    tables.known("moec_host_steps"), tables.known("moec_host_arena_bytes")}));
   }
   tables.define("moec_program_device", program);
 }

@@ -27,7 +27,8 @@ struct DeviceCode {
 };
 
 /// Adds `moec_program_device` to `module`, in which joinLevels() has joined the host's code of the
-/// architectures; it is null where `codes` is empty.
+/// architectures, and to which addHostPart() has added what CPUs do of the steps, if anything; it
+/// is null where `codes` is empty.
 void addDeviceTables(llvm::Module &module, llvm::ArrayRef<DeviceCode> codes);
 
 } // namespace moec

@@ -52,3 +52,16 @@ Result<std::unique_ptr<llvm::Module>> moec::joinLevels(std::vector<LevelCode> le
   addTable(*joined, steps);
   return joined;
 }
+
+Status moec::addHostPart(llvm::Module &program, std::unique_ptr<llvm::Module> host) {
+  for (auto [own, name] : {std::pair("moec_program_steps", "moec_host_steps"),
+                           std::pair("moec_program_arena_bytes", "moec_host_arena_bytes")}) {
+    llvm::GlobalValue *value = host->getNamedValue(own);
+    if (!value)
+      return {Code::Internal, std::string("what CPUs do has no ") + own};
+    value->setName(name);
+  }
+  if (llvm::Linker::linkModules(program, std::move(host)))
+    return {Code::Internal, "what CPUs do does not join the program"};
+  return {};
+}

@@ -25,6 +25,10 @@ struct LevelCode {
 /// joined only alone, and stay as they are.
 Result<std::unique_ptr<llvm::Module>> joinLevels(std::vector<LevelCode> levels);
 
+/// Adds to a program for GPUs what CPUs do of it: `host`, the joined modules of its CPU levels,
+/// whose table and function are `moec_host_steps` and `moec_host_arena_bytes` then.
+Status addHostPart(llvm::Module &program, std::unique_ptr<llvm::Module> host);
+
 } // namespace moec
 
 #endif // MOEC_COMPILER_EMIT_JOINLEVELS_H

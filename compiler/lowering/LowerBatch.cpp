@@ -45,6 +45,19 @@ private:
           .Case([&](lm::QueryTileCountOp op) {
             replace(op, count(builder, op, offsetof(moec_step_arguments, query_tiles)));
           })
+          .Case([&](lm::PartNumberOp op) {
+            replace(op, count(builder, op, offsetof(moec_step_arguments, part)));
+          })
+          .Case([&](lm::PartLayerOp op) {
+            replace(op, count(builder, op, offsetof(moec_step_arguments, layer)));
+          })
+          .Case([&](lm::PartRowsOp op) {
+            const uint64_t place = offsetof(moec_step_arguments, part_rows) +
+                                   op.getNumber() * sizeof(moec_step_arguments::part_rows[0]);
+            replace(op, buffer(builder, op, place, cast<MemRefType>(op.getRows().getType()),
+                               {field(builder, op, offsetof(moec_step_arguments, tokens),
+                                      builder.getI64Type())}));
+          })
           .Case([&](lm::TokenIdsOp op) {
             replace(op, ids(builder, op, offsetof(moec_step_arguments, token_ids),
                             offsetof(moec_step_arguments, tokens)));

@@ -87,13 +87,16 @@ private:
     auto kernels = gpu::GPUModuleOp::create(builder, step.getLoc(), "kernels");
     SmallVector<Operation *> work;
     step.walk([&](Operation *op) {
-      if (isa<lm::PhaseOp, lm::BarrierOp>(op))
+      if (isa<lm::PhaseOp, lm::BarrierOp, lm::RunPartOp>(op))
         work.push_back(op);
     });
     size_t index = 0;
     for (Operation *op : work) {
       if (auto phase = dyn_cast<lm::PhaseOp>(op))
         if (failed(outline(step, phase, index++, kernels, *launch, target)))
+          return failure();
+      if (auto part = dyn_cast<lm::RunPartOp>(op))
+        if (failed(callHost(step, part)))
           return failure();
       op->erase();
     }
@@ -188,6 +191,50 @@ private:
         builder, loc, arith::AddIOp::create(builder, loc, tiles, constant(tilesAtOnce - 1)),
         constant(tilesAtOnce));
     emitLaunch(step, builder, loc, launch, index, blocks, parameters.values);
+    return success();
+  }
+
+  /// Has the host do a part, of the buffers' addresses and sizes.
+  LogicalResult callHost(func::FuncOp step, lm::RunPartOp part) {
+    static_assert(lm::RunPartOp::kMostRows == MOEC_PART_BUFFERS);
+    FailureOr<LLVM::LLVMFuncOp> run = declareRuntimeFunction(getOperation(), "moec_part_run");
+    if (failed(run))
+      return failure();
+    Location loc = part.getLoc();
+    OpBuilder builder(part), entry = OpBuilder::atBlockBegin(&step.getBody().front());
+    Type i64 = builder.getI64Type(), pointer = LLVM::LLVMPointerType::get(builder.getContext());
+    SmallVector<Value> buffers(part.getInputs());
+    buffers.push_back(part.getOut());
+    auto integer = [&](OpBuilder &at, int64_t value) -> Value {
+      return arith::ConstantIntOp::create(at, loc, value, 64);
+    };
+    Value count = integer(entry, static_cast<int64_t>(buffers.size()));
+    Value places = LLVM::AllocaOp::create(entry, loc, pointer, pointer, count),
+          sizes = LLVM::AllocaOp::create(entry, loc, pointer, i64, count);
+    for (auto [number, buffer] : llvm::enumerate(buffers)) {
+      auto type = cast<MemRefType>(buffer.getType());
+      if (!type.getLayout().isIdentity())
+        return part.emitOpError() << "gives rows of type " << type
+                                  << ", wanted such as lie one after another";
+      auto store = [&](Value array, Value value) {
+        Value to = LLVM::GEPOp::create(builder, loc, pointer, value.getType(), array,
+                                       ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(number)});
+        LLVM::StoreOp::create(builder, loc, value, to);
+      };
+      Value address = arith::IndexCastOp::create(
+          builder, loc, i64, memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, buffer));
+      store(places, LLVM::IntToPtrOp::create(builder, loc, pointer, address));
+      Value rows = arith::IndexCastOp::create(builder, loc, i64,
+                                              builder.createOrFold<memref::DimOp>(loc, buffer, 0));
+      const int64_t rowBytes = type.getDimSize(1) * type.getElementTypeBitWidth() / 8;
+      store(sizes, arith::MulIOp::create(builder, loc, rows, integer(builder, rowBytes)));
+    }
+    Value host =
+        loadBatchPointer(builder, loc, step.getArgument(0), offsetof(moec_step_arguments, host));
+    Value layer = arith::IndexCastOp::create(builder, loc, i64, part.getLayer());
+    LLVM::CallOp::create(builder, loc, *run,
+                         ValueRange{host, integer(builder, static_cast<int64_t>(part.getPart())),
+                                    layer, places, sizes, count});
     return success();
   }
 

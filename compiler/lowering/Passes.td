@@ -49,7 +49,7 @@ def OutlineKernels : Pass<"moec-outline-kernels", "::mlir::ModuleOp"> {
     fixed. Its warps share the tiles; room for a tile becomes a warp's part of shared memory, of
     which a phase that takes more than a block may have is an error. The step, which gains the
     argument `thread` and runs on one thread of the host, launches them; barriers go, as one launch
-    follows another.
+    follows another. A `lm.run_part` becomes a call of the runtime.
   }];
   let options = [Option<"gpu", "gpu", "std::string", /*default=*/"", "GPU architecture">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",

@@ -4,6 +4,7 @@
 #include "compiler/analysis/AttentionTiles.h"
 #include "compiler/analysis/PackedWeights.h"
 #include "compiler/lowering/Lowerings.h"
+#include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
 
 #include "llvm/ADT/StringSet.h"
@@ -206,10 +207,14 @@ static Status checkChoices(ModuleOp module, int64_t context) {
 
 static void describeOptions(DictionaryAttr model, const PipelineOptions &options,
                             ArrayRef<const CpuTarget *> levels, Manifest &manifest) {
-  manifest.options = {{"activations", options.activations},
-                      options.gpu.empty() ? std::pair("cpu", levelNames(levels))
-                                          : std::pair("gpu", options.gpu),
-                      {"kv-cache", options.cache}};
+  manifest.options = {{"activations", options.activations}};
+  if (!levels.empty())
+    manifest.options.emplace_back("cpu", levelNames(levels));
+  if (manifest.deviceMemory)
+    manifest.options.emplace_back("device-memory", std::to_string(manifest.deviceMemory));
+  if (!options.gpu.empty())
+    manifest.options.emplace_back("gpu", options.gpu);
+  manifest.options.emplace_back("kv-cache", options.cache);
   if (auto form = model.getAs<StringAttr>("mla"))
     manifest.options.emplace_back("mla", form.str());
   if (options.profile)
@@ -248,8 +253,10 @@ static Status describeCaches(ModuleOp module, Manifest &manifest) {
   return {};
 }
 
-/// `routed` is how many experts a router picks among.
-static Status describeWeights(ModuleOp module, int64_t routed, ProgramDescription &description) {
+/// Appends the weights of a module, which lie from `base` on and of which CPUs read panels, or a
+/// GPU. `routed` is how many experts a router picks among.
+static Status describeWeights(ModuleOp module, int64_t routed, uint64_t base, bool onCpu,
+                              ProgramDescription &description) {
   ManifestWeights &weights = description.manifest.weights;
   llvm::StringSet<> multiplied;
   module.walk([&](lm::LoadWeightOp load) {
@@ -265,8 +272,9 @@ static Status describeWeights(ModuleOp module, int64_t routed, ProgramDescriptio
     describePieces(weight, multiplied.contains(weight.getSymName()), routed, weights.pieces);
     if (weight.getPackedAttr().getMapped())
       continue;
-    const PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));
-    if (packed.layout == PackedLayout::Panels && multiplied.contains(weight.getSymName()))
+    PackedWeight &packed = description.plan.weights.emplace_back(describeWeight(weight));
+    packed.offset += base;
+    if (onCpu && packed.layout == PackedLayout::Panels && multiplied.contains(weight.getSymName()))
       weights.panels.push_back(
           {.offset = static_cast<int64_t>(packed.offset),
            .matrices = static_cast<int64_t>(packed.matrices()),
@@ -277,6 +285,26 @@ static Status describeWeights(ModuleOp module, int64_t routed, ProgramDescriptio
     return status;
   weights.bytes = description.plan.totalBytes();
   return {};
+}
+
+/// Of a program for GPUs: what it is to fit, and the part that CPUs do, `host`, which may be null.
+static Status describePlacement(ModuleOp module, ModuleOp host, int64_t routed,
+                                ProgramDescription &description) {
+  Manifest &manifest = description.manifest;
+  auto placement = module->getAttrOfType<DictionaryAttr>(kPlacementAttr);
+  if (placement)
+    manifest.deviceMemory = numberOf(placement, kDeviceMemoryName);
+  if (!host)
+    return {};
+  auto layers =
+      placement ? placement.getAs<DenseI64ArrayAttr>(kHostLayersName) : DenseI64ArrayAttr();
+  if (!layers)
+    return {Code::Model, "the module has a part for the host, and no attribute moec.placement that "
+                         "says of which layers"};
+  manifest.host = ManifestHost{.layers = {layers.asArrayRef().begin(), layers.asArrayRef().end()},
+                               .firstByte = manifest.weights.bytes,
+                               .firstPiece = manifest.weights.pieces.size()};
+  return describeWeights(host, routed, manifest.weights.bytes, /*onCpu=*/true, description);
 }
 
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
@@ -290,12 +318,15 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   if (Status status = checkChoices(module, manifest.context); !status.ok())
     return status;
   std::vector<const CpuTarget *> levels;
-  if (options.gpu.empty()) {
+  ModuleOp host = findHost(module);
+  const bool onGpu = !options.gpu.empty();
+  if (!onGpu || host) {
     Result<std::vector<const CpuTarget *>> found = findCpuTargets(options.cpu);
     if (!found.ok())
       return found.status();
     levels = std::move(*found);
-  } else {
+  }
+  if (onGpu) {
     llvm::SmallVector<StringRef> gpus;
     StringRef(options.gpu).split(gpus, ',');
     manifest.gpus.assign(gpus.begin(), gpus.end());
@@ -303,12 +334,15 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
   manifest.queryTile = kQueryTile;
   manifest.stepTokens = kStepTokens;
-  describeOptions(model, options, levels, manifest);
   const int64_t routed = numberOf(model, "experts");
   if (Status status = describeCaches(module, manifest); !status.ok())
     return status;
-  if (Status status = describeWeights(module, routed, description); !status.ok())
+  if (Status status = describeWeights(module, routed, /*base=*/0, !onGpu, description);
+      !status.ok())
     return status;
+  if (Status status = describePlacement(module, host, routed, description); !status.ok())
+    return status;
+  describeOptions(model, options, levels, manifest);
   if (options.profile)
     manifest.phases = describePhases(module, routed, numberOf(model, "picked"));
   return description;

@@ -61,9 +61,20 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
   passes.addPass(createCheckOptimized());
 }
 
+/// What a module in the module has, which CPUs do.
+static PipelineOptions hostOptions(const PipelineOptions &options) {
+  PipelineOptions own = options;
+  own.gpu.clear();
+  return own;
+}
+
 /// Phases on one planned arena out.
 static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &options) {
   const bool onGpu = !options.gpu.empty();
+  if (onGpu) {
+    passes.addPass(createPlaceExperts());
+    buildScheduleStage(passes.nest<ModuleOp>(), hostOptions(options));
+  }
   passes.addPass(createPackWeights(
       {.activations = options.activations, .mapped = options.mapped, .rows = onGpu}));
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
@@ -82,6 +93,8 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
 
 /// Vector and loop code for the target out.
 static void buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
+  if (!options.gpu.empty())
+    buildLowerStage(passes.nest<ModuleOp>(), hostOptions(options));
   passes.addPass(createLowerPhases({.cpu = options.cpu, .gpu = options.gpu}));
   passes.addPass(createCSEPass());
   if (options.gpu.empty())
@@ -94,7 +107,9 @@ static void buildLowerStage(OpPassManager &passes, const PipelineOptions &option
 }
 
 /// The LLVM dialect out.
-static void buildEmitStage(OpPassManager &passes, const PipelineOptions &) {
+static void buildEmitStage(OpPassManager &passes, const PipelineOptions &options) {
+  if (!options.gpu.empty())
+    buildEmitStage(passes.nest<ModuleOp>(), hostOptions(options));
   passes.addPass(memref::createExpandStridedMetadataPass());
   passes.addPass(createLowerAffinePass());
   passes.addPass(arith::createArithExpandOpsPass());
@@ -127,7 +142,7 @@ void moec::addStage(OpPassManager &passes, const Stage &stage, const PipelineOpt
   const bool onGpu = !options.gpu.empty();
   std::string level; // what the lower stage chose; "native" means one machine's
   const bool isForMachine = stage.build == buildLowerStage || stage.build == buildEmitStage;
-  if (isForMachine && options.gpu.empty())
+  if (isForMachine)
     if (Result<const CpuTarget *> cpu = findCpuTarget(options.cpu); cpu.ok())
       level = (*cpu)->level.str();
   passes.addPass(

@@ -18,7 +18,8 @@ namespace moec {
 /// What the stages need to know. Plain data: two compiles with equal options and input make equal
 /// bytes.
 struct PipelineOptions {
-  /// Levels, by name, separated by commas; the lower stage takes one.
+  /// Levels, by name, separated by commas; the lower stage takes one. With GPUs, what is left to
+  /// CPUs is for them.
   std::string cpu = "native";
   /// GPU architectures likewise; empty where the CPU computes.
   std::string gpu;

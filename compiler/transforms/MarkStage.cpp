@@ -19,7 +19,8 @@ struct MarkStage final : moec::impl::MarkStageBase<MarkStage> {
     NamedAttrList choices;
     choices.set("activations", builder.getStringAttr(activations));
     choices.set("cache", builder.getStringAttr(cache));
-    choices.set("cpu", builder.getStringAttr(cpu));
+    const bool isForCpu = gpu.empty() || moec::findHost(getOperation());
+    choices.set("cpu", builder.getStringAttr(isForCpu ? StringRef(cpu) : ""));
     choices.set("mapped", builder.getBoolAttr(mapped));
     if (!target.empty())
       choices.set("target", builder.getStringAttr(target));

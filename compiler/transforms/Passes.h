@@ -22,7 +22,18 @@ inline mlir::func::FuncOp findStep(mlir::ModuleOp module) {
 /// Whether an op does the work of a model, as phases do.
 inline bool isComputing(mlir::Operation *op) {
   return mlir::isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) &&
-         mlir::isa<mlir::DestinationStyleOpInterface, RowWiseOpInterface>(op);
+         mlir::isa<mlir::DestinationStyleOpInterface, RowWiseOpInterface>(op) &&
+         !mlir::isa<lm::RunPartOp>(op); // has others do it
+}
+
+/// The module's attribute that says what is where in a program for GPUs, and the names in it; see
+/// moe-place-experts.
+inline constexpr llvm::StringLiteral kPlacementAttr = "moec.placement",
+                                     kDeviceMemoryName = "device_memory",
+                                     kHostLayersName = "host_layers";
+/// The module in a module that has what CPUs do of a program for GPUs; null if there is none.
+inline mlir::ModuleOp findHost(mlir::ModuleOp module) {
+  return module.lookupSymbol<mlir::ModuleOp>("host");
 }
 
 #define GEN_PASS_DECL

@@ -112,6 +112,25 @@ def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
 
 // Schedule
 
+def PlaceExperts : Pass<"moe-place-experts", "::mlir::ModuleOp"> {
+  let summary = "the routed experts of some layers go to CPUs";
+  let description = [{
+    The module's attribute `moec.placement` says where a GPU's program computes what:
+    `{device_memory = 24000000000 : i64, host_layers = array<i64: 2, 3>}` are the bytes of the GPU
+    that it is for, and the layers whose experts the host's CPUs do; all else is the GPU's. Nothing
+    happens without it. Each `moe.expert_ffn` that such a layer may come to
+    becomes, for these layers, a `lm.run_part`, whose result is then added where the layer
+    accumulates; layers alike share a part. The parts are the cases of the step of a module in the
+    module, `host`, which later passes compile for CPUs. The experts' weights are split: that of the
+    same name in `host` has the host's layers, this module's has the others, and one that has none
+    left is erased. It is an error that a layer has no experts, or experts which are not fused.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect",
+                           "::mlir::func::FuncDialect", "::moec::lm::LmDialect",
+                           "::moec::moe::MoeDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
   let summary = "choose how the program holds each weight";
   let description = [{
@@ -224,7 +243,7 @@ def MarkStage : Pass<"moec-mark-stage", "::mlir::ModuleOp"> {
                  Option<"activations", "activations", "std::string", /*default=*/"", "f32 or bf16">,
                  Option<"cache", "cache", "std::string", /*default=*/"", "f32 or bf16">,
                  Option<"cpu", "cpu", "std::string", /*default=*/"",
-                        "CPU level; empty while none is chosen">,
+                        "CPU level; empty while none is chosen; where GPUs do all it is dropped">,
                  Option<"target", "target", "std::string", /*default=*/"",
                         "cuda; empty while none is chosen, and for CPUs">,
                  Option<"gpu", "gpu", "std::string", /*default=*/"",

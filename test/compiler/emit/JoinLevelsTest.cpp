@@ -62,6 +62,25 @@ const llvm::Function *calledBy(const llvm::Function *function) {
   return llvm::cast<llvm::CallInst>(function->getEntryBlock().front()).getCalledFunction();
 }
 
+// A GPU's program has the host's code of its architectures, and what CPUs do, each with a table and
+// a size of its own.
+TEST_F(JoinLevelsTest, WhatCpusDoOfAGpusProgramHasNamesOfItsOwn) {
+  std::vector<LevelCode> architectures;
+  architectures.push_back(level("sm_80", {"x86_64-unknown-linux-gnu", "x86-64", ""}));
+  Result<std::unique_ptr<llvm::Module>> program = joinLevels(std::move(architectures));
+  ASSERT_TRUE(program.ok());
+  Status added = addHostPart(**program, joinTwo());
+  ASSERT_TRUE(added.ok()) << added.message;
+  for (const char *name : {"moec_program_steps", "moec_host_steps"})
+    EXPECT_TRUE((*program)->getGlobalVariable(name)) << name;
+  for (const char *name :
+       {"moec_program_arena_bytes", "moec_host_arena_bytes", "moec_program_step.sm_80",
+        "moec_program_step.low", "moec_program_step.high"})
+    EXPECT_TRUE((*program)->getFunction(name)) << name;
+  EXPECT_EQ((*program)->getGlobalVariable("moec_host_steps")->getInitializer()->getOperand(0),
+            (*program)->getFunction("moec_program_step.low"));
+}
+
 TEST_F(JoinLevelsTest, EachStepCallsItsOwnFunctions) {
   std::unique_ptr<llvm::Module> joined = joinTwo();
   const llvm::Function *low = joined->getFunction("moec_program_step.low"),

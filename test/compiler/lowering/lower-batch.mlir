@@ -10,3 +10,20 @@ func.func @step(%batch: !lm.batch) -> index {
   %n = lm.output_count %batch
   return %n : index
 }
+
+// What is asked of the host, and buffer number 3 of it, of as many rows as the batch has.
+// CHECK-LABEL: func @part(
+// CHECK-SAME:    %[[BATCH:.*]]: !llvm.ptr
+// CHECK-DAG:     llvm.getelementptr %[[BATCH]][184] : (!llvm.ptr) -> !llvm.ptr, i8
+// CHECK-DAG:     llvm.getelementptr %[[BATCH]][192] : (!llvm.ptr) -> !llvm.ptr, i8
+// CHECK:         %[[COUNT:.*]] = llvm.getelementptr %[[BATCH]][0]
+// CHECK:         %[[ROWS:.*]] = llvm.load %[[COUNT]] : !llvm.ptr -> i64
+// CHECK:         %[[PLACE:.*]] = llvm.getelementptr %[[BATCH]][224] : (!llvm.ptr) -> !llvm.ptr, i8
+// CHECK:         llvm.load %[[PLACE]] : !llvm.ptr -> !llvm.ptr
+// CHECK:         llvm.insertvalue %[[ROWS]], %{{.*}}[3, 0]
+func.func @part(%batch: !lm.batch) -> (index, index, memref<?x40xf32>) {
+  %part = lm.part_number %batch
+  %layer = lm.part_layer %batch
+  %rows = lm.part_rows 3 of %batch : memref<?x40xf32>
+  return %part, %layer, %rows : index, index, memref<?x40xf32>
+}

@@ -28,3 +28,12 @@ func.func @step(%batch: !lm.batch, %wide: vector<8xf32>) {
   }
   return
 }
+
+// -----
+
+// What crosses to the host is copied as it lies.
+func.func @step(%batch: !lm.batch, %layer: index, %x: memref<?x40xf32, strided<[80, 1]>>, %y: memref<?x40xf32>) {
+  // expected-error @below {{gives rows of type 'memref<?x40xf32, strided<[80, 1]>>', wanted such as lie one after another}}
+  lm.run_part 0[%layer] of %batch ins(%x : memref<?x40xf32, strided<[80, 1]>>) outs(%y : memref<?x40xf32>)
+  return
+}

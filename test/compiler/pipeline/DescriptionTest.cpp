@@ -12,14 +12,15 @@ using namespace moec;
 namespace {
 
 Result<ProgramDescription> tryToDescribe(const std::string &weights,
-                                         const PipelineOptions &options = {}) {
+                                         const PipelineOptions &options = {},
+                                         const std::string &attributes = {}) {
   mlir::DialectRegistry registry;
   registerDialects(registry);
   mlir::MLIRContext context(registry);
   std::string text =
       "module attributes {moec.model = {context = 64 : i64, experts = 4 : i64, picked = 2 : i64, "
-      "moe_layers = array<i64: 0, 1>, mla = \"expanded\"}} {\n" +
-      weights + "}";
+      "moe_layers = array<i64: 0, 1>, mla = \"expanded\"}" +
+      attributes + "} {\n" + weights + "}";
   mlir::OwningOpRef<mlir::ModuleOp> module =
       mlir::parseSourceString<mlir::ModuleOp>(text, &context);
   if (!module)
@@ -44,6 +45,45 @@ TEST(DescriptionTest, TheFormOfLatentAttentionIsAnOption) {
                        std::pair<std::string, std::string>("mla", "expanded")),
             1);
   EXPECT_TRUE(std::is_sorted(options.begin(), options.end()));
+}
+
+TEST(DescriptionTest, WhatGpusLeaveToCpusComesBehindTheirWeights) {
+  auto weight = [](const std::string &name, int layer, const std::string &layout) {
+    return "lm.weight @" + name + " : !lm.weight<4x48x16xbf16> layers [" + std::to_string(layer) +
+           "] from [#lm.piece<pattern = \"" + name + ".{l}.{e}\", rows = 48, stored = bf16>] " +
+           "packed <layout = " + layout + ", element = bf16, offset = 0>\n";
+  };
+  constexpr int64_t kStackBytes = int64_t(4) * 48 * 16 * 2;
+  const std::string text = weight("up", 0, "rows") + "module @host {" + weight("up", 1, "panels") +
+                           "func.func @step(%batch: !lm.batch) {\n"
+                           "%layer = lm.part_layer %batch\n"
+                           "%w = lm.load_weight @up[%layer] : !lm.weight<4x48x16xbf16>\n"
+                           "%x = lm.part_rows 0 of %batch : memref<?x64xbf16>\n"
+                           "%y = lm.part_rows 1 of %batch : memref<?x192xf32>\n"
+                           "lm.head_linear ins(%x, %w : memref<?x64xbf16>, "
+                           "!lm.weight<4x48x16xbf16>) outs(%y : memref<?x192xf32>)\n"
+                           "return }}";
+  const PipelineOptions options{.cpu = "avx2", .gpu = "sm_80"};
+  const std::string placement =
+      ", moec.placement = {device_memory = 1000 : i64, host_layers = array<i64: 1>}";
+  Result<ProgramDescription> described = tryToDescribe(text, options, placement);
+  ASSERT_TRUE(described.ok()) << described.status().message;
+  const Manifest &manifest = described->manifest;
+  ASSERT_TRUE(manifest.host);
+  EXPECT_EQ(manifest.host->layers, std::vector<int64_t>{1});
+  EXPECT_EQ(manifest.host->firstByte, uint64_t(kStackBytes));
+  EXPECT_EQ(manifest.host->firstPiece, 1u);
+  EXPECT_EQ(manifest.deviceMemory, 1000);
+  EXPECT_EQ(manifest.weights.bytes, uint64_t(2 * kStackBytes));
+  ASSERT_EQ(described->plan.weights.size(), 2u);
+  EXPECT_EQ(described->plan.weights[1].offset, uint64_t(kStackBytes));
+  // Nodes of memory matter to what CPUs read.
+  ASSERT_EQ(manifest.weights.panels.size(), 1u);
+  EXPECT_EQ(manifest.weights.panels[0].offset, kStackBytes);
+  ASSERT_EQ(manifest.cpuLevels.size(), 1u);
+  EXPECT_EQ(manifest.cpuLevels[0].name, "avx2");
+  EXPECT_TRUE(std::is_sorted(manifest.options.begin(), manifest.options.end()));
+  EXPECT_EQ(tryToDescribe(text, options).status().code, Code::Model) << "without the placement";
 }
 
 TEST(DescriptionTest, PiecesOfOneMatrixAreOneEntry) {
