@@ -43,17 +43,6 @@ static std::string countText(double count) {
   return unit == 0 ? fmt::format("{:.0f}", count) : fmt::format("{:.2f}{}", count, units[unit]);
 }
 
-/// Bytes of key/value cache when a sequence has `tokens`.
-static int64_t cacheBytes(const Manifest &manifest, int64_t tokens) {
-  int64_t bytes = 0;
-  for (const ManifestCache &cache : manifest.caches) {
-    // Blocks behind what is seen are freed: one more than fit, as it seldom starts at a block.
-    int64_t seen = std::min(tokens, cache.mostSeen(tokens) + manifest.blockTokens);
-    bytes += (seen + manifest.blockTokens - 1) / manifest.blockTokens * cache.bytesPerBlock;
-  }
-  return bytes;
-}
-
 static Json describeWeights(const Manifest &manifest, const Weights *weights) {
   Json json = {{"mode", weightsModeName(manifest.weights.mode)},
                {"bytes", manifest.weights.bytes},
@@ -96,6 +85,19 @@ static Json describeKernels(const moec_device_program &program) {
   return json;
 }
 
+/// Of a sequence as long as the context.
+static Json describePlacement(const Manifest &manifest) {
+  const int64_t rows = std::min(manifest.stepTokens, manifest.context);
+  Json json = {{"device_memory", manifest.deviceMemory}};
+  json["device"] = {{"weights", manifest.deviceWeightBytes()},
+                    {"cache", manifest.cacheBytes(manifest.context, rows)},
+                    {"activations", moec_program_arena_bytes(rows, 1, 1, 1) +
+                                        manifest.vocabulary * static_cast<int64_t>(sizeof(float))}};
+  json["host"] = {{"layers", manifest.host ? manifest.host->layers : std::vector<int64_t>()},
+                  {"weights", manifest.hostWeightBytes()}};
+  return json;
+}
+
 static Json describe(const Manifest &manifest, const Weights *weights) {
   Json json = {{"name", manifest.name}, {"architecture", manifest.architecture}};
   json["versions"] = Json::object();
@@ -115,8 +117,10 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
         {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
   if (moec_program_device)
     json["gpu"] = describeKernels(*moec_program_device);
-  else
+  if (!manifest.cpuLevels.empty())
     json["cpu"] = describeLevels(manifest);
+  if (manifest.deviceMemory)
+    json["placement"] = describePlacement(manifest);
   json["invariance"] = "batch";
   json["weights"] = describeWeights(manifest, weights);
   json["sources"] = Json::array();
@@ -132,12 +136,12 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
                               {"window", cache.window},
                               {"chunk", cache.chunk},
                               {"chosen", cache.chosen}});
-  int64_t threads = moec_program_device ? 1 : defaultThreads();
-  if (!moec_program_device)
+  int64_t threads = manifest.cpuLevels.empty() ? 1 : defaultThreads();
+  if (!manifest.cpuLevels.empty())
     json["numa"] = describeNodes(chooseNodeUse(NumaPolicy::Default, threads, allowedProcessors()));
   json["memory"] = {
       {"weights", weights ? weights->bytes() : manifest.weights.bytes},
-      {"cache_full_context", cacheBytes(manifest, manifest.context)},
+      {"cache_full_context", manifest.cacheBytes(manifest.context, /*rows=*/0)},
       {"activations_decode", moec_program_arena_bytes(1, 1, 1, threads)},
       {"activations_prefill",
        moec_program_arena_bytes(std::min(manifest.stepTokens, manifest.context), 1, 1, threads)}};
@@ -213,6 +217,22 @@ static std::string kernelLines(const Json &codes) {
   return text;
 }
 
+static std::string placementLines(const Manifest &manifest, const Json &json) {
+  auto bytes = [](const Json &value) { return bytesText(value.get<double>()); };
+  const Json &device = json["device"];
+  std::string text = reportLine(
+      "gpu memory",
+      fmt::format("{} of weights, {} of cache at full context, {} of activations; made for {}",
+                  bytes(device["weights"]), bytes(device["cache"]), bytes(device["activations"]),
+                  bytes(json["device_memory"])));
+  if (manifest.host)
+    text += reportLine("left to the cpu", fmt::format("the routed experts of layer{} {}, {}",
+                                                      manifest.host->layers.size() == 1 ? "" : "s",
+                                                      rangesText(manifest.host->layers),
+                                                      bytes(json["host"]["weights"])));
+  return text;
+}
+
 static std::string report(const Manifest &manifest, const Json &json, const Status &found) {
   std::string text;
   auto line = [&](std::string_view name, std::string_view value) {
@@ -226,7 +246,12 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
   line("layers", fmt::format("{}, hidden {}, vocabulary {}, context {}", manifest.layers,
                              manifest.hidden, manifest.vocabulary, manifest.context));
   line("experts", moeLayersText(manifest.moeLayers));
-  text += json.contains("gpu") ? kernelLines(json["gpu"]) : levelLines(manifest, json);
+  if (json.contains("gpu"))
+    text += kernelLines(json["gpu"]);
+  if (json.contains("cpu"))
+    text += levelLines(manifest, json);
+  if (json.contains("placement"))
+    text += placementLines(manifest, json["placement"]);
   line("invariance", "batch: results do not depend on chunks, neighbours or threads");
   line("weights", fmt::format("{}, {}", weightsModeName(manifest.weights.mode),
                               bytes(json["memory"]["weights"])));

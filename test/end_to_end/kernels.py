@@ -78,7 +78,7 @@ def check_refusals(checks, folder):
     refused(USAGE, "--gpu is for --target=cuda", "--gpu=sm_80", "--emit=scheduled")
     refused(USAGE, "--target=cuda: no --gpu", cuda, "--emit=scheduled")
     refused(USAGE, "--emit=ptx is for --target=cuda", "--emit=ptx", *output)
-    refused(USAGE, "--cpu is for --target=cpu", cuda, "--gpu=sm_80", "--cpu=avx2", "--emit=ptx")
+    refused(USAGE, "--cpu: all is computed by the GPU", cuda, "--gpu=sm_80", "--cpu=avx2", "--emit=ptx")
     refused(USAGE, "there is a text for each of sm_80,sm_90a", cuda, "--gpu=sm_80,sm_90a", "--emit=ptx")
     refused(USAGE, "is for one GPU architecture", cuda, "--gpu=sm_80,sm_90a", "--emit=lowered")
     refused(USAGE, "--emulate is for --target=cuda", "--emulate", *output)

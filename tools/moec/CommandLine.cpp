@@ -163,6 +163,17 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
          "with --target=cuda: the program can also run its kernels without a GPU, on the CPU, "
          "slowly, and finds races and the like in them: PROGRAM --device=emulated")
       ->group("Target");
+  app->add_option(
+         "--device-memory", request.deviceMemory,
+         "with --target=cuda: bytes of the GPU's memory for weights, keys and values of one "
+         "sequence as long as --context, and activations, such as 24G or 24GiB; the routed "
+         "experts of layers that do not fit are computed by the CPUs, for which --cpu says "
+         "what they are; by default all is the GPU's")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 50).description(""))
+      ->type_name("SIZE")
+      ->group("Target")
+      ->take_last();
   app->add_flag("--headers-only", request.headersOnly,
                 "the model's files may end after their headers; for what needs no weight bytes")
       ->group("Weights");
@@ -245,7 +256,7 @@ static Status checkModel(const CLI::App &app, CompileRequest &request) {
 static Status checkTarget(const CLI::App &app, const CompileRequest &request) {
   const bool onGpu = request.device == Device::Cuda;
   if (!onGpu)
-    for (const char *option : {"--gpu", "--emulate"})
+    for (const char *option : {"--gpu", "--emulate", "--device-memory"})
       if (app.count(option))
         return {Code::Usage,
                 fmt::format("{} is for --target=cuda, and the target is the CPU", option)};
@@ -261,10 +272,13 @@ static Status checkTarget(const CLI::App &app, const CompileRequest &request) {
   if (onGpu && !app.count("--gpu"))
     return {Code::Usage, "--target=cuda: no --gpu; say for which architectures, such as "
                          "--gpu=sm_80,sm_90a"};
-  if (onGpu)
-    for (const char *option : {"--cpu", "--profile"})
-      if (app.count(option))
-        return {Code::Usage, fmt::format("{} is for --target=cpu", option)};
+  if (onGpu && app.count("--profile"))
+    return {Code::Usage, "--profile is for --target=cpu"};
+  // A module may have been placed when it was scheduled.
+  if (onGpu && app.count("--cpu") && !app.count("--device-memory") &&
+      !llvm::StringRef(request.input).ends_with(".mlir"))
+    return {Code::Usage, "--cpu: all is computed by the GPU; with --device-memory some may be left "
+                         "to CPUs"};
   return {};
 }
 

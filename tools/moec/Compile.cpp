@@ -11,12 +11,14 @@
 #include "compiler/pipeline/Description.h"
 #include "compiler/pipeline/Stages.h"
 #include "compiler/targets/cpu/CpuTarget.h"
+#include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightFormats.h"
 #include "frontends/models/Import.h"
 #include "runtime/core/AtomicFile.h"
 #include "tools/moec/Artifact.h"
 #include "tools/moec/DeviceImages.h"
 #include "tools/moec/Mapping.h"
+#include "tools/moec/Placement.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
 #include "tools/moec/TextOutput.h"
@@ -106,15 +108,19 @@ private:
   /// Everything that can be refused before there is work to lose.
   Status prepare();
   Status prepareCpus();
+  Status prepareHostPart();
   Status prepareGpus();
   Status openInput();
   Status parseModule();
   Status importDirectory();
   Status runStages();
+  Status place();
   Status runStage(const Stage &stage, Emit emit);
+  Status runHostStage(const Stage &stage);
   Status noteStage(Emit stage);
   void noteKeptWeights();
   Result<std::string> makeCode();
+  Status addHostCode(mlir::ModuleOp host, llvm::Module &joined);
   Status makeKernels();
   Result<std::vector<DeviceCode>> makeDeviceCodes();
   void report(llvm::ArrayRef<DeviceImage> images);
@@ -125,8 +131,8 @@ private:
   Progress progress;
   mlir::MLIRContext context;
   StageRunner stages;
-  std::vector<const CpuTarget *> levels; ///< none where GPUs compute
-  std::vector<const CudaTarget *> gpus;  ///< none where CPUs do
+  std::vector<const CpuTarget *> levels; ///< where GPUs compute, of what they leave to CPUs
+  std::vector<const CudaTarget *> gpus;  ///< none where CPUs do all
   std::string hostArchitecture;          ///< of the CPUs that the program runs on
   std::string ptxas;
   PipelineOptions options;
@@ -135,6 +141,9 @@ private:
   std::optional<Checkpoint> checkpoint; ///< none where the input is a module
   /// One, and from the lower stage on one for each level or GPU architecture.
   std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules;
+  /// What GPUs leave to CPUs, for each level but the first, whose lies in the first of `modules`.
+  std::vector<mlir::OwningOpRef<mlir::ModuleOp>> otherHosts;
+  std::string placed; ///< what of the model is in a GPU's memory, in words
   FusionReport fusions;
   ProgramDescription program; ///< filled by the schedule stage, where an artefact is wanted
 };
@@ -162,6 +171,23 @@ Status Compile::prepareGpus() {
       return program.status();
     ptxas = std::move(*program);
   }
+  return prepareHostPart();
+}
+
+/// The levels of what GPUs leave to CPUs, if they do.
+Status Compile::prepareHostPart() {
+  Result<std::vector<const CpuTarget *>> found = findCpuTargets(request.cpu);
+  if (!found.ok())
+    return found.status();
+  levels = std::move(*found);
+  if (levels.front()->arch != hostArchitecture)
+    return {Code::Unsupported,
+            fmt::format("--cpu={}: a program for GPUs is for machines such as this one, of {}",
+                        request.cpu, hostArchitecture)};
+  if (levels.size() > 1 && request.emit == Emit::Lowered)
+    return {Code::Usage,
+            fmt::format("--emit=lowered: a lowered module is for one CPU level, and --cpu names {}",
+                        levelNames(levels))};
   return {};
 }
 
@@ -290,8 +316,9 @@ Status Compile::runStages() {
   bool schedules = (reached || start == "optimized") && request.emit >= Emit::Scheduled;
   if (request.profile && (start == "lowered" || start == "llvm" || request.emit < Emit::Lowered))
     return {Code::Usage, "--profile is about the lower stage, which is not run here"};
-  if (!schedules && request.reference)
-    return {Code::Usage, "--reference is about the schedule stage, which is not run here"};
+  if (!schedules && (request.reference || request.deviceMemory))
+    return {Code::Usage, fmt::format("{} is about the schedule stage, which is not run here",
+                                     request.reference ? "--reference" : "--device-memory")};
   for (auto [index, stage] : llvm::enumerate(moec::stages())) {
     auto emit = static_cast<Emit>(index + 1); // after Emit::Import
     if (!reached) {
@@ -305,6 +332,9 @@ Status Compile::runStages() {
     if (emit > request.emit)
       break;
     progress.start(fmt::format("compiling: {}", stage.name.str()));
+    if (emit == Emit::Scheduled && request.deviceMemory)
+      if (Status status = place(); !status.ok())
+        return status;
     if (Status status = runStage(stage, emit); !status.ok())
       return status;
     if (Status status = noteStage(emit); !status.ok())
@@ -316,21 +346,55 @@ Status Compile::runStages() {
   return {};
 }
 
+/// Decides what the GPU's memory is for, and tells it.
+Status Compile::place() {
+  Result<Placement> placement =
+      placeInMemory(*modules.front(), options, request.deviceMemory, stages.diagnostics());
+  if (!placement.ok())
+    return placement.status();
+  placed = describePlacement(*placement);
+  say(placed);
+  return {};
+}
+
 Status Compile::runStage(const Stage &stage, Emit emit) {
   if (emit < Emit::Lowered)
     return stages.run(*modules.front(), stage, options);
   std::vector<std::string> machines;
-  for (const CpuTarget *level : levels)
-    machines.push_back(level->level.str());
+  if (gpus.empty())
+    for (const CpuTarget *level : levels)
+      machines.push_back(level->level.str());
   for (const CudaTarget *gpu : gpus)
     machines.push_back(gpu->name.str());
-  while (modules.size() < machines.size())
+  if (!gpus.empty())
+    if (Status status = runHostStage(stage); !status.ok())
+      return status;
+  while (modules.size() < machines.size()) {
     modules.push_back(modules.front()->clone());
+    if (mlir::ModuleOp host = findHost(*modules.back()); host && !gpus.empty())
+      host.erase(); // the first has it
+  }
   for (auto [module, machine] : llvm::zip_equal(modules, machines)) {
     PipelineOptions own = options;
+    own.cpu = levels.front()->level.str();
     (gpus.empty() ? own.cpu : own.gpu) = machine;
     if (Status status = stages.run(*module, stage, own, machines.size() > 1 ? machine : "");
         !status.ok())
+      return status;
+  }
+  return {};
+}
+
+/// For the levels of what GPUs leave to CPUs, but for the first.
+Status Compile::runHostStage(const Stage &stage) {
+  mlir::ModuleOp host = findHost(*modules.front());
+  while (host && otherHosts.size() + 1 < levels.size())
+    otherHosts.push_back(host.clone());
+  for (auto [index, other] : llvm::enumerate(otherHosts)) {
+    PipelineOptions own = options;
+    own.gpu.clear();
+    own.cpu = levels[index + 1]->level.str();
+    if (Status status = stages.run(*other, stage, own, own.cpu); !status.ok())
       return status;
   }
   return {};
@@ -361,7 +425,8 @@ Status Compile::noteStage(Emit stage) {
   bool last = stage == Emit::Scheduled || stage == request.emit;
   if (request.report && last && stage <= Emit::Scheduled) {
     progress.clear();
-    writeMessage(fusions.text(stages.remarks()));
+    writeMessage((placed.empty() ? "" : "placement  " + placed + "\n") +
+                 fusions.text(stages.remarks()));
   }
   return {};
 }
@@ -388,6 +453,11 @@ Result<std::string> Compile::makeCode() {
   }
   progress.start("compiling: machine code");
   llvm::LLVMContext llvmContext;
+  mlir::OwningOpRef<mlir::ModuleOp> host;
+  if (mlir::ModuleOp found = findHost(*modules.front()); found && !gpus.empty()) {
+    found->remove();
+    host = found;
+  }
   std::vector<LevelCode> code;
   for (auto [index, module] : llvm::enumerate(modules)) {
     if (!gpus.empty()) {
@@ -405,6 +475,9 @@ Result<std::string> Compile::makeCode() {
   Result<std::unique_ptr<llvm::Module>> joined = joinLevels(std::move(code));
   if (!joined.ok())
     return joined.status();
+  if (host)
+    if (Status status = addHostCode(*host, **joined); !status.ok())
+      return status;
   addDeviceTables(**joined, devices);
   if (Status status = stages.dump("llvm.ll", [&] { return printLlvm(**joined); }); !status.ok())
     return status;
@@ -416,6 +489,22 @@ Result<std::string> Compile::makeCode() {
   if (request.emit == Emit::Llvm)
     return printLlvm(**joined);
   return emitObject(**joined);
+}
+
+/// Adds what GPUs leave to CPUs; `host` is for the first level.
+Status Compile::addHostCode(mlir::ModuleOp host, llvm::Module &joined) {
+  std::vector<LevelCode> code;
+  for (auto [index, level] : llvm::enumerate(levels)) {
+    Result<std::unique_ptr<llvm::Module>> translated = translateToLlvm(
+        index == 0 ? host : *otherHosts[index - 1], joined.getContext(), machineTarget(*level));
+    if (!translated.ok())
+      return {Code::Internal, stages.diagnostics().errors(translated.status().message)};
+    code.push_back({level->level.str(), std::move(*translated)});
+  }
+  Result<std::unique_ptr<llvm::Module>> levelsJoined = joinLevels(std::move(code));
+  if (!levelsJoined.ok())
+    return levelsJoined.status();
+  return addHostPart(joined, std::move(*levelsJoined));
 }
 
 void Compile::report(llvm::ArrayRef<DeviceImage> images) {

@@ -44,6 +44,7 @@ struct CompileRequest {
   Device device = Device::Cpu;
   std::string gpu;                      ///< architectures, separated by commas, of Device::Cuda
   bool emulate = false;                 ///< the program can also run its kernels without a GPU
+  int64_t deviceMemory = 0;             ///< bytes that a GPU has for the program; 0: enough
   std::string activations;              ///< empty: chosen by weight type and target
   std::string cache;                    ///< likewise; the type of keys and values
   std::string quantize;                 ///< CLASS:FORMAT,...
