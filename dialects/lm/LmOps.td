@@ -484,7 +484,7 @@ def Lm_RunPartOp : Lm_DestinationOp<"run_part", 1> {
   let summary = "have CPUs do a part of the step of a device";
   let description = [{
     Gives the rows of `inputs` to the step of the module's module `host`, which runs on CPUs and
-    whose part `part` computes `out` of them, for `layer`; see `lm.part_rows`. All are of T rows, one
+    whose part `part` computes `out` of them, for `layer`; see `lm.part_rows`. All have T rows, one
     after another.
 
     ```mlir
