@@ -45,9 +45,34 @@ static std::string_view kindOf(mode_t mode) {
   return "a special file";
 }
 
+// Without O_NONBLOCK the open of a FIFO would wait for a writer.
+static constexpr int kReadOnly = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
 Result<File> File::open(const std::string &path, Code code) {
-  // Without O_NONBLOCK the open of a FIFO would wait for a writer.
-  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  return take(::open(path.c_str(), kReadOnly), path, code);
+}
+
+Result<File> File::openResolved(const std::string &path, Code code) {
+  assert(path.starts_with('/') && "resolved paths are absolute");
+  int directory = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  for (size_t begin = 1; directory >= 0;) {
+    const size_t end = path.find('/', begin);
+    const std::string part = path.substr(begin, end - begin);
+    const bool isLast = end == path.npos;
+    int next = ::openat(directory, part.c_str(),
+                        O_NOFOLLOW | (isLast ? kReadOnly : O_PATH | O_DIRECTORY | O_CLOEXEC));
+    int error = errno;
+    ::close(directory);
+    errno = error;
+    directory = next;
+    if (isLast)
+      break;
+    begin = end + 1;
+  }
+  return take(directory, path, code);
+}
+
+Result<File> File::take(int descriptor, const std::string &path, Code code) {
   if (descriptor < 0) {
     int error = errno;
     if (error == ENXIO)
@@ -164,14 +189,11 @@ static bool isInside(const std::string &path, const std::string &directory) {
 }
 
 /// `REPOSITORY/blobs` where `directory` is `REPOSITORY/snapshots/REVISION`, as the Hub's cache lays
-/// it out.
+/// it out, or lies in such a directory.
 static std::string blobsBeside(const std::string &directory) {
-  size_t revision = directory.rfind('/');
-  if (revision == std::string::npos || revision == 0)
-    return {};
-  size_t snapshots = directory.rfind('/', revision - 1);
-  if (snapshots == std::string::npos ||
-      directory.substr(snapshots + 1, revision - snapshots - 1) != "snapshots")
+  static constexpr std::string_view kSnapshots = "/snapshots/";
+  size_t snapshots = directory.rfind(kSnapshots);
+  if (snapshots == std::string::npos)
     return {};
   return directory.substr(0, snapshots) + "/blobs";
 }
@@ -182,8 +204,7 @@ bool moec::isSameFile(const std::string &a, const std::string &b) {
          first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-Result<std::string> moec::resolveInside(const std::string &directory, std::string_view relative,
-                                        bool followLinks) {
+Status moec::checkRelativeName(const std::string &directory, std::string_view relative) {
   auto refuse = [&](std::string_view why) {
     return Status{Code::Model, fmt::format("{}: the file name `{}` {}", directory, relative, why)};
   };
@@ -202,7 +223,13 @@ Result<std::string> moec::resolveInside(const std::string &directory, std::strin
       return refuse("leaves the directory");
     begin = end + 1;
   }
+  return {};
+}
 
+Result<std::string> moec::resolveInside(const std::string &directory, std::string_view relative,
+                                        bool followLinks) {
+  if (Status status = checkRelativeName(directory, relative); !status.ok())
+    return status;
   std::string path = directory + "/" + std::string(relative);
   std::string resolved = realPath(path);
   if (resolved.empty())

@@ -23,6 +23,9 @@ class File {
 public:
   /// Failures carry `code`: what an unreadable file means to the caller.
   static Result<File> open(const std::string &path, Code code = Code::Model);
+  /// As open(), for a path that resolveInside() gave; fails where a part of it has become a link
+  /// since.
+  static Result<File> openResolved(const std::string &path, Code code = Code::Model);
 
   File(File &&other) noexcept
       : descriptor(std::exchange(other.descriptor, -1)), length(other.length),
@@ -39,6 +42,8 @@ public:
   Status readAt(uint64_t offset, std::span<uint8_t> into) const;
 
 private:
+  /// Takes `descriptor`, which is negative where an open has failed.
+  static Result<File> take(int descriptor, const std::string &path, Code code);
   File(int descriptor, uint64_t length, std::string name, Code code)
       : descriptor(descriptor), length(length), name(std::move(name)), code(code) {}
 
@@ -78,10 +83,14 @@ Result<std::string> readFile(const std::string &path, uint64_t limit, Code code 
 /// Whether both paths lead to one file, which is there.
 bool isSameFile(const std::string &a, const std::string &b);
 
-/// The path of the file that a model's index, or another file of `directory`, calls `relative`. The
-/// name must be relative and stay inside as text. A link must end in a regular file inside the
-/// directory, or inside `blobs/` of the same Hub cache repository; `followLinks` lifts that rule
-/// for links.
+/// Whether `relative`, as text, names a file inside `directory`: relative, without `..` and control
+/// characters.
+Status checkRelativeName(const std::string &directory, std::string_view relative);
+
+/// The path of the file that a model's index, or another file of `directory`, calls `relative`,
+/// absolute and without links. The name must be one for checkRelativeName(). A link must end in a
+/// regular file inside the directory, or inside `blobs/` of the same Hub cache repository;
+/// `followLinks` lifts that rule for links.
 Result<std::string> resolveInside(const std::string &directory, std::string_view relative,
                                   bool followLinks = false);
 

@@ -22,6 +22,20 @@ TEST(File, OpensRegularFilesOnly) {
   EXPECT_EQ(file->size(), 5u);
 }
 
+TEST(File, AResolvedPathHoldsNoLink) {
+  ScratchFolder folder;
+  folder.write("model/sub/a", "hello");
+  Result<File> file = File::openResolved(folder.path("model/sub/a"));
+  ASSERT_TRUE(file.ok()) << file.status().message;
+  EXPECT_EQ(file->size(), 5u);
+  EXPECT_FAILS(File::openResolved(folder.path("model/none")), Code::Model, "No such file");
+  EXPECT_FAILS(File::openResolved(folder.path("model")), Code::Model, "is a directory");
+  fs::create_symlink("a", folder.path("model/sub/link"));
+  EXPECT_FAILS(File::openResolved(folder.path("model/sub/link")), Code::Model, "symbolic links");
+  fs::create_symlink("model", folder.path("other"));
+  EXPECT_FAILS(File::openResolved(folder.path("other/sub/a")), Code::Model, "Not a directory");
+}
+
 TEST(File, ReadsAndMaps) {
   ScratchFolder folder;
   Result<File> file = File::open(folder.write("f", "hello"));
@@ -90,8 +104,11 @@ TEST(File, LinksIntoTheBlobsOfTheSameHubRepositoryArePermitted) {
   fs::create_symlink("../../blobs/123", snapshot + "/good");
   fs::create_symlink("../../../models--c--d/blobs/456", snapshot + "/other");
   fs::create_symlink("../rev", folder.path("models--a--b/snapshots/again"));
+  folder.write("models--a--b/snapshots/rev/onnx/README", "z");
+  fs::create_symlink("../../../blobs/123", snapshot + "/onnx/good");
   fs::create_symlink("models--a--b/snapshots/rev", folder.path("short"));
   EXPECT_EQ(*resolveInside(snapshot, "good"), folder.path("models--a--b/blobs/123"));
   EXPECT_EQ(*resolveInside(folder.path("short"), "good"), folder.path("models--a--b/blobs/123"));
+  EXPECT_EQ(*resolveInside(snapshot + "/onnx", "good"), folder.path("models--a--b/blobs/123"));
   EXPECT_FAILS(resolveInside(snapshot, "other"), Code::Model, "--follow-links");
 }
