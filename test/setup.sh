@@ -12,10 +12,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages="cmake ninja-build g++ clang-22 lld-22 liblld-22-dev llvm-22-dev libmlir-22-dev mlir-22-tools
-  libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgtest-dev zlib1g-dev libzstd-dev"
+  libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libgtest-dev zlib1g-dev libzstd-dev
+  protobuf-compiler libprotobuf-dev python3 python3-venv"
 aarch64_packages=
 [ "$(uname -m)" = aarch64 ] || aarch64_packages="libstdc++-12-dev-arm64-cross"
-test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 python3 python3-venv qemu-user"
+test_packages="libclang-rt-22-dev clang-format-22 clang-tidy-22 qemu-user"
 
 machine_packages= # of a virtual machine; it runs programs for x86-64
 [ "$(uname -m)" != x86_64 ] || machine_packages="qemu-system-x86 e2fsprogs"
@@ -88,6 +89,27 @@ if [ -n "$missing" ]; then
       say "they are in Debian 12 and its security archive; see that /etc/apt/sources.list has both"
       exit 1
     fi
+  fi
+fi
+
+# The messages of ONNX files: onnx.proto, of the package that frontends/onnx/requirements.txt names, is kept in build/onnx.
+schema=build/onnx
+if ! cmp -s frontends/onnx/requirements.txt "$schema/requirements.txt" || [ ! -f "$schema/onnx.proto" ]; then
+  say "fetching onnx.proto"
+  part=$schema.part
+  rm -rf "$part"
+  mkdir -p "$part/python" "$schema"
+  if run_long /usr/bin/python3 -m venv "$part/python" &&
+    run_long "$part/python/bin/python3" -m pip download --disable-pip-version-check -q --no-deps --only-binary :all: \
+      -d "$part" -r frontends/onnx/requirements.txt &&
+    run_long /usr/bin/python3 -m zipfile -e "$part"/onnx-*.whl "$part/package"; then
+    mv "$part/package/onnx/onnx.proto" "$schema"
+    cp frontends/onnx/requirements.txt "$schema"
+    rm -rf "$part"
+  else
+    rm -rf "$part"
+    say "pip could not fetch what frontends/onnx/requirements.txt lists; $schema/onnx.proto, a file of that package, is missing"
+    exit 1
   fi
 fi
 

@@ -15,6 +15,7 @@ MAY_INCLUDE = {
     "runtime": ["runtime"],
     "dialects": ["dialects"],
     "frontends/checkpoint": ["frontends/checkpoint", "runtime"],
+    "frontends/onnx": ["frontends/onnx", "runtime"],
     "frontends": ["frontends", "dialects", "runtime"],
     "compiler": ["compiler", "dialects", "frontends/checkpoint", "runtime"],
     "tools": ["tools", "frontends", "compiler", "dialects", "runtime"],
