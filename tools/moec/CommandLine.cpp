@@ -334,7 +334,8 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
   run->footer("Options of moec run come before the directory. Programs are kept below "
               "$XDG_CACHE_HOME/moec, or ~/.cache/moec, one for each state of a model's files and "
               "each set of options; the folder may be deleted at any time.");
-  CLI::App *inspect = app.add_subcommand("inspect", "say what a model directory holds");
+  CLI::App *inspect =
+      app.add_subcommand("inspect", "say what a model directory, or an ONNX file, holds");
   CompileRequest inspectRequest;
   inspect->add_option("directory", inspectRequest.input, "the model; headers suffice")->required();
   inspect->add_flag("--json", line.json, "for a program to read");

@@ -4,6 +4,7 @@
 #include "runtime/core/File.h"
 #include "tools/moec/CommandLine.h"
 #include "tools/moec/Inspect.h"
+#include "tools/moec/InspectOnnx.h"
 #include "tools/moec/Quality.h"
 #include "tools/moec/Run.h"
 #include "tools/moec/TextOutput.h"
@@ -86,7 +87,8 @@ int main(int count, char **words) {
     status = quality(line->quality);
     break;
   case Command::Inspect:
-    status = inspect(line->request, line->json);
+    status = isOnnx(line->request.input) ? inspectOnnx(line->request, line->json)
+                                         : inspect(line->request, line->json);
     break;
   }
   return status.ok() ? 0 : fail(status);
