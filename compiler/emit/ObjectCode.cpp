@@ -8,6 +8,8 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -157,11 +159,31 @@ Result<std::string> moec::emitObject(llvm::Module &module, llvm::CodeGenOptLevel
   return emitFile(module, **machine, llvm::CodeGenFileType::ObjectFile);
 }
 
+/// What kernels load as a pointer, from the step's arguments and the tables these name, is into
+/// global memory: nothing else is ever stored. Of a cast there and back the code generator learns
+/// it, and makes LDG and STG of accesses, not LD and ST, which look where each one points. (Casts
+/// in the kernels as they come would be folded away.)
+static void noteLoadedPointers(llvm::Module &module) {
+  constexpr unsigned kGlobal = 1;
+  auto *global = llvm::PointerType::get(module.getContext(), kGlobal);
+  for (llvm::Function &function : module)
+    for (llvm::Instruction &instruction : llvm::make_early_inc_range(llvm::instructions(function)))
+      if (auto *load = llvm::dyn_cast<llvm::LoadInst>(&instruction);
+          load && load->getType()->isPointerTy() &&
+          load->getType()->getPointerAddressSpace() == 0) {
+        llvm::IRBuilder<> builder(load->getNextNode());
+        llvm::Value *known = builder.CreateAddrSpaceCast(load, global);
+        llvm::Value *generic = builder.CreateAddrSpaceCast(known, load->getType());
+        load->replaceUsesWithIf(generic, [&](llvm::Use &use) { return use.getUser() != known; });
+      }
+}
+
 Result<std::string> moec::emitPtx(llvm::Module &module, const MachineTarget &gpu) {
   Result<std::unique_ptr<llvm::TargetMachine>> machine =
       makeMachine(module.getTargetTriple(), &gpu);
   if (!machine.ok())
     return machine.status();
+  noteLoadedPointers(module);
   return emitFile(module, **machine, llvm::CodeGenFileType::AssemblyFile);
 }
 
