@@ -193,6 +193,7 @@ private:
         .Case([&](lm::QuantizeOp op) { return lowerQuantize(kernel, op, tile), true; })
         .Case([&](lm::SelectRowsOp op) { return lowerSelectRows(kernel, op, tile), true; })
         .Case([&](lm::RecordRoutingOp op) { return lowerRecordRouting(kernel, op, tile), true; })
+        .Case([&](lm::RecordLargestOp op) { return lowerRecordLargest(kernel, op, tile), true; })
         .Case(
             [&](moe::GatedActivationOp op) { return lowerGatedActivation(kernel, op, tile), true; })
         .Case([&](moe::ScoreOp op) { return lowerScore(kernel, op, tile), true; })

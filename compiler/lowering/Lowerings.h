@@ -49,6 +49,13 @@ void lowerDispatch(KernelBuilder &kernel, moe::DispatchOp op, const Tile &tile);
 void lowerCombine(KernelBuilder &kernel, moe::CombineOp op, const Tile &tile);
 void lowerRecordRouting(KernelBuilder &kernel, lm::RecordRoutingOp op, const Tile &tile);
 
+// Of pieces of rows.
+void lowerRecordLargest(KernelBuilder &kernel, lm::RecordLargestOp op, const Tile &tile);
+/// Writes to `out` (!llvm.ptr to moec_largest) the `count` largest of the logits [first, end) (i64)
+/// of a row as lm.record_largest orders them.
+void emitLargest(KernelBuilder &kernel, mlir::Value row, mlir::Value first, mlir::Value end,
+                 int64_t count, mlir::Value out);
+
 // Products and attention, by the target's kernels.
 void lowerLinear(CpuKernelBuilder &kernel, lm::LinearOp op, const Tile &tile);
 void lowerHeadLinear(CpuKernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile);

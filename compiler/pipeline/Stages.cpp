@@ -77,6 +77,8 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
   }
   passes.addPass(createPackWeights(
       {.activations = options.activations, .mapped = options.mapped, .rows = onGpu}));
+  if (onGpu)
+    passes.addNestedPass<func::FuncOp>(createRecordLargest());
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
   passes.addPass(bufferization::createOneShotBufferizePass());

@@ -195,6 +195,10 @@ private:
         .Case([&](lm::ChooseKeysOp choice) -> Cut { return {extent(choice.getOut(), 0), 1}; })
         .Case([&](lm::CacheAppendOp append) { return byRows(append.getKeys()); })
         .Case([&](lm::RecordRoutingOp record) { return byRows(record.getExperts()); })
+        .Case([&](lm::RecordLargestOp record) -> Cut {
+          const int64_t panels = record.pieces();
+          return {product(extent(record.getLogits(), 0), panels), 1, panels};
+        })
         .Default([&](Operation *other) {
           return byRows(cast<DestinationStyleOpInterface>(other).getDpsInits().front());
         });

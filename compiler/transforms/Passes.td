@@ -161,6 +161,15 @@ def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
                         "rows in one tile of an expert">];
 }
 
+def RecordLargest : Pass<"lm-record-largest", "::mlir::func::FuncOp"> {
+  let summary = "callers of a step on a device may ask for the largest logits alone";
+  let description = [{
+    Adds an `lm.record_largest` of what the step writes to the caller's logits: most tokens are
+    chosen among the few largest, which cross to the host sooner than all.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect"];
+}
+
 def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
   let summary = "every op on buffers becomes a phase";
   let description = [{

@@ -73,6 +73,7 @@ void moec::lm::registerBufferization(DialectRegistry &registry) {
                       AttentionOp, ScaleRowsOp, AddOp, RoundOp, QuantizeOp, SelectRowsOp,
                       RunPartOp>(context);
     CacheAppendOp::attachInterface<SinkBufferization<CacheAppendOp>>(*context);
+    RecordLargestOp::attachInterface<SinkBufferization<RecordLargestOp>>(*context);
     RecordRoutingOp::attachInterface<SinkBufferization<RecordRoutingOp>>(*context);
     TokenIdsOp::attachInterface<ViewBufferization<TokenIdsOp>>(*context);
     PositionsOp::attachInterface<ViewBufferization<PositionsOp>>(*context);

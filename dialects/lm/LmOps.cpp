@@ -91,6 +91,21 @@ void RecordRoutingOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> 
   addSinkEffects(*this, RecordResource::get(), effects);
 }
 
+void RecordLargestOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addSinkEffects(*this, RecordResource::get(), effects);
+}
+
+int64_t RecordLargestOp::pieces() {
+  const auto piece = static_cast<int64_t>(getPiece());
+  return (extentOf(getLogits(), 1) + piece - 1) / piece;
+}
+
+LogicalResult RecordLargestOp::verify() {
+  if (getCount() > getPiece())
+    return emitOpError() << "gives " << getCount() << " of each " << getPiece() << " columns";
+  return success();
+}
+
 /// Layers are ascending, so that each has one place among them.
 static LogicalResult verifyLayers(Operation *op, ArrayRef<int64_t> layers) {
   for (auto [index, layer] : llvm::enumerate(layers))

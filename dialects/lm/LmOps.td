@@ -381,6 +381,34 @@ def Lm_RecordRoutingOp : Lm_Op<"record_routing",
   }];
 }
 
+def Lm_RecordLargestOp : Lm_Op<"record_largest",
+                               [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+                                RowWiseOpInterface]> {
+  let summary = "give the caller the largest logits of each row";
+  let description = [{
+    Of each row of `logits` (R x V) and each `piece` columns of it, the last of which may be fewer,
+    gives the caller the `count` largest with their columns, if it wants them: largest first, equal
+    ones by ascending column, zeros of both signs being equal. What is no number, and +infinity,
+    counts as larger than all numbers, and as equal. Where the piece has fewer columns the others
+    are -1.
+
+    ```mlir
+    lm.record_largest 4 of each 512 of %batch ins(%l : tensor<?x341xf32>)
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I64Attr, [IntPositive]>:$count,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$piece, Lm_BatchType:$batch,
+                       FloatRows:$logits);
+  let assemblyFormat = [{
+    $count `of` `each` $piece `of` $batch `ins` `(` $logits `:` type($logits) `)` attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// How many pieces a row has.
+    int64_t pieces();
+  }];
+}
+
 def Lm_ScaleRowsOp : Lm_DestinationOp<"scale_rows", 1, [RowWiseOpInterface]> {
   let summary = "scale each row by the sigmoid of its gate";
   let description = [{

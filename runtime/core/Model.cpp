@@ -359,6 +359,9 @@ Status Model::compute(moec_step_arguments arguments) {
         {.cacheGroups = static_cast<int64_t>(cache.groups()),
          .arena = arenaBytes,
          .logits = arguments.outputs * description.vocabulary * static_cast<int64_t>(sizeof(float)),
+         .largest = arguments.largest ? arguments.outputs * largestPerRow() *
+                                            static_cast<int64_t>(sizeof(moec_largest))
+                                      : 0,
          .routing = arguments.experts ? routingBytes(arguments.tokens) : 0});
   if (Status status = arena.ensure(arenaBytes, "the activations of a step"); !status.ok())
     return status;
@@ -383,61 +386,108 @@ int64_t Model::routingBytes(int64_t tokens) const {
          description.mostPicked();
 }
 
+/// Which of a feed's outputs is the first of the share's.
+static int64_t firstOutput(int64_t end, int64_t outputs, const Feed &feed) {
+  return end - outputs - (static_cast<int64_t>(feed.tokens.size()) - feed.outputs);
+}
+
+/// Results go straight to `only` where that is not null.
+Status Model::placeResults(moec_step_arguments &arguments, const Share *only) {
+  const int64_t vocabulary = description.vocabulary, entries = largestPerRow(),
+                outputs = arguments.outputs;
+  auto asks = [&](auto wants) {
+    return std::any_of(shares.begin(), shares.end(),
+                       [&](const Share &share) { return share.outputs && wants(*share.feed); });
+  };
+  if (asks([](const Feed &feed) { return feed.largest == nullptr; })) {
+    if (only) {
+      arguments.logits =
+          only->feed->logits + firstOutput(only->end, only->outputs, *only->feed) * vocabulary;
+    } else {
+      if (Status status =
+              logits.ensure(outputs * vocabulary * int64_t(sizeof(float)), "the logits of a step");
+          !status.ok())
+        return status;
+      arguments.logits = reinterpret_cast<float *>(logits.data());
+    }
+  }
+  if (asks([](const Feed &feed) { return feed.largest != nullptr; })) {
+    if (Status status = largest.ensure(outputs * entries * int64_t(sizeof(moec_largest)),
+                                       "the largest logits of a step");
+        !status.ok())
+      return status;
+    arguments.largest = reinterpret_cast<moec_largest *>(largest.data());
+  }
+  return {};
+}
+
+void Model::returnResults(const moec_step_arguments &arguments, const Share *only) {
+  const int64_t vocabulary = description.vocabulary, entries = largestPerRow();
+  const int64_t picks = description.mostPicked(), rows = arguments.tokens;
+  const int64_t moeLayers = static_cast<int64_t>(description.moeLayers.size());
+  int64_t row = 0, output = 0;
+  for (const Share &share : shares) {
+    const Feed &feed = *share.feed;
+    const int64_t count = share.end - share.begin,
+                  first = firstOutput(share.end, share.outputs, feed);
+    if (share.outputs && feed.largest)
+      std::copy_n(arguments.largest + output * entries, share.outputs * entries,
+                  feed.largest + first * entries);
+    else if (share.outputs && !only)
+      std::copy_n(arguments.logits + output * vocabulary, share.outputs * vocabulary,
+                  feed.logits + first * vocabulary);
+    for (int64_t layer = 0; feed.experts && layer < moeLayers; ++layer) {
+      int64_t total = static_cast<int64_t>(feed.tokens.size());
+      int64_t to = (layer * total + share.begin) * picks, from = (layer * rows + row) * picks;
+      memcpy(feed.experts + to, arguments.experts + from, count * picks * sizeof(int32_t));
+      memcpy(feed.expertWeights + to, arguments.expert_weights + from,
+             count * picks * sizeof(float));
+    }
+    row += count;
+    output += share.outputs;
+  }
+}
+
 Status Model::runStep(bool routing) {
   batch.clear();
   for (const Share &share : shares)
     batch.add(share.feed->tokens.subspan(share.begin, share.end - share.begin),
               share.feed->sequence->next, share.outputs, share.feed->sequence->blocks);
   moec_step_arguments arguments = batch.arguments(cache);
+  lastOutputs = arguments.outputs;
 
-  int64_t vocabulary = description.vocabulary;
-  const Share *only = nullptr;
+  const Share *only = nullptr; // that all logits are for
   for (const Share &share : shares)
     if (share.outputs && share.outputs == arguments.outputs)
       only = &share;
-  auto logitsOf = [&](const Share &share) {
-    int64_t total = static_cast<int64_t>(share.feed->tokens.size());
-    int64_t row = share.end - share.outputs - (total - share.feed->outputs);
-    return share.feed->logits + row * vocabulary;
-  };
-  if (only) {
-    arguments.logits = logitsOf(*only);
-  } else if (arguments.outputs) {
-    Status status =
-        logits.ensure(arguments.outputs * vocabulary * sizeof(float), "the logits of a step");
-    if (!status.ok())
-      return status;
-    arguments.logits = reinterpret_cast<float *>(logits.data());
-  }
-  int64_t picks = description.mostPicked(), rows = arguments.tokens;
-  int64_t moeLayers = static_cast<int64_t>(description.moeLayers.size());
+  if (Status status = placeResults(arguments, only); !status.ok())
+    return status;
   if (routing) {
     for (PageBuffer *buffer : {&experts, &expertWeights})
-      if (Status status = buffer->ensure(routingBytes(rows), "the routing of a step"); !status.ok())
+      if (Status status = buffer->ensure(routingBytes(arguments.tokens), "the routing of a step");
+          !status.ok())
         return status;
     arguments.experts = reinterpret_cast<int32_t *>(experts.data());
     arguments.expert_weights = reinterpret_cast<float *>(expertWeights.data());
   }
   if (Status status = compute(arguments); !status.ok())
     return status;
-
-  int64_t row = 0, output = 0;
-  for (const Share &share : shares) {
-    int64_t count = share.end - share.begin;
-    if (!only && share.outputs)
-      memcpy(logitsOf(share), arguments.logits + output * vocabulary,
-             share.outputs * vocabulary * sizeof(float));
-    for (int64_t layer = 0; share.feed->experts && layer < moeLayers; ++layer) {
-      int64_t total = static_cast<int64_t>(share.feed->tokens.size());
-      int64_t to = (layer * total + share.begin) * picks, from = (layer * rows + row) * picks;
-      memcpy(share.feed->experts + to, arguments.experts + from, count * picks * sizeof(int32_t));
-      memcpy(share.feed->expertWeights + to, arguments.expert_weights + from,
-             count * picks * sizeof(float));
-    }
-    row += count;
-    output += share.outputs;
-  }
+  returnResults(arguments, only);
   return {};
+}
+
+int64_t Model::largestPerRow() const {
+  if (!onDevice)
+    return 0;
+  const int64_t pieces =
+      (description.vocabulary + MOEC_LARGEST_PIECE - 1) / int64_t(MOEC_LARGEST_PIECE);
+  return pieces * MOEC_LARGEST_COUNT;
+}
+
+Status Model::lastLogits(float *to) {
+  assert(onDevice && lastOutputs > 0 && "a device has logits that were not asked for");
+  const int64_t bytes = description.vocabulary * int64_t(sizeof(float));
+  return onDevice->copyLogits((lastOutputs - 1) * bytes, to, bytes);
 }
 
 } // namespace moec

@@ -63,6 +63,8 @@ struct Feed {
   std::span<const int32_t> tokens;
   int64_t outputs = 0;     ///< the last that many tokens give logits
   float *logits = nullptr; ///< outputs x vocabulary
+  /// In place of logits, where the model gives them: outputs x Model::largestPerRow().
+  moec_largest *largest = nullptr;
   /// Null, or MoE layers x tokens x Manifest::mostPicked(); both or neither.
   int32_t *experts = nullptr;
   float *expertWeights = nullptr;
@@ -108,6 +110,12 @@ public:
   /// but cache blocks, and what a larger step than any before needs.
   Status feed(std::span<const Feed> feeds, const FeedOptions &options = {});
 
+  /// Entries of the largest logits of a token (Step.h); 0 where feeds are given all of them.
+  int64_t largestPerRow() const;
+  /// All logits of the last token of a feed that had the last step for itself, and asked for the
+  /// largest.
+  Status lastLogits(float *to);
+
 private:
   friend class Sequence;
 
@@ -122,6 +130,8 @@ private:
     int64_t begin, end, outputs;
   };
   Status runStep(bool routing);
+  Status placeResults(moec_step_arguments &arguments, const Share *only);
+  void returnResults(const moec_step_arguments &arguments, const Share *only);
   Status compute(moec_step_arguments arguments);
   int64_t routingBytes(int64_t tokens) const;
   Status openDevice(const ModelOptions &options);
@@ -143,7 +153,8 @@ private:
   std::optional<DeviceStep> onDevice;
   KvCache cache;
   Batch batch;
-  PageBuffer arena, logits, experts, expertWeights;
+  PageBuffer arena, logits, largest, experts, expertWeights;
+  int64_t lastOutputs = 0; ///< rows of the last step that gave logits
   // Kept from feed to feed, so that a step allocates nothing.
   std::vector<int64_t> starts; ///< where each feed's sequence was
   std::vector<Share> shares;   ///< of the step at hand

@@ -13,6 +13,15 @@ extern "C" {
 
 #define MOEC_PART_BUFFERS 4 /* most that cross to the host and back at a time */
 
+/* Of each so many logits of a row a step may be asked for the largest. */
+enum { MOEC_LARGEST_COUNT = 4, MOEC_LARGEST_PIECE = 512 };
+
+/* One of them. */
+typedef struct {
+  int32_t id; /* the token whose it is; -1: there are no more, and the logit means nothing */
+  float logit;
+} moec_largest;
+
 /* One step over a batch of ragged sequences: T rows (tokens) of S sequences. A sequence's rows are
  * adjacent, their positions ascend by one. The runtime owns every buffer; all outlive the call. */
 typedef struct {
@@ -38,7 +47,10 @@ typedef struct {
   const uint8_t *const
       *weight_pieces; /* mapped: where each piece of the manifest lies; else null */
 
-  float *logits;    /* R x vocabulary */
+  float *logits;         /* R x vocabulary */
+  moec_largest *largest; /* null, or R x P x MOEC_LARGEST_COUNT: of each of the P pieces of
+                            MOEC_LARGEST_PIECE logits the largest, as lm.record_largest orders them;
+                            always null where CPUs compute */
   int32_t *experts; /* null, or M x T x K: M MoE layers in order, K picks each (the largest K of the
                        model) */
   float *expert_weights; /* null together with `experts`, same shape */

@@ -134,6 +134,7 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
        {std::tuple(&inputs, inputBytes, "the inputs of a step"),
         std::tuple(&arena, sizes.arena, kArenaUse.data()),
         std::tuple(&logits, sizes.logits, "the logits of a step"),
+        std::tuple(&largest, sizes.largest, "the largest logits of a step"),
         std::tuple(&experts, sizes.routing, "the routing of a step"),
         std::tuple(&expertWeights, sizes.routing, "the routing of a step")})
     if (Status status = buffer->ensure(bytes, use); !status.ok())
@@ -157,7 +158,8 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
   there.weights = pieces.size() ? nullptr : weights.data();
   there.weight_pieces = reinterpret_cast<const uint8_t *const *>(pieces.data());
   there.arena = arena.data();
-  there.logits = arguments.logits ? reinterpret_cast<float *>(logits.data()) : nullptr;
+  there.logits = arguments.outputs ? reinterpret_cast<float *>(logits.data()) : nullptr;
+  there.largest = arguments.largest ? reinterpret_cast<moec_largest *>(largest.data()) : nullptr;
   there.experts = arguments.experts ? reinterpret_cast<int32_t *>(experts.data()) : nullptr;
   there.expert_weights =
       arguments.experts ? reinterpret_cast<float *>(expertWeights.data()) : nullptr;
@@ -179,6 +181,7 @@ Status DeviceStep::run(moec_step_function step, const moec_step_arguments &argum
     return crossed.ok() ? status : crossed;
   for (auto [to, from, bytes] :
        {std::tuple(static_cast<void *>(arguments.logits), logits.data(), sizes.logits),
+        std::tuple(static_cast<void *>(arguments.largest), largest.data(), sizes.largest),
         std::tuple(static_cast<void *>(arguments.experts), experts.data(), sizes.routing),
         std::tuple(static_cast<void *>(arguments.expert_weights), expertWeights.data(),
                    sizes.routing)})

@@ -41,7 +41,7 @@ class DeviceStep {
 public:
   explicit DeviceStep(Device &device, HostPart *host = nullptr)
       : device(device), host(host), weights(device), pieces(device), inputs(device), arena(device),
-        logits(device), experts(device), expertWeights(device) {}
+        logits(device), largest(device), experts(device), expertWeights(device) {}
 
   /// Copies the weights to the device, but for the host's, once, before the first step; `progress`
   /// (may be empty) gets a share from 0 to 1. Code::Resource, before anything is copied, where they
@@ -55,12 +55,18 @@ public:
   /// Bytes of a step that its arguments do not tell.
   struct Sizes {
     int64_t cacheGroups;
-    int64_t arena, logits, routing; ///< the last of experts, and of their weights again
+    int64_t arena, logits, largest, routing; ///< the last of experts, and of their weights again
   };
 
   /// Runs `step` and waits for it. The arguments are as for a step on CPUs, but the caches are
-  /// device memory, and arena and weights are not looked at; results go where they say.
+  /// device memory, and arena and weights are not looked at; results go where they say. Logits that
+  /// have no place stay on the device, for copyLogits.
   Status run(moec_step_function step, const moec_step_arguments &arguments, const Sizes &sizes);
+
+  /// Copies `bytes` of the last step's logits from byte `offset` on.
+  Status copyLogits(int64_t offset, float *to, int64_t bytes) {
+    return device.copyOut(static_cast<void *>(to), logits.data() + offset, bytes);
+  }
 
   /// Bytes that steps have worked in.
   int64_t arenaBytes() const { return arena.size(); }
@@ -75,7 +81,7 @@ private:
   HostPart *host; ///< null where the device does all
   DeviceBuffer weights;
   DeviceBuffer pieces; ///< where each mapped weight lies on the device; empty where they are packed
-  DeviceBuffer inputs, arena, logits, experts, expertWeights;
+  DeviceBuffer inputs, arena, logits, largest, experts, expertWeights;
   std::vector<uint8_t> staged; ///< what `inputs` is to hold
 };
 

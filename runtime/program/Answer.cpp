@@ -25,9 +25,12 @@ namespace {
 /// Reads tokens into the sequence, and keeps `history` true to it.
 class Reader {
 public:
-  Reader(Model &model, Sequence &sequence, std::vector<int32_t> &history, bool (*stop)())
+  /// `readsLargest`: that mostly the largest logits are enough to choose the next token.
+  Reader(Model &model, Sequence &sequence, std::vector<int32_t> &history, bool (*stop)(),
+         bool readsLargest)
       : model(model), sequence(sequence), history(history), stop(stop),
-        logits(model.manifest().vocabulary) {}
+        logits(model.manifest().vocabulary),
+        largest(readsLargest ? size_t(model.largestPerRow()) : 0) {}
 
   /// Reads `tokens`, of which the beginning may have been read already, except the last.
   Status readPrompt(const std::vector<int32_t> &tokens) {
@@ -44,7 +47,10 @@ public:
     feed.sequence = &sequence;
     feed.tokens = tokens;
     feed.outputs = 1;
-    feed.logits = logits.data();
+    if (largest.empty())
+      feed.logits = logits.data();
+    else
+      feed.largest = largest.data();
     FeedOptions options;
     options.stop = stop;
     Status status = model.feed({&feed, 1}, options);
@@ -53,7 +59,19 @@ public:
     return status;
   }
 
-  std::span<const float> lastLogits() const { return logits; }
+  /// The token that comes after `tokens`, all of which have been read.
+  Result<int32_t> pick(Sampler &sampler, std::span<const int32_t> tokens, size_t promptTokens) {
+    if (!largest.empty()) {
+      Result<std::optional<int32_t>> found = sampler.pickAmong(largest, tokens);
+      if (!found.ok())
+        return found.status();
+      if (*found)
+        return **found;
+      if (Status status = model.lastLogits(logits.data()); !status.ok())
+        return status;
+    }
+    return sampler.pick(logits, tokens, promptTokens);
+  }
 
 private:
   Model &model;
@@ -61,6 +79,7 @@ private:
   std::vector<int32_t> &history;
   bool (*stop)();
   std::vector<float> logits;
+  std::vector<moec_largest> largest; ///< empty where steps give all logits
 };
 
 } // namespace
@@ -81,12 +100,12 @@ Result<Answer> answerPrompt(Model &model, const Tokenizer &tokenizer, Sequence &
   AnswerBuilder builder(tokenizer, sampling, prompt.format, prompt.reasoning, options);
   Answer &answer = builder.answer;
 
-  Reader reader(model, sequence, history, options.stop);
+  Reader reader(model, sequence, history, options.stop, sampler->readsLargest());
   Status status = reader.readPrompt(prompt.tokens);
   int64_t most = mostNewTokens(sampling, length, model.context());
   std::vector<int32_t> tokens = prompt.tokens;
   while (status.ok()) {
-    Result<int32_t> next = sampler->pick(reader.lastLogits(), tokens, prompt.tokens.size());
+    Result<int32_t> next = reader.pick(*sampler, tokens, prompt.tokens.size());
     if (!next.ok())
       return next.status();
     tokens.push_back(*next);

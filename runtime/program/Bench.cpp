@@ -80,7 +80,8 @@ class Runner {
 public:
   Runner(Model &model, const Test &test)
       : model(model), test(test), feeds(test.batch),
-        logits(test.batch * model.manifest().vocabulary) {
+        logits(model.largestPerRow() ? 0 : test.batch * model.manifest().vocabulary),
+        largest(test.batch * model.largestPerRow()) {
     sequences.reserve(test.batch);
     for (int64_t i = 0; i < test.batch; ++i) {
       sequences.emplace_back(model);
@@ -106,11 +107,15 @@ public:
     double begin = seconds();
     for (int64_t done = 0; done < count;) {
       int64_t step = test.decode ? 1 : count;
-      for (int64_t i = 0; i < test.batch; ++i)
+      for (int64_t i = 0; i < test.batch; ++i) {
         feeds[i] = {.sequence = &sequences[i],
                     .tokens = std::span(tokens[i]).subspan(test.depth + done, step),
-                    .outputs = 1,
-                    .logits = &logits[i * model.manifest().vocabulary]};
+                    .outputs = 1};
+        if (largest.empty())
+          feeds[i].logits = &logits[i * model.manifest().vocabulary];
+        else
+          feeds[i].largest = &largest[i * model.largestPerRow()];
+      }
       if (Status status = model.feed(feeds); !status.ok())
         return status;
       done += step;
@@ -125,6 +130,7 @@ private:
   std::vector<std::vector<int32_t>> tokens;
   std::vector<Feed> feeds;
   std::vector<float> logits;
+  std::vector<moec_largest> largest; ///< in place of logits where steps give it
 };
 
 } // namespace

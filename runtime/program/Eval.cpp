@@ -89,8 +89,17 @@ static Result<std::vector<EvalSequence>> readInput(const EvalOptions &options, c
 }
 
 /// The id of the largest logit; of equal ones the lowest.
-static int32_t largest(const float *logits, int64_t vocabulary) {
+static int32_t largestOf(const float *logits, int64_t vocabulary) {
   return static_cast<int32_t>(std::max_element(logits, logits + vocabulary) - logits);
+}
+
+/// The same of what a step gives of the largest logits of pieces.
+static int32_t largestOf(std::span<const moec_largest> pieces) {
+  const moec_largest *best = &pieces.front();
+  for (const moec_largest &entry : pieces)
+    if (entry.id >= 0 && entry.logit > best->logit)
+      best = &entry;
+  return best->id;
 }
 
 /// Runs some sequences through the model, together.
@@ -121,12 +130,17 @@ static Status evaluate(Model &model, const EvalOptions &options, std::span<EvalS
     return status;
 
   std::vector<int32_t> next(inputs.size());
-  std::vector<float> logits(options.greedy > 1 ? inputs.size() * vocabulary : 0);
+  const auto entries = static_cast<size_t>(model.largestPerRow());
+  const bool goesOn = options.greedy > 1;
+  std::vector<float> logits(goesOn && !entries ? inputs.size() * vocabulary : 0);
+  std::vector<moec_largest> largest(goesOn ? inputs.size() * entries : 0);
   for (int64_t made = 0; made < options.greedy; ++made) {
     for (size_t i = 0; i < inputs.size(); ++i) {
-      const float *row = made == 0 ? &inputs[i].logits[inputs[i].logits.size() - vocabulary]
-                                   : &logits[i * vocabulary];
-      next[i] = largest(row, vocabulary);
+      if (made == 0)
+        next[i] = largestOf(&inputs[i].logits[inputs[i].logits.size() - vocabulary], vocabulary);
+      else
+        next[i] = entries ? largestOf(std::span(largest).subspan(i * entries, entries))
+                          : largestOf(&logits[i * vocabulary], vocabulary);
       inputs[i].greedy.push_back(next[i]);
     }
     if (made + 1 == options.greedy)
@@ -135,7 +149,8 @@ static Status evaluate(Model &model, const EvalOptions &options, std::span<EvalS
       feeds[i] = {.sequence = &sequences[i],
                   .tokens = {&next[i], 1},
                   .outputs = 1,
-                  .logits = &logits[i * vocabulary]};
+                  .logits = entries ? nullptr : &logits[i * vocabulary],
+                  .largest = entries ? &largest[i * entries] : nullptr};
     if (Status status = model.feed(feeds); !status.ok())
       return status;
   }

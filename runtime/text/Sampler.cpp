@@ -57,6 +57,18 @@ Result<Sampler> Sampler::create(SamplerOptions options, int32_t vocabulary) {
   return Sampler(std::move(options), vocabulary);
 }
 
+/// What to say of a logit that is no number, or +infinity.
+static Status oddLogit(float logit, size_t id, size_t position) {
+  return {Code::Model, fmt::format("the logit of token {} at position {} is {}: the model's "
+                                   "weights or its activations hold what is no number; "
+                                   "activations of f32 have the most range",
+                                   id, position, logit)};
+}
+
+static Status noToken(size_t position) {
+  return {Code::Internal, fmt::format("every token is ruled out at position {}", position)};
+}
+
 /// Steps 1 to 3.
 Status Sampler::adjust(std::span<const float> logits, std::span<const int32_t> tokens,
                        size_t promptTokens) {
@@ -65,10 +77,7 @@ Status Sampler::adjust(std::span<const float> logits, std::span<const int32_t> t
             fmt::format("{} logits for a vocabulary of {}", logits.size(), vocabulary)};
   for (size_t i = 0; i < logits.size(); ++i)
     if (!(logits[i] < std::numeric_limits<float>::infinity()))
-      return {Code::Model, fmt::format("the logit of token {} at position {} is {}: the model's "
-                                       "weights or its activations hold what is no number; "
-                                       "activations of f32 have the most range",
-                                       i, tokens.size(), logits[i])};
+      return oddLogit(logits[i], i, tokens.size());
   adjusted.assign(logits.begin(), logits.end());
   for (const auto &[id, bias] : options.bias)
     adjusted[static_cast<size_t>(id)] += bias;
@@ -146,6 +155,11 @@ int32_t Sampler::draw(double uniform) {
     candidates.erase(end, candidates.end());
     std::sort(candidates.begin(), candidates.end()); // the order of the draw must not be chance
   }
+  return drawCandidate(uniform);
+}
+
+/// Steps 6 to 8.
+int32_t Sampler::drawCandidate(double uniform) {
   if (options.topP < 1)
     candidates.resize(nucleusSize(), {0, 0});
   if (options.minP > 0)
@@ -172,9 +186,80 @@ Result<int32_t> Sampler::pick(std::span<const float> logits, std::span<const int
   int32_t best = greatest();
   largest = adjusted[static_cast<size_t>(best)];
   if (largest == -std::numeric_limits<float>::infinity())
-    return Status{Code::Internal,
-                  fmt::format("every token is ruled out at position {}", tokens.size())};
-  if (!options.sample || options.temperature == 0)
+    return noToken(tokens.size());
+  if (isGreedy())
     return best;
   return draw(uniformAt(options.seed, tokens.size()));
+}
+
+/// Most candidates that are looked for among the largest of pieces: with more, one piece often has
+/// more of them than it gives.
+static constexpr int32_t kMostFew = 64;
+
+bool Sampler::readsLargest() const {
+  if (!options.bias.empty() || options.repetitionPenalty != 1 || options.presencePenalty != 0)
+    return false;
+  if (isGreedy())
+    return true;
+  return options.topK > 0 ? options.topK <= kMostFew : options.topP == 1 && options.minP > 0;
+}
+
+/// Candidates become the `most` largest logits, in falling order, or fewer, where others that a
+/// piece does not give may come next. False if there are none.
+bool Sampler::findLargest(std::span<const moec_largest> pieces, size_t most) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  candidates.clear();
+  for (const moec_largest &entry : pieces)
+    if (entry.id >= 0) // what is no number comes first, as on the device
+      candidates.push_back({entry.logit < infinity ? entry.logit : infinity, entry.id});
+  most = std::min(most, candidates.size());
+  std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(most),
+                    candidates.end());
+  candidates.resize(most, {0, 0});
+  auto isLastOfPiece = [&](const Candidate &candidate) {
+    const size_t piece = static_cast<size_t>(candidate.id) / MOEC_LARGEST_PIECE;
+    return pieces[(piece + 1) * MOEC_LARGEST_COUNT - 1].id == candidate.id;
+  };
+  auto last = std::find_if(candidates.begin(), candidates.end(), isLastOfPiece);
+  if (last != candidates.end())
+    candidates.erase(last + 1, candidates.end());
+  return !candidates.empty();
+}
+
+Result<std::optional<int32_t>> Sampler::pickAmong(std::span<const moec_largest> pieces,
+                                                  std::span<const int32_t> tokens) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  if (!readsLargest())
+    return std::optional<int32_t>();
+  const size_t wanted = isGreedy()         ? 1
+                        : options.topK > 0 ? static_cast<size_t>(options.topK)
+                                           : static_cast<size_t>(kMostFew);
+  // One more shows that there are more than are wanted.
+  if (!findLargest(pieces, wanted + 1))
+    return Status{Code::Internal, "a row without logits"};
+  const Candidate best = candidates.front();
+  if (best.logit == infinity) {
+    auto entry = std::find_if(pieces.begin(), pieces.end(),
+                              [&](const moec_largest &entry) { return entry.id == best.id; });
+    return oddLogit(entry->logit, static_cast<size_t>(best.id), tokens.size());
+  }
+  if (best.logit == -infinity)
+    return noToken(tokens.size());
+  if (isGreedy())
+    return std::optional(best.id);
+  largest = best.logit;
+  const Candidate &next = candidates.back();
+  if (options.topK > 0) {
+    if (candidates.size() <= wanted || next.logit == -infinity)
+      return std::optional<int32_t>();
+    candidates.resize(wanted, {0, 0});
+  } else {
+    if (weightOf(next) >= options.minP)
+      return std::optional<int32_t>();
+    std::erase_if(candidates,
+                  [&](const Candidate &candidate) { return weightOf(candidate) < options.minP; });
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate &a, const Candidate &b) { return a.id < b.id; });
+  }
+  return std::optional(drawCandidate(uniformAt(options.seed, tokens.size())));
 }

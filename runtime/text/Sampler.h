@@ -4,8 +4,10 @@
 #define MOEC_RUNTIME_TEXT_SAMPLER_H
 
 #include "runtime/core/Result.h"
+#include "runtime/core/Step.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -54,6 +56,15 @@ public:
   Result<int32_t> pick(std::span<const float> logits, std::span<const int32_t> tokens,
                        size_t promptTokens);
 
+  /// Whether `pickAmong` mostly knows: where it takes no more than the largest logits as the model
+  /// gives them. Not so with bias or penalties, which change others too, nor where the share of all
+  /// tokens counts (no top-k, but a top-p below 1, or no min-p).
+  bool readsLargest() const;
+  /// What `pick` does, from the largest logits of each piece of the row, in the order of pieces, as
+  /// a step gives them (Step.h). Nothing where these do not tell.
+  Result<std::optional<int32_t>> pickAmong(std::span<const moec_largest> pieces,
+                                           std::span<const int32_t> tokens);
+
 private:
   struct Candidate {
     float logit;
@@ -70,7 +81,10 @@ private:
   Status adjust(std::span<const float> logits, std::span<const int32_t> tokens,
                 size_t promptTokens);
   int32_t greatest() const;
+  bool isGreedy() const { return !options.sample || options.temperature == 0; }
+  bool findLargest(std::span<const moec_largest> pieces, size_t most);
   int32_t draw(double uniform);
+  int32_t drawCandidate(double uniform);
   double weightOf(const Candidate &candidate) const;
   double totalWeight() const;
   size_t nucleusSize();

@@ -5,12 +5,16 @@
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/SortKey.h"
 #include "runtime/core/PackedLayout.h"
+#include "runtime/core/Step.h"
 #include "test/compiler/lowering/MemRefOf.h"
 #include "test/compiler/targets/cpu/KernelJit.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 using namespace moec;
@@ -69,6 +73,48 @@ TEST_F(WarpLowerings, ChooseAsPlainlyOfMany) {
     const std::vector<float> scores = numbers(random, count);
     for (int64_t most : {1, 5, 40})
       EXPECT_EQ(choose(scores, most, false), choose(scores, most, true)) << most << " of " << count;
+  }
+}
+
+/// The largest of `logits` from `first` on, by emitLargest().
+std::vector<moec_largest> largest(const std::vector<float> &logits, int64_t first, int64_t count) {
+  const KernelJit kernel(
+      cpuTargets().front(), "ppii", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+        emitLargest(kernel, arguments[0], arguments[2], arguments[3], count, arguments[1]);
+      });
+  std::vector<moec_largest> out(count);
+  kernel(logits, out, first, static_cast<int64_t>(logits.size()));
+  return out;
+}
+
+// Of what is no number, and of infinity, the first is the largest; zeros are equal; columns that
+// are not there are -1.
+TEST_F(WarpLowerings, RecordTheLargestInOrder) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  auto idsOf = [](const std::vector<float> &logits, int64_t first, int64_t count) {
+    std::vector<int32_t> ids;
+    for (const moec_largest &entry : largest(logits, first, count)) {
+      ids.push_back(entry.id);
+      if (entry.id >= 0)
+        EXPECT_TRUE(logits[entry.id] == entry.logit || std::isnan(entry.logit)) << entry.id;
+    }
+    return ids;
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(idsOf({9, 9, 1, 5, 2, 5}, 2, 3), (Ids{3, 5, 4}));
+  EXPECT_EQ(idsOf({-1, -0.0F, 0, -0.0F}, 0, 4), (Ids{1, 2, 3, 0}));
+  EXPECT_EQ(idsOf({3, kInfinity, kNan, kInfinity, -kInfinity}, 0, 5), (Ids{1, 2, 3, 0, 4}));
+  EXPECT_EQ(idsOf({4, -kInfinity}, 0, 3), (Ids{0, 1, -1}));
+  std::mt19937 random(3);
+  for (int64_t size : {17, 512}) { // more than the lanes, with many that are equal
+    const std::vector<float> logits = numbers(random, size);
+    Ids wanted(size);
+    std::iota(wanted.begin(), wanted.end(), 0);
+    std::sort(wanted.begin(), wanted.end(), [&](int32_t a, int32_t b) {
+      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    });
+    wanted.resize(9);
+    EXPECT_EQ(idsOf(logits, 0, 9), wanted);
   }
 }
 

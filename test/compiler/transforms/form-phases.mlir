@@ -36,3 +36,14 @@ func.func @experts(%tiles: memref<?x3xi32>, %x: memref<8x16xf32>, %w: memref<8x6
   moe.grouped_matmul ins(%x, %w, %tiles : memref<8x16xf32>, memref<8x60x16xf32>, memref<?x3xi32>) outs(%y : memref<8x60xf32>)
   return
 }
+
+// The largest logits are looked for piece by piece: of 300 rows of 341 each has three.
+// WARPS-LABEL: func @largest(
+// WARPS:         %[[ROWS:.*]] = arith.constant 300 : index
+// WARPS:         %[[PIECES:.*]] = arith.constant 3 : index
+// WARPS:         %[[TILES:.*]] = arith.muli %[[ROWS]], %[[PIECES]]
+// WARPS:         lm.phase "record_largest" tiles(%[[TILES]]) rows 1 panels 3
+func.func @largest(%batch: !lm.batch, %l: memref<300x341xf32>) {
+  lm.record_largest 4 of each 128 of %batch ins(%l : memref<300x341xf32>)
+  return
+}

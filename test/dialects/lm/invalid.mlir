@@ -385,6 +385,14 @@ func.func @panels_below_none(%n: index) {
 
 // -----
 
+func.func @record_largest(%batch: !lm.batch, %l: tensor<?x341xf32>) {
+  // expected-error @below {{gives 5 of each 4 columns}}
+  lm.record_largest 5 of each 4 of %batch ins(%l : tensor<?x341xf32>)
+  return
+}
+
+// -----
+
 func.func @quantize(%x: tensor<4x40xf32>, %i: tensor<4x40xi8>) -> tensor<4x40xi8> {
   // expected-error @below {{columns of the result are 40, but bytes of the input's blocks are 80}}
   %y = lm.quantize block 32 ins(%x : tensor<4x40xf32>) outs(%i : tensor<4x40xi8>) -> tensor<4x40xi8>

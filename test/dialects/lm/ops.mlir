@@ -175,6 +175,13 @@ func.func @record_routing(%ordinal: index, %batch: !lm.batch, %e: tensor<?x2xi32
   return
 }
 
+// CHECK-LABEL: func @record_largest
+// CHECK:         lm.record_largest 4 of each 512 of %{{.*}} ins(%{{.*}} : tensor<?x341xf32>)
+func.func @record_largest(%batch: !lm.batch, %l: tensor<?x341xf32>) {
+  lm.record_largest 4 of each 512 of %batch ins(%l : tensor<?x341xf32>)
+  return
+}
+
 // CHECK-LABEL: func @scale_rows
 // CHECK:         lm.scale_rows ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?x1xf32>) outs(%{{.*}} : tensor<?x40xf32>) -> tensor<?x40xf32>
 func.func @scale_rows(%x: tensor<?x40xf32>, %g: tensor<?x1xf32>, %i: tensor<?x40xf32>) -> tensor<?x40xf32> {

@@ -69,6 +69,10 @@ void kernel(int64_t blocks, const uint8_t *bytes) {
     step.logits[output] = float(given.scale * step.token_ids[row] + step.positions[row] +
                                 step.caches[0][block] + weights[0]);
   }
+  if (step.largest) {
+    EXPECT_TRUE(device->holds(step.largest, sizeof *step.largest));
+    step.largest[0] = {7, 0.25f};
+  }
   step.experts[1] = 42;
   step.expert_weights[1] = 0.5f;
 }
@@ -140,6 +144,19 @@ TEST_P(DeviceStepTest, GivesKernelsTheInputsAndBringsResultsBack) {
     EXPECT_EQ(logits[1], 1000 * (3 + last) + 50 + last + (tokens > 1 ? 20 : 30) + weight);
     EXPECT_EQ(experts[1], 42);
     EXPECT_EQ(picked[1], 0.5f);
+
+    // Asked for the largest alone, a step brings these back, and leaves the logits where they are.
+    moec_largest largest[1] = {};
+    float again = 0;
+    arguments.logits = nullptr;
+    arguments.largest = largest;
+    status = there.run(
+        step, arguments,
+        {.cacheGroups = 1, .arena = 100, .logits = 8, .largest = sizeof largest, .routing = 8});
+    ASSERT_TRUE(status.ok() && there.copyLogits(4, &again, 4).ok()) << status.message;
+    EXPECT_EQ(largest[0].id, 7);
+    EXPECT_EQ(largest[0].logit, 0.25f);
+    EXPECT_EQ(again, logits[1]);
   }
 }
 

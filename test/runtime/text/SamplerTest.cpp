@@ -172,6 +172,101 @@ TEST(Sampler, BiasActsBeforePenalties) {
   EXPECT_EQ(pick({.bias = {{1, -infinity}}}, {1, 4, 0}), 0);
 }
 
+/// What a step gives of the logits, worked out by sorting each piece.
+static std::vector<moec_largest> largestOf(const std::vector<float> &logits) {
+  std::vector<moec_largest> pieces;
+  for (size_t first = 0; first < logits.size(); first += MOEC_LARGEST_PIECE) {
+    std::vector<int32_t> ids(std::min<size_t>(MOEC_LARGEST_PIECE, logits.size() - first));
+    std::iota(ids.begin(), ids.end(), static_cast<int32_t>(first));
+    auto rank = [&](int32_t id) {
+      const float logit = logits[static_cast<size_t>(id)];
+      return logit < infinity ? logit : infinity;
+    };
+    std::sort(ids.begin(), ids.end(),
+              [&](int32_t a, int32_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+    for (size_t i = 0; i < MOEC_LARGEST_COUNT; ++i)
+      pieces.push_back(i < ids.size() ? moec_largest{ids[i], logits[static_cast<size_t>(ids[i])]}
+                                      : moec_largest{-1, 0});
+  }
+  return pieces;
+}
+
+// Where the largest of pieces tell a token it is that of all logits, and mostly they do.
+TEST(Sampler, TheLargestOfPiecesGiveTheSameToken) {
+  std::vector<float> logits = someLogits(30'002); // a few behind the last whole piece
+  for (size_t i = 400; i < logits.size(); i += 1501)
+    logits[i] = 4; // the largest are equal
+  const std::vector<moec_largest> pieces = largestOf(logits);
+  for (SamplerOptions options : {SamplerOptions{},
+                                 {.sample = true, .temperature = 0.6, .topK = 20, .topP = 0.95},
+                                 {.sample = true, .topK = 5},
+                                 {.sample = true, .topK = 50, .topP = 0.4, .minP = 0.2},
+                                 {.sample = true, .temperature = 0.02, .minP = 0.99}}) {
+    size_t told = 0;
+    for (options.seed = 0; options.seed < 100; ++options.seed) {
+      Result<Sampler> sampler = Sampler::create(options, static_cast<int32_t>(logits.size()));
+      ASSERT_TRUE(sampler.ok() && sampler->readsLargest());
+      Result<std::optional<int32_t>> token = sampler->pickAmong(pieces, {});
+      ASSERT_TRUE(token.ok()) << token.status().message;
+      if (*token) {
+        EXPECT_EQ(**token, pick(options, logits)) << "top-k " << options.topK;
+        ++told;
+      }
+    }
+    EXPECT_TRUE(told == 0 || told == 100) << "whether they tell is not up to the seed";
+    if (options.topK <= 20 && options.minP == 0)
+      EXPECT_EQ(told, 100u) << "top-k " << options.topK;
+  }
+}
+
+// One piece has more of the largest than it gives.
+TEST(Sampler, TheLargestOfPiecesDoNotGuess) {
+  std::vector<float> logits(3 * MOEC_LARGEST_PIECE, 0);
+  for (size_t i = 0; i < MOEC_LARGEST_COUNT + 1; ++i)
+    logits[100 + i] = 5;
+  const std::vector<moec_largest> pieces = largestOf(logits);
+  for (auto [topK, told] : {std::pair(MOEC_LARGEST_COUNT - 1, true), {MOEC_LARGEST_COUNT, false}}) {
+    Result<Sampler> sampler = Sampler::create({.sample = true, .topK = topK}, 1536);
+    Result<std::optional<int32_t>> token = sampler->pickAmong(pieces, {});
+    ASSERT_TRUE(token.ok());
+    EXPECT_EQ(token->has_value(), told) << topK;
+  }
+}
+
+TEST(Sampler, TheLargestOfPiecesAreNotEnoughForEveryOption) {
+  for (const SamplerOptions &options : {SamplerOptions{.repetitionPenalty = 1.1},
+                                        {.presencePenalty = 0.1},
+                                        {.bias = {{3, 1.0f}}},
+                                        {.sample = true},
+                                        {.sample = true, .topP = 0.9},
+                                        {.sample = true, .topP = 0.9, .minP = 0.1},
+                                        {.sample = true, .topK = 1000}}) {
+    Result<Sampler> sampler = Sampler::create(options, 600);
+    ASSERT_TRUE(sampler.ok());
+    EXPECT_FALSE(sampler->readsLargest());
+    Result<std::optional<int32_t>> token = sampler->pickAmong(largestOf(someLogits(600)), {});
+    EXPECT_TRUE(token.ok() && !*token);
+  }
+}
+
+TEST(Sampler, TheLargestOfPiecesSayWhatIsNoNumber) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (auto [first, second] : {std::pair(nan, infinity), {infinity, nan}}) {
+    std::vector<float> logits = someLogits(2000);
+    logits[700] = first, logits[1900] = second;
+    Result<Sampler> sampler = Sampler::create({}, 2000);
+    Result<int32_t> all = sampler->pick(logits, {}, 0);
+    Result<std::optional<int32_t>> few = sampler->pickAmong(largestOf(logits), {});
+    ASSERT_TRUE(!all.ok() && !few.ok());
+    EXPECT_EQ(few.status().message, all.status().message);
+    EXPECT_EQ(few.status().code, all.status().code);
+  }
+  Result<Sampler> sampler = Sampler::create({}, 600);
+  const std::vector<float> none(600, -infinity);
+  EXPECT_EQ(sampler->pickAmong(largestOf(none), {}).status().message,
+            sampler->pick(none, {}, 0).status().message);
+}
+
 TEST(Sampler, EarlierCallsLeaveNothingBehind) {
   SamplerOptions options{
       .sample = true, .topK = 20, .repetitionPenalty = 1.3, .presencePenalty = 0.5, .seed = 9};
