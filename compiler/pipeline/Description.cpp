@@ -16,8 +16,10 @@
 using namespace mlir;
 using namespace moec;
 
-/// Most rows of one step: enough to be bound by arithmetic, few enough for a small arena.
-static constexpr int64_t kStepTokens = 512;
+/// Most rows of one step: enough to be bound by arithmetic, few enough for a small arena. Of many
+/// experts each has a share of the rows, and a GPU wants some hundreds of each: where its memory
+/// has no room for so many the runtime takes fewer (Model::stepTokens).
+static constexpr int64_t kStepTokens = 512, kGpuStepTokens = 16384;
 
 static DataType storedType(Type type) {
   return llvm::TypeSwitch<Type, DataType>(type)
@@ -333,7 +335,6 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
   }
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
   manifest.queryTile = kQueryTile;
-  manifest.stepTokens = kStepTokens;
   const int64_t routed = numberOf(model, "experts");
   if (Status status = describeCaches(module, manifest); !status.ok())
     return status;
@@ -342,6 +343,8 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     return status;
   if (Status status = describePlacement(module, host, routed, description); !status.ok())
     return status;
+  // What was planned to fit a GPU has the smaller steps' arena.
+  manifest.stepTokens = onGpu && !manifest.deviceMemory ? kGpuStepTokens : kStepTokens;
   describeOptions(model, options, levels, manifest);
   if (options.profile)
     manifest.phases = describePhases(module, routed, numberOf(model, "picked"));

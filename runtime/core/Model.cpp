@@ -102,6 +102,7 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
                                            options.context, manifest->context)};
   std::unique_ptr<Model> model(new Model(std::move(*manifest)));
   model->levelIndex = *level;
+  model->stepRows = model->description.stepTokens;
   model->positions = options.context ? options.context : model->description.context;
   Result<std::unique_ptr<Weights>> weights = Weights::open(model->description, options.weights);
   if (!weights.ok())
@@ -199,7 +200,23 @@ Status Model::openDevice(const ModelOptions &options) {
         !status.ok())
       return status;
   }
-  return onDevice->takeWeights(*openWeights, description, options.progress);
+  if (Status status = onDevice->takeWeights(*openWeights, description, options.progress);
+      !status.ok())
+    return status;
+  stepRows = roomyStep();
+  return {};
+}
+
+/// What steps are not made smaller than for lack of memory, and most rows of one that give logits:
+/// a step's other buffers take less.
+static constexpr int64_t kLeastRows = 512, kMostOutputs = 512;
+
+int64_t Model::roomyStep() const {
+  const int64_t room = opening.device->freeBytes() / 4;
+  int64_t rows = description.stepTokens;
+  while (rows > kLeastRows && moec_program_arena_bytes(rows, 1, 1, /*threads=*/1) > room)
+    rows /= 2;
+  return rows;
 }
 
 std::string_view Model::level() const {
@@ -306,17 +323,20 @@ Status Model::feed(std::span<const Feed> feeds, const FeedOptions &options) {
 }
 
 Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options) {
-  int64_t most = description.stepTokens;
-  int64_t chunk = options.chunk > 0 ? std::min(options.chunk, most) : most;
   for (;;) {
+    const int64_t most = stepRows;
+    const int64_t chunk = options.chunk > 0 ? std::min(options.chunk, most) : most;
     shares.clear();
     bool routing = false;
-    int64_t rows = 0;
+    int64_t rows = 0, allOutputs = 0;
     for (size_t i = 0; i < feeds.size() && rows < most; ++i) {
       const Feed &feed = feeds[i];
       int64_t begin = feed.sequence->next - starts[i];
       int64_t total = static_cast<int64_t>(feed.tokens.size());
       int64_t end = begin + std::min({total - begin, chunk, most - rows});
+      // Before the first that gives logits, or so many of them.
+      const int64_t silent = std::max(total - feed.outputs, begin);
+      end = std::min(end, silent + kMostOutputs - allOutputs);
       if (begin == end)
         continue;
       if (Status status = feed.sequence->blocks.reserve(starts[i] + end); !status.ok())
@@ -325,13 +345,18 @@ Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options) 
       shares.push_back({&feed, begin, end, outputs});
       routing |= feed.experts != nullptr;
       rows += end - begin;
+      allOutputs += outputs;
     }
     if (shares.empty())
       return {};
     if (options.stop && options.stop())
       return {Code::Interrupted, "interrupted"};
-    if (Status status = runStep(routing); !status.ok())
-      return status;
+    if (Status status = runStep(routing); !status.ok()) {
+      if (status.code != Code::Resource || !onDevice || rows <= kLeastRows)
+        return status;
+      stepRows = std::max(rows / 2, kLeastRows); // it lacked memory before it began
+      continue;
+    }
     for (const Share &share : shares) {
       Sequence &sequence = *share.feed->sequence;
       sequence.next += share.end - share.begin;

@@ -90,6 +90,10 @@ public:
   const Device *device() const { return opening.device.get(); }
   /// Positions that a sequence can have.
   int64_t context() const { return positions; }
+  /// Most tokens that one step reads. On a device the manifest's number is halved until a step of
+  /// one sequence works in a quarter of the memory that the weights leave free, and again whenever
+  /// a step finds less.
+  int64_t stepTokens() const { return stepRows; }
   /// Bytes of the key/value cache in use, and of what a step works in.
   int64_t cacheBytes() const;
   int64_t arenaBytes() const { return onDevice ? onDevice->arenaBytes() : arena.size(); }
@@ -136,12 +140,14 @@ private:
   int64_t routingBytes(int64_t tokens) const;
   Status openDevice(const ModelOptions &options);
   Status openHostPart(const ModelOptions &options);
+  int64_t roomyStep() const;
   Status openCpus(const ModelOptions &options);
   void useNodes(const ModelOptions &options);
 
   Manifest description;
   size_t levelIndex = 0;
   int64_t positions = 0;
+  int64_t stepRows = 0;
   std::unique_ptr<Weights> openWeights;
   NodeUse nodeUse;
   NodeSet memoryNodes; ///< over which what steps work in is spread

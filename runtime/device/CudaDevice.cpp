@@ -59,6 +59,11 @@ public:
 
   std::string name() const override { return gpu.name; }
   Result<uint8_t *> allocate(int64_t bytes, std::string_view use) override;
+  int64_t freeBytes() const override {
+    const InContext current(*this);
+    size_t left = 0, total = 0;
+    return driver.MemGetInfo_v2(&left, &total) == 0 ? int64_t(left) : 0;
+  }
   void release(uint8_t *memory) override {
     const InContext current(*this);
     if (memory)

@@ -32,6 +32,8 @@ public:
   /// `bytes` of device memory, at a multiple of 256, for `use`; Code::Resource, saying what was
   /// needed and what is free, where there are not so many.
   virtual Result<uint8_t *> allocate(int64_t bytes, std::string_view use) = 0;
+  /// Bytes of its memory that nobody has taken.
+  virtual int64_t freeBytes() const = 0;
   /// Gives back what `allocate` gave; null is nothing.
   virtual void release(uint8_t *memory) = 0;
 

@@ -1,5 +1,6 @@
 // The emulated GPU as a device: a step whose kernels do what they must not fails.
 
+#include "runtime/cpu/Resources.h"
 #include "runtime/device/Device.h"
 #include "runtime/emulator/Emulator.h"
 
@@ -33,6 +34,7 @@ public:
     return fmt::format("an emulated GPU ({})", code.architecture);
   }
   Result<uint8_t *> allocate(int64_t bytes, std::string_view use) override;
+  int64_t freeBytes() const override { return availableMemory().value_or(0); }
   void release(uint8_t *memory) override;
   Status copyIn(uint8_t *to, const void *from, int64_t bytes) override {
     memcpy(hostOf(to), from, size_t(bytes));

@@ -172,7 +172,7 @@ static Result<Measured> measure(Model &model, const Test &test, int64_t repetiti
     measured.deviation += (rate - measured.tokensPerSecond) * (rate - measured.tokensPerSecond);
   measured.deviation = std::sqrt(measured.deviation / static_cast<double>(repetitions));
   for (int64_t done = 0; done < test.tokens;) {
-    int64_t step = test.decode ? 1 : std::min(manifest.stepTokens, test.tokens - done);
+    int64_t step = test.decode ? 1 : std::min(model.stepTokens(), test.tokens - done);
     Traffic traffic = stepTraffic(manifest, test.batch * step, test.depth + done, test.batch);
     measured.bytesPerToken += traffic.bytes / static_cast<double>(test.batch * test.tokens);
     measured.operationsPerToken +=

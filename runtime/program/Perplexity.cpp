@@ -63,8 +63,8 @@ Result<Scores> Scorer::run() {
   scores.losses.resize(rows);
   scores.divergences.resize(against ? rows : 0);
   // As many windows side by side as give rows for one step, as far as memory is bounded.
-  int64_t most = std::clamp<int64_t>(maxLogitBytes / (vocabulary * sizeof(float)), 1,
-                                     model.manifest().stepTokens);
+  int64_t most =
+      std::clamp<int64_t>(maxLogitBytes / (vocabulary * sizeof(float)), 1, model.stepTokens());
   int64_t together = std::max<int64_t>(most / text.scored(), 1);
   for (int64_t begin = 0; begin < text.count(); begin += together)
     if (Status status = scoreWindows(begin, std::min(begin + together, text.count()), most);

@@ -48,6 +48,7 @@ public:
     held[memory] = bytes;
     return memory;
   }
+  int64_t freeBytes() const override { return most - used(); }
   void release(uint8_t *memory) override {
     if (held.erase(memory))
       operator delete(memory, std::align_val_t(256));
