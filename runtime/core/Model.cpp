@@ -140,9 +140,15 @@ static Result<std::span<const moec_device_code>> chooseCodes(const moec_device_p
     return all;
   std::string known;
   for (size_t index = 0; index < all.size(); ++index) {
-    if (std::string_view(all[index].architecture) == wanted)
-      return all.subspan(index, 1);
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", all[index].architecture);
+    if (std::string_view(all[index].architecture) == wanted) {
+      size_t count = 1; // its PTX may come behind its cubin
+      while (index + count < all.size() &&
+             std::string_view(all[index + count].architecture) == wanted)
+        ++count;
+      return all.subspan(index, count);
+    }
+    if (index == 0 || std::string_view(all[index].architecture) != all[index - 1].architecture)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", all[index].architecture);
   }
   return Status{Code::Usage, fmt::format("MOEC_GPU asks for '{}', and this program was compiled "
                                          "for: {}",
@@ -176,7 +182,13 @@ Status Model::openDevice(const ModelOptions &options) {
   Result<std::span<const moec_device_code>> codes = chooseCodes(program);
   if (!codes.ok())
     return codes.status();
+  auto isSet = [](const char *variable) {
+    const char *value = getenv(variable);
+    return value && *value;
+  };
   opening.codes = *codes;
+  opening.weightBytes = static_cast<int64_t>(openWeights->bytes());
+  opening.isNamed = isSet("MOEC_GPU") || isSet("CUDA_VISIBLE_DEVICES");
   (isEmulated ? program.open_emulated : program.open_cuda)(&opening);
   if (!opening.status.ok())
     return opening.status;
@@ -189,6 +201,9 @@ Status Model::openDevice(const ModelOptions &options) {
       return started.status();
     pool = std::move(*started);
   }
+  if (!opening.notice.empty())
+    notice = fmt::format("computing on {}: {}{}{}", opening.device->name(), opening.notice,
+                         notice.empty() ? "" : "; ", notice);
   cache.setDevice(opening.device.get());
   onDevice.emplace(*opening.device, onHost ? &*onHost : nullptr);
   // What memory was planned for has its place from the start: growing would take it twice.

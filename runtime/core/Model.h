@@ -97,9 +97,11 @@ public:
   /// Bytes of the key/value cache in use, and of what a step works in.
   int64_t cacheBytes() const;
   int64_t arenaBytes() const { return onDevice ? onDevice->arenaBytes() : arena.size(); }
-  /// What became of the nodes of memory, and, in a line, what of it the system did not let happen.
+  /// What became of the nodes of memory.
   const NodeUse &nodes() const { return nodeUse; }
-  const std::string &nodeNotice() const { return notice; }
+  /// What users should know of how the model was opened, in a line: which of this was not possible,
+  /// or which GPUs were passed over. May be empty.
+  const std::string &openNotice() const { return notice; }
   Threads &threadPool() { return *pool; }
   /// Of all steps since it was cleared last; null without --profile.
   Profile *profile() {

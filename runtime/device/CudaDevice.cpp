@@ -296,24 +296,31 @@ Status CudaDevice::finish() {
   return first.ok() ? waited : first;
 }
 
-/// How well the code runs there, larger is better; 0: not at all.
+/// How well the code runs there, larger is better; 0: not at all. Code for just that architecture
+/// comes first, then that of the nearest earlier one: cubins, which are for one generation, before
+/// PTX, which the driver has to assemble.
 static int fitness(const moec_device_image &image, const Gpu &gpu) {
-  const bool isSame = image.major == gpu.major && image.minor == gpu.minor;
-  if (image.is_specific)
-    return isSame ? 4 : 0;
   const int capability = gpu.major * 16 + gpu.minor, wanted = image.major * 16 + image.minor;
-  if (capability < wanted)
-    return 0;
-  if (image.is_text)
-    return 1;
-  return image.major != gpu.major ? 0 : isSame ? 3 : 2;
+  const bool isSame = capability == wanted;
+  const bool runs = image.is_specific ? isSame
+                    : image.is_text   ? capability >= wanted
+                                      : capability >= wanted && image.major == gpu.major;
+  constexpr int kSame = 1 << 20, kAssembled = 1 << 16, kSpecific = 1 << 12;
+  return runs ? (isSame ? kSame : 0) + (image.is_text ? 0 : kAssembled) +
+                    (image.is_specific ? kSpecific : 0) + wanted
+              : 0;
 }
 
 static std::string describe(std::span<const moec_device_code> codes) {
   std::string text;
-  for (const moec_device_code &code : codes)
+  for (const moec_device_code &code : codes) {
+    const bool hasText = &code != &codes.back() && // behind it
+                         std::string_view(code.architecture) == (&code + 1)->architecture;
+    if (hasText)
+      continue;
     text += fmt::format("{}{}{}", text.empty() ? "" : ", ", code.architecture,
                         code.image.is_text && !code.image.is_specific ? " and later" : "");
+  }
   return text;
 }
 
@@ -346,6 +353,23 @@ static const moec_device_code *choose(std::span<const moec_device_code> codes, c
   return best != codes.end() && fitness(best->image, gpu) > 0 ? &*best : nullptr;
 }
 
+/// Opens `gpu` with `code`, if there is room for the weights.
+static Status openGpu(DeviceOpening &opening, const CudaDriver &driver, const Gpu &gpu,
+                      const moec_device_code &code) {
+  auto device =
+      std::make_unique<CudaDevice>(driver, gpu, std::span(code.kernels, code.kernel_count));
+  if (Status status = device->open(code.image); !status.ok())
+    return status;
+  if (const int64_t left = device->freeBytes(); left < opening.weightBytes)
+    return {Code::Resource,
+            fmt::format("{}: no device memory for the weights: they need {} MiB, "
+                        "and {} MiB are free",
+                        gpu.describe(), (opening.weightBytes + (1 << 20) - 1) >> 20, left >> 20)};
+  opening.device = std::move(device);
+  opening.code = &code;
+  return {};
+}
+
 static Status open(DeviceOpening &opening, const char *library) {
   Result<CudaDriver> driver = CudaDriver::load(library);
   if (!driver.ok())
@@ -358,6 +382,7 @@ static Status open(DeviceOpening &opening, const char *library) {
             fmt::format("this program computes on a GPU ({}), and the NVIDIA driver lists none",
                         describe(opening.codes))};
   std::string found;
+  Status failure; // of the first that is for the code, but busy or full
   for (const Gpu &gpu : *gpus) {
     found += fmt::format("{}{}", found.empty() ? "" : ", ", gpu.describe());
     const moec_device_code *code = choose(opening.codes, gpu);
@@ -369,14 +394,17 @@ static Status open(DeviceOpening &opening, const char *library) {
                                           "kernels want {}.{}; install a newer driver",
                                           driver->version() / 1000, driver->version() % 1000 / 10,
                                           wanted / 1000, wanted % 1000 / 10)};
-    auto device =
-        std::make_unique<CudaDevice>(*driver, gpu, std::span(code->kernels, code->kernel_count));
-    if (Status status = device->open(code->image); !status.ok())
-      return status;
-    opening.device = std::move(device);
-    opening.code = code;
-    return {};
+    Status status = openGpu(opening, *driver, gpu, *code);
+    if (status.ok())
+      return {};
+    if (failure.ok())
+      failure = status;
+    if (opening.isNamed)
+      break;
+    opening.notice += (opening.notice.empty() ? "" : "; ") + status.message;
   }
+  if (!failure.ok())
+    return failure;
   return {Code::Mismatch, fmt::format("this program's kernels are for {}, and here is {}; compile "
                                       "again with --gpu for that",
                                       describe(opening.codes), found)};

@@ -8,9 +8,10 @@
 namespace moec {
 
 /// Opens the first GPU that runs one of `opening.codes`, best code first: for just its
-/// architecture, for an earlier one of its generation, PTX. Code::Mismatch, saying what was wanted
-/// and found, without a driver or a GPU that does, or with too old a driver; `library` is the
-/// driver's.
+/// architecture, for an earlier one of its generation, PTX. One that is busy or has no room for the
+/// weights is passed over, and noted, unless users have named it. Code::Mismatch, saying what was
+/// wanted and found, without a driver or a GPU that does, or with too old a driver; `library` is
+/// the driver's.
 void openCudaDevice(DeviceOpening &opening, const char *library = "libcuda.so.1");
 
 } // namespace moec

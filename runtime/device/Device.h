@@ -65,6 +65,9 @@ public:
 struct DeviceOpening {
   std::span<const moec_device_code> codes; ///< outlive the device
   Status status;                           ///< why there is no device
+  int64_t weightBytes = 0;                 ///< that the device has to have room for
+  bool isNamed = false;                    ///< whether one that is busy or full ends the search
+  std::string notice = {};                 ///< what became of devices that were tried before
   std::unique_ptr<Device> device = nullptr;
   const moec_device_code *code = nullptr; ///< that the device runs
 };

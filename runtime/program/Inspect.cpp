@@ -115,6 +115,8 @@ static Json describe(const Manifest &manifest, const Weights *weights) {
   for (const ManifestMoeLayer &layer : manifest.moeLayers)
     json["moe_layers"].push_back(
         {{"layer", layer.layer}, {"experts", layer.experts}, {"picked", layer.picked}});
+  json["step_tokens"] = manifest.stepTokens;
+  json["architectures"] = manifest.gpus;
   if (moec_program_device)
     json["gpu"] = describeKernels(*moec_program_device);
   if (!manifest.cpuLevels.empty())

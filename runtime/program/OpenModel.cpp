@@ -16,8 +16,8 @@ Result<std::unique_ptr<Model>> openModel(const OpenOptions &options) {
   model.bindsCaller = true;
   model.progress = showProgress("copying weights to the device");
   Result<std::unique_ptr<Model>> opened = Model::open(model);
-  if (opened.ok() && !(*opened)->nodeNotice().empty())
-    writeMessage("notice: " + (*opened)->nodeNotice());
+  if (opened.ok() && !(*opened)->openNotice().empty())
+    writeMessage("notice: " + (*opened)->openNotice());
   return opened;
 }
 

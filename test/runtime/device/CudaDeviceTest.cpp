@@ -48,8 +48,10 @@ protected:
       else
         unsetenv(variable.c_str());
     }
-    DeviceOpening opening{.codes = codes, .status = {}};
+    DeviceOpening opening{
+        .codes = codes, .status = {}, .weightBytes = weightBytes, .isNamed = isNamed};
     openCudaDevice(opening, library);
+    notice = opening.notice;
     if (!opening.status.ok())
       return opening.status;
     opened = opening.code;
@@ -65,6 +67,9 @@ protected:
 
   std::vector<moec_device_code> codes;
   const moec_device_code *opened = nullptr; ///< that the last device runs
+  std::string notice;                       ///< of the last opening
+  int64_t weightBytes = 0;
+  bool isNamed = false;
 };
 
 TEST_F(CudaDevice, RunsKernelsOnItsMemory) {
@@ -113,6 +118,29 @@ TEST_F(CudaDevice, PrefersCodeForTheGpuItself) {
   EXPECT_EQ(opened, &codes[1]);
   EXPECT_TRUE(open({code(8, 6), code(8, 0), text}, {{"GPUS", "86"}}).ok());
   EXPECT_EQ(opened, &codes[0]);
+  // Of earlier ones the nearest.
+  EXPECT_TRUE(open({code(8, 0), code(8, 6), text}, {{"GPUS", "89"}}).ok());
+  EXPECT_EQ(opened, &codes[1]);
+  EXPECT_TRUE(open({code(8, 0), code(8, 9), text}, {{"GPUS", "86"}}).ok());
+  EXPECT_EQ(opened, &codes[0]);
+  EXPECT_TRUE(open({text, code(8, 9, false, true), code(8, 9)}, {{"GPUS", "90"}}).ok());
+  EXPECT_EQ(opened, &codes[1]);
+}
+
+TEST_F(CudaDevice, PassesOverAGpuThatIsFullOrBusyUnlessItIsNamed) {
+  weightBytes = 5 << 20;
+  const std::map<std::string, std::string> settings = {{"GPUS", "90 75 90"},
+                                                       {"MEMORY", "4194304 9000000 8388608"}};
+  Result<std::unique_ptr<Device>> device = open({code(9, 0)}, settings);
+  ASSERT_TRUE(device.ok()) << device.status().message;
+  EXPECT_EQ((*device)->name(), "Fake GPU 2");
+  EXPECT_EQ(notice, "Fake GPU 0 (sm_90): no device memory for the weights: they need 5 MiB, and 4 "
+                    "MiB are free");
+  isNamed = true;
+  expectFailure(open({code(9, 0)}, settings), Code::Resource, "Fake GPU 0 (sm_90): no device");
+  isNamed = false;
+  expectFailure(open({code(9, 0)}, {{"GPUS", "90 90"}, {"MEMORY", "4194304 2097152"}}),
+                Code::Resource, "Fake GPU 0 (sm_90): no device memory");
 }
 
 TEST_F(CudaDevice, SaysWhatIsMissing) {

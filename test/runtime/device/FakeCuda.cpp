@@ -1,9 +1,10 @@
 // A driver library for tests, whose device memory is the host's. The environment says what it is
 // like: FAKE_CUDA_VERSION, FAKE_CUDA_GPUS (compute capabilities, "80 90"), FAKE_CUDA_MEMORY (bytes
-// that are free) and FAKE_CUDA_FAILS (the function that fails).
+// that are free, of each GPU or of all) and FAKE_CUDA_FAILS (the function that fails).
 
 #include "runtime/device/CudaDriver.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -21,16 +22,17 @@ static std::string setting(const char *name, const char *otherwise) {
 
 static bool fails(const char *function) { return setting("FAKE_CUDA_FAILS", "") == function; }
 
-static std::vector<int> capabilities() {
-  std::vector<int> all;
-  const std::string text = setting("FAKE_CUDA_GPUS", "90");
+static std::vector<int64_t> numbers(const std::string &text) {
+  std::vector<int64_t> all;
   for (const char *at = text.c_str(); *at;) {
     char *end;
-    all.push_back(int(strtol(at, &end, 10)));
+    all.push_back(strtoll(at, &end, 10));
     at = *end ? end + 1 : end;
   }
   return all;
 }
+
+static std::vector<int64_t> capabilities() { return numbers(setting("FAKE_CUDA_GPUS", "90")); }
 
 using namespace moec;
 
@@ -82,20 +84,23 @@ CUDA cuDeviceGetName(char *name, int length, int device) {
   return 0;
 }
 CUDA cuDeviceGetAttribute(int *value, int attribute, int device) {
-  const int capability = capabilities()[size_t(device)];
+  const auto capability = int(capabilities()[size_t(device)]);
   *value = attribute == 75 ? capability / 10 : capability % 10;
   return 0;
 }
-CUDA cuDevicePrimaryCtxRetain(CudaContext **context, CudaDeviceNumber) {
+static int contexts[8]; // their addresses stand for those of the GPUs
+CUDA cuDevicePrimaryCtxRetain(CudaContext **context, CudaDeviceNumber device) {
   FAIL_IF_TOLD;
-  *context = reinterpret_cast<CudaContext *>(&held);
+  *context = reinterpret_cast<CudaContext *>(&contexts[device]);
   return 0;
 }
 CUDA cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 // A context is current in a thread.
 static thread_local int current = 0;
-CUDA cuCtxPushCurrent_v2(CudaContext *) {
+static thread_local size_t currentGpu = 0; // of the last one that became it
+CUDA cuCtxPushCurrent_v2(CudaContext *context) {
   ++current;
+  currentGpu = size_t(reinterpret_cast<int *>(context) - contexts);
   return 0;
 }
 CUDA cuCtxPopCurrent_v2(CudaContext **) {
@@ -209,10 +214,15 @@ CUDA cuMemFreeHost(void *memory) {
   operator delete(memory);
   return 0;
 }
+/// Of the current GPU.
+static size_t memory() {
+  const std::vector<int64_t> all = numbers(setting("FAKE_CUDA_MEMORY", "1048576"));
+  return size_t(all[std::min(currentGpu, all.size() - 1)]);
+}
 CUDA cuMemAlloc_v2(CudaAddress *address, size_t bytes) {
   if (current == 0)
     return 201;
-  if (used() + bytes > size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str())))
+  if (used() + bytes > memory())
     return 2;
   *address = reinterpret_cast<CudaAddress>(operator new(bytes, std::align_val_t(256)));
   held[*address] = bytes;
@@ -226,7 +236,7 @@ CUDA cuMemFree_v2(CudaAddress address) {
   return 0;
 }
 CUDA cuMemGetInfo_v2(size_t *left, size_t *total) {
-  *total = size_t(atoll(setting("FAKE_CUDA_MEMORY", "1048576").c_str()));
+  *total = memory();
   *left = *total - used();
   return 0;
 }
