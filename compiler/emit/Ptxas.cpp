@@ -22,8 +22,8 @@ Result<std::string> moec::findPtxas() {
     return *found;
   if (llvm::ErrorOr<std::string> found = llvm::sys::findProgramByName("ptxas", {folder}))
     return *found;
-  return Status{Code::Usage, "--emit=cubin: there is no ptxas, neither on PATH nor in '" + folder +
-                                 "'; install the CUDA toolkit, or stop at --emit=ptx"};
+  return Status{Code::Usage, "there is no ptxas, neither on PATH nor in '" + folder +
+                                 "'; install the CUDA toolkit"};
 }
 
 static std::string readAll(const std::string &path) {
@@ -96,9 +96,10 @@ Result<Cubin> moec::assemblePtx(const std::string &ptxas, std::string_view ptx,
   std::string error;
   const int status = llvm::sys::ExecuteAndWait(ptxas, words, std::nullopt, redirects, 0, 0, &error);
   const std::string said = readAll(report->path());
-  if (StringRef(said).contains("'gpu-name'"))
+  // It may not know the architecture, or not the PTX that is the oldest to have it.
+  if (StringRef(said).contains("'gpu-name'") || StringRef(said).contains("Unsupported .version"))
     return Status{Code::Usage, "'" + ptxas + "' does not know " + std::string(architecture) +
-                                   "; use that of a newer CUDA toolkit, or --emit=ptx"};
+                                   "; install a newer CUDA toolkit"};
   if (status != 0)
     return Status{Code::Internal, "'" + ptxas + "' does not assemble the kernels for " +
                                       std::string(architecture) + ": " +

@@ -33,8 +33,8 @@ Result<std::string> findPtxas();
 /// The CUDA release that the assembler is of, as CUDA counts: 13000 is 13.0.
 Result<int> releaseOfPtxas(const std::string &ptxas);
 
-/// Assembles `ptx` for `architecture` (sm_80) with the program `ptxas`. May run several times at
-/// once.
+/// Assembles `ptx` for `architecture` (sm_80) with the program `ptxas`; Code::Usage where that is
+/// too old for it. May run several times at once.
 Result<Cubin> assemblePtx(const std::string &ptxas, std::string_view ptx,
                           std::string_view architecture);
 

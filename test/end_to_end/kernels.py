@@ -85,7 +85,7 @@ def check_refusals(checks, folder):
     refused(USAGE, "--emulate is for programs", cuda, "--gpu=sm_80", "--emulate", "--emit=cubin", *output)
     refused(USAGE, "--link=static: a program for GPUs", cuda, "--gpu=sm_80", "--link=static", *output)
     nowhere = os.environ | {"PATH": str(folder), "CUDA_HOME": str(folder)}
-    refused(USAGE, "there is no ptxas", cuda, "--gpu=sm_80", "--emit=cubin", *output, env=nowhere)
+    refused(USAGE, "--emit=cubin: there is no ptxas", cuda, "--gpu=sm_80", "--emit=cubin", *output, env=nowhere)
     # A ptxas that fails, and one that knows no such architecture.
     for words, status, wanted in (("ptxas fatal : something", 1, "does not assemble the kernels for sm_80: ptxas fatal : something"),
                                   ("ptxas fatal : Value 'sm_80' is not defined for option 'gpu-name'", USAGE, "does not know sm_80")):
@@ -125,10 +125,13 @@ def check_program(checks, folder):
     says(USAGE, "MOEC_GPU asks for 'sm_86', and this program was compiled for: sm_80, sm_90a", "bench")
     del os.environ["MOEC_GPU"]
     says(0, "gpu kernels      sm_80: ", "inspect")
-    codes = json.loads(succeed(program, "inspect", "--json"))["gpu"]
+    told = json.loads(succeed(program, "inspect", "--json"))
+    codes = told["gpu"]
+    checks.that((told["step_tokens"], told["architectures"]) == (16384, ["sm_80", "sm_90a"]), f"inspect --json tells {told}")
     form = "cubin" if PTXAS else "ptx"
-    checks.that([(code["architecture"], code["form"], code["emulated"]) for code in codes] == [("sm_80", form, False), ("sm_90a", form, False)],
-                f"inspect --json tells {codes}")
+    # Of the newest architecture whose code later GPUs run, there is a text for these.
+    wanted = [("sm_80", form, False), *([("sm_80", "ptx", False)] if PTXAS else []), ("sm_90a", form, False)]
+    checks.that([(code["architecture"], code["form"], code["emulated"]) for code in codes] == wanted, f"inspect --json tells {codes}")
     # Without ptxas the program has the text that a driver assembles.
     nowhere = os.environ | {"PATH": str(folder), "CUDA_HOME": str(folder)}
     done = run(MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "text", "--target=cuda", "--gpu=sm_80", "--emulate", env=nowhere)
@@ -136,6 +139,14 @@ def check_program(checks, folder):
     code, = json.loads(succeed(folder / "text", "inspect", "--json"))["gpu"]
     checks.that((code["form"], code["driver"], code["emulated"]) == ("ptx", "11.0", True), f"inspect --json tells {code}")
     checks.that(b".entry phase_" in (folder / "text").read_bytes(), "the program has no PTX")
+    # So it has for an architecture that ptxas is too old for.
+    (folder / "ptxas").write_text('#!/bin/sh\ncase "$*" in *version*) echo "release 11.0," ;; *) echo "ptxas fatal : Unsupported .version 8.0" >&2; exit 255 ;; esac\n')
+    (folder / "ptxas").chmod(0o755)
+    old = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    done = run(MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "text", "--target=cuda", "--gpu=sm_90a", env=old)
+    checks.that(done.returncode == 0 and "kernels for sm_90a as PTX" in done.stderr.decode(), f"an old ptxas: {done.stderr.decode()[-400:]}")
+    code, = json.loads(succeed(folder / "text", "inspect", "--json"))["gpu"]
+    checks.that((code["form"], code["driver"]) == ("ptx", "12.0"), f"inspect --json tells {code}")
 
 
 def check_library(checks, folder):

@@ -6,7 +6,6 @@
 import argparse
 import json
 import pathlib
-import re
 import shutil
 import sys
 
@@ -62,11 +61,10 @@ def make_model(folder, gpus, layers):
                     timeout=HOUR)
         finally:
             shutil.rmtree(checkpoint)
-    # The program has its description as text in it.
-    step = re.search(rb'"step_tokens":(\d+)', (place / "program").read_bytes())
+    told = json.loads(succeed(place / "program", "inspect", "--json"))
     (folder / "speed/shape.json").write_text(json.dumps({
         "layers": layers, "hidden": HIDDEN, "experts": EXPERTS, "picked": PICKED, "wide": WIDE, "narrow": NARROW,
-        "step_tokens": int(step[1])}))
+        "step_tokens": told["step_tokens"]}))
 
 
 def main():

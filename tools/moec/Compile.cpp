@@ -110,6 +110,7 @@ private:
   Status prepareCpus();
   Status prepareHostPart();
   Status prepareGpus();
+  Status preparePtxas();
   Status openInput();
   Status parseModule();
   Status importDirectory();
@@ -134,7 +135,8 @@ private:
   std::vector<const CpuTarget *> levels; ///< where GPUs compute, of what they leave to CPUs
   std::vector<const CudaTarget *> gpus;  ///< none where CPUs do all
   std::string hostArchitecture;          ///< of the CPUs that the program runs on
-  std::string ptxas;
+  std::string ptxas;                     ///< empty where it is not there, or not wanted
+  int ptxasRelease = 0;
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
@@ -165,13 +167,31 @@ Status Compile::prepareGpus() {
     return {Code::Usage, fmt::format("no -o: there is a text for each of {}; say how the files' "
                                      "names begin",
                                      architectureNames(gpus))};
-  if (request.emit == Emit::Cubin) {
-    Result<std::string> program = findPtxas();
-    if (!program.ok())
-      return program.status();
-    ptxas = std::move(*program);
-  }
+  if (request.emit >= Emit::Cubin)
+    if (Status status = preparePtxas(); !status.ok())
+      return status;
   return prepareHostPart();
+}
+
+/// A program has PTX where it is not there.
+Status Compile::preparePtxas() {
+  Result<std::string> found = findPtxas();
+  if (!found.ok() && request.emit == Emit::Cubin)
+    return {found.status().code,
+            "--emit=cubin: " + found.status().message + ", or stop at --emit=ptx"};
+  if (!found.ok()) {
+    say("there is no ptxas here: the program has its kernels as PTX, and the driver assembles them "
+        "at each start, which takes a while");
+    return {};
+  }
+  if (request.emit > Emit::Cubin) { // a program says which drivers read its cubins
+    Result<int> release = releaseOfPtxas(*found);
+    if (!release.ok())
+      return release.status();
+    ptxasRelease = *release;
+  }
+  ptxas = std::move(*found);
+  return {};
 }
 
 /// The levels of what GPUs leave to CPUs, if they do.
@@ -517,23 +537,18 @@ void Compile::report(llvm::ArrayRef<DeviceImage> images) {
 /// What the program has of its kernels.
 Result<std::vector<DeviceCode>> Compile::makeDeviceCodes() {
   progress.start("compiling: kernels");
-  Result<std::string> assembler = findPtxas();
-  if (!assembler.ok())
-    say("there is no ptxas here: the program has its kernels as PTX, and the driver assembles them "
-        "at each start, which takes a while");
-  Result<int> release = assembler.ok() ? releaseOfPtxas(*assembler) : 0;
-  if (!release.ok())
-    return release.status();
-  Result<std::vector<DeviceImage>> images =
-      makeDeviceImages(modules, gpus, assembler.ok() ? DeviceForm::Cubin : DeviceForm::Ptx,
-                       assembler.ok() ? *assembler : "");
+  const DeviceWish wish{ptxas.empty() ? DeviceForm::Ptx : DeviceForm::Cubin, /*mayStayPtx=*/true};
+  Result<std::vector<DeviceImage>> images = makeDeviceImages(modules, gpus, wish, ptxas);
   if (!images.ok())
     return Status{images.status().code, stages.diagnostics().errors(images.status().message)};
+  for (const DeviceImage &image : *images)
+    if (!image.obstacle.empty())
+      say(fmt::format(
+          "the program has its kernels for {} as PTX, which the driver assembles at each "
+          "start: {}",
+          image.target->name.str(), image.obstacle));
   report(*images);
-  std::vector<DeviceCode> codes;
-  for (DeviceImage &image : *images)
-    codes.push_back(takeDeviceCode(std::move(image), *release));
-  return codes;
+  return takeDeviceCodes(std::move(*images), ptxasRelease);
 }
 
 /// A file for each architecture, beside -o, or the text of a single one.
@@ -542,9 +557,13 @@ Status Compile::makeKernels() {
   const DeviceForm form = request.emit == Emit::Llvm  ? DeviceForm::LlvmIr
                           : request.emit == Emit::Ptx ? DeviceForm::Ptx
                                                       : DeviceForm::Cubin;
-  Result<std::vector<DeviceImage>> images = makeDeviceImages(modules, gpus, form, ptxas);
-  if (!images.ok())
-    return {images.status().code, stages.diagnostics().errors(images.status().message)};
+  Result<std::vector<DeviceImage>> images = makeDeviceImages(modules, gpus, {form}, ptxas);
+  if (!images.ok()) {
+    const bool isTooOld = images.status().code == Code::Usage;
+    return {images.status().code,
+            stages.diagnostics().errors(images.status().message +
+                                        (isTooOld ? ", or stop at --emit=ptx" : ""))};
+  }
   report(*images);
   return writeDeviceImages(*images, form, request.output);
 }

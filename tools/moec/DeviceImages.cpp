@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 using namespace moec;
 
@@ -27,12 +28,13 @@ static int32_t sharedBytesOf(mlir::LLVM::LLVMFuncOp kernel) {
 }
 
 /// The work that threads share nothing of.
-static Status makeImage(llvm::Module &module, DeviceForm form, const std::string &ptxas,
+static Status makeImage(llvm::Module &module, const DeviceWish &wish, const std::string &ptxas,
                         DeviceImage &image) {
   const MachineTarget machine = machineOf(*image.target);
   if (Status status = optimizeLlvm(module, &machine); !status.ok())
     return status;
-  if (form == DeviceForm::LlvmIr) {
+  if (wish.form == DeviceForm::LlvmIr) {
+    image.form = DeviceForm::LlvmIr;
     image.bytes = printLlvm(module);
     return {};
   }
@@ -40,19 +42,24 @@ static Status makeImage(llvm::Module &module, DeviceForm form, const std::string
   if (!ptx.ok())
     return ptx.status();
   image.bytes = std::move(*ptx);
-  if (form == DeviceForm::Ptx)
+  if (wish.form == DeviceForm::Ptx)
     return {};
   Result<Cubin> cubin = assemblePtx(ptxas, image.bytes, image.target->name);
+  if (!cubin.ok() && cubin.status().code == Code::Usage && wish.mayStayPtx) {
+    image.obstacle = cubin.status().message;
+    return {};
+  }
   if (!cubin.ok())
     return cubin.status();
-  image.bytes = std::move(cubin->bytes);
+  image.form = DeviceForm::Cubin;
+  image.ptx = std::exchange(image.bytes, std::move(cubin->bytes));
   image.resources = std::move(cubin->kernels);
   return {};
 }
 
 Result<std::vector<DeviceImage>>
 moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules,
-                       llvm::ArrayRef<const CudaTarget *> targets, DeviceForm form,
+                       llvm::ArrayRef<const CudaTarget *> targets, DeviceWish wish,
                        const std::string &ptxas) {
   struct Work {
     llvm::LLVMContext context;
@@ -82,7 +89,7 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
   threads.reserve(targets.size());
   for (size_t i = 0; i < targets.size(); ++i)
     threads.emplace_back(
-        [&, i] { work[i].status = makeImage(*work[i].module, form, ptxas, images[i]); });
+        [&, i] { work[i].status = makeImage(*work[i].module, wish, ptxas, images[i]); });
   for (std::thread &thread : threads)
     thread.join();
   for (const Work &done : work)
@@ -91,19 +98,37 @@ moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules
   return images;
 }
 
-DeviceCode moec::takeDeviceCode(DeviceImage image, int release) {
+static DeviceCode deviceCode(const DeviceImage &image, bool isText, std::string bytes,
+                             int driverVersion) {
   const auto [major, minor] = image.target->capability();
   return {.architecture = image.target->name.str(),
-          .kernels = std::move(image.kernels),
+          .kernels = image.kernels,
           .image = {.major = major,
                     .minor = minor,
                     .is_specific = image.target->isSpecific(),
-                    .is_text = release == 0,
-                    // Drivers read the cubins of any release of their own major number.
-                    .driver_version = std::max(image.target->driverVersion, release / 1000 * 1000),
+                    .is_text = isText,
+                    .driver_version = driverVersion,
                     .bytes = nullptr,
                     .size = 0},
-          .bytes = std::move(image.bytes)};
+          .bytes = std::move(bytes)};
+}
+
+std::vector<DeviceCode> moec::takeDeviceCodes(std::vector<DeviceImage> images, int release) {
+  const DeviceImage *newest = nullptr; // they are in the order of their age
+  for (const DeviceImage &image : images)
+    if (!image.target->isSpecific())
+      newest = &image;
+  std::vector<DeviceCode> codes;
+  for (DeviceImage &image : images) {
+    const bool isText = image.form == DeviceForm::Ptx;
+    const int least = image.target->driverVersion;
+    // Drivers read the cubins of any release of their own major number.
+    codes.push_back(deviceCode(image, isText, std::move(image.bytes),
+                               isText ? least : std::max(least, release / 1000 * 1000)));
+    if (!isText && &image == newest)
+      codes.push_back(deviceCode(image, /*isText=*/true, std::move(image.ptx), least));
+  }
+  return codes;
 }
 
 Status moec::keepHostCode(mlir::ModuleOp module, bool emulates) {

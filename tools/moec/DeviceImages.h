@@ -19,9 +19,18 @@ namespace moec {
 /// What a GPU loads, or what becomes of the kernels on the way there.
 enum class DeviceForm { LlvmIr, Ptx, Cubin };
 
+/// Form of what is made, and what becomes of an architecture that ptxas is too old for.
+struct DeviceWish {
+  DeviceForm form = DeviceForm::Cubin;
+  bool mayStayPtx = false; ///< then it has PTX in place of a cubin; else it is a failure
+};
+
 struct DeviceImage {
   const CudaTarget *target = nullptr;
-  std::string bytes;                      ///< in the form that was asked for
+  DeviceForm form = DeviceForm::Ptx; ///< of `bytes`
+  std::string bytes;
+  std::string ptx;                        ///< that a cubin was made of
+  std::string obstacle;                   ///< why it has stayed PTX
   std::vector<DeviceKernel> kernels;      ///< in the order in which the step numbers them
   std::vector<KernelResources> resources; ///< of a cubin's kernels
 };
@@ -30,12 +39,12 @@ struct DeviceImage {
 /// `ptxas` is where that is, for cubins.
 Result<std::vector<DeviceImage>>
 makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules,
-                 llvm::ArrayRef<const CudaTarget *> targets, DeviceForm form,
+                 llvm::ArrayRef<const CudaTarget *> targets, DeviceWish wish,
                  const std::string &ptxas);
 
-/// What a program has of an image: a cubin that ptxas of the CUDA release `release` made, or, where
-/// that is 0, PTX.
-DeviceCode takeDeviceCode(DeviceImage image, int release);
+/// What a program has of the images: each as it is, cubins made by ptxas of the CUDA release
+/// `release`; and of the newest architecture whose code runs on later GPUs too the PTX, for these.
+std::vector<DeviceCode> takeDeviceCodes(std::vector<DeviceImage> images, int release);
 
 /// Leaves of a module with kernels what runs on the host; the kernels too, as functions of it,
 /// where they are to be emulated.
