@@ -16,11 +16,6 @@
 using namespace mlir;
 using namespace moec;
 
-/// Most rows of one step: enough to be bound by arithmetic, few enough for a small arena. Of many
-/// experts each has a share of the rows, and a GPU wants some hundreds of each: where its memory
-/// has no room for so many the runtime takes fewer (Model::stepTokens).
-static constexpr int64_t kStepTokens = 512, kGpuStepTokens = 16384;
-
 static DataType storedType(Type type) {
   return llvm::TypeSwitch<Type, DataType>(type)
       .Case([](Float32Type) { return DataType::F32; })

@@ -17,6 +17,11 @@ struct ProgramDescription {
   WeightPlan plan;   ///< empty where weights are mapped
 };
 
+/// Most rows of one step. On CPUs enough to be bound by arithmetic, few enough for a small arena.
+/// Of many experts each has a share of the rows, and a GPU wants some hundreds of each: where its
+/// memory has no room for so many the runtime takes fewer (Model::stepTokens).
+inline constexpr int64_t kStepTokens = 512, kGpuStepTokens = 16384;
+
 /// Reads a scheduled module. Code::Internal where it lacks what the stages promise.
 Result<ProgramDescription> describeProgram(mlir::ModuleOp scheduled,
                                            const PipelineOptions &options);

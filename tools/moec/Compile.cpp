@@ -147,7 +147,8 @@ private:
   std::vector<mlir::OwningOpRef<mlir::ModuleOp>> otherHosts;
   std::string placed; ///< what of the model is in a GPU's memory, in words
   FusionReport fusions;
-  ProgramDescription program; ///< filled by the schedule stage, where an artefact is wanted
+  std::vector<StepCosts> steps; ///< that a report is about
+  ProgramDescription program;   ///< filled by the schedule stage, where an artefact is wanted
 };
 
 } // namespace
@@ -435,6 +436,8 @@ Status Compile::noteStage(Emit stage) {
     fusions.addPhases(*modules.front());
     for (const std::string &line : describeChangedCodes(*modules.front()))
       say(line);
+    if (request.report && !gpus.empty())
+      steps = costOfSteps(*modules.front());
     if (request.emit >= Emit::Static) {
       Result<ProgramDescription> described = describeProgram(*modules.front(), options);
       if (!described.ok())
@@ -531,7 +534,7 @@ void Compile::report(llvm::ArrayRef<DeviceImage> images) {
   if (!request.report)
     return;
   progress.clear();
-  writeMessage(reportKernels(images));
+  writeMessage(reportKernels(images, steps));
 }
 
 /// What the program has of its kernels.

@@ -3,6 +3,7 @@
 #include "tools/moec/DeviceImages.h"
 
 #include "compiler/emit/ObjectCode.h"
+#include "compiler/pipeline/Description.h"
 #include "compiler/targets/emulator/Passes.h"
 #include "tools/moec/TextOutput.h"
 
@@ -157,19 +158,76 @@ Status moec::writeDeviceImages(llvm::ArrayRef<DeviceImage> images, DeviceForm fo
   return {};
 }
 
-std::string moec::reportKernels(llvm::ArrayRef<DeviceImage> images) {
+/// Phases are numbered as kernels are: OutlineKernels makes one of each, in the order of a walk.
+std::vector<StepCosts> moec::costOfSteps(mlir::ModuleOp scheduled) {
+  /// Where in its sequence the token is that is decoded: neither at once nor late.
+  constexpr int64_t kDepth = 4096;
+  int64_t context = kGpuStepTokens;
+  if (auto model = scheduled->getAttrOfType<mlir::DictionaryAttr>("moec.model"))
+    if (auto positions = model.getAs<mlir::IntegerAttr>("context"))
+      context = positions.getInt();
+  std::vector<StepCosts> steps;
+  for (const StepShape &shape : {StepShape{1, std::min(kDepth, context) - 1, 1},
+                                 StepShape{std::min(kGpuStepTokens, context), 0, 1}})
+    steps.push_back({shape, costOfStep(scheduled, shape)});
+  return steps;
+}
+
+static MachineRates ratesOf(const CudaTarget &target) {
+  /// From the end of a kernel of a graph to the start of the next that waits for it, about.
+  constexpr double kSecondsBetween = 2e-6;
+  return {target.gigabytes * 1e9, target.tensorTeraOps * 1e12, target.floatTeraOps * 1e12,
+          kSecondsBetween};
+}
+
+/// What a kernel takes and has at work.
+static std::string reportKernel(const DeviceImage &image, const DeviceKernel &launched,
+                                const KernelResources &kernel) {
+  const CudaTarget &target = *image.target;
+  const int64_t shared = kernel.sharedBytes + launched.sharedBytes,
+                warps = launched.threads / kWarpLanes,
+                blocks = target.residentBlocks(warps, kernel.registers, shared);
+  return fmt::format(
+      "kernel {} on {}: {} registers, {} bytes of stack, {} bytes spilt, {} bytes of "
+      "shared memory; {} blocks and {} of {} warps at work",
+      kernel.name, target.name.str(), kernel.registers, kernel.stackBytes, kernel.spillBytes,
+      shared, blocks, blocks * warps, target.warps);
+}
+
+/// The least time that a kernel's runs take in each step that has any.
+static std::string reportRuns(llvm::ArrayRef<StepCosts> steps, size_t kernel,
+                              const MachineRates &rates) {
   std::string text;
-  for (const DeviceImage &image : images)
+  for (const StepCosts &step : steps)
+    if (const PhaseCost &phase = step.phases[kernel]; phase.runs > 0)
+      text += fmt::format("; for {} rows it runs {} times in {:.1f} us", step.shape.rows,
+                          phase.runs, leastSeconds(phase, rates) * 1e6);
+  return text;
+}
+
+static std::string reportStep(const StepCosts &step, const CudaTarget &target) {
+  double seconds = 0;
+  for (const PhaseCost &phase : step.phases)
+    seconds += leastSeconds(phase, ratesOf(target));
+  return fmt::format("step of {} rows from position {} on {}: at least {:.3f} ms with what a {} "
+                     "does: {} GB/s, {} TFLOP/s of tensor cores, {} of others\n",
+                     step.shape.rows, step.shape.first, target.name.str(), seconds * 1e3,
+                     target.gpu.str(), target.gigabytes, target.tensorTeraOps, target.floatTeraOps);
+}
+
+std::string moec::reportKernels(llvm::ArrayRef<DeviceImage> images,
+                                llvm::ArrayRef<StepCosts> steps) {
+  std::string text;
+  for (const DeviceImage &image : images) {
     for (const KernelResources &kernel : image.resources) {
       const auto launched = llvm::find_if(
           image.kernels, [&](const DeviceKernel &own) { return own.name == kernel.name; });
-      text +=
-          fmt::format("kernel {} on {}: {} registers, {} bytes of stack, {} bytes spilt, {} bytes "
-                      "of shared memory, {} % of the warps\n",
-                      kernel.name, image.target->name.str(), kernel.registers, kernel.stackBytes,
-                      kernel.spillBytes, kernel.sharedBytes + launched->sharedBytes,
-                      image.target->occupancy(launched->threads / kWarpLanes, kernel.registers,
-                                              kernel.sharedBytes + launched->sharedBytes));
+      const auto number = static_cast<size_t>(launched - image.kernels.begin());
+      text += reportKernel(image, *launched, kernel) +
+              reportRuns(steps, number, ratesOf(*image.target)) + "\n";
     }
+    for (const StepCosts &step : steps)
+      text += reportStep(step, *image.target);
+  }
   return text;
 }

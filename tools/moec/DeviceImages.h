@@ -3,6 +3,7 @@
 #ifndef MOEC_TOOLS_MOEC_DEVICEIMAGES_H
 #define MOEC_TOOLS_MOEC_DEVICEIMAGES_H
 
+#include "compiler/analysis/StepCost.h"
 #include "compiler/emit/DeviceTables.h"
 #include "compiler/emit/Ptxas.h"
 #include "compiler/targets/cuda/CudaTarget.h"
@@ -55,8 +56,19 @@ Status keepHostCode(mlir::ModuleOp module, bool emulates);
 Status writeDeviceImages(llvm::ArrayRef<DeviceImage> images, DeviceForm form,
                          const std::string &output);
 
-/// A line for each kernel: what it takes of a multiprocessor, and how much of that it can fill.
-std::string reportKernels(llvm::ArrayRef<DeviceImage> images);
+/// What a step's phases cost (StepCost.h); empty where the module came scheduled.
+struct StepCosts {
+  StepShape shape;
+  std::vector<PhaseCost> phases;
+};
+
+/// The costs that are reported: of a step that decodes a token, and of one that reads a prompt.
+std::vector<StepCosts> costOfSteps(mlir::ModuleOp scheduled);
+
+/// A line for each kernel: what it takes of a multiprocessor, how many blocks and warps that then
+/// has at work, and the least time of the kernel's runs in each of the `steps`; and a line for each
+/// of these with the sum.
+std::string reportKernels(llvm::ArrayRef<DeviceImage> images, llvm::ArrayRef<StepCosts> steps);
 
 } // namespace moec
 

@@ -12,7 +12,9 @@ using namespace moec;
 using llvm::StringRef;
 
 // What a multiprocessor has is from the table of compute capabilities in NVIDIA's programming
-// guide, which driver reads which PTX from the release notes of the PTX manual.
+// guide, which driver reads which PTX from the release notes of the PTX manual, what a GPU does in
+// a second from its data sheet (without sparsity), or, of GeForce cards, from the white paper of
+// their architecture.
 static constexpr CudaTarget targets[] = {
     {.name = "sm_80",
      .features = "+ptx70",
@@ -22,7 +24,11 @@ static constexpr CudaTarget targets[] = {
      .blockSharedBytes = 163 << 10,
      .warps = 64,
      .blocks = 32,
-     .warpsPerBlock = 8},
+     .warpsPerBlock = 8,
+     .gpu = "A100 80GB SXM",
+     .gigabytes = 2039,
+     .tensorTeraOps = 312,
+     .floatTeraOps = 19.5},
     {.name = "sm_86",
      .features = "+ptx71",
      .driverVersion = 11010,
@@ -31,7 +37,11 @@ static constexpr CudaTarget targets[] = {
      .blockSharedBytes = 99 << 10,
      .warps = 48,
      .blocks = 16,
-     .warpsPerBlock = 8},
+     .warpsPerBlock = 8,
+     .gpu = "RTX A6000",
+     .gigabytes = 768,
+     .tensorTeraOps = 154.8,
+     .floatTeraOps = 38.7},
     {.name = "sm_89",
      .features = "+ptx78",
      .driverVersion = 11080,
@@ -40,7 +50,11 @@ static constexpr CudaTarget targets[] = {
      .blockSharedBytes = 99 << 10,
      .warps = 48,
      .blocks = 24,
-     .warpsPerBlock = 8},
+     .warpsPerBlock = 8,
+     .gpu = "L40S",
+     .gigabytes = 864,
+     .tensorTeraOps = 362,
+     .floatTeraOps = 91.6},
     {.name = "sm_90a",
      .features = "+ptx80",
      .driverVersion = 12000,
@@ -49,7 +63,11 @@ static constexpr CudaTarget targets[] = {
      .blockSharedBytes = 227 << 10,
      .warps = 64,
      .blocks = 32,
-     .warpsPerBlock = 8},
+     .warpsPerBlock = 8,
+     .gpu = "H100 SXM",
+     .gigabytes = 3350,
+     .tensorTeraOps = 989,
+     .floatTeraOps = 67},
     {.name = "sm_100a",
      .features = "+ptx86",
      .driverVersion = 12070,
@@ -58,7 +76,11 @@ static constexpr CudaTarget targets[] = {
      .blockSharedBytes = 227 << 10,
      .warps = 64,
      .blocks = 32,
-     .warpsPerBlock = 8},
+     .warpsPerBlock = 8,
+     .gpu = "B200",
+     .gigabytes = 8000,
+     .tensorTeraOps = 2250,
+     .floatTeraOps = 80},
     {.name = "sm_120a",
      .features = "+ptx87",
      .driverVersion = 12080,
@@ -67,7 +89,11 @@ static constexpr CudaTarget targets[] = {
      .blockSharedBytes = 99 << 10,
      .warps = 48,
      .blocks = 24,
-     .warpsPerBlock = 8},
+     .warpsPerBlock = 8,
+     .gpu = "GeForce RTX 5090",
+     .gigabytes = 1792,
+     .tensorTeraOps = 209.5,
+     .floatTeraOps = 104.8},
 };
 
 llvm::ArrayRef<CudaTarget> moec::cudaTargets() { return targets; }
@@ -80,8 +106,8 @@ std::pair<int, int> CudaTarget::capability() const {
   return {number / 10, number % 10};
 }
 
-int64_t CudaTarget::occupancy(int64_t blockWarps, int64_t threadRegisters,
-                              int64_t blockSharedBytes) const {
+int64_t CudaTarget::residentBlocks(int64_t blockWarps, int64_t threadRegisters,
+                                   int64_t blockSharedBytes) const {
   // A warp's registers are handed out in pieces of 256; the system keeps 1 KiB of each block's
   // shared memory for itself.
   const int64_t warpRegisters =
@@ -89,8 +115,7 @@ int64_t CudaTarget::occupancy(int64_t blockWarps, int64_t threadRegisters,
   int64_t resident = std::min(blocks, warps / blockWarps);
   if (warpRegisters > 0)
     resident = std::min(resident, registers / warpRegisters / blockWarps);
-  resident = std::min(resident, sharedBytes / (blockSharedBytes + 1024));
-  return 100 * resident * blockWarps / warps;
+  return std::min(resident, sharedBytes / (blockSharedBytes + 1024));
 }
 
 Result<const CudaTarget *> moec::findCudaTarget(StringRef name) {

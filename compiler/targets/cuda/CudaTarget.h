@@ -25,15 +25,21 @@ struct CudaTarget {
   int64_t blockSharedBytes; ///< that one block may have of it
   int64_t warps, blocks;    ///< at work at a time
   int64_t warpsPerBlock;    ///< Most of kernels whose tiles are for a warp each.
+  // A GPU that has it, and what that does in a second at most.
+  llvm::StringRef gpu;
+  double gigabytes;     ///< read and written
+  double tensorTeraOps; ///< of products of bf16 by tensor cores, sums in f32, zeros not left out
+  double floatTeraOps;  ///< of f32 by other units
 
   /// Major and minor number: 9 and 0.
   std::pair<int, int> capability() const;
   /// Whether code for it runs on no later GPU.
   bool isSpecific() const { return name.ends_with("a"); }
 
-  /// Per cent of the warps that may be at work with blocks of so many, each thread with so many
-  /// registers and each block with so many bytes of shared memory.
-  int64_t occupancy(int64_t blockWarps, int64_t threadRegisters, int64_t blockSharedBytes) const;
+  /// Blocks of so many warps that a multiprocessor has at work at a time, with so many registers of
+  /// each thread and so many bytes of shared memory of each block.
+  int64_t residentBlocks(int64_t blockWarps, int64_t threadRegisters,
+                         int64_t blockSharedBytes) const;
 };
 
 inline constexpr int64_t kWarpLanes = 32;

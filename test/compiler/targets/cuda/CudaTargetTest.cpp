@@ -23,11 +23,11 @@ TEST(CudaTarget, AnUnknownNameIsAUsageErrorThatListsTheTable) {
 }
 
 // Worked out with the figures of compute capability 8.0: 64 warps, 65536 registers, 164 KiB.
-TEST(CudaTarget, WhatIsScarceLimitsTheWarps) {
+TEST(CudaTarget, WhatIsScarceLimitsTheBlocks) {
   const CudaTarget &target = **findCudaTarget("sm_80");
-  EXPECT_EQ(target.occupancy(8, 32, 0), 100);
-  EXPECT_EQ(target.occupancy(8, 64, 0), 50);        // 64 * 32 registers a warp: 32 warps
-  EXPECT_EQ(target.occupancy(8, 65, 0), 37);        // in pieces of 256: 2304 a warp, 3 blocks
-  EXPECT_EQ(target.occupancy(8, 32, 48 << 10), 37); // 49 KiB a block: 3 blocks
-  EXPECT_EQ(target.occupancy(1, 32, 0), 50);        // 32 blocks
+  EXPECT_EQ(target.residentBlocks(8, 32, 0), 8);        // 64 warps
+  EXPECT_EQ(target.residentBlocks(8, 64, 0), 4);        // 64 * 32 registers a warp: 32 warps
+  EXPECT_EQ(target.residentBlocks(8, 65, 0), 3);        // in pieces of 256: 2304 a warp, 28 of them
+  EXPECT_EQ(target.residentBlocks(8, 32, 48 << 10), 3); // 49 KiB a block
+  EXPECT_EQ(target.residentBlocks(1, 32, 0), 32);       // that is the most of any size
 }
