@@ -3,7 +3,7 @@
 #ifndef MOEC_TEST_TESTHEADERS_H
 #define MOEC_TEST_TESTHEADERS_H
 
-#include "runtime/core/CommonHeaders.h"
+#include "runtime/core/CompiledHeaders.h"
 
 #include <gtest/gtest.h>
 

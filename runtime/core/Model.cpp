@@ -187,7 +187,8 @@ Status Model::openDevice(const ModelOptions &options) {
     return value && *value;
   };
   opening.codes = *codes;
-  opening.weightBytes = static_cast<int64_t>(openWeights->bytes());
+  opening.weightBytes =
+      openWeights->packed() ? description.deviceBytes() : description.deviceWeightBytes();
   opening.isNamed = isSet("MOEC_GPU") || isSet("CUDA_VISIBLE_DEVICES");
   (isEmulated ? program.open_emulated : program.open_cuda)(&opening);
   if (!opening.status.ok())

@@ -1,8 +1,8 @@
 // What most files of the runtime include of others' headers: compiled once, as reading it takes
 // longer than most of these files themselves.
 
-#ifndef MOEC_RUNTIME_CORE_COMMONHEADERS_H
-#define MOEC_RUNTIME_CORE_COMMONHEADERS_H
+#ifndef MOEC_RUNTIME_CORE_COMPILEDHEADERS_H
+#define MOEC_RUNTIME_CORE_COMPILEDHEADERS_H
 
 #include <algorithm>
 #include <array>
@@ -20,4 +20,4 @@
 
 #include <fmt/format.h>
 
-#endif // MOEC_RUNTIME_CORE_COMMONHEADERS_H
+#endif // MOEC_RUNTIME_CORE_COMPILEDHEADERS_H
