@@ -69,7 +69,7 @@ std::optional<int64_t> moec::arenaBytes(ModuleOp scheduled, int64_t tokens, int6
 }
 
 std::vector<int64_t> moec::layersWithoutRoom(std::vector<LayerExperts> experts, int64_t room) {
-  llvm::stable_sort(experts, [](const LayerExperts &left, const LayerExperts &right) {
+  llvm::sort(experts, [](const LayerExperts &left, const LayerExperts &right) {
     return std::pair(left.bytes, left.layer) < std::pair(right.bytes, right.layer);
   });
   std::vector<int64_t> layers;

@@ -88,8 +88,8 @@ std::vector<StoredKind> moec::describeStored(ModuleOp module) {
   std::vector<StoredKind> kinds;
   for (const auto &[name, bytes] : bytesOf)
     kinds.push_back({name, bytes});
-  llvm::stable_sort(kinds, [](const StoredKind &left, const StoredKind &right) {
-    return left.bytes > right.bytes;
+  llvm::sort(kinds, [](const StoredKind &left, const StoredKind &right) {
+    return std::tie(right.bytes, left.name) < std::tie(left.bytes, right.name);
   });
   return kinds;
 }

@@ -87,9 +87,10 @@ Status FunctionTable::count(size_t more) {
 }
 
 Result<std::vector<OnnxNode>> FunctionTable::copyBody(uint32_t function, const OnnxNode &node) {
-  if (Status status = count(1); !status.ok()) // empty bodies, too, take time
-    return status;
   const Call call{functions[function], node};
+  // Empty bodies, and inputs that the call leaves out, take time too.
+  if (Status status = count(1 + call.function.inputs.size()); !status.ok())
+    return status;
   for (const OnnxAttribute &attribute : node.attributes) {
     const std::vector<OnnxAttribute> &known = call.function.attributes;
     auto isSame = [&](const OnnxAttribute &each) { return each.name == attribute.name; };

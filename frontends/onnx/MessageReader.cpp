@@ -9,7 +9,7 @@ using namespace moec;
 using Bytes = std::span<const uint8_t>;
 
 static constexpr int kMostGraphs = 32;         // one in another
-static constexpr size_t kMostAttributes = 100; // of a node
+static constexpr size_t kMostAttributes = 100; // of a node or a function
 static constexpr size_t kMostDomains = 1000;
 
 static std::string_view withoutAlias(std::string_view domain) {
@@ -143,6 +143,8 @@ Status MessageReader::readFunction(Bytes bytes) {
           count(function.inputs.size() + function.outputs.size() + function.attributes.size());
       !status.ok())
     return fail(status);
+  if (function.attributes.size() > kMostAttributes)
+    return fail({Code::Unsupported, fmt::format("has more than {} attributes", kMostAttributes)});
   std::set<std::string_view> seen;
   for (const OnnxAttribute &attribute : function.attributes)
     if (!seen.insert(attribute.name).second)

@@ -14,11 +14,11 @@ func.func @step(%batch: !lm.batch) -> index {
 // What is asked of the host, and buffer number 3 of it, of as many rows as the batch has.
 // CHECK-LABEL: func @part(
 // CHECK-SAME:    %[[BATCH:.*]]: !llvm.ptr
-// CHECK-DAG:     llvm.getelementptr %[[BATCH]][184] : (!llvm.ptr) -> !llvm.ptr, i8
 // CHECK-DAG:     llvm.getelementptr %[[BATCH]][192] : (!llvm.ptr) -> !llvm.ptr, i8
+// CHECK-DAG:     llvm.getelementptr %[[BATCH]][200] : (!llvm.ptr) -> !llvm.ptr, i8
 // CHECK:         %[[COUNT:.*]] = llvm.getelementptr %[[BATCH]][0]
 // CHECK:         %[[ROWS:.*]] = llvm.load %[[COUNT]] : !llvm.ptr -> i64
-// CHECK:         %[[PLACE:.*]] = llvm.getelementptr %[[BATCH]][224] : (!llvm.ptr) -> !llvm.ptr, i8
+// CHECK:         %[[PLACE:.*]] = llvm.getelementptr %[[BATCH]][232] : (!llvm.ptr) -> !llvm.ptr, i8
 // CHECK:         llvm.load %[[PLACE]] : !llvm.ptr -> !llvm.ptr
 // CHECK:         llvm.insertvalue %[[ROWS]], %{{.*}}[3, 0]
 func.func @part(%batch: !lm.batch) -> (index, index, memref<?x40xf32>) {

@@ -54,15 +54,17 @@ TEST(DescriptionTest, WhatGpusLeaveToCpusComesBehindTheirWeights) {
            "packed <layout = " + layout + ", element = bf16, offset = 0>\n";
   };
   constexpr int64_t kStackBytes = int64_t(4) * 48 * 16 * 2;
-  const std::string text = weight("up", 0, "rows") + "module @host {" + weight("up", 1, "panels") +
-                           "func.func @step(%batch: !lm.batch) {\n"
-                           "%layer = lm.part_layer %batch\n"
-                           "%w = lm.load_weight @up[%layer] : !lm.weight<4x48x16xbf16>\n"
-                           "%x = lm.part_rows 0 of %batch : memref<?x64xbf16>\n"
-                           "%y = lm.part_rows 1 of %batch : memref<?x192xf32>\n"
-                           "lm.head_linear ins(%x, %w : memref<?x64xbf16>, "
-                           "!lm.weight<4x48x16xbf16>) outs(%y : memref<?x192xf32>)\n"
-                           "return }}";
+  const std::string text =
+      weight("up", 0, "rows") + "module @host {" + weight("up", 1, "panels") +
+      "func.func @step(%batch: !lm.batch) {\n"
+      "%layer = lm.part_layer %batch\n"
+      "%w = lm.load_weight @up[%layer] : !lm.weight<4x48x16xbf16>\n"
+      "%x = lm.part_rows 0 of %batch : memref<?x16xbf16>\n"
+      "%t = lm.part_rows 1 of %batch : memref<?x3xi32>\n"
+      "%y = lm.part_rows 2 of %batch : memref<?x48xf32>\n"
+      "moe.grouped_matmul ins(%x, %w, %t : memref<?x16xbf16>, "
+      "!lm.weight<4x48x16xbf16>, memref<?x3xi32>) outs(%y : memref<?x48xf32>)\n"
+      "return }}";
   const PipelineOptions options{.cpu = "avx2", .gpu = "sm_80"};
   const std::string placement =
       ", moec.placement = {device_memory = 1000 : i64, host_layers = array<i64: 1>}";

@@ -157,6 +157,13 @@ TEST_F(FunctionTest, BodiesSeeTheirInputsAlone) {
   expectFailure("is of the operators of ai.onnx, which the function does not import");
 }
 
+TEST_F(FunctionTest, BodiesAreNotSeenOutside) {
+  addNode(function, "Add", {"a", "b"}, {"sum"});
+  addNode(function, "Relu", {"sum"}, {"c"});
+  addNode(graph, "Neg", {"sum"}, {"z"});
+  expectFailure("node `Neg_1` (Neg): reads `sum`, which nothing makes");
+}
+
 TEST_F(FunctionTest, GraphsInBodiesCapture) {
   ::onnx::NodeProto &branches = addNode(function, "If", {"a"}, {"c"});
   ::onnx::GraphProto &branch = *addAttribute(branches, "then_branch", Attribute::GRAPH).mutable_g();
@@ -201,6 +208,19 @@ TEST_F(FunctionTest, ExpansionIsBounded) {
   outer->set_output(0, "a");
   EXPECT_FAILS(read(model, {.mostItems = 100'000}), Code::Unsupported,
                "functions expand to more than 100000 nodes");
+}
+
+TEST_F(FunctionTest, SizesAreBounded) {
+  function.set_output(0, "a");
+  for (int index = 0; index < 1000; ++index) {
+    function.add_input("i" + std::to_string(index));
+    addNode(graph, "f", {"x"}, {}, "own");
+  }
+  EXPECT_FAILS(read(model, {.mostItems = 100'000}), Code::Unsupported,
+               "functions expand to more than 100000 nodes");
+  for (int index = 0; index < 101; ++index)
+    function.add_attribute("a" + std::to_string(index));
+  expectFailure("function own::f: has more than 100 attributes", Code::Unsupported);
 }
 
 TEST_F(FunctionTest, DepthIsBounded) {

@@ -99,7 +99,7 @@ TEST(Manifest, TellsWhatGpusLeaveToCpus) {
     return parseManifest(writeManifest(changed)).status().message;
   };
   manifest.host->layers = {2};
-  EXPECT_EQ(refusal(manifest), "manifest: 'host.layers[0]' is 2, wanted an integer from 0 to 1");
+  EXPECT_EQ(refusal(manifest), "manifest: 'host.layers' is 2, wanted integers from 0 to 1");
   manifest.host = ManifestHost{{1}, 1001, 1};
   EXPECT_EQ(refusal(manifest),
             "manifest: 'host.first_byte' is 1001, wanted an integer from 0 to 1000");
