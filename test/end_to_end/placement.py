@@ -40,14 +40,17 @@ def placements(checks, case, folder, *options):
 
     total = needs(all_on_gpu)
     program, some, said = make(GOLDEN / case, folder / "some", total - 1, *options)
-    checks.that(some["host"]["layers"] == moe_layers[-1:], f"{case}: a byte short, {some['host']} is left")
+    # Of the smallest models what crosses takes more than a layer's experts: then another has to go as well.
+    left = some["host"]["layers"]
+    checks.that(0 < len(left) < len(moe_layers) and left == moe_layers[-len(left):], f"{case}: a byte short, {some['host']} is left")
     checks.that(needs(some) < total, f"{case}: {needs(some)} bytes of {total - 1}")
     checks.that(abs(some["device"]["weights"] + some["host"]["weights"] - all_on_gpu["device"]["weights"])
                 < all_on_gpu["device"]["weights"] / 2, f"{case}: weights {some}")  # panels are wider than rows
-    checks.that(f"the routed experts of layer {moe_layers[-1]}," in said, f"{case}: said {said!r}")
+    named = f"layer {left[0]}," if len(left) == 1 else f"layers {left[0]},"
+    checks.that(f"the routed experts of {named}" in said, f"{case}: said {said!r}")
     yield "some", program, some
 
-    layer = all_on_gpu["device"]["weights"] - some["device"]["weights"]
+    layer = (all_on_gpu["device"]["weights"] - some["device"]["weights"]) // len(left)
     rest = total - len(moe_layers) * layer
     program, every, said = make(GOLDEN / case, folder / "every", rest + layer // 2, *options)
     checks.that(every["host"]["layers"] == moe_layers, f"{case}: {every['host']} is left")
@@ -98,7 +101,7 @@ def check_levels(checks, folder):
                     placements(checks, case, folder, "--gpu=sm_80,sm_90a", "--cpu=avx2,avx512bf16,amx", "--activations=f32"))
     facts = json.loads(succeed(programs["some"], "inspect", "--json"))
     checks.that([level["name"] for level in facts["cpu"]["levels"]] == ["avx2", "avx512bf16", "amx"], f"levels {facts['cpu']}")
-    checks.that(len(facts["gpu"]) == 2, f"kernels {facts['gpu']}")
+    checks.that({code["architecture"] for code in facts["gpu"]} == {"sm_80", "sm_90a"}, f"kernels {facts['gpu']}")
     missing = [level["name"] for level in facts["cpu"]["levels"] if not level["supported"]]
     for gpu in ("sm_80", "sm_90a"):
         for level in facts["cpu"]["levels"]:
@@ -148,7 +151,7 @@ def check_refusals(checks, folder):
     refused(USAGE, "--device-memory is for --target=cuda", "--device-memory=24G")
     refused(USAGE, "--device-memory is about the schedule stage", *cuda, "--device-memory=24G", "--emit=optimized")
     refused(USAGE, "--cpu: all is computed by the GPU", *cuda, "--cpu=avx2")
-    refused(UNSUPPORTED, "they are not fused into moe.expert_ffn", *cuda, "--device-memory=400k", "--without-pass=moe-fuse-experts")
+    refused(UNSUPPORTED, "they are not fused into moe.expert_ffn", *cuda, "--device-memory=300k", "--without-pass=moe-fuse-experts")
     program, _, _ = make(case, folder / "program", "1GiB")
     done = run(program, "eval", "--input", case / "golden.safetensors", "--output", folder / "x", "--device=emulated", "--threads", "2")
     checks.that(done.returncode == USAGE and b"all of it for the GPU" in done.stderr, f"threads of a program that has none: {done}")
