@@ -1,11 +1,13 @@
-// Whole models: golden ones open, damaged ones are refused, and time is linear.
+// Whole models: golden ones open, damaged ones are refused, and work is linear.
 
 #include "test/frontends/onnx/OnnxFolder.h"
 
 #include <gtest/gtest.h>
-
-#include <chrono>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <ctime>
+#include <limits>
 
 using namespace moec;
 namespace fs = std::filesystem;
@@ -213,9 +215,10 @@ TEST(OnnxReader, SizesAreBounded) {
                "has more than 200 nodes, values, attributes and tensors");
 }
 
-TEST(OnnxReader, TimeIsLinearInNodes) {
-  OnnxFolder folder;
-  auto seconds = [&](int nodes) {
+// Ten times the nodes take some ten times as long; work that grew with their square would take a
+// hundred times. Counted is what this process computes, whatever else runs.
+TEST(OnnxReader, WorkIsLinearInNodes) {
+  auto work = [&](int nodes) {
     ::onnx::ModelProto model = emptyModel();
     ::onnx::GraphProto &graph = *model.mutable_graph();
     for (int index = 0; index < nodes; ++index) {
@@ -229,17 +232,13 @@ TEST(OnnxReader, TimeIsLinearInNodes) {
     }
     const std::string bytes = model.SerializeAsString();
     std::span<const uint8_t> span(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size());
-    double best = 1e9;
-    for (int attempt = 0; attempt < 5; ++attempt) { // others may be running
-      auto begin = std::chrono::steady_clock::now();
+    std::clock_t least = std::numeric_limits<std::clock_t>::max();
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      const std::clock_t begin = std::clock();
       EXPECT_TRUE(readOnnx(span, ".").ok());
-      best = std::min(
-          best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+      least = std::min(least, std::clock() - begin);
     }
-    return best;
+    return least;
   };
-  const double few = seconds(10'000), many = seconds(100'000);
-  RecordProperty("microseconds_per_node", std::to_string(many * 10));
-  EXPECT_LT(many, 50 * few);
-  EXPECT_LT(many, 2.0) << "20 us a node"; // some 2 us without sanitizers
+  EXPECT_LT(work(100'000), 50 * work(10'000));
 }

@@ -54,11 +54,13 @@ public:
       operator delete(memory, std::align_val_t(256));
   }
   Status copyIn(uint8_t *to, const void *from, int64_t bytes) override {
-    memcpy(to, from, size_t(bytes));
+    if (bytes > 0) // a null pointer may go with none
+      memcpy(to, from, size_t(bytes));
     return {};
   }
   Status copyOut(void *to, const uint8_t *from, int64_t bytes) override {
-    memcpy(to, from, size_t(bytes));
+    if (bytes > 0)
+      memcpy(to, from, size_t(bytes));
     return {};
   }
   Status copy(uint8_t *to, const uint8_t *from, int64_t bytes) override {
