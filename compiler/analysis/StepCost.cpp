@@ -23,16 +23,20 @@ namespace {
 class StepWalk {
 public:
   StepWalk(ModuleOp module, const StepShape &shape) : module(module), shape(shape) {
-    module.walk([&](lm::PhaseOp phase) {
-      numbers[phase] = phases.size();
-      phases.emplace_back().name = phase.getName().str();
-    });
+    // Not those of a module in the module, which are no kernels.
+    if (auto step = module.lookupSymbol<func::FuncOp>("step")) {
+      step.walk([&](lm::PhaseOp phase) {
+        numbers[phase] = phases.size();
+        phases.emplace_back().name = phase.getName().str();
+      });
+      run(step.getBody().front());
+    }
   }
 
-  void run(Block &block);
   std::vector<PhaseCost> take() { return std::move(phases); }
 
 private:
+  void run(Block &block);
   int64_t valueOf(Value value) const { return values.lookup(value); }
   int64_t valueOf(OpFoldResult value) const {
     if (std::optional<int64_t> constant = getConstantIntValue(value))
@@ -264,10 +268,7 @@ void StepWalk::addAttention(lm::CacheOp cache, int64_t heads, int64_t chosen,
 }
 
 std::vector<PhaseCost> moec::costOfStep(ModuleOp scheduled, const StepShape &shape) {
-  StepWalk walk(scheduled, shape);
-  if (auto step = scheduled.lookupSymbol<func::FuncOp>("step"))
-    walk.run(step.getBody().front());
-  return walk.take();
+  return StepWalk(scheduled, shape).take();
 }
 
 double moec::leastSeconds(const PhaseCost &phase, const MachineRates &rates) {

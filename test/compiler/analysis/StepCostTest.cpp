@@ -79,6 +79,18 @@ func.func @step(%batch: !lm.batch) {
     }
   }
   return
+}
+// What CPUs do of the step are no kernels.
+module @host {
+func.func @step(%batch: !lm.batch) {
+  %rows = lm.token_count %batch
+  %x = lm.part_rows 0 of %batch : memref<?x32xf32>
+  lm.phase "round" tiles(%rows) rows 1 panels 0 {
+  ^bb0(%tile: index):
+    lm.round ins(%x : memref<?x32xf32>) outs(%x : memref<?x32xf32>)
+  }
+  return
+}
 })";
 
 std::vector<PhaseCost> cost(const StepShape &shape) {
