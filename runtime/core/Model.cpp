@@ -382,14 +382,6 @@ Status Model::runSteps(std::span<const Feed> feeds, const FeedOptions &options) 
   }
 }
 
-namespace {
-/// What each thread has a copy of.
-struct StepCall {
-  moec_step_function step;
-  moec_step_arguments arguments;
-};
-} // namespace
-
 /// Runs a step whose inputs and results are given.
 Status Model::compute(moec_step_arguments arguments) {
   const int64_t arenaBytes = moec_program_arena_bytes(arguments.tokens, arguments.sequences,
@@ -411,13 +403,7 @@ Status Model::compute(moec_step_arguments arguments) {
   arguments.weight_pieces = openWeights->pieces();
   arguments.team = &pool->team();
   arguments.profile = noted.get();
-  StepCall call{moec_program_steps[levelIndex], arguments};
-  pool->step(
-      [](void *context, int64_t thread) {
-        const StepCall &call = *static_cast<const StepCall *>(context);
-        call.step(&call.arguments, thread);
-      },
-      &call, sizeof call);
+  pool->step(moec_program_steps[levelIndex], arguments);
   return {};
 }
 

@@ -127,6 +127,20 @@ void Threads::step(Work work, void *context, size_t bytes) {
   tilesBefore = stepTeam.leave(0);
 }
 
+void Threads::step(moec_step_function function, const moec_step_arguments &arguments) {
+  struct Call {
+    moec_step_function function;
+    moec_step_arguments arguments;
+  } call{function, arguments};
+  static_assert(sizeof call <= mostContext);
+  step(
+      [](void *context, int64_t thread) {
+        const Call &own = *static_cast<const Call *>(context);
+        own.function(&own.arguments, thread);
+      },
+      &call, sizeof call);
+}
+
 void Threads::settle() {
   run([](void *, int64_t) {}, this);
 }

@@ -4,6 +4,7 @@
 #define MOEC_RUNTIME_CPU_THREADS_H
 
 #include "runtime/core/Result.h"
+#include "runtime/core/Step.h"
 #include "runtime/cpu/Nodes.h"
 #include "runtime/cpu/Team.h"
 
@@ -48,6 +49,8 @@ public:
   /// mostContext: all of it is phases that `team` shares out, and it ends in Team::wait. Returns
   /// when the caller's call has returned. A thread may be late with its call, see Team.
   void step(Work work, void *context, size_t bytes);
+  /// The same of compiled code, each thread with a copy of the arguments.
+  void step(moec_step_function function, const moec_step_arguments &arguments);
 
   /// Returns when no thread is in the `work` of a step any more.
   void settle();

@@ -10,15 +10,6 @@
 
 namespace moec {
 
-namespace {
-/// What each thread has a copy of.
-struct PartCall {
-  moec_step_function step;
-  moec_step_arguments arguments;
-};
-static_assert(sizeof(PartCall) <= Threads::mostContext);
-} // namespace
-
 void HostPart::run(int64_t part, int64_t layer, std::span<uint8_t *const> buffers,
                    std::span<const int64_t> bytes) {
   if (failure.ok())
@@ -57,30 +48,25 @@ Status HostPart::cross(int64_t part, int64_t layer, std::span<uint8_t *const> bu
   if (Status status = arena.ensure(arenaBytes, "the activations of a step"); !status.ok())
     return status;
 
-  PartCall call{code.step, {}};
-  call.arguments.tokens = tokens;
-  call.arguments.sequences = 1;
-  call.arguments.weights = code.weights;
-  call.arguments.weight_pieces = code.weightPieces;
-  call.arguments.arena = arena.data();
-  call.arguments.team = &threads.team();
-  call.arguments.part = part;
-  call.arguments.layer = layer;
+  moec_step_arguments arguments{};
+  arguments.tokens = tokens;
+  arguments.sequences = 1;
+  arguments.weights = code.weights;
+  arguments.weight_pieces = code.weightPieces;
+  arguments.arena = arena.data();
+  arguments.team = &threads.team();
+  arguments.part = part;
+  arguments.layer = layer;
   const size_t result = buffers.size() - 1;
   for (size_t i = 0; i < buffers.size(); ++i)
-    call.arguments.part_rows[i] = crossing + offsets[i];
+    arguments.part_rows[i] = crossing + offsets[i];
   for (size_t i = 0; i < result; ++i)
     if (Status status = device.beginCopyOut(crossing + offsets[i], buffers[i], bytes[i]);
         !status.ok())
       return status;
   if (Status status = device.finish(); !status.ok())
     return status;
-  threads.step(
-      [](void *context, int64_t thread) {
-        const PartCall &call = *static_cast<const PartCall *>(context);
-        call.step(&call.arguments, thread);
-      },
-      &call, sizeof call);
+  threads.step(code.step, arguments);
   return device.beginCopyIn(buffers[result], crossing + offsets[result], bytes[result]);
 }
 
