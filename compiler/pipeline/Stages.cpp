@@ -6,6 +6,7 @@
 #include "compiler/targets/emulator/Passes.h"
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightFormats.h"
+#include "dialects/linalg_ext/LinalgExtDialect.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
@@ -16,6 +17,8 @@
 #include "mlir/Dialect/Func/Extensions/InlinerExtension.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
@@ -243,14 +246,16 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
 
 void moec::registerDialects(DialectRegistry &registry) {
   registry.insert<arith::ArithDialect, bufferization::BufferizationDialect, cf::ControlFlowDialect,
-                  func::FuncDialect, gpu::GPUDialect, NVVM::NVVMDialect, lm::LmDialect,
-                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, moe::MoeDialect,
-                  scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect,
-                  x86vector::X86VectorDialect>();
+                  func::FuncDialect, gpu::GPUDialect, linalg::LinalgDialect,
+                  linalg_ext::LinalgExtDialect, NVVM::NVVMDialect, lm::LmDialect, LLVM::LLVMDialect,
+                  math::MathDialect, memref::MemRefDialect, moe::MoeDialect, scf::SCFDialect,
+                  tensor::TensorDialect, vector::VectorDialect, x86vector::X86VectorDialect>();
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   scf::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   func::registerInlinerExtension(registry);
+  linalg::registerBufferizableOpInterfaceExternalModels(registry);
+  linalg_ext::registerBufferization(registry);
   lm::registerBufferization(registry);
   moe::registerBufferization(registry);
   lm::registerTiling(registry);

@@ -79,5 +79,7 @@ void moec::lm::registerBufferization(DialectRegistry &registry) {
     PositionsOp::attachInterface<ViewBufferization<PositionsOp>>(*context);
     OutputRowsOp::attachInterface<ViewBufferization<OutputRowsOp>>(*context);
     PartRowsOp::attachInterface<ViewBufferization<PartRowsOp>>(*context);
+    GraphInputOp::attachInterface<ViewBufferization<GraphInputOp>>(*context);
+    LoadTensorOp::attachInterface<ViewBufferization<LoadTensorOp>>(*context);
   });
 }

@@ -9,6 +9,13 @@
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/SymbolTable.h"
 
+namespace moec {
+
+/// Whether buffers may hold elements of that type.
+bool isStoredNumber(mlir::Type type);
+
+} // namespace moec
+
 #include "dialects/lm/LmEnums.h.inc"
 #include "dialects/lm/LmOpsDialect.h.inc"
 

@@ -3,7 +3,7 @@
 #ifndef MOEC_DIALECTS_LM_LMOPS_TD
 #define MOEC_DIALECTS_LM_LMOPS_TD
 
-include "dialects/lm/LmBatchOps.td"
+include "dialects/lm/LmGraphOps.td"
 
 def Lm_LoadWeightOp : Lm_Op<"load_weight",
                             [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {

@@ -75,3 +75,20 @@ func.func @rows_of_part(%batch: !lm.batch) -> (index, index, index) {
   %same = memref.dim %to, %c0 : memref<?x40xf32>
   return %rows, %columns, %same : index, index, index
 }
+
+// The sizes of a graph's inputs and outputs are those that they were given.
+// CHECK-LABEL: func @sizes_of_a_graph
+// CHECK-DAG:     %[[N:.*]] = lm.dimension %{{.*}} "n"
+// CHECK-DAG:     %[[M:.*]] = lm.dimension %{{.*}} "m"
+// CHECK:         return %[[M]], %[[N]]
+func.func @sizes_of_a_graph(%batch: !lm.batch) -> (index, index) {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %n = lm.dimension %batch "n"
+  %m = lm.dimension %batch "m"
+  %x = lm.graph_input %batch "x"(%n, %m) : tensor<?x40x?xf32>
+  %y = lm.graph_output %batch "y"(%n) : memref<?x40xf32>
+  %a = tensor.dim %x, %c2 : tensor<?x40x?xf32>
+  %b = memref.dim %y, %c0 : memref<?x40xf32>
+  return %a, %b : index, index
+}

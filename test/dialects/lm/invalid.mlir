@@ -661,3 +661,46 @@ func.func @no_rows(%batch: !lm.batch) -> tensor<?xf32> {
   %x = lm.part_rows 0 of %batch : tensor<?xf32>
   return %x : tensor<?xf32>
 }
+
+// -----
+
+// expected-error @below {{is of type 'tensor<?xf32>', wanted one of fixed sizes}}
+lm.tensor @t : tensor<?xf32> from "t"
+
+// -----
+
+// expected-error @below {{must be ranked tensor of a boolean, or an integer or float of whole bytes}}
+lm.tensor @t : tensor<8xi4> from "t"
+
+// -----
+
+func.func @f() {
+  // expected-error @below {{finds no 'lm.tensor' of the name @t}}
+  %t = lm.load_tensor @t : tensor<8xf32>
+  return
+}
+
+// -----
+
+lm.tensor @t : tensor<8xi32> from "t"
+func.func @f() {
+  // expected-error @below {{is of type 'tensor<8xf32>', but @t holds 'tensor<8xi32>'}}
+  %t = lm.load_tensor @t : tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%batch: !lm.batch) {
+  // expected-error @below {{is given 0 sizes, but its type leaves open 1}}
+  %x = lm.graph_input %batch "x"() : tensor<?x40xf32>
+  return
+}
+
+// -----
+
+func.func @f(%batch: !lm.batch) {
+  // expected-error @below {{wanted one whose rows are adjacent}}
+  %x = lm.graph_output %batch "x"() : memref<2x40xf32, strided<[80, 1]>>
+  return
+}

@@ -317,3 +317,25 @@ func.func @part_of_host(%batch: !lm.batch) -> (index, index, tensor<?x40xbf16>, 
   %to = lm.part_rows 3 of %batch : memref<?x40xf32>
   return %part, %layer, %x, %to : index, index, tensor<?x40xbf16>, memref<?x40xf32>
 }
+
+// CHECK-LABEL: lm.tensor @bias : tensor<3x40xi64> from "layers.0.bias"
+lm.tensor @bias : tensor<3x40xi64> from "layers.0.bias"
+// CHECK: lm.tensor @placed : tensor<i1> from "flag" offset 4096
+lm.tensor @placed : tensor<i1> from "flag" offset 4096
+
+// CHECK-LABEL: func @graph_ops
+func.func @graph_ops(%batch: !lm.batch) {
+  // CHECK: %[[N:.*]] = lm.dimension %{{.*}} "batch_size"
+  %n = lm.dimension %batch "batch_size"
+  // CHECK: lm.graph_input %{{.*}} "x"(%[[N]]) : tensor<?x40xf32>
+  %x = lm.graph_input %batch "x"(%n) : tensor<?x40xf32>
+  // CHECK: lm.graph_input %{{.*}} "flag"() : memref<i1>
+  %f = lm.graph_input %batch "flag"() : memref<i1>
+  // CHECK: lm.load_tensor @bias : tensor<3x40xi64>
+  %b = lm.load_tensor @bias : tensor<3x40xi64>
+  // CHECK: lm.graph_output %{{.*}} "y"(%[[N]]) : memref<?x40xf32>
+  %y = lm.graph_output %batch "y"(%n) : memref<?x40xf32>
+  // CHECK: lm.set_output_size %{{.*}} "y" dimension 1 to %[[N]]
+  lm.set_output_size %batch "y" dimension 1 to %n
+  return
+}
