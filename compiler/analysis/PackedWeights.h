@@ -56,6 +56,12 @@ inline int64_t packedBytes(lm::Layout layout, mlir::Type element, int64_t rows, 
   return rows * columns * (element.getIntOrFloatBitWidth() / 8);
 }
 
+/// Bytes of a tensor that is held as it is stored; a boolean has one.
+inline int64_t tensorBytes(lm::TensorOp tensor) {
+  auto type = mlir::cast<mlir::RankedTensorType>(tensor.getType());
+  return type.getNumElements() * ((type.getElementTypeBitWidth() + 7) / 8);
+}
+
 } // namespace moec
 
 #endif // MOEC_COMPILER_ANALYSIS_PACKEDWEIGHTS_H

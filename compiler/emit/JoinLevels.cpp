@@ -7,16 +7,22 @@
 
 using namespace moec;
 
-/// Makes the arena's size, which the runtime asks for before it knows whether the CPU has any of
-/// the levels, code for all CPUs; drops it where another level's module has defined it.
-static void shareArenaBytes(llvm::Module &module, bool isDefined) {
-  llvm::Function *arena = module.getFunction("moec_program_arena_bytes");
-  if (!arena)
-    return;
-  arena->removeFnAttr("target-cpu");
-  arena->removeFnAttr("target-features");
-  if (isDefined)
-    arena->eraseFromParent();
+/// What tells of sizes, and is the same for all levels.
+static constexpr llvm::StringLiteral kSizes[] = {"moec_program_arena_bytes",
+                                                 "moec_program_graph_sizes"};
+
+/// Makes these, which the runtime asks before it knows whether the CPU has any of the levels, code
+/// for all CPUs; drops them where another level's module has defined them.
+static void shareSizes(llvm::Module &module, bool isDefined) {
+  for (llvm::StringRef name : kSizes) {
+    llvm::Function *function = module.getFunction(name);
+    if (!function)
+      continue;
+    function->removeFnAttr("target-cpu");
+    function->removeFnAttr("target-features");
+    if (isDefined)
+      function->eraseFromParent();
+  }
 }
 
 /// Adds the table of `steps`.
@@ -39,9 +45,9 @@ Result<std::unique_ptr<llvm::Module>> moec::joinLevels(std::vector<LevelCode> le
       return std::move(code.module);
     if (!step)
       return Status{Code::Internal, "the module of level '" + code.level + "' has no step"};
-    shareArenaBytes(*code.module, /*isDefined=*/joined != nullptr);
+    shareSizes(*code.module, /*isDefined=*/joined != nullptr);
     for (llvm::GlobalObject &object : code.module->global_objects())
-      if (!object.isDeclaration() && object.getName() != "moec_program_arena_bytes")
+      if (!object.isDeclaration() && !llvm::is_contained(kSizes, object.getName()))
         object.setName(object.getName() + "." + code.level);
     steps.push_back(step->getName().str());
     if (!joined)

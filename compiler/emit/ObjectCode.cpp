@@ -120,12 +120,13 @@ Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget *gpu) {
     return machine.status();
 
   // Kernels come as vectors and unrolled as far as they should be: LLVM's vectorisers find nothing,
-  // in much time.
+  // in much time. Graphs come as loops over elements.
+  const bool isGraph = module.getFunction("moec_program_graph_sizes") != nullptr;
   llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = false;
-  tuning.LoopInterleaving = false;
+  tuning.LoopVectorization = isGraph;
+  tuning.LoopInterleaving = isGraph;
   tuning.SLPVectorization = false;
-  tuning.LoopUnrolling = false;
+  tuning.LoopUnrolling = isGraph;
   llvm::PassBuilder builder(machine->get(), tuning);
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;

@@ -43,7 +43,11 @@ Status PackSources::checkTensors(const PackedWeight &weight, const StoredRows &s
   Result<const CheckpointTensor *> tensor = require(weight, name);
   if (!tensor.ok())
     return tensor.status();
-  if ((*tensor)->type != tensorTypeOf(source.stored))
+  const bool isBytes = weight.element == PackedElement::Byte;
+  if (isBytes && (*tensor)->bytes != weight.bytes())
+    return {Code::Model, fmt::format("{}: tensor `{}` has {} bytes, wanted {}", pathOf(**tensor),
+                                     name, (*tensor)->bytes, weight.bytes())};
+  if (!isBytes && (*tensor)->type != tensorTypeOf(source.stored))
     return {Code::Model,
             fmt::format("{}: tensor `{}` is {}, wanted {}", pathOf(**tensor), name,
                         dataTypeName((*tensor)->type), dataTypeName(tensorTypeOf(source.stored)))};

@@ -33,7 +33,8 @@ struct ConversionLoss {
 constexpr bool isSameElement(DataType stored, PackedElement element) {
   return (stored == DataType::F32 && element == PackedElement::F32) ||
          (stored == DataType::BF16 && element == PackedElement::BF16) ||
-         (stored == DataType::F16 && element == PackedElement::F16);
+         (stored == DataType::F16 && element == PackedElement::F16) ||
+         (stored == DataType::U8 && element == PackedElement::Byte);
 }
 
 /// Converts `count` elements, to nearest with ties to even; NaNs stay NaNs. Neither pointer need be

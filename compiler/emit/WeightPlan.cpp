@@ -28,6 +28,8 @@ std::string_view moec::packedElementName(PackedElement element) {
     return "bf16";
   case PackedElement::F16:
     return "f16";
+  case PackedElement::Byte:
+    return "byte";
   }
   return "";
 }
@@ -108,8 +110,10 @@ static std::string_view findFault(const PackedWeight &weight, const StoredRows &
     return "has a source of matrices side by side that says otherwise where they are";
   const bool isFloat4 = source.stored == DataType::F4;
   const bool hasScales = isFloat4 || source.stored == DataType::F8E4M3;
-  if (!hasScales && source.stored != DataType::F32 && source.stored != DataType::F16 &&
-      source.stored != DataType::BF16)
+  if ((source.stored == DataType::U8) != (weight.element == PackedElement::Byte))
+    return "has a source of bytes where it has other elements, or the reverse";
+  if (!hasScales && source.stored != DataType::U8 && source.stored != DataType::F32 &&
+      source.stored != DataType::F16 && source.stored != DataType::BF16)
     return "has a source that is not stored as F32, F16, BF16, F8_E4M3 or F4";
   if (hasScales == source.scales.empty() || source.scaleRows < 0 || source.scaleRows > kMost ||
       source.scaleColumns < 0 || source.scaleColumns > kMost)

@@ -23,11 +23,12 @@ enum class PackedLayout : uint8_t {
   Bands,  ///< of quantised weights: see BandLayout.h
 };
 
-enum class PackedElement : uint8_t { F32, BF16, F16 };
+/// `Byte`: of a tensor of any type, held as it is stored.
+enum class PackedElement : uint8_t { F32, BF16, F16, Byte };
 
 std::string_view packedElementName(PackedElement element);
 constexpr uint64_t packedElementBytes(PackedElement element) {
-  return element == PackedElement::F32 ? 4 : 2;
+  return element == PackedElement::F32 ? 4 : element == PackedElement::Byte ? 1 : 2;
 }
 
 /// Rows of each matrix of a weight that come from one stored tensor. Tensors are seen as one stack
@@ -38,7 +39,7 @@ constexpr uint64_t packedElementBytes(PackedElement element) {
 /// layer only: e counts from the first of them, and as 0 where each has its own tensor.
 struct StoredRows {
   std::string pattern;             ///< `{l}` stands for the layer of the ordinal, `{e}` for e
-  DataType stored = DataType::F32; ///< F32, F16, BF16, or with scales F8E4M3 or F4
+  DataType stored = DataType::F32; ///< F32, F16, BF16, or with scales F8E4M3 or F4; of bytes U8
   int64_t rows = 0;
   int64_t firstRow = 0;
   int64_t rowStep = 1;

@@ -1,5 +1,6 @@
 // Implements moec-outline-phases.
 
+#include "compiler/analysis/StepFunction.h"
 #include "compiler/lowering/Passes.h"
 #include "compiler/lowering/PhaseOutlining.h"
 #include "compiler/lowering/RuntimeFunctions.h"
@@ -21,7 +22,7 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
   using OutlinePhasesBase::OutlinePhasesBase;
 
   void runOnOperation() override {
-    auto step = getOperation().lookupSymbol<func::FuncOp>("step");
+    func::FuncOp step = findStep(getOperation());
     if (!step)
       return;
     if (failed(step.insertArgument(1, IntegerType::get(&getContext(), 64), {}, step.getLoc())))

@@ -6,6 +6,17 @@
 
 include "mlir/Pass/PassBase.td"
 
+def LowerGraph : Pass<"moec-lower-graph", "::mlir::func::FuncOp"> {
+  let summary = "linalg and linalg_ext in the phases of a graph become loops over elements";
+  let description = [{
+    Of the function `graph`. Where there are sums, the innermost loop is along adjacent elements of
+    the result; each is summed in the order of the op's loops.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
 def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {
   let summary = "the ops in each phase become code for one tile";
   let description = [{
@@ -91,8 +102,8 @@ def CheckLlvm : Pass<"moec-check-llvm", "::mlir::ModuleOp"> {
   let summary = "what the emit stage must leave behind";
   let description = [{
     Ops of the LLVM dialect only; of functions that are not defined here, intrinsics and those of
-    `abi.def` only. In a `gpu.module` ops of the LLVM and NVVM dialects; all functions there are
-    kernels, and none is called.
+    `abi.def` only, and in a graph those of libm. In a `gpu.module` ops of the LLVM and NVVM
+    dialects; all functions there are kernels, and none is called.
   }];
 }
 

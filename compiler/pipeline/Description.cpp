@@ -77,6 +77,24 @@ static PackedWeight describeWeight(lm::WeightOp weight) {
   return packed;
 }
 
+/// Rows of bytes.
+static PackedWeight describeTensor(lm::TensorOp tensor, uint64_t base) {
+  PackedWeight packed;
+  packed.name = tensor.getSymName().str();
+  packed.offset = static_cast<uint64_t>(*tensor.getOffset()) + base;
+  packed.element = PackedElement::Byte;
+  auto type = cast<RankedTensorType>(tensor.getType());
+  packed.columns = tensorBytes(tensor);
+  packed.rows = 1;
+  if (type.getRank() > 1) { // what is large is read row by row
+    packed.rows = type.getNumElements() / type.getShape().back();
+    packed.columns /= packed.rows;
+  }
+  packed.sources.push_back(
+      {.pattern = tensor.getSource().str(), .stored = DataType::U8, .rows = packed.rows});
+  return packed;
+}
+
 /// Appends an entry for the experts that a router picks among, `routed` of them, and one for each
 /// shared expert: folded into experts that every token uses, it counts as the matrix that it was.
 static void describePieces(lm::WeightOp weight, bool isMultiplied, int64_t routed,
@@ -278,6 +296,14 @@ static Status describeWeights(ModuleOp module, int64_t routed, uint64_t base, bo
            .matrixBytes = static_cast<int64_t>(packed.matrixBytes()),
            .panelBytes = kPanelColumns * static_cast<int64_t>(packed.depthBytes())});
   }
+  for (auto tensor : module.getOps<lm::TensorOp>()) {
+    if (!tensor.getOffset())
+      return Status{Code::Internal,
+                    fmt::format("the tensor {} has no place: the module is not scheduled",
+                                tensor.getSymName().str())};
+    if (cast<RankedTensorType>(tensor.getType()).getNumElements() > 0)
+      description.plan.weights.push_back(describeTensor(tensor, base));
+  }
   if (Status status = description.plan.check(); !status.ok())
     return status;
   weights.bytes = description.plan.totalBytes();
@@ -304,14 +330,63 @@ static Status describePlacement(ModuleOp module, ModuleOp host, int64_t routed,
   return describeWeights(host, routed, manifest.weights.bytes, /*onCpu=*/true, description);
 }
 
+static Result<std::vector<ManifestTensor>> describeTensors(DictionaryAttr graph, StringRef list) {
+  std::vector<ManifestTensor> tensors;
+  auto entries = graph.getAs<ArrayAttr>(list);
+  for (Attribute entry : entries ? entries.getValue() : ArrayRef<Attribute>()) {
+    auto tensor = dyn_cast<DictionaryAttr>(entry);
+    auto name = tensor ? tensor.getAs<StringAttr>("name") : StringAttr();
+    auto type = tensor ? tensor.getAs<StringAttr>("type") : StringAttr();
+    auto shape = tensor ? tensor.getAs<ArrayAttr>("shape") : ArrayAttr();
+    if (!name || !type || !shape)
+      return Status{Code::Model, fmt::format("the module's attribute {} has an entry of '{}' "
+                                             "without name, type or shape",
+                                             kGraphAttr.str(), list.str())};
+    ManifestTensor &into =
+        tensors.emplace_back(ManifestTensor{.name = name.str(), .type = type.str()});
+    for (Attribute size : shape) {
+      if (auto number = dyn_cast<IntegerAttr>(size))
+        into.shape.push_back({.size = number.getInt(), .dimension = {}});
+      else if (auto dimension = dyn_cast<StringAttr>(size))
+        into.shape.push_back({.dimension = dimension.str()});
+    }
+  }
+  return tensors;
+}
+
+/// Of a graph of tensors: what it takes and gives.
+static Status describeGraph(DictionaryAttr graph, Manifest &manifest) {
+  if (auto name = graph.getAs<StringAttr>("name"))
+    manifest.name = name.str();
+  manifest.architecture = "graph";
+  ManifestGraph &into = manifest.graph.emplace();
+  if (auto dimensions = graph.getAs<ArrayAttr>(kDimensionsName))
+    for (auto dimension : dimensions.getAsRange<StringAttr>())
+      into.dimensions.push_back(dimension.str());
+  for (auto [list, tensors] :
+       {std::pair(kInputsName, &into.inputs), std::pair(kOutputsName, &into.outputs)}) {
+    Result<std::vector<ManifestTensor>> described = describeTensors(graph, list);
+    if (!described.ok())
+      return described.status();
+    *tensors = std::move(*described);
+  }
+  return {};
+}
+
 Result<ProgramDescription> moec::describeProgram(ModuleOp module, const PipelineOptions &options) {
   ProgramDescription description;
   Manifest &manifest = description.manifest;
   auto model = module->getAttrOfType<DictionaryAttr>("moec.model");
+  if (auto graph = module->getAttrOfType<DictionaryAttr>(kGraphAttr)) {
+    if (Status status = describeGraph(graph, manifest); !status.ok())
+      return status;
+    model = DictionaryAttr::get(module.getContext());
+  }
   if (!model)
     return Status{Code::Model,
                   "the module has no attribute moec.model, which says what model it is"};
-  describeModel(model, manifest);
+  if (!manifest.graph)
+    describeModel(model, manifest);
   if (Status status = checkChoices(module, manifest.context); !status.ok())
     return status;
   std::vector<const CpuTarget *> levels;

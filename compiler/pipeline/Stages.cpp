@@ -1,6 +1,7 @@
 // The compiler on one page: every stage, and the passes it runs.
 
 #include "compiler/pipeline/Stages.h"
+#include "compiler/analysis/StepFunction.h"
 #include "compiler/analysis/StoredWeights.h"
 #include "compiler/lowering/Passes.h"
 #include "compiler/targets/emulator/Passes.h"
@@ -9,6 +10,8 @@
 #include "dialects/linalg_ext/LinalgExtDialect.h"
 
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/Transforms/BufferViewFlowOpInterfaceImpl.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -18,10 +21,14 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Linalg/Transforms/AllInterfaces.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/SubsetInsertionOpInterfaceImpl.h"
 #include "mlir/Pass/PassOptions.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -40,12 +47,24 @@ static bool runs(const PipelineOptions &options, StringRef pass) {
   return !llvm::is_contained(options.without, pass);
 }
 
+/// Products of a graph with its model's tensors become those of `lm`, elementwise ops one where one
+/// feeds the other. A step has none.
+static void buildFuseGraph(OpPassManager &passes) {
+  passes.addPass(createRaiseLinear());
+  passes.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
+  passes.addPass(createLinalgElementwiseOpFusionPass());
+  passes.addPass(memref::createResolveShapedTypeResultDimsPass());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+}
+
 /// Unfused ops in, fused ops of the chosen precision out; one function, `step`.
 static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &options) {
   passes.addPass(createInlinerPass());
   passes.addPass(createSymbolDCEPass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
+  buildFuseGraph(passes);
   if (runs(options, "moe-fuse-gate"))
     passes.addNestedPass<func::FuncOp>(createFuseGate());
   if (runs(options, "moe-fuse-experts"))
@@ -83,10 +102,12 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
   if (onGpu)
     passes.addNestedPass<func::FuncOp>(createRecordLargest());
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
+  passes.addNestedPass<func::FuncOp>(createCarryInPlace());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
   passes.addPass(bufferization::createOneShotBufferizePass());
   passes.addPass(createCSEPass()); // copies of a buffer to itself show themselves as such
   passes.addPass(createCanonicalizerPass());
+  passes.addNestedPass<func::FuncOp>(createFormGraphPhases());
   passes.addNestedPass<func::FuncOp>(
       createFormPhases({.reference = options.reference, .warps = onGpu}));
   passes.addNestedPass<func::FuncOp>(createMergePhases());
@@ -96,10 +117,27 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
   passes.addPass(createCheckScheduled());
 }
 
+/// Loops over elements out of what a graph has in its phases, and types that CPUs add up in. A step
+/// has ops of `lm` and `moe` alone there.
+static void buildLowerGraph(OpPassManager &passes) {
+  OpPassManager &functions = passes.nest<func::FuncOp>();
+  functions.addPass(createLowerGraph());
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(math::createMathExtendToSupportedTypes());
+  arith::ArithEmulateUnsupportedFloatsOptions floats;
+  floats.sourceTypeStrs = {"bf16"};
+  floats.targetTypeStr = "f32";
+  functions.addPass(arith::createArithEmulateUnsupportedFloats(floats));
+  arith::ArithExpandOpsPassOptions expansions;
+  expansions.includeBf16 = true;
+  functions.addPass(arith::createArithExpandOpsPass(expansions));
+}
+
 /// Vector and loop code for the target out.
 static void buildLowerStage(OpPassManager &passes, const PipelineOptions &options) {
   if (!options.gpu.empty())
     buildLowerStage(passes.nest<ModuleOp>(), hostOptions(options));
+  buildLowerGraph(passes);
   passes.addPass(createLowerPhases({.cpu = options.cpu, .gpu = options.gpu}));
   passes.addPass(createCSEPass());
   if (options.gpu.empty())
@@ -121,6 +159,7 @@ static void buildEmitStage(OpPassManager &passes, const PipelineOptions &options
   passes.addPass(createSCFToControlFlowPass());
   passes.addPass(createConvertVectorToLLVMPass(ConvertVectorToLLVMPassOptions{.x86Vector = true}));
   passes.addPass(createConvertMathToLLVMPass());
+  passes.addPass(createConvertMathToLibmPass()); // graphs have any function, and of any float
   passes.addPass(createFinalizeMemRefToLLVMConversionPass());
   passes.addPass(createArithToLLVMConversionPass());
   passes.addPass(createConvertIndexToLLVMPass());
@@ -228,10 +267,12 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
   if (Status status = adoptChoices(module, request, options); !status.ok())
     return status;
   // Codes stand for numbers that fit bf16 but for their scale.
-  const bool areBf16 = llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
-    return weight.holdsVectors() || isStoredAsCodes(weight) ||
-           weight.getType().getElementType().isBF16();
-  });
+  const bool isGraph = module->hasAttr(kGraphAttr); // whose products have no weights yet
+  const bool areBf16 =
+      !isGraph && llvm::all_of(module.getOps<lm::WeightOp>(), [](lm::WeightOp weight) {
+        return weight.holdsVectors() || isStoredAsCodes(weight) ||
+               weight.getType().getElementType().isBF16();
+      });
   if (options.cache.empty())
     options.cache = !options.activations.empty() ? options.activations : areBf16 ? "bf16" : "f32";
   if (options.activations.empty())
@@ -245,16 +286,19 @@ Result<PipelineOptions> moec::choosePipelineOptions(ModuleOp module,
 }
 
 void moec::registerDialects(DialectRegistry &registry) {
-  registry.insert<arith::ArithDialect, bufferization::BufferizationDialect, cf::ControlFlowDialect,
-                  func::FuncDialect, gpu::GPUDialect, linalg::LinalgDialect,
+  registry.insert<affine::AffineDialect, arith::ArithDialect, bufferization::BufferizationDialect,
+                  cf::ControlFlowDialect, func::FuncDialect, gpu::GPUDialect, linalg::LinalgDialect,
                   linalg_ext::LinalgExtDialect, NVVM::NVVMDialect, lm::LmDialect, LLVM::LLVMDialect,
                   math::MathDialect, memref::MemRefDialect, moe::MoeDialect, scf::SCFDialect,
                   tensor::TensorDialect, vector::VectorDialect, x86vector::X86VectorDialect>();
   arith::registerBufferizableOpInterfaceExternalModels(registry);
+  arith::registerBufferViewFlowOpInterfaceExternalModels(registry); // a choice is either buffer
   scf::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   func::registerInlinerExtension(registry);
-  linalg::registerBufferizableOpInterfaceExternalModels(registry);
+  linalg::registerAllDialectInterfaceImplementations(registry);
+  tensor::registerInferTypeOpInterfaceExternalModels(registry);
+  tensor::registerSubsetOpInterfaceExternalModels(registry);
   linalg_ext::registerBufferization(registry);
   lm::registerBufferization(registry);
   moe::registerBufferization(registry);

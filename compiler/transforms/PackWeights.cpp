@@ -3,6 +3,7 @@
 #include "compiler/analysis/StoredWeights.h"
 #include "compiler/transforms/FloatNames.h"
 #include "compiler/transforms/Passes.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace moec {
 #define GEN_PASS_DEF_PACKWEIGHTS
@@ -43,9 +44,24 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
       weight.setPackedAttr(packed);
       next += stackBytes(weight, packed);
     }
+    placeTensors(module, next);
   }
 
 private:
+  /// Behind the weights.
+  static void placeTensors(ModuleOp module, int64_t next) {
+    llvm::StringSet<> used;
+    module.walk([&](lm::LoadTensorOp load) { used.insert(load.getTensor()); });
+    for (lm::TensorOp tensor : llvm::make_early_inc_range(module.getOps<lm::TensorOp>())) {
+      if (!used.contains(tensor.getSymName())) {
+        tensor.erase();
+        continue;
+      }
+      tensor.setOffset(next);
+      next += alignPacked(tensorBytes(tensor));
+    }
+  }
+
   lm::PackedAttr choose(lm::WeightOp weight, bool byProducts, int64_t offset) {
     Type element = weight.getType().getElementType();
     lm::Layout layout = lm::Layout::Rows;

@@ -3,6 +3,7 @@
 #ifndef MOEC_COMPILER_TRANSFORMS_PASSES_H
 #define MOEC_COMPILER_TRANSFORMS_PASSES_H
 
+#include "compiler/analysis/StepFunction.h"
 #include "dialects/lm/LmDialect.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -14,17 +15,17 @@
 
 namespace moec {
 
-/// The function of a module that computes one step; null if there is none.
-inline mlir::func::FuncOp findStep(mlir::ModuleOp module) {
-  return module.lookupSymbol<mlir::func::FuncOp>("step");
-}
-
 /// Whether an op does the work of a model, as phases do.
 inline bool isComputing(mlir::Operation *op) {
   return mlir::isa_and_nonnull<lm::LmDialect, moe::MoeDialect>(op->getDialect()) &&
          mlir::isa<mlir::DestinationStyleOpInterface, RowWiseOpInterface>(op) &&
          !mlir::isa<lm::RunPartOp>(op); // has others do it
 }
+
+/// Whether an op may stand between phases: it says which work there is, and does none. Nor does it
+/// read what a phase has written: a thread may come there when that memory is used for other
+/// things.
+bool mayStandBetweenPhases(mlir::Operation *op);
 
 /// The module's attribute that says what is where in a program for GPUs, and the names in it; see
 /// moe-place-experts.

@@ -7,6 +7,17 @@ include "mlir/Pass/PassBase.td"
 
 // Optimize
 
+def RaiseLinear : Pass<"lm-raise-linear", "::mlir::ModuleOp"> {
+  let summary = "products with a tensor of a graph's model become lm.linear";
+  let description = [{
+    A contraction of rows of f32, however many dimensions count them, with an `lm.tensor` of rank 2
+    becomes an `lm.linear` with an `lm.weight` of the same source, of whose columns, or rows, that
+    is made. The tensor stays for what else reads it.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numRaised", "num-raised", "products that became linear">];
+}
+
 def FuseGate : Pass<"moe-fuse-gate"> {
   let summary = "router product, score and route become moe.gate";
   let description = [{
@@ -105,8 +116,8 @@ def ChoosePrecision : Pass<"lm-choose-precision", "::mlir::ModuleOp"> {
 def CheckOptimized : Pass<"moec-check-optimized", "::mlir::ModuleOp"> {
   let summary = "what the optimize stage must leave behind";
   let description = [{
-    One function, `step`, of one block, which takes the batch and returns nothing; no op of a
-    dialect that later stages do not know.
+    One function, `step` or `graph`, of one block, which takes the batch and returns nothing; no op
+    of a dialect that later stages do not know.
   }];
 }
 
@@ -170,6 +181,31 @@ def RecordLargest : Pass<"lm-record-largest", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::moec::lm::LmDialect"];
 }
 
+def CarryInPlace : Pass<"lm-carry-in-place", "::mlir::func::FuncOp"> {
+  let summary = "loops of a graph hand tensors on in the same place";
+  let description = [{
+    Of the function `graph`, before its tensors become buffers: what an iteration of a loop hands on
+    is written into the tensor that it was given, so that a loop has one buffer for it. Its sizes
+    are the same in all iterations.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
+}
+
+def FormGraphPhases : Pass<"lm-form-graph-phases", "::mlir::func::FuncOp"> {
+  let summary = "the work of a graph becomes phases";
+  let description = [{
+    Of the function `graph`. A `linalg` op with parallel loops becomes a phase whose tiles are
+    blocks of iterations along these; whatever else touches memory, also loops and branches that
+    follow from data, a phase of one tile, with its neighbours of that kind. Values that follow from
+    data go from phase to phase through memory, or are computed again. Where the extents of an op
+    follow from data, its tiles are so many whatever these are. It is an error that the size of a
+    buffer follows from data. Ops of `lm` and `moe` stay for lm-form-phases.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::moec::lm::LmDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+
 def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
   let summary = "every op on buffers becomes a phase";
   let description = [{
@@ -209,7 +245,8 @@ def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
   let description = [{
     Buffers that are never alive together share a slot of the arena; a slot is as large as its
     largest buffer. Sizes are expressions of the batch's counts; the function
-    `moec_program_arena_bytes` computes their sum.
+    `moec_program_arena_bytes` computes their sum. Of a graph `moec_program_graph_sizes` does, by
+    its dimensions, and tells the caller how large outputs are.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect"];
@@ -232,8 +269,8 @@ def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
   let summary = "what the schedule stage must leave behind";
   let description = [{
     No tensors and no allocations; every weight packed. All work is in phases, which hold the
-    computing ops of `lm` and `moe` and nothing else. Between phases there is only what says which
-    work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of
+    computing ops of `lm` and `moe` and, in a `graph` alone, loops over elements. Between phases
+    there is only what says which work: `arith` on integers and indices, `scf` loops and branches, views, casts and extents of
     buffers, the handles and counts of `lm` (`lm.load_weight`, `lm.layer_kind`, the accessors of the
     batch), and barriers. So all threads find the same phases with the same tiles, whenever they
     come, without reading memory that a step writes.

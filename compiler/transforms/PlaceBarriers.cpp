@@ -53,12 +53,22 @@ Place placeOf(Value buffer) {
   return buffer.getAsOpaquePointer();
 }
 
+/// Whether a buffer may be one or another, as a loop or branch has it.
+bool isOfLoop(Value buffer) {
+  while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
+    buffer = view.getViewSource();
+  if (auto argument = dyn_cast<BlockArgument>(buffer))
+    return !isa<FunctionOpInterface>(argument.getOwner()->getParentOp());
+  return isa<RegionBranchOpInterface, arith::SelectOp>(buffer.getDefiningOp());
+}
+
 struct PlaceBarriers final : moec::impl::PlaceBarriersBase<PlaceBarriers> {
   using PlaceBarriersBase::PlaceBarriersBase;
 
   void runOnOperation() override {
     func::FuncOp step = getOperation();
-    if (step.isExternal())
+    auto isPhase = [](lm::PhaseOp) { return WalkResult::interrupt(); };
+    if (step.isExternal() || !step.walk(isPhase).wasInterrupted())
       return;
     if (!step.getBody().hasOneBlock()) {
       step.emitOpError("has several blocks, between which no barriers are placed");
@@ -108,11 +118,22 @@ private:
 
   static Accesses accessesOf(Operation &op) {
     Accesses accesses;
-    std::optional<SmallVector<MemoryEffects::EffectInstance>> effects = getEffectsRecursively(&op);
-    accesses.anything = !effects;
-    if (!effects)
-      return accesses;
-    for (const MemoryEffects::EffectInstance &effect : *effects) {
+    // Op by op: those of linalg tell of their operands alone, and not of what their bodies read.
+    op.walk([&](Operation *inner) {
+      if (auto effects = dyn_cast<MemoryEffectOpInterface>(inner))
+        add(effects, accesses);
+      else if (!inner->hasTrait<OpTrait::HasRecursiveMemoryEffects>())
+        accesses.anything = true;
+    });
+    return accesses;
+  }
+
+  static void add(MemoryEffectOpInterface op, Accesses &accesses) {
+    SmallVector<MemoryEffects::EffectInstance> effects;
+    op.getEffects(effects);
+    for (const MemoryEffects::EffectInstance &effect : effects) {
+      if (effect.getValue() && isOfLoop(effect.getValue()))
+        accesses.anything = true;
       Place place =
           effect.getValue() ? placeOf(effect.getValue()) : static_cast<Place>(effect.getResource());
       if (isa<MemoryEffects::Read>(effect.getEffect()))
@@ -120,7 +141,6 @@ private:
       else if (isa<MemoryEffects::Write>(effect.getEffect()))
         accesses.written.insert(place);
     }
-    return accesses;
   }
 };
 

@@ -16,6 +16,8 @@ namespace {
 
 /// Buffers start on whole cache lines, two of which x86 fetches together.
 constexpr int64_t kSlotAlignment = 128;
+/// More than any machine has; sums of some thousands of them still fit.
+constexpr int64_t kMostBytes = int64_t(1) << 50;
 
 /// An allocation and when it is alive, in positions of the walk.
 struct Buffer {
@@ -61,7 +63,10 @@ struct PlanMemory final : moec::impl::PlanMemoryBase<PlanMemory> {
     if (!step || step.isExternal())
       return;
     SmallVector<Slot> slots = assignSlots(step);
-    if (failed(emitSize(step, slots)) || failed(placeBuffers(step, slots)))
+    const bool isGraph = step.getName() == kGraphName;
+    // A program has the one as well, whoever asks for it.
+    if (failed(emitSize(step, isGraph ? ArrayRef<Slot>() : slots)) ||
+        (isGraph && failed(emitGraphSizes(step, slots))) || failed(placeBuffers(step, slots)))
       signalPassFailure();
   }
 
@@ -106,30 +111,44 @@ private:
   }
 
   /// Bytes of a buffer, whose counts are cloned to the insertion point.
-  static FailureOr<Value> bytesOf(memref::AllocOp alloc, OpBuilder &builder, IRMapping &mapping) {
+  FailureOr<Value> bytesOf(memref::AllocOp alloc, OpBuilder &builder, IRMapping &mapping) const {
     Location loc = alloc.getLoc();
     int64_t elements = 1;
     MemRefType type = alloc.getType();
     for (int64_t extent : type.getShape())
       if (ShapedType::isStatic(extent))
         elements *= extent;
-    Value bytes =
-        arith::ConstantIndexOp::create(builder, loc, elements * type.getElementTypeBitWidth() / 8);
+    const int64_t elementBytes = (type.getElementTypeBitWidth() + 7) / 8; // a boolean has one
+    Value bytes = arith::ConstantIndexOp::create(builder, loc, elements * elementBytes);
     for (Value size : alloc.getDynamicSizes()) {
       if (failed(cloneCount(alloc, size, builder, mapping)))
         return failure();
-      bytes = arith::MulIOp::create(builder, loc, bytes, mapping.lookup(size));
+      bytes = product(builder, loc, bytes, mapping.lookupOrDefault(size));
     }
     return bytes;
   }
 
-  static LogicalResult cloneCount(memref::AllocOp alloc, Value size, OpBuilder &builder,
+  /// The product of two sizes. In the function that tells how much memory a graph takes, whose
+  /// dimensions nothing bounds, it is kMostBytes where it is larger.
+  Value product(OpBuilder &builder, Location loc, Value a, Value b) const {
+    if (!saturates)
+      return arith::MulIOp::create(builder, loc, a, b);
+    auto wide = arith::MulUIExtendedOp::create(builder, loc, a, b);
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    Value most = arith::ConstantIndexOp::create(builder, loc, kMostBytes);
+    Value fits =
+        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, wide.getHigh(), zero);
+    Value low = arith::MinUIOp::create(builder, loc, wide.getLow(), most);
+    return arith::SelectOp::create(builder, loc, fits, low, most);
+  }
+
+  static LogicalResult cloneCount(Operation *alloc, Value size, OpBuilder &builder,
                                   IRMapping &mapping) {
     if (mapping.contains(size))
       return success();
     Operation *op = size.getDefiningOp();
     if (!op || !isPure(op) || op->getNumRegions() > 0)
-      return alloc.emitError("has a size that does not follow from the counts of the batch");
+      return alloc->emitError("has a size that does not follow from the counts of the batch");
     for (Value operand : op->getOperands())
       if (failed(cloneCount(alloc, operand, builder, mapping)))
         return failure();
@@ -137,7 +156,7 @@ private:
     return success();
   }
 
-  static FailureOr<Value> slotBytes(const Slot &slot, OpBuilder &builder, IRMapping &mapping) {
+  FailureOr<Value> slotBytes(const Slot &slot, OpBuilder &builder, IRMapping &mapping) const {
     memref::AllocOp first = slot.buffers.front().alloc;
     Location loc = first.getLoc();
     Value largest;
@@ -150,6 +169,53 @@ private:
     Value alignment = arith::ConstantIndexOp::create(builder, loc, kSlotAlignment);
     Value lines = arith::CeilDivUIOp::create(builder, loc, largest, alignment);
     return arith::MulIOp::create(builder, loc, lines, alignment).getResult();
+  }
+
+  FailureOr<Value> arenaBytes(func::FuncOp step, ArrayRef<Slot> slots, OpBuilder &builder,
+                              IRMapping &mapping) const {
+    Location loc = step.getLoc();
+    Value total = arith::ConstantIndexOp::create(builder, loc, 0);
+    for (const Slot &slot : slots) {
+      FailureOr<Value> bytes = slotBytes(slot, builder, mapping);
+      if (failed(bytes))
+        return failure();
+      total = arith::AddIOp::create(builder, loc, total, *bytes);
+    }
+    return arith::IndexCastOp::create(builder, loc, builder.getI64Type(), total).getResult();
+  }
+
+  /// moec_program_graph_sizes(batch).
+  LogicalResult emitGraphSizes(func::FuncOp graph, ArrayRef<Slot> slots) {
+    Location loc = graph.getLoc();
+    OpBuilder builder(graph);
+    Value batch = graph.getArgument(0);
+    auto sizes =
+        func::FuncOp::create(builder, loc, "moec_program_graph_sizes",
+                             builder.getFunctionType(batch.getType(), builder.getI64Type()));
+    builder.setInsertionPointToStart(sizes.addEntryBlock());
+    IRMapping mapping;
+    mapping.map(batch, sizes.getArgument(0));
+    saturates = true;
+    FailureOr<Value> total = arenaBytes(graph, slots, builder, mapping);
+    saturates = false;
+    if (failed(total))
+      return failure();
+    WalkResult result = graph.walk([&](lm::GraphOutputOp output) {
+      auto type = cast<MemRefType>(output.getValue().getType());
+      for (int64_t dimension = 0; dimension < type.getRank(); ++dimension) {
+        if (!type.isDynamicDim(dimension))
+          continue;
+        Value size = output.sizeOf(dimension);
+        if (failed(cloneCount(output, size, builder, mapping)))
+          return WalkResult::interrupt();
+        lm::SetOutputSizeOp::create(builder, output.getLoc(), sizes.getArgument(0),
+                                    output.getNameAttr(), builder.getI64IntegerAttr(dimension),
+                                    mapping.lookupOrDefault(size));
+      }
+      return WalkResult::advance();
+    });
+    func::ReturnOp::create(builder, loc, *total);
+    return failure(result.wasInterrupted());
   }
 
   /// moec_program_arena_bytes(tokens, sequences, outputs, threads).
@@ -168,15 +234,10 @@ private:
     Value tokens = count(0), outputs = count(2);
     step.walk([&](lm::TokenCountOp op) { mapping.map(op.getCount(), tokens); });
     step.walk([&](lm::OutputCountOp op) { mapping.map(op.getCount(), outputs); });
-    Value total = arith::ConstantIndexOp::create(builder, loc, 0);
-    for (const Slot &slot : slots) {
-      FailureOr<Value> bytes = slotBytes(slot, builder, mapping);
-      if (failed(bytes))
-        return failure();
-      total = arith::AddIOp::create(builder, loc, total, *bytes);
-    }
-    func::ReturnOp::create(builder, loc,
-                           arith::IndexCastOp::create(builder, loc, i64, total).getResult());
+    FailureOr<Value> total = arenaBytes(step, slots, builder, mapping);
+    if (failed(total))
+      return failure();
+    func::ReturnOp::create(builder, loc, *total);
     return success();
   }
 
@@ -205,6 +266,8 @@ private:
       }
     return success();
   }
+
+  bool saturates = false;
 };
 
 } // namespace

@@ -16,6 +16,7 @@ def LinalgExt_Dialect : Dialect {
     beforehand and in any order. Every op is in destination style and takes tensors or memrefs of
     any shape. Integers are signless; `unsigned` says how those are compared.
   }];
+  let useDefaultAttributePrinterParser = 1;
 }
 
 // Reading is by index, so any element type and layout will do.

@@ -104,6 +104,44 @@ Result<Checkpoint> Checkpoint::open(const std::string &directory,
   return checkpoint;
 }
 
+Result<Checkpoint> Checkpoint::openTensors(const std::string &path) {
+  Checkpoint checkpoint;
+  const size_t slash = path.rfind('/');
+  checkpoint.root = slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+  // The user named the file, so that it may be a link to anywhere.
+  if (Status status = checkpoint.addFile(path.substr(slash + 1), {.followLinks = true});
+      !status.ok())
+    return status;
+  if (Status status = checkpoint.indexNames(); !status.ok())
+    return status;
+  return checkpoint;
+}
+
+Result<Checkpoint> Checkpoint::ofTensors(std::string directory, std::vector<CheckpointFile> files,
+                                         std::span<const TensorPlace> tensors) {
+  Checkpoint checkpoint;
+  checkpoint.root = std::move(directory);
+  checkpoint.shards = std::move(files);
+  size_t characters = 0;
+  for (const TensorPlace &tensor : tensors)
+    characters += tensor.name.size();
+  std::vector<char> &nameBytes = checkpoint.names.emplace_back();
+  nameBytes.reserve(characters); // it must not move
+  for (const TensorPlace &tensor : tensors) {
+    const size_t begin = nameBytes.size();
+    nameBytes.insert(nameBytes.end(), tensor.name.begin(), tensor.name.end());
+    checkpoint.table.push_back({.name = {nameBytes.data() + begin, tensor.name.size()},
+                                .file = tensor.file,
+                                .type = tensor.type,
+                                .shape = *checkpoint.shapes.insert(tensor.shape).first,
+                                .offset = tensor.offset,
+                                .bytes = tensor.bytes});
+  }
+  if (Status status = checkpoint.indexNames(); !status.ok())
+    return status;
+  return checkpoint;
+}
+
 Status Checkpoint::addFile(const std::string &name, const CheckpointOptions &options) {
   Result<std::string> path = resolveInside(root, name, options.followLinks);
   if (!path.ok())

@@ -39,9 +39,24 @@ struct CheckpointTensor {
   uint64_t bytes = 0;
 };
 
+/// A tensor for Checkpoint::ofTensors().
+struct TensorPlace {
+  std::string_view name;
+  uint32_t file = 0;
+  DataType type = DataType::F32;
+  std::vector<int64_t> shape;
+  uint64_t offset = 0, bytes = 0;
+};
+
 /// An opened model directory; immutable.
 class Checkpoint {
 public:
+  /// The tensors of a safetensors file, without config.
+  static Result<Checkpoint> openTensors(const std::string &path);
+  /// Tensors of different names in files that were looked at before, without config. Names are
+  /// copied.
+  static Result<Checkpoint> ofTensors(std::string directory, std::vector<CheckpointFile> files,
+                                      std::span<const TensorPlace> tensors);
   /// Opens config.json and model.safetensors, or the files that model.safetensors.index.json lists.
   static Result<Checkpoint> open(const std::string &directory,
                                  const CheckpointOptions &options = {});

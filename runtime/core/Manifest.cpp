@@ -4,6 +4,7 @@
 
 #include "runtime/core/Json.h"
 #include "runtime/core/Safetensors.h"
+#include "runtime/core/Step.h"
 
 #include <fmt/format.h>
 
@@ -282,21 +283,47 @@ static void readWeights(Reader &reader, Manifest &manifest) {
   manifest.followLinks = mapped && reader.boolean("follow_links");
 }
 
-Result<Manifest> parseManifest(std::string_view text) {
-  Result<json> root = parseJson(text, "manifest", {.maxDepth = 16});
-  if (!root.ok())
-    return root.status();
-  std::string error;
-  Reader reader(*root, "", error);
-  Manifest manifest;
-  int64_t format = reader.integer("format", 0, maxNumber);
-  if (error.empty() && format != Manifest::supportedFormat)
-    return Status{Code::Mismatch, fmt::format("manifest: format {}, this runtime reads format {}",
-                                              format, Manifest::supportedFormat)};
-  manifest.name = reader.text("name");
-  manifest.versions = reader.pairs("versions");
-  manifest.options = reader.pairs("options");
-  manifest.architecture = reader.text("architecture");
+static std::vector<ManifestTensor> readTensors(Reader &graph, const char *key) {
+  std::vector<ManifestTensor> tensors;
+  for (const json &entry : graph.list(key)) {
+    Reader reader = graph.entry(entry, key, tensors.size());
+    ManifestTensor &tensor = tensors.emplace_back();
+    tensor.name = reader.text("name");
+    tensor.type = reader.text("type");
+    if (!parseDataType(tensor.type))
+      reader.refuse("type", fmt::format("names no element type: '{}'", tensor.type));
+    for (const json &size : reader.list("shape")) {
+      if (size.is_string())
+        tensor.shape.push_back({.dimension = size.get<std::string>()});
+      else if (size.is_number_unsigned() && size.get<uint64_t>() <= uint64_t(maxNumber))
+        tensor.shape.push_back({.size = size.get<int64_t>(), .dimension = {}});
+      else
+        reader.fail("shape", "sizes and names of dimensions", size);
+    }
+    if (tensor.shape.size() > MOEC_MOST_RANK)
+      reader.refuse("shape", fmt::format("has {} dimensions, wanted {} at most",
+                                         tensor.shape.size(), int(MOEC_MOST_RANK)));
+  }
+  return tensors;
+}
+
+static ManifestGraph readGraph(Reader &reader) {
+  Reader inner = reader.inner("graph");
+  ManifestGraph graph;
+  graph.dimensions = inner.texts("dimensions");
+  graph.inputs = readTensors(inner, "inputs");
+  graph.outputs = readTensors(inner, "outputs");
+  for (const ManifestTensor &input : graph.inputs)
+    for (const ManifestSize &size : input.shape)
+      if (size.size < 0 && std::find(graph.dimensions.begin(), graph.dimensions.end(),
+                                     size.dimension) == graph.dimensions.end())
+        inner.refuse("inputs",
+                     fmt::format("name '{}', which is none of the dimensions", size.dimension));
+  return graph;
+}
+
+/// What only language models have.
+static void readModel(Reader &reader, Manifest &manifest, const std::string &error) {
   manifest.vocabulary = reader.integer("vocabulary", 1, maxTokens);
   manifest.hidden = reader.integer("hidden", 1, maxTokens);
   manifest.layers = reader.integer("layers", 1, maxCount);
@@ -319,16 +346,6 @@ Result<Manifest> parseManifest(std::string_view text) {
     if (!error.empty())
       break;
   }
-  for (const json &entry : reader.list("cpu_levels")) {
-    Reader level = reader.entry(entry, "cpu_levels", manifest.cpuLevels.size());
-    manifest.cpuLevels.push_back({level.text("name"), level.texts("features")});
-  }
-  if (reader.has("gpus"))
-    manifest.gpus = reader.texts("gpus");
-  if (manifest.cpuLevels.empty() && (manifest.gpus.empty() || reader.has("host")))
-    reader.refuse("cpu_levels", "is empty, wanted at least one level");
-  if (reader.has("device_memory"))
-    manifest.deviceMemory = reader.integer("device_memory", 1, maxNumber);
   for (const json &entry : reader.list("caches")) {
     Reader cache = reader.entry(entry, "caches", manifest.caches.size());
     ManifestCache into;
@@ -343,6 +360,37 @@ Result<Manifest> parseManifest(std::string_view text) {
                                         into.chunk, into.window));
     manifest.caches.push_back(std::move(into));
   }
+}
+
+Result<Manifest> parseManifest(std::string_view text) {
+  Result<json> root = parseJson(text, "manifest", {.maxDepth = 16});
+  if (!root.ok())
+    return root.status();
+  std::string error;
+  Reader reader(*root, "", error);
+  Manifest manifest;
+  int64_t format = reader.integer("format", 0, maxNumber);
+  if (error.empty() && format != Manifest::supportedFormat)
+    return Status{Code::Mismatch, fmt::format("manifest: format {}, this runtime reads format {}",
+                                              format, Manifest::supportedFormat)};
+  manifest.name = reader.text("name");
+  manifest.versions = reader.pairs("versions");
+  manifest.options = reader.pairs("options");
+  manifest.architecture = reader.text("architecture");
+  if (reader.has("graph"))
+    manifest.graph = readGraph(reader);
+  else
+    readModel(reader, manifest, error);
+  for (const json &entry : reader.list("cpu_levels")) {
+    Reader level = reader.entry(entry, "cpu_levels", manifest.cpuLevels.size());
+    manifest.cpuLevels.push_back({level.text("name"), level.texts("features")});
+  }
+  if (reader.has("gpus"))
+    manifest.gpus = reader.texts("gpus");
+  if (manifest.cpuLevels.empty() && (manifest.gpus.empty() || reader.has("host")))
+    reader.refuse("cpu_levels", "is empty, wanted at least one level");
+  if (reader.has("device_memory"))
+    manifest.deviceMemory = reader.integer("device_memory", 1, maxNumber);
   if (reader.has("phases"))
     for (const json &entry : reader.list("phases")) {
       Reader phase = reader.entry(entry, "phases", manifest.phases.size());
@@ -389,6 +437,17 @@ static json writePiece(const ManifestPiece &piece) {
   return object;
 }
 
+static json writeTensors(const std::vector<ManifestTensor> &tensors) {
+  json list = json::array();
+  for (const ManifestTensor &tensor : tensors) {
+    json shape = json::array();
+    for (const ManifestSize &size : tensor.shape)
+      shape.push_back(size.size < 0 ? json(size.dimension) : json(size.size));
+    list.push_back({{"name", tensor.name}, {"type", tensor.type}, {"shape", std::move(shape)}});
+  }
+  return list;
+}
+
 std::string writeManifest(const Manifest &manifest) {
   json root = {
       {"format", Manifest::supportedFormat},
@@ -402,6 +461,10 @@ std::string writeManifest(const Manifest &manifest) {
       {"block_tokens", manifest.blockTokens},
       {"step_tokens", manifest.stepTokens},
       {"parameters", {{"total", manifest.totalParameters}, {"active", manifest.activeParameters}}}};
+  if (manifest.graph)
+    root["graph"] = {{"dimensions", manifest.graph->dimensions},
+                     {"inputs", writeTensors(manifest.graph->inputs)},
+                     {"outputs", writeTensors(manifest.graph->outputs)}};
   json &versions = root["versions"] = json::object(), &options = root["options"] = json::object();
   for (const auto &[name, value] : manifest.versions)
     versions[name] = value;

@@ -118,6 +118,24 @@ struct ManifestPhase {
   int64_t bytes = 0; ///< of weights that it reads in a step of one token, each time that it runs
 };
 
+/// One size of a graph's input or output.
+struct ManifestSize {
+  int64_t size = -1;     ///< negative where it is not fixed
+  std::string dimension; ///< then its name; empty for an output's that is computed
+};
+
+struct ManifestTensor {
+  std::string name;
+  std::string type; ///< as safetensors names it
+  std::vector<ManifestSize> shape = {};
+};
+
+/// What a program of a graph of tensors takes and gives.
+struct ManifestGraph {
+  std::vector<std::string> dimensions; ///< symbolic sizes, each of some input
+  std::vector<ManifestTensor> inputs, outputs;
+};
+
 struct Manifest {
   static constexpr int64_t supportedFormat = 1;
 
@@ -133,7 +151,8 @@ struct Manifest {
   int64_t blockTokens = 0; ///< positions in one cache block
   int64_t stepTokens = 0;  ///< most rows that the runtime puts into one step
   int64_t totalParameters = 0;
-  int64_t activeParameters = 0; ///< read for one token
+  int64_t activeParameters = 0;       ///< read for one token
+  std::optional<ManifestGraph> graph; ///< else it is a language model, which all this is about
   std::vector<ManifestMoeLayer> moeLayers;
   std::vector<ManifestCpuLevel> cpuLevels; ///< the least demanding first; none where GPUs do all
   std::vector<std::string> gpus;    ///< architectures, the oldest first; none where CPUs compute

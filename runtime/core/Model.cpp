@@ -94,6 +94,9 @@ Result<std::unique_ptr<Model>> Model::open(const ModelOptions &options) {
   Result<Manifest> manifest = programManifest();
   if (!manifest.ok())
     return manifest.status();
+  if (manifest->graph)
+    return Status{Code::Usage, "this program is a graph of tensors, and no language model: it has "
+                               "the commands graph and inspect"};
   Result<size_t> level = chooseLevel(*manifest, options);
   if (!level.ok())
     return level.status();

@@ -22,6 +22,20 @@ typedef struct {
   float logit;
 } moec_largest;
 
+/* Most dimensions of an input or output of a graph. */
+enum { MOEC_MOST_RANK = 16 };
+
+/* What a graph of tensors is given, and where its results go; in the order of the manifest's lists.
+ * Tensors lie row by row; a boolean is a byte, 0 or 1. */
+typedef struct {
+  const int64_t *dimensions;    /* the symbolic sizes */
+  const uint8_t *const *inputs; /* 64-byte aligned */
+  uint8_t *const *outputs;      /* likewise; room for what moec_program_graph_sizes tells */
+  int64_t *output_sizes;        /* of each output MOEC_MOST_RANK: the sizes of its dimensions. Those
+                                   that are not fixed are written by moec_program_graph_sizes; a step
+                                   makes smaller those that follow from data */
+} moec_graph_arguments;
+
 /* One step over a batch of ragged sequences: T rows (tokens) of S sequences. A sequence's rows are
  * adjacent, their positions ascend by one. The runtime owns every buffer; all outlive the call. */
 typedef struct {
@@ -69,11 +83,14 @@ typedef struct {
   int64_t part, layer; /* of the host step: which of its parts, for which layer */
   uint8_t *part_rows[MOEC_PART_BUFFERS]; /* likewise: the buffers of moec_part_run, in this memory;
                                             only T, weights, arena and team are given besides */
+
+  const moec_graph_arguments *graph; /* of a graph; only weights, arena and team are given besides.
+                                        Outlives the calls of late threads too */
 } moec_step_arguments;
 
 /* Runs one step; called by each thread of the team with its number, with the same arguments; when
  * one call returns, the step is done. A thread may call it late, even when the step is over: but
- * for the tiles that it claims, it reads `arguments` and nothing else. */
+ * for the tiles that it claims, it reads `arguments`, a graph's dimensions and nothing else. */
 typedef void (*moec_step_function)(const moec_step_arguments *arguments, int64_t thread);
 
 /* Emitted by the compiler: the same step for each of the manifest's CPU levels, in their order, or
@@ -84,6 +101,10 @@ extern const moec_step_function moec_program_steps[];
  * architecture, as does all but the steps. */
 int64_t moec_program_arena_bytes(int64_t tokens, int64_t sequences, int64_t outputs,
                                  int64_t threads);
+
+/* Emitted by the compiler, of a graph alone: writes the sizes of its outputs, as they follow from
+ * `arguments->graph->dimensions`, and returns the bytes of arena that it needs. */
+int64_t moec_program_graph_sizes(const moec_step_arguments *arguments) __attribute__((weak));
 
 /* Emitted by the compiler: bytes and how many. A size of 0 says that the model has none. */
 extern const uint8_t moec_program_manifest[]; /* JSON, see Manifest.h */

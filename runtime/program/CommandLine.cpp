@@ -227,6 +227,13 @@ static void addAll(Flags &flags, CommandLine &line) {
     flags.flag("--licenses", line.inspect.licenses, "print the notices of what is linked in");
     addOpen(flags, line.inspect.open, false);
     break;
+  case Command::Graph:
+    flags.option("--input", "FILE", takePath(line.graph.input),
+                 "safetensors with the graph's inputs, by their names");
+    flags.option("--output", "FILE", takePath(line.graph.output), "where its outputs go");
+    flags.required();
+    addOpen(flags, line.graph.open);
+    break;
   }
 }
 
@@ -245,6 +252,7 @@ constexpr Named commands[] = {
     {"perplexity", Command::Perplexity, "scores a text, and compares programs by their scores"},
     {"bench", Command::Bench, "measures speed, beside what this machine can do"},
     {"inspect", Command::Inspect, "tells what this program is made of"},
+    {"graph", Command::Graph, "computes outputs of tensors, where the program is a graph of them"},
 };
 
 } // namespace

@@ -29,6 +29,9 @@ Status runBench(const BenchOptions &options);
 /// Tells what the program is made of.
 Status runInspect(const InspectOptions &options);
 
+/// Computes the outputs of a graph of tensors, from a safetensors file to another.
+Status runGraph(const GraphOptions &options);
+
 /// The model, as a command's options want it. What the system did not do for it is said on standard
 /// error.
 Result<std::unique_ptr<Model>> openModel(const OpenOptions &options);

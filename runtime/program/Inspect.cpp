@@ -98,8 +98,23 @@ static Json describePlacement(const Manifest &manifest) {
   return json;
 }
 
+static Json describeTensors(const std::vector<ManifestTensor> &tensors) {
+  Json list = Json::array();
+  for (const ManifestTensor &tensor : tensors) {
+    Json shape = Json::array();
+    for (const ManifestSize &size : tensor.shape)
+      shape.push_back(size.size < 0 ? Json(size.dimension) : Json(size.size));
+    list.push_back({{"name", tensor.name}, {"type", tensor.type}, {"shape", std::move(shape)}});
+  }
+  return list;
+}
+
 static Json describe(const Manifest &manifest, const Weights *weights) {
   Json json = {{"name", manifest.name}, {"architecture", manifest.architecture}};
+  if (manifest.graph)
+    json["graph"] = {{"dimensions", manifest.graph->dimensions},
+                     {"inputs", describeTensors(manifest.graph->inputs)},
+                     {"outputs", describeTensors(manifest.graph->outputs)}};
   json["versions"] = Json::object();
   for (const auto &[name, version] : manifest.versions)
     json["versions"][name] = version;
@@ -235,6 +250,36 @@ static std::string placementLines(const Manifest &manifest, const Json &json) {
   return text;
 }
 
+/// "F32 [batch_size, 40]"; a size that is computed is a question mark.
+static std::string tensorText(const ManifestTensor &tensor) {
+  std::string shape;
+  for (const ManifestSize &size : tensor.shape)
+    shape += (shape.empty() ? "" : ", ") + (size.size >= 0           ? std::to_string(size.size)
+                                            : size.dimension.empty() ? "?"
+                                                                     : size.dimension);
+  return fmt::format("{}: {} [{}]", tensor.name, tensor.type, shape);
+}
+
+/// What there is only of a language model, and what there is only of a graph.
+static std::string signatureLines(const Manifest &manifest) {
+  std::string text;
+  if (manifest.graph) {
+    for (const ManifestTensor &input : manifest.graph->inputs)
+      text += reportLine("input", tensorText(input));
+    for (const ManifestTensor &output : manifest.graph->outputs)
+      text += reportLine("output", tensorText(output));
+    return text;
+  }
+  text += reportLine("parameters",
+                     fmt::format("{} in all, {} active per token",
+                                 countText(static_cast<double>(manifest.totalParameters)),
+                                 countText(static_cast<double>(manifest.activeParameters))));
+  text +=
+      reportLine("layers", fmt::format("{}, hidden {}, vocabulary {}, context {}", manifest.layers,
+                                       manifest.hidden, manifest.vocabulary, manifest.context));
+  return text + reportLine("experts", moeLayersText(manifest.moeLayers));
+}
+
 static std::string report(const Manifest &manifest, const Json &json, const Status &found) {
   std::string text;
   auto line = [&](std::string_view name, std::string_view value) {
@@ -242,12 +287,7 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
   };
   auto bytes = [](const Json &value) { return bytesText(value.get<double>()); };
   line("model", fmt::format("{} ({})", manifest.name, manifest.architecture));
-  line("parameters", fmt::format("{} in all, {} active per token",
-                                 countText(static_cast<double>(manifest.totalParameters)),
-                                 countText(static_cast<double>(manifest.activeParameters))));
-  line("layers", fmt::format("{}, hidden {}, vocabulary {}, context {}", manifest.layers,
-                             manifest.hidden, manifest.vocabulary, manifest.context));
-  line("experts", moeLayersText(manifest.moeLayers));
+  text += signatureLines(manifest);
   if (json.contains("gpu"))
     text += kernelLines(json["gpu"]);
   if (json.contains("cpu"))
@@ -275,10 +315,11 @@ static std::string report(const Manifest &manifest, const Json &json, const Stat
                      : cache.chunk ? fmt::format(", the tokens of a chunk of {}", cache.chunk)
                                    : ", all tokens",
                      cache.chosen ? fmt::format(", of which {} are read", cache.chosen) : ""));
-  line("memory", fmt::format("cache {} at full context, activations {} to {}",
-                             bytes(json["memory"]["cache_full_context"]),
-                             bytes(json["memory"]["activations_decode"]),
-                             bytes(json["memory"]["activations_prefill"])));
+  if (!manifest.graph) // of a graph its dimensions tell
+    line("memory", fmt::format("cache {} at full context, activations {} to {}",
+                               bytes(json["memory"]["cache_full_context"]),
+                               bytes(json["memory"]["activations_decode"]),
+                               bytes(json["memory"]["activations_prefill"])));
   const Json &program = json["program"];
   line("program", fmt::format("{} ({}, of it tokenizer {})", program["path"].get<std::string>(),
                               bytes(program["bytes"]), bytes(program["tokenizer_bytes"])));

@@ -2,6 +2,7 @@
 
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/File.h"
+#include "runtime/core/Step.h"
 #include "runtime/program/CommandLine.h"
 #include "runtime/program/Commands.h"
 #include "runtime/program/MissingPage.h"
@@ -33,6 +34,11 @@ static void onNoMemory() {
 }
 
 static Status runCommand(const CommandLine &line) {
+  const bool isOfModel = line.command != Command::Help && line.command != Command::Inspect &&
+                         line.command != Command::Graph;
+  if (isOfModel && moec_program_graph_sizes)
+    return {Code::Usage, "this program is a graph of tensors, and no language model: it has the "
+                         "commands graph and inspect"};
   switch (line.command) {
   case Command::Help:
     return writeOutput(line.help);
@@ -48,6 +54,8 @@ static Status runCommand(const CommandLine &line) {
     return runBench(line.bench);
   case Command::Inspect:
     return runInspect(line.inspect);
+  case Command::Graph:
+    return runGraph(line.graph);
   }
   return {Code::Internal, "a command that nobody runs"};
 }

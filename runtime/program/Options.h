@@ -93,7 +93,12 @@ struct InspectOptions {
   bool licenses = false;
 };
 
-enum class Command { Help, Generate, Chat, Eval, Perplexity, Bench, Inspect };
+struct GraphOptions {
+  OpenOptions open;
+  std::string input, output;
+};
+
+enum class Command { Help, Generate, Chat, Eval, Perplexity, Bench, Inspect, Graph };
 
 /// A command line, taken apart.
 struct CommandLine {
@@ -105,6 +110,7 @@ struct CommandLine {
   PerplexityOptions perplexity;
   BenchOptions bench;
   InspectOptions inspect;
+  GraphOptions graph;
 };
 
 } // namespace moec

@@ -32,7 +32,10 @@ class ArtifactMaker {
 public:
   ArtifactMaker(const ArtifactParts &parts, AtomicFile &output)
       : request(parts.request), checkpoint(parts.checkpoint), program(parts.program),
-        code(parts.code), parts(parts), progress(parts.progress), output(output) {}
+        code(parts.code), parts(parts), progress(parts.progress), output(output),
+        mode(parts.program.manifest.graph && parts.program.plan.weights.empty()
+                 ? WeightsMode::Embed // of nothing, so that there is no file beside
+                 : parts.request.weights) {}
 
   Status make();
 
@@ -52,6 +55,7 @@ private:
   const ArtifactParts &parts;
   Progress &progress;
   AtomicFile &output;
+  const WeightsMode mode;
 };
 
 } // namespace
@@ -65,9 +69,9 @@ Result<std::string> ArtifactMaker::finishManifest() {
   Manifest &manifest = program.manifest;
   for (const SourceDigest &source : *digests)
     manifest.sources.push_back({source.path, source.bytes, digestText(source.digest)});
-  manifest.weights.mode = request.weights;
+  manifest.weights.mode = mode;
   manifest.weights.bytes = program.plan.totalBytes();
-  if (request.weights == WeightsMode::Map) {
+  if (mode == WeightsMode::Map) {
     std::error_code error;
     manifest.followLinks = request.followLinks;
     manifest.modelDirectory = std::filesystem::canonical(request.input, error).string();
@@ -79,7 +83,7 @@ Result<std::string> ArtifactMaker::finishManifest() {
         packedWeightsDigest(program.plan.digest(), packSourcesDigest(*digests));
   }
   // The name alone: bytes do not depend on the folder, and the program may be renamed.
-  if (request.weights == WeightsMode::Pack)
+  if (mode == WeightsMode::Pack)
     manifest.weights.file = llvm::sys::path::filename(request.output).str() + ".weights";
   return writeManifest(manifest);
 }
@@ -88,22 +92,25 @@ Status ArtifactMaker::make() {
   Result<std::string> manifest = finishManifest();
   if (!manifest.ok())
     return manifest.status();
-  progress.start("compiling: tokenizer");
-  Result<TextData> text = compileText(checkpoint, program.manifest.vocabulary, request.followLinks);
-  if (!text.ok())
-    return text.status();
-  for (const std::string &notice : text->notices)
-    say(notice);
-  if (text->tokenizer.empty())
-    say(fmt::format("'{}' has no tokenizer (tokenizer.json, tiktoken.model, tokenizer.model or "
-                    "qwen.tiktoken): what needs text will not work",
-                    request.input));
+  Result<TextData> text = TextData();
+  if (!program.manifest.graph) {
+    progress.start("compiling: tokenizer");
+    text = compileText(checkpoint, program.manifest.vocabulary, request.followLinks);
+    if (!text.ok())
+      return text.status();
+    for (const std::string &notice : text->notices)
+      say(notice);
+    if (text->tokenizer.empty())
+      say(fmt::format("'{}' has no tokenizer (tokenizer.json, tiktoken.model, tokenizer.model or "
+                      "qwen.tiktoken): what needs text will not work",
+                      request.input));
+  }
   ProgramData data{.manifest = *manifest,
                    .tokenizer = text->tokenizer,
                    .chatTemplate = text->chatTemplate,
                    .generation = text->generation,
                    .embeddedWeightBytes =
-                       request.weights == WeightsMode::Embed ? packedFileBytes(program.plan) : 0};
+                       mode == WeightsMode::Embed ? packedFileBytes(program.plan) : 0};
 
   progress.start("linking");
   std::optional<AtomicFile> object; // of a static library, which may hold all the weights
@@ -116,13 +123,13 @@ Status ArtifactMaker::make() {
   AtomicFile &linked = object ? *object : output;
   if (Status status = linkInto(data, linked.temporaryPath()); !status.ok())
     return status;
-  if (request.weights == WeightsMode::Embed)
+  if (mode == WeightsMode::Embed)
     if (Status status = embedWeights(linked); !status.ok())
       return status;
   if (object)
     if (Status status = makeArchive(linked.temporaryPath(), output.temporaryPath()); !status.ok())
       return status;
-  if (request.weights == WeightsMode::Pack)
+  if (mode == WeightsMode::Pack)
     if (Status status = packBeside(); !status.ok())
       return status;
   return output.commit();

@@ -125,6 +125,9 @@ static void addModelOptions(CLI::App *app, CompileRequest &request) {
       ->check(CLI::Range(1u, 1024u).description(""))
       ->group("Weights")
       ->take_last();
+  app->add_option("--tensors", request.tensors,
+                  "a safetensors file with the tensors of a graph that is given as a module")
+      ->group("Model");
   app->add_flag("--follow-links", request.followLinks,
                 "let links of the model directory lead anywhere")
       ->group("Weights");

@@ -4,6 +4,7 @@
 
 #include "compiler/analysis/FusionReport.h"
 #include "compiler/analysis/ProductKinds.h"
+#include "compiler/analysis/StepFunction.h"
 #include "compiler/analysis/StoredWeights.h"
 #include "compiler/emit/DeviceTables.h"
 #include "compiler/emit/JoinLevels.h"
@@ -259,10 +260,6 @@ Status Compile::openInput() {
 Status Compile::parseModule() {
   if (!llvm::sys::fs::exists(request.input))
     return {Code::Usage, fmt::format("there is no file '{}'", request.input)};
-  if (request.emit >= Emit::Static)
-    return {Code::Usage, fmt::format("'{}' is a module: it has no weights and no tokenizer to make "
-                                     "a program of; stop at --emit=obj",
-                                     request.input)};
   for (auto [option, isGiven] : {std::pair("--context", request.context != 0),
                                  std::pair("--follow-links", request.followLinks),
                                  std::pair("--headers-only", request.headersOnly),
@@ -277,6 +274,22 @@ Status Compile::parseModule() {
   if (!modules.front())
     return {Code::Model, stages.diagnostics().errors(
                              fmt::format("'{}' is no module that moec reads", request.input))};
+  if (!modules.front()->getOperation()->hasAttr(kGraphAttr)) {
+    if (request.emit >= Emit::Static)
+      return {Code::Usage, fmt::format("'{}' is a module: it has no weights and no tokenizer to "
+                                       "make a program of; stop at --emit=obj",
+                                       request.input)};
+    return {};
+  }
+  if (request.device == Device::Cuda)
+    return {Code::Unsupported, fmt::format("--target=cuda: '{}' is a graph of tensors, which are "
+                                           "compiled for CPUs alone so far",
+                                           request.input)};
+  Result<Checkpoint> opened = request.tensors.empty() ? Checkpoint::ofTensors("", {}, {})
+                                                      : Checkpoint::openTensors(request.tensors);
+  if (!opened.ok())
+    return opened.status();
+  checkpoint.emplace(std::move(*opened));
   return {};
 }
 

@@ -60,6 +60,7 @@ struct CompileRequest {
   bool packsUnmappable = false;
   bool headersOnly = false;
   bool followLinks = false;
+  std::string tensors;  ///< of a module: a safetensors file with its tensors; or empty
   unsigned threads = 0; ///< of the packer; 0: what the CPUs permit
 
   LibcLink libc = LibcLink::Static;

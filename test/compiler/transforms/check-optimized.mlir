@@ -8,7 +8,7 @@ func.func private @layer()
 
 // -----
 
-// expected-error @below {{has no function 'step' to compile}}
+// expected-error @below {{has no function 'step' or 'graph' to compile}}
 module {
 }
 

@@ -669,7 +669,7 @@ lm.tensor @t : tensor<?xf32> from "t"
 
 // -----
 
-// expected-error @below {{must be ranked tensor of a boolean, or an integer or float of whole bytes}}
+// expected-error @below {{ranked tensor of a boolean, or an integer or float of whole bytes values}}
 lm.tensor @t : tensor<8xi4> from "t"
 
 // -----

@@ -1,0 +1,155 @@
+"""Graphs of tensors, given as modules: compiled to programs, run, and compared with numpy."""
+
+import json
+import math
+import struct
+
+import numpy as np
+
+from programs import MOEC, TEST, Checks, run, succeed
+
+GRAPHS = TEST / "end_to_end/graphs"
+
+
+# As safetensors spells types; bf16, which numpy has not, is the bits of one.
+NAMES = {"float32": "F32", "float64": "F64", "float16": "F16", "int32": "I32", "int64": "I64", "bool": "BOOL", "uint16": "BF16"}
+
+
+def save(values, path):
+    header, data = {}, b""
+    for name, value in values.items():
+        begin = len(data)
+        data += value.tobytes()
+        header[name] = {"dtype": NAMES[value.dtype.name], "shape": value.shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def load(path):
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    types = {name: np.dtype(kind) for kind, name in NAMES.items()}
+    values = {}
+    for name, entry in json.loads(data[8:8 + length]).items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        values[name] = np.frombuffer(data[begin:end], types[entry["dtype"]]).reshape(entry["shape"])
+    return values
+
+
+def to_bf16(values):
+    return (np.asarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def from_bf16(bits):
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def compile_graph(name, program, *options):
+    succeed(MOEC, "compile", GRAPHS / f"{name}.mlir", "-o", program, *options)
+    return program
+
+
+def compute(program, inputs, folder, *options):
+    """The outputs of a program for these inputs."""
+    save(inputs, folder / "in.safetensors")
+    succeed(program, "graph", "--input", folder / "in.safetensors", "--output", folder / "out.safetensors", *options)
+    return load(folder / "out.safetensors")
+
+
+def near(got, wanted, tolerance):
+    got, wanted = np.asarray(got), np.asarray(wanted)
+    return got.shape == wanted.shape and np.allclose(got.astype(np.float64), wanted.astype(np.float64), rtol=tolerance, atol=tolerance)
+
+
+def check_choices(checks, folder):
+    random = np.random.default_rng(1)
+    weights = {"w": random.standard_normal((40, 24), dtype=np.float32), "b": random.standard_normal(24, dtype=np.float32)}
+    save(weights, folder / "weights.safetensors")
+    program = compile_graph("choices", folder / "program", f"--tensors={folder}/weights.safetensors")
+    for rows in [1, 7, 200, 0]:
+        x = random.standard_normal((rows, 40), dtype=np.float32)
+        sums = x.astype(np.float64) @ weights["w"] + weights["b"]
+        wanted = sums / (1 + np.exp(-sums))
+        one, more = (compute(program, {"x": x}, folder, f"--threads={threads}") for threads in (1, 3))
+        for name, value in one.items():
+            checks.that(value.tobytes() == more[name].tobytes(), f"{rows} rows: {name} depends on the threads")
+        got = one["y"]
+        checks.that(near(got, wanted, 1e-5), f"{rows} rows: y is wrong")
+        checks.that(np.array_equal(one["top"], np.argsort(-got, axis=1, kind="stable")[:, :3]), f"{rows} rows: top is wrong")
+        checks.that(np.array_equal(one["where"], np.array(np.nonzero(got > 1))), f"{rows} rows: where is wrong")
+        checks.that(near(one["total"], got[got > 1].sum(dtype=np.float64), 1e-5), f"{rows} rows: total is wrong")
+
+
+def check_control(checks, folder):
+    program = compile_graph("control", folder / "program")
+    checks.that(not (folder / "program.weights").exists(), "a graph without tensors has a file of weights")
+    x = np.array([[3, 2, 0.5], [1, -1, 2], [0, 0.25, 7], [9, 8, 7]], np.float32)
+    for steps in [0, 1, 4]:
+        got = compute(program, {"x": x, "steps": np.array(steps, np.int64)}, folder)
+        power = x ** (steps + 1)
+        halved, count = (power if steps else x), 0
+        while halved[0, 0] > 1:
+            halved, count = halved / 2, count + 1
+        checks.that(np.array_equal(got["power"], power), f"{steps} steps: power is wrong")
+        checks.that(np.array_equal(got["halved"], halved), f"{steps} steps: halved is wrong")
+        checks.that(got["count"] == count, f"{steps} steps: {got['count']} halvings, wanted {count}")
+
+
+def check_types(checks, folder):
+    program = compile_graph("types", folder / "program")
+    random = np.random.default_rng(2)
+    n, m = 50, 30
+    at = random.integers(-n - 3, n + 3, (m, 1))  # some of them outside
+    inputs = {"data": random.integers(-9, 9, (n, 2), np.int32), "at": at, "updates": random.integers(-9, 9, (m, 2), np.int32),
+              "d": np.round(random.standard_normal(n), 1), "h": random.uniform(0.8, 1.2, n).astype(np.float16),
+              "b": to_bf16(random.standard_normal(n)), "flags": random.random(n) < 0.5}
+    inputs["d"][[3, 8]] = np.nan, np.inf
+    got = compute(program, inputs, folder)
+    added, largest = inputs["data"].copy(), inputs["data"].copy()
+    for place, update in zip(at[:, 0], inputs["updates"]):
+        if -n <= place < n:
+            added[place] += update
+            largest[place] = np.maximum(largest[place], update)
+    checks.that(np.array_equal(got["added"], added), "added is wrong")
+    checks.that(np.array_equal(got["largest"], largest), "largest is wrong")
+    sums = np.concatenate([[0], np.cumsum(inputs["d"])[:-1]])
+    checks.that(np.allclose(got["sums"], sums, equal_nan=True), "sums is wrong")
+    checks.that(near(got["products"], np.cumprod(inputs["h"][::-1].astype(np.float64))[::-1], 2e-3), "products is wrong")
+    checks.that(np.allclose(got["tanh"], np.tanh(inputs["d"]), equal_nan=True), "tanh is wrong")
+    checks.that(near(got["erf"], [math.erf(x) for x in inputs["h"]], 1e-3), "erf is wrong")
+    checks.that(near(from_bf16(got["exp"]), np.exp(from_bf16(inputs["b"])), 4e-3), "exp is wrong")
+    checks.that(np.array_equal(got["not"], ~inputs["flags"]), "not is wrong")
+    checks.that(np.array_equal(got["order"], np.argsort(inputs["d"], kind="stable")), "order is wrong")
+
+
+def check_refusals(checks, folder):
+    """What does not fit a graph is named."""
+    program = compile_graph("control", folder / "program")
+    x, steps = np.zeros((4, 3), np.float32), np.array(1, np.int64)
+    cases = [
+        ({"x": x}, "has no tensor 'steps', which the graph takes: x, steps"),
+        ({"x": x, "steps": steps, "y": x}, "tensor 'y' is none of the graph's inputs: x, steps"),
+        ({"x": x, "steps": steps.astype(np.int32)}, "tensor 'steps' is I32, wanted I64"),
+        ({"x": x[:, :2].copy(), "steps": steps}, "input 'x' has shape [4, 2], wanted 3 in dimension 1"),
+        ({"x": x[0].copy(), "steps": steps}, "input 'x' has shape [3], wanted 2 dimensions"),
+    ]
+    for inputs, words in cases:
+        save(inputs, folder / "in.safetensors")
+        done = run(program, "graph", "--input", folder / "in.safetensors", "--output", folder / "out.safetensors")
+        checks.that(done.returncode == 2 and words in done.stderr.decode(), f"wanted '{words}', got status {done.returncode}: {done.stderr.decode()}")
+    done = run(program, "graph", "--output", folder / "out.safetensors")
+    checks.that(done.returncode == 2 and "no --input, and the graph takes 'x'" in done.stderr.decode(), f"without input: {done.stderr.decode()}")
+    done = run(program, "hello")
+    checks.that(done.returncode == 2 and "is a graph of tensors" in done.stderr.decode(), f"asked to answer: {done.stderr.decode()}")
+    done = run(MOEC, "compile", GRAPHS / "choices.mlir", "-o", folder / "other")
+    checks.that(done.returncode == 3 and "tensor `w` is missing" in done.stderr.decode(), f"without tensors: {done.stderr.decode()}")
+
+
+def main():
+    checks = Checks()
+    checks.run_parts(check_choices, check_control, check_types, check_refusals)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
