@@ -10,11 +10,21 @@ def LowerGraph : Pass<"moec-lower-graph", "::mlir::func::FuncOp"> {
   let summary = "linalg and linalg_ext in the phases of a graph become loops over elements";
   let description = [{
     Of the function `graph`. Where there are sums, the innermost loop is along adjacent elements of
-    the result; each is summed in the order of the op's loops.
+    the result, if these are along an inner loop of an operand too; else a sum is made in a register
+    and may be made of several sums, whose number the CPU level says.
   }];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect"];
+}
+
+def ExpandMath : Pass<"moec-expand-math", "::mlir::func::FuncOp"> {
+  let summary = "exp, tanh and erf of f32 in a graph become arithmetic, which vectors do as well";
+  let description = [{
+    Of the function `graph`. Other functions, and those of f64, are libm's.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
 }
 
 def LowerPhases : Pass<"moec-lower-phases", "::mlir::ModuleOp"> {

@@ -124,6 +124,7 @@ static void buildLowerGraph(OpPassManager &passes) {
   functions.addPass(createLowerGraph());
   functions.addPass(createCanonicalizerPass());
   functions.addPass(math::createMathExtendToSupportedTypes());
+  functions.addPass(createExpandMath());
   arith::ArithEmulateUnsupportedFloatsOptions floats;
   floats.sourceTypeStrs = {"bf16"};
   floats.targetTypeStr = "f32";

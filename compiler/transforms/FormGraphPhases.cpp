@@ -1,6 +1,7 @@
 // Implements lm-form-graph-phases.
 
 #include "compiler/transforms/Passes.h"
+#include "dialects/linalg_ext/LinalgExtDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
@@ -19,6 +20,9 @@ using namespace moec;
 static constexpr int64_t kTileWork = 1 << 15;
 /// Tiles of work whose extent follows from data, so that nobody knows it before.
 static constexpr int64_t kUnknownTiles = 32;
+
+/// Most tiles of an op that works on rows one by one.
+static constexpr int64_t kMostRowTiles = 256;
 
 namespace {
 
@@ -197,7 +201,47 @@ private:
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
     if (linalgOp && linalgOp.getNumParallelLoops() > 0)
       return share(linalgOp, areKnown);
+    if (areKnown && hasRows(op))
+      return shareRows(cast<DestinationStyleOpInterface>(op));
     return doAtOnce(op);
+  }
+
+  /// Whether an op does the same for each entry of the first dimension of all its operands.
+  static bool hasRows(Operation &op) {
+    if (auto scan = dyn_cast<linalg_ext::ScanOp>(op))
+      return scan.getDimension() > 0;
+    auto top = dyn_cast<linalg_ext::TopKOp>(op);
+    return top && cast<MemRefType>(top.getInput().getType()).getRank() > 1;
+  }
+
+  /// Blocks of such entries are tiles.
+  LogicalResult shareRows(DestinationStyleOpInterface op) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    lastAlone = {};
+    IndexMath outside{builder, loc};
+    Value rows = builder.createOrFold<memref::DimOp>(loc, op->getOperand(0), 0);
+    Value tiles = outside.min(rows, outside.constant(kMostRowTiles));
+    lm::PhaseOp phase = createPhase(builder, *op, tiles);
+    IndexMath math{builder, loc};
+    auto bound = [&](Value tile) { return math.div(math.mul(tile, rows), tiles); };
+    Value first = bound(phase.getTile()), end = bound(math.add(phase.getTile(), math.constant(1)));
+    IRMapping slices;
+    for (Value operand : op->getOperands()) {
+      const int64_t rank = cast<MemRefType>(operand.getType()).getRank();
+      SmallVector<OpFoldResult> offsets(rank, builder.getIndexAttr(0)),
+          strides(rank, builder.getIndexAttr(1)),
+          sizes = memref::getMixedSizes(builder, loc, operand);
+      offsets[0] = first;
+      sizes[0] = math.sub(end, first);
+      if (!slices.contains(operand))
+        slices.map(
+            operand,
+            memref::SubViewOp::create(builder, loc, operand, offsets, sizes, strides).getResult());
+    }
+    builder.clone(*op, slices);
+    op->erase();
+    return success();
   }
 
   static lm::PhaseOp createPhase(OpBuilder &builder, Operation &op, Value tiles) {

@@ -122,6 +122,19 @@ def check_types(checks, folder):
     checks.that(np.array_equal(got["order"], np.argsort(inputs["d"], kind="stable")), "order is wrong")
 
 
+def check_attention(checks, folder):
+    program = compile_graph("attention", folder / "program")
+    random = np.random.default_rng(3)
+    for n in [1, 17, 300]:
+        inputs = {name: random.standard_normal((8, n, 64), dtype=np.float32) for name in "qkv"}
+        scores = np.einsum("htk,hsk->hts", *(inputs[name].astype(np.float64) for name in "qk"))
+        shares = np.exp(scores - scores.max(2, keepdims=True))
+        wanted = shares / shares.sum(2, keepdims=True) @ inputs["v"]
+        one, more = (compute(program, inputs, folder, f"--threads={threads}")["y"] for threads in (1, 3))
+        checks.that(near(one, wanted, 1e-4), f"attention to {n} is off by {abs(one - wanted).max()}")
+        checks.that(one.tobytes() == more.tobytes(), f"attention to {n} depends on the threads")
+
+
 def check_refusals(checks, folder):
     """What does not fit a graph is named."""
     program = compile_graph("control", folder / "program")
@@ -147,7 +160,7 @@ def check_refusals(checks, folder):
 
 def main():
     checks = Checks()
-    checks.run_parts(check_choices, check_control, check_types, check_refusals)
+    checks.run_parts(check_choices, check_control, check_types, check_attention, check_refusals)
     checks.finish()
 
 

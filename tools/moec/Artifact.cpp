@@ -197,7 +197,8 @@ Status ArtifactMaker::embedWeights(AtomicFile &file) {
     return offset.status();
   if (Status status = file.reopen(); !status.ok())
     return status;
-  say(fmt::format("writing {} of weights into '{}'", formatBytes(bytes), request.output));
+  if (!plan.weights.empty())
+    say(fmt::format("writing {} of weights into '{}'", formatBytes(bytes), request.output));
   progress.start("packing weights");
   Result<PackReport> report = packInto(checkpoint, plan, file, *offset, packOptions());
   if (!report.ok())

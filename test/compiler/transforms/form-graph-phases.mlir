@@ -57,6 +57,22 @@ func.func @graph(%g: !lm.batch) {
 
 // -----
 
+// What works on rows one by one has tiles of rows.
+// CHECK-LABEL: func @graph
+// CHECK:         lm.phase "top_k" tiles(%{{.*}}) rows 0 panels 0 {
+// CHECK:           %[[X:.*]] = memref.subview %{{.*}}[%{{.*}}, 0] [%{{.*}}, 8] [1, 1]
+// CHECK:           linalg_ext.top_k ins(%[[X]] :
+func.func @graph(%g: !lm.batch) {
+  %n = lm.dimension %g "n"
+  %x = lm.graph_input %g "x"(%n) : memref<?x8xf32>
+  %v = memref.alloc(%n) : memref<?x2xf32>
+  %i = lm.graph_output %g "i"(%n) : memref<?x2xi64>
+  linalg_ext.top_k ins(%x : memref<?x8xf32>) outs(%v, %i : memref<?x2xf32>, memref<?x2xi64>)
+  return
+}
+
+// -----
+
 // No buffer is as large as data say.
 func.func @graph(%g: !lm.batch) {
   %x = lm.graph_input %g "x"() : memref<i64>
