@@ -272,8 +272,8 @@ def CheckScheduled : Pass<"moec-check-scheduled", "::mlir::ModuleOp"> {
     computing ops of `lm` and `moe` and, in a `graph` alone, loops over elements. Between phases
     there is only what says which work: `arith` on integers and indices, `scf` loops and branches,
     views, casts and extents of buffers, the handles and counts of `lm` (`lm.load_weight`,
-    `lm.layer_kind`, the accessors of the batch), and barriers. So all threads find the same phases with the same tiles, whenever they
-    come, without reading memory that a step writes.
+    `lm.layer_kind`, the accessors of the batch), and barriers. So all threads find the same phases
+    with the same tiles, whenever they come, without reading memory that a step writes.
   }];
 }
 

@@ -2,6 +2,7 @@
 
 #include "runtime/include/moec/moec.h"
 
+#include "runtime/api/LastFailure.h"
 #include "runtime/api/LibraryPath.h"
 #include "runtime/core/Model.h"
 #include "runtime/text/GenerationConfig.h"
@@ -30,7 +31,7 @@ struct moec_sequence {
 
 static thread_local std::string lastMessage;
 
-static moec_status report(Status status) {
+moec_status moec::reportFailure(Status status) {
   static_assert(static_cast<int>(Code::Resource) == MOEC_CACHE_FULL, "the same codes, in C");
   lastMessage = std::move(status.message);
   return static_cast<moec_status>(status.code);
@@ -79,7 +80,7 @@ static Status openModel(const moec_model_options *options, moec_model **model) {
 
 moec_status moec_model_open(const moec_model_options *options, moec_model **model) {
   *model = nullptr;
-  return report(openModel(options, model));
+  return reportFailure(openModel(options, model));
 }
 
 void moec_model_close(moec_model *model) { delete model; }
@@ -98,7 +99,7 @@ const char *moec_model_manifest(const moec_model *, size_t *size) {
 moec_status moec_sequence_open(moec_model *model, moec_sequence **sequence) {
   *sequence = new moec_sequence{Sequence(*model->model), model};
   ++model->sequences;
-  return report({});
+  return reportFailure({});
 }
 
 void moec_sequence_close(moec_sequence *sequence) {
@@ -120,30 +121,31 @@ moec_status moec_sequence_step(moec_sequence *sequence, const int32_t *tokens, s
 moec_status moec_model_step(moec_model *model, const moec_step_part *parts, size_t count) {
   // Also keeps a count that is a mistake from asking for memory.
   if (count > model->sequences)
-    return report({Code::Usage, fmt::format("a step of {} parts, {} sequences are open", count,
-                                            model->sequences)});
+    return reportFailure({Code::Usage, fmt::format("a step of {} parts, {} sequences are open",
+                                                   count, model->sequences)});
   std::vector<Feed> &feeds = model->feeds;
   feeds.assign(count, {});
   for (size_t i = 0; i < count; ++i) {
     if (parts[i].sequence->owner != model)
-      return report({Code::Usage, "a sequence of another model"});
+      return reportFailure({Code::Usage, "a sequence of another model"});
     for (size_t j = 0; j < i; ++j)
       if (parts[j].sequence == parts[i].sequence)
-        return report({Code::Usage, "the same sequence twice in one step"});
+        return reportFailure({Code::Usage, "the same sequence twice in one step"});
     feeds[i].sequence = &parts[i].sequence->sequence;
     feeds[i].tokens = {parts[i].tokens, parts[i].count};
     feeds[i].outputs = parts[i].logits && parts[i].count ? 1 : 0;
     feeds[i].logits = parts[i].logits;
   }
-  return report(model->model->feed(feeds));
+  return reportFailure(model->model->feed(feeds));
 }
 
 moec_status moec_sequence_rewind(moec_sequence *sequence, int64_t position) {
   if (position < 0 || position > sequence->sequence.position())
-    return report({Code::Usage, "a position that the sequence has not reached"});
+    return reportFailure({Code::Usage, "a position that the sequence has not reached"});
   if (!sequence->sequence.rewind(position))
-    return report({Code::Usage, "the window has passed that position; the sequence is empty"});
-  return report({});
+    return reportFailure(
+        {Code::Usage, "the window has passed that position; the sequence is empty"});
+  return reportFailure({});
 }
 
 static Status noTokenizer() {
@@ -154,27 +156,27 @@ moec_status moec_model_tokenize(const moec_model *model, const char *text, size_
                                 int addSpecial, int32_t *tokens, size_t room, size_t *count) {
   *count = 0;
   if (!model->tokenizer)
-    return report(noTokenizer());
+    return reportFailure(noTokenizer());
   Result<std::vector<int32_t>> ids = model->tokenizer->encode(
       {text, size}, addSpecial ? AddSpecial::PostProcessor : AddSpecial::None);
   if (!ids.ok())
-    return report(ids.status());
+    return reportFailure(ids.status());
   *count = ids->size();
   if (ids->size() <= room)
     std::copy(ids->begin(), ids->end(), tokens);
-  return report({});
+  return reportFailure({});
 }
 
 moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens, size_t count,
                                   char *text, size_t room, size_t *size) {
   *size = 0;
   if (!model->tokenizer)
-    return report(noTokenizer());
+    return reportFailure(noTokenizer());
   std::string decoded = model->tokenizer->decode({tokens, count}, /*skipSpecial=*/true);
   *size = decoded.size();
   if (decoded.size() <= room)
     std::copy(decoded.begin(), decoded.end(), text);
-  return report({});
+  return reportFailure({});
 }
 
 int moec_model_is_stop(const moec_model *model, int32_t token) {

@@ -135,6 +135,20 @@ def check_attention(checks, folder):
         checks.that(one.tobytes() == more.tobytes(), f"attention to {n} depends on the threads")
 
 
+def check_libraries(checks, folder):
+    """Shared and static, from C."""
+    main, include = GRAPHS / "main.c", TEST.parent / "runtime/include"
+    link = {"shared": ("control.so", [f"-Wl,-rpath,{folder}"]), "static": ("control.a", ["-lstdc++", "-lm", "-pthread"])}
+    for emit, (name, options) in link.items():
+        compile_graph("control", folder / name, f"--emit={emit}")
+        program = folder / emit
+        succeed("cc", "-std=c11", "-Wall", "-Werror", f"-I{include}", f"-I{folder}", main, folder / name, "-o", program, *options)
+        # 5^3 is halved 7 times.
+        checks.that(succeed(program) == b"7 0.976562 2\n", f"{emit}: {succeed(program)}")
+        done = run(program, "2")
+        checks.that(done.returncode == 1 and b"input 'x' has shape [2, 2], wanted 3 in dimension 1" in done.stderr, f"{emit}: {done.stderr}")
+
+
 def check_refusals(checks, folder):
     """What does not fit a graph is named."""
     program = compile_graph("control", folder / "program")
@@ -160,7 +174,7 @@ def check_refusals(checks, folder):
 
 def main():
     checks = Checks()
-    checks.run_parts(check_choices, check_control, check_types, check_attention, check_refusals)
+    checks.run_parts(check_choices, check_control, check_types, check_attention, check_libraries, check_refusals)
     checks.finish()
 
 

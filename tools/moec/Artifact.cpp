@@ -8,6 +8,7 @@
 #include "compiler/emit/ScratchFile.h"
 #include "frontends/checkpoint/TextData.h"
 #include "runtime/core/File.h"
+#include "tools/moec/GraphHeader.h"
 #include "tools/moec/TextOutput.h"
 
 #include "llvm/Support/Path.h"
@@ -44,6 +45,7 @@ private:
   Status linkInto(const ProgramData &data, const std::string &path);
   Status embedWeights(AtomicFile &file);
   Status packBeside();
+  Status writeHeader();
   PackOptions packOptions();
   void reportLosses(const PackReport &report);
   void say(const std::string &line) { notify(request, progress, line); }
@@ -131,6 +133,10 @@ Status ArtifactMaker::make() {
       return status;
   if (mode == WeightsMode::Pack)
     if (Status status = packBeside(); !status.ok())
+      return status;
+  const bool isLibrary = request.emit == Emit::Shared || request.emit == Emit::Static;
+  if (program.manifest.graph && isLibrary)
+    if (Status status = writeHeader(); !status.ok())
       return status;
   return output.commit();
 }
@@ -222,6 +228,17 @@ Status ArtifactMaker::packBeside() {
     say(fmt::format("'{}' was up to date", path));
   reportLosses(*report);
   return {};
+}
+
+/// Beside a graph's library.
+Status ArtifactMaker::writeHeader() {
+  Result<AtomicFile> header = AtomicFile::create(graphHeaderPath(request.output));
+  if (!header.ok())
+    return header.status();
+  if (Status status = header->append(writeGraphHeader(*program.manifest.graph, request.output));
+      !status.ok())
+    return status;
+  return header->commit();
 }
 
 Status moec::makeArtifact(const ArtifactParts &parts, AtomicFile &output) {

@@ -1,4 +1,5 @@
-/* A compiled model as a library: tokens in, logits out. C11 and C++.
+/* A compiled model as a library: tokens in, logits out; or a graph: tensors in, tensors out. C11 and
+ * C++.
  *
  * Handles are opaque; every open pairs with a close. A function that can fail returns a status and
  * gives its result through its last pointers; moec_error_message says more about the last failure
@@ -137,6 +138,64 @@ moec_status moec_model_detokenize(const moec_model *model, const int32_t *tokens
 
 /* Whether `token` ends what the model has to say. */
 int moec_model_is_stop(const moec_model *model, int32_t token);
+
+/* Graphs of tensors, which a library is made of in place of a language model. */
+
+typedef struct moec_graph moec_graph;
+
+/* What elements are. */
+typedef enum {
+  MOEC_BOOL = 0, /* a byte, 0 or 1 */
+  MOEC_U8 = 1,
+  MOEC_I8 = 2,
+  MOEC_U16 = 3,
+  MOEC_I16 = 4,
+  MOEC_U32 = 5,
+  MOEC_I32 = 6,
+  MOEC_U64 = 7,
+  MOEC_I64 = 8,
+  MOEC_F16 = 9,
+  MOEC_BF16 = 10,
+  MOEC_F32 = 11,
+  MOEC_F64 = 12,
+  MOEC_F8E4M3 = 13,
+  MOEC_F8E5M2 = 14
+} moec_type;
+
+/* An input or output of a graph. What it points to lives as long as the graph. */
+typedef struct {
+  const char *name;
+  uint32_t type;        /* a moec_type */
+  uint32_t rank;        /* how many dimensions */
+  const int64_t *shape; /* `rank` sizes; -1: not fixed */
+  /* `rank` names: inputs have equal sizes where these are equal. Empty where the size is fixed, or
+   * follows from other sizes or from data. */
+  const char *const *dimensions;
+} moec_tensor_info;
+
+/* A tensor: elements row by row, at a multiple of an element's size. */
+typedef struct {
+  const void *data;
+  const int64_t *shape;
+  uint32_t rank;
+} moec_tensor;
+
+/* Opens the graph that this library was made from, as moec_model_open opens a model; `context` and
+ * `numa` are 0. MOEC_USAGE where the library is a language model, as moec_model_open where it is a
+ * graph. */
+moec_status moec_graph_open(const moec_model_options *options, moec_graph **graph);
+
+/* Closes `graph`. Null is allowed. */
+void moec_graph_close(moec_graph *graph);
+
+/* The inputs, and the outputs, of a graph, and how many there are. */
+const moec_tensor_info *moec_graph_inputs(const moec_graph *graph, size_t *count);
+const moec_tensor_info *moec_graph_outputs(const moec_graph *graph, size_t *count);
+
+/* Computes all outputs, one of `outputs` each, of all inputs, both in the order of the functions
+ * above. What `outputs` point to belongs to the graph, until its next run. MOEC_USAGE for a shape
+ * that does not fit, MOEC_CACHE_FULL without memory. One call at a time. */
+moec_status moec_graph_run(moec_graph *graph, const moec_tensor *inputs, moec_tensor *outputs);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop
