@@ -74,6 +74,34 @@ TEST(Manifest, RoundTrip) {
   EXPECT_TRUE(parsed->followLinks);
 }
 
+TEST(Manifest, TellsWhatAGraphTakesAndGives) {
+  Manifest manifest = sample();
+  manifest.graph = ManifestGraph{
+      .dimensions = {"n"},
+      .inputs = {{"x", "F32", {{.size = -1, .dimension = "n"}, {.size = 40, .dimension = {}}}}},
+      .outputs = {{"y", "I64", {{.size = -1, .dimension = {}}}}, {"z", "BOOL", {}}}};
+  const std::string text = writeManifest(manifest);
+  Result<Manifest> parsed = parseManifest(text);
+  ASSERT_TRUE(parsed.ok()) << parsed.status().message;
+  ASSERT_TRUE(parsed->graph);
+  EXPECT_EQ(parsed->graph->inputs[0].shape[0].dimension, "n");
+  EXPECT_EQ(parsed->graph->inputs[0].shape[1].size, 40);
+  EXPECT_EQ(parsed->graph->outputs[1].type, "BOOL");
+  EXPECT_EQ(parsed->vocabulary, 0) << "of a language model";
+  auto errorOf = [&](const std::string &from, const std::string &to) {
+    std::string changed = text;
+    changed.replace(changed.find(from), from.size(), to);
+    Result<Manifest> read = parseManifest(changed);
+    return read.ok() ? "" : read.status().message;
+  };
+  EXPECT_EQ(errorOf("[\"n\",40]", "[\"m\",40]"),
+            "manifest: 'graph.inputs' name 'm', which is none of the dimensions");
+  EXPECT_EQ(errorOf("\"F32\"", "\"F31\""),
+            "manifest: 'graph.inputs[0].type' names no element type: 'F31'");
+  EXPECT_EQ(errorOf("[\"n\",40]", "[-1]"),
+            "manifest: 'graph.inputs[0].shape' is -1, wanted sizes and names of dimensions");
+}
+
 TEST(Manifest, TellsWhatGpusLeaveToCpus) {
   Manifest manifest = sample();
   EXPECT_EQ(manifest.devicePieces().size(), 1u);
