@@ -7,6 +7,7 @@
 #include "runtime/core/Step.h"
 
 #include <cstddef>
+#include <unordered_map>
 
 namespace moec {
 #define GEN_PASS_DEF_OUTLINEPHASES
@@ -42,6 +43,8 @@ struct OutlinePhases final : moec::impl::OutlinePhasesBase<OutlinePhases> {
       return signalPassFailure();
     if (failed(claimTiles(step, phases)) || failed(waitForTiles(barriers, step)))
       return signalPassFailure();
+    if (step.getName() == kGraphName && !profile)
+      shareFunctions(step);
   }
 
 private:
@@ -150,6 +153,32 @@ private:
       alloca->moveAfter(alloca.getArraySize().getDefiningOp());
     });
     func::CallOp::create(builder, loc, function, arguments);
+  }
+
+  /// Phases that do the same with what they are given share a function: of layers that are alike,
+  /// which a graph has one after another.
+  static void shareFunctions(func::FuncOp graph) {
+    SymbolTable symbols(graph->getParentOfType<ModuleOp>());
+    constexpr auto flags = OperationEquivalence::IgnoreLocations;
+    std::unordered_map<size_t, SmallVector<func::FuncOp, 1>> known; // by hash
+    graph.walk([&](func::CallOp call) {
+      auto function = symbols.lookup<func::FuncOp>(call.getCallee());
+      size_t hash = 0;
+      function.getBody().walk([&](Operation *op) {
+        hash = llvm::hash_combine(
+            hash, OperationEquivalence::computeHash(op, OperationEquivalence::ignoreHashValue,
+                                                    OperationEquivalence::ignoreHashValue, flags));
+      });
+      for (func::FuncOp other : known[hash])
+        if (other.getFunctionType() == function.getFunctionType() &&
+            OperationEquivalence::isRegionEquivalentTo(&other.getBody(), &function.getBody(),
+                                                       flags)) {
+          call.setCallee(other.getSymName());
+          symbols.erase(function);
+          return;
+        }
+      known[hash].push_back(function);
+    });
   }
 
   LogicalResult waitForTiles(ArrayRef<lm::BarrierOp> barriers, func::FuncOp step) {

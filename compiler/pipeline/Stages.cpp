@@ -103,6 +103,7 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
     passes.addNestedPass<func::FuncOp>(createRecordLargest());
   passes.addNestedPass<func::FuncOp>(createDecomposeExperts());
   passes.addNestedPass<func::FuncOp>(createCarryInPlace());
+  passes.addNestedPass<func::FuncOp>(createSeparateDestinations());
   passes.addPass(bufferization::createEmptyTensorEliminationPass());
   passes.addPass(bufferization::createOneShotBufferizePass());
   passes.addPass(createCSEPass()); // copies of a buffer to itself show themselves as such

@@ -181,6 +181,16 @@ def RecordLargest : Pass<"lm-record-largest", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::moec::lm::LmDialect"];
 }
 
+def SeparateDestinations : Pass<"lm-separate-destinations", "::mlir::func::FuncOp"> {
+  let summary = "each op of a graph has a destination of its own";
+  let description = [{
+    Of the function `graph`, before its tensors become buffers: every use of an empty tensor, or of
+    one that is filled with one value, has another one. Those that many ops share would be copied,
+    and take bufferization a time that is quadratic in their uses.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
 def CarryInPlace : Pass<"lm-carry-in-place", "::mlir::func::FuncOp"> {
   let summary = "loops of a graph hand tensors on in the same place";
   let description = [{
