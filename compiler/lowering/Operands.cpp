@@ -2,6 +2,7 @@
 
 #include "compiler/lowering/Operands.h"
 #include "compiler/analysis/PackedWeights.h"
+#include "compiler/analysis/StepFunction.h"
 #include "compiler/lowering/QuantizedElements.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -81,6 +82,15 @@ Matrix moec::matrixOf(KernelBuilder &kernel, Value weight, Value expert) {
     Value entry =
         kernel.address(pieces, kernel.i64(), kernel.add(index, kernel.integer(packed.getOffset())));
     matrix.base = loadPointer(kernel, entry);
+  } else if (load->getParentOfType<func::FuncOp>().getName() == kGraphName) {
+    // Where the weight begins is told from outside, so that phases which differ in that alone share
+    // a function.
+    const OpBuilder::InsertPoint here = kernel.builder.saveInsertionPoint();
+    kernel.builder.setInsertionPointAfter(load);
+    Value base = batchField(kernel, offsetof(moec_step_arguments, weights), kernel.pointer());
+    base = kernel.address(base, packed.getOffset());
+    kernel.builder.restoreInsertionPoint(here);
+    matrix.base = kernel.addressBytes(base, kernel.mul(index, kernel.integer(matrix.bytes())));
   } else {
     Value base = batchField(kernel, offsetof(moec_step_arguments, weights), kernel.pointer());
     Value offset = kernel.add(kernel.mul(index, kernel.integer(matrix.bytes())),
