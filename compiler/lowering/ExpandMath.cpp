@@ -2,6 +2,7 @@
 
 #include "compiler/analysis/StepFunction.h"
 #include "compiler/lowering/Passes.h"
+#include "compiler/lowering/SmallFloats.h"
 #include "compiler/targets/ElementaryFunctions.h"
 #include "compiler/targets/cpu/CpuKernelBuilder.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
@@ -38,6 +39,7 @@ struct ExpandMath final : moec::impl::ExpandMathBase<ExpandMath> {
     patterns.add<ExpandExp>(&getContext());
     populatePolynomialApproximateTanhPattern(patterns);
     populatePolynomialApproximateErfPattern(patterns);
+    populateSmallFloatPatterns(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

@@ -21,7 +21,8 @@ def LowerGraph : Pass<"moec-lower-graph", "::mlir::func::FuncOp"> {
 def ExpandMath : Pass<"moec-expand-math", "::mlir::func::FuncOp"> {
   let summary = "exp, tanh and erf of f32 in a graph become arithmetic, which vectors do as well";
   let description = [{
-    Of the function `graph`. Other functions, and those of f64, are libm's.
+    Of the function `graph`. Other functions, and those of f64, are libm's. Floats of 8 bits become
+    integer arithmetic.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];

@@ -132,7 +132,10 @@ static void buildLowerGraph(OpPassManager &passes) {
   functions.addPass(arith::createArithEmulateUnsupportedFloats(floats));
   arith::ArithExpandOpsPassOptions expansions;
   expansions.includeBf16 = true;
+  expansions.includeF8E8M0 = true;
+  expansions.includeF4E2M1 = true;
   functions.addPass(arith::createArithExpandOpsPass(expansions));
+  passes.addPass(createConvertMathToFuncs()); // powers of integers
 }
 
 /// Vector and loop code for the target out.

@@ -6,7 +6,6 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Interfaces/TilingInterface.h"
-#include "mlir/Transforms/RegionUtils.h"
 
 namespace moec {
 #define GEN_PASS_DEF_FORMGRAPHPHASES
@@ -167,10 +166,19 @@ private:
     }
   }
 
-  /// All that an op and what is in it use from outside of it.
+  /// All that an op and what is in it use from outside of it; what makes it may be in a phase by
+  /// now, which is no region around.
   static llvm::SetVector<Value> usedBy(Operation &op) {
-    llvm::SetVector<Value> used(op.operand_begin(), op.operand_end());
-    getUsedValuesDefinedAbove(op.getRegions(), used);
+    llvm::SetVector<Value> used;
+    op.walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands()) {
+        auto argument = dyn_cast<BlockArgument>(operand);
+        const bool isInside = argument ? op.isAncestor(argument.getOwner()->getParentOp())
+                                       : op.isProperAncestor(operand.getDefiningOp());
+        if (!isInside)
+          used.insert(operand);
+      }
+    });
     return used;
   }
 

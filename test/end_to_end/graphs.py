@@ -12,15 +12,17 @@ GRAPHS = TEST / "end_to_end/graphs"
 
 
 # As safetensors spells types; bf16, which numpy has not, is the bits of one.
+CODES = {"F8_E4M3": np.dtype(np.uint8), "F8_E5M2": np.dtype(np.uint8)}  # likewise
 NAMES = {"float32": "F32", "float64": "F64", "float16": "F16", "int32": "I32", "int64": "I64", "bool": "BOOL", "uint16": "BF16"}
 
 
-def save(values, path):
+def save(values, path, codes={}):
+    """`codes` names the types of what numpy has as bytes."""
     header, data = {}, b""
     for name, value in values.items():
         begin = len(data)
         data += value.tobytes()
-        header[name] = {"dtype": NAMES[value.dtype.name], "shape": value.shape, "data_offsets": [begin, len(data)]}
+        header[name] = {"dtype": codes.get(name) or NAMES[value.dtype.name], "shape": value.shape, "data_offsets": [begin, len(data)]}
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
@@ -28,7 +30,7 @@ def save(values, path):
 def load(path):
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
-    types = {name: np.dtype(kind) for kind, name in NAMES.items()}
+    types = CODES | {name: np.dtype(kind) for kind, name in NAMES.items()}
     values = {}
     for name, entry in json.loads(data[8:8 + length]).items():
         begin, end = (8 + length + offset for offset in entry["data_offsets"])
@@ -49,9 +51,9 @@ def compile_graph(name, program, *options):
     return program
 
 
-def compute(program, inputs, folder, *options):
+def compute(program, inputs, folder, *options, codes={}):
     """The outputs of a program for these inputs."""
-    save(inputs, folder / "in.safetensors")
+    save(inputs, folder / "in.safetensors", codes)
     succeed(program, "graph", "--input", folder / "in.safetensors", "--output", folder / "out.safetensors", *options)
     return load(folder / "out.safetensors")
 
@@ -135,6 +137,43 @@ def check_attention(checks, folder):
         checks.that(one.tobytes() == more.tobytes(), f"attention to {n} depends on the threads")
 
 
+def small_floats(mantissa, bias, numbers):
+    """What the codes 0 to 127 of a float of 8 bits stand for, of which so many are numbers."""
+    codes = np.arange(128)
+    exponent, fraction = codes >> mantissa, (codes & ((1 << mantissa) - 1)) / (1 << mantissa)
+    values = np.where(exponent == 0, fraction * 2.0 ** (1 - bias), (1 + fraction) * 2.0 ** (exponent - bias))
+    values[numbers:] = np.nan
+    return values
+
+
+def check_small_floats(checks, folder):
+    program = compile_graph("small_floats", folder / "program")
+    four, five = small_floats(3, 7, 127), small_floats(2, 15, 124)
+    five[124] = np.inf
+    codes = np.arange(256, dtype=np.uint8)
+    # Every number, what is half way to the next, and what lies next to that.
+    numbers = np.concatenate([four[:127], five[:124], (four[:126] + four[1:127]) / 2, (five[:123] + five[1:124]) / 2]).astype(np.float32)
+    x = np.concatenate([numbers, np.nextafter(numbers, np.float32(1e30)), np.nextafter(numbers, np.float32(0)), [1e-30, 449, 464, 465, 61440, 61441, 1e30, np.inf, np.nan]])
+    x = np.concatenate([x, -x]).astype(np.float32)
+    base, power = np.tile([-3, -1, 0, 1, 2, 5, 7, -2], 32), np.arange(256) % 20
+    got = compute(program, {"x": x, "four": codes, "five": codes, "base": base, "power": power}, folder, codes={"four": "F8_E4M3", "five": "F8_E5M2"})
+    both = lambda values: np.concatenate([values, -values])
+    checks.that(np.array_equal(got["from_four"], both(four).astype(np.float32), equal_nan=True), "from_four is wrong")
+    checks.that(np.array_equal(got["from_five"], both(five).astype(np.float16), equal_nan=True), "from_five is wrong")
+    checks.that(np.array_equal(got["powers"], base ** power), "powers is wrong")
+    for name, values, count, beyond in [("to_four", four, 127, 0x7F), ("to_five", five, 124, 0x7C)]:
+        # The nearest of the numbers and the one that would come next; of two, that of an even code.
+        ladder = np.append(values[:count], 2 * values[count - 1] - values[count - 2])
+        for value, code in zip(x.astype(np.float64), got[name]):
+            distances = np.abs(ladder - min(abs(value), ladder[-1]))
+            nearest = np.flatnonzero(distances == distances.min()) if np.isfinite(value) else [count]
+            wanted = nearest[0] if len(nearest) == 1 or nearest[0] % 2 == 0 else nearest[1]
+            wanted = beyond if wanted == count else wanted
+            good = np.isnan(values[code & 127]) if np.isnan(value) else code == wanted + 128 * (np.signbit(value))
+            if not checks.that(good, f"{name}: {value} is {code}, wanted {wanted}"):
+                break
+
+
 def check_libraries(checks, folder):
     """Shared and static, from C."""
     main, include = GRAPHS / "main.c", TEST.parent / "runtime/include"
@@ -174,7 +213,7 @@ def check_refusals(checks, folder):
 
 def main():
     checks = Checks()
-    checks.run_parts(check_choices, check_control, check_types, check_attention, check_libraries, check_refusals)
+    checks.run_parts(check_choices, check_control, check_types, check_attention, check_small_floats, check_libraries, check_refusals)
     checks.finish()
 
 

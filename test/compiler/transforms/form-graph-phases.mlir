@@ -73,6 +73,27 @@ func.func @graph(%g: !lm.batch) {
 
 // -----
 
+// A number that a body uses comes through memory as well.
+// CHECK-LABEL: func @graph
+// CHECK:         %[[SLOT:.*]] = memref.alloc() : memref<f32>
+// CHECK:         lm.phase "load"
+// CHECK:         lm.phase "generic"
+// CHECK:           %[[V:.*]] = memref.load %[[SLOT]][]
+// CHECK:           linalg.yield %[[V]]
+func.func @graph(%g: !lm.batch) {
+  %n = lm.dimension %g "n"
+  %x = lm.graph_input %g "x"() : memref<f32>
+  %y = lm.graph_output %g "y"(%n) : memref<?xf32>
+  %v = memref.load %x[] : memref<f32>
+  linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>], iterator_types = ["parallel"]} outs(%y : memref<?xf32>) {
+  ^bb0(%a: f32):
+    linalg.yield %v : f32
+  }
+  return
+}
+
+// -----
+
 // No buffer is as large as data say.
 func.func @graph(%g: !lm.batch) {
   %x = lm.graph_input %g "x"() : memref<i64>
