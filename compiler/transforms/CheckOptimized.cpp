@@ -2,6 +2,7 @@
 
 #include "compiler/transforms/Passes.h"
 #include "dialects/linalg_ext/LinalgExtDialect.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -16,8 +17,8 @@ using namespace moec;
 
 /// Whether an op is of a dialect that graphs of tensors have besides.
 static bool isOfGraph(Operation *op) {
-  return isa_and_nonnull<linalg::LinalgDialect, linalg_ext::LinalgExtDialect, math::MathDialect,
-                         memref::MemRefDialect>(op->getDialect());
+  return isa_and_nonnull<affine::AffineDialect, linalg::LinalgDialect, linalg_ext::LinalgExtDialect,
+                         math::MathDialect, memref::MemRefDialect>(op->getDialect());
 }
 
 namespace {

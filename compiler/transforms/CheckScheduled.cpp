@@ -16,7 +16,8 @@ using namespace moec;
 
 bool moec::mayStandBetweenPhases(Operation *op) {
   if (isa_and_nonnull<arith::ArithDialect>(op->getDialect()))
-    return llvm::all_of(op->getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
+    return op->hasTrait<OpTrait::ConstantLike>() ||
+           llvm::all_of(op->getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
   if (isa_and_nonnull<lm::LmDialect>(op->getDialect()))
     return !isComputing(op) && !isa<lm::SetOutputSizeOp>(op);
   return isa<affine::AffineApplyOp, affine::AffineMaxOp, affine::AffineMinOp, memref::ViewOp,

@@ -1,5 +1,6 @@
 // Implements lm-form-graph-phases.
 
+#include "compiler/transforms/BufferSizes.h"
 #include "compiler/transforms/Passes.h"
 #include "dialects/linalg_ext/LinalgExtDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -55,8 +56,13 @@ struct Units {
 
   Units(linalg::LinalgOp op, OpBuilder &builder) {
     IndexMath math{builder, op.getLoc()};
-    for (const Range &range : op.createLoopRanges(builder, op.getLoc()))
-      extents.push_back(getValueOrCreateConstantIndexOp(builder, op.getLoc(), range.size));
+    for (const Range &range : op.createLoopRanges(builder, op.getLoc())) {
+      Value extent = getValueOrCreateConstantIndexOp(builder, op.getLoc(), range.size);
+      if (auto dim = extent.getDefiningOp<memref::DimOp>())
+        if (std::optional<int64_t> dimension = dim.getConstantIndex())
+          extent = sizeOf(builder, op.getLoc(), dim.getSource(), *dimension);
+      extents.push_back(extent);
+    }
     SmallVector<utils::IteratorType> kinds = op.getIteratorTypesArray();
     Value rows = math.constant(1), each = math.constant(1);
     for (auto [loop, kind] : llvm::enumerate(kinds)) {
@@ -116,6 +122,7 @@ struct FormGraphPhases final : moec::impl::FormGraphPhasesBase<FormGraphPhases> 
       return signalPassFailure();
     }
     copyByLoops(graph);
+    resolveSizes(graph);
     graph.walk([](scf::IfOp branch) { chooseBuffers(branch); });
     for (Operation &op : llvm::make_early_inc_range(graph.getBody().front().without_terminator()))
       if (failed(place(op)))
@@ -131,6 +138,21 @@ private:
       OpBuilder builder(copy);
       linalg::makeMemRefCopyOp(builder, copy.getLoc(), copy.getSource(), copy.getTarget());
       copy.erase();
+    });
+  }
+
+  /// What asks a buffer for its size gets what it was made with.
+  static void resolveSizes(func::FuncOp graph) {
+    graph.walk([](memref::DimOp dim) {
+      std::optional<int64_t> dimension = dim.getConstantIndex();
+      if (!dimension || !isa<MemRefType>(dim.getSource().getType()))
+        return;
+      OpBuilder builder(dim);
+      Value size = sizeOf(builder, dim.getLoc(), dim.getSource(), *dimension);
+      if (size.getDefiningOp<memref::DimOp>())
+        return;
+      dim.replaceAllUsesWith(size);
+      dim.erase();
     });
   }
 
@@ -189,13 +211,14 @@ private:
   }
 
   LogicalResult place(Operation &op) {
+    if (op.hasTrait<OpTrait::ConstantLike>())
+      return success(); // phases make it their own
     const llvm::SetVector<Value> used = usedBy(op);
     const bool areKnown = llvm::all_of(used, [&](Value value) { return isKnown(value); });
     if (isa<memref::AllocOp>(op)) {
       if (areKnown)
         return success();
-      return op.emitError("has a size that follows from data, and no bound that follows from the "
-                          "dimensions of the graph");
+      return reserve(cast<memref::AllocOp>(op));
     }
     if (areKnown && (isComputing(&op) || (op.getNumRegions() == 0 && mayStandBetweenPhases(&op))))
       return success();
@@ -249,6 +272,33 @@ private:
     }
     builder.clone(*op, slices);
     op->erase();
+    return success();
+  }
+
+  /// A buffer whose size follows from data is a view of one that has room for the largest.
+  LogicalResult reserve(memref::AllocOp alloc) {
+    OpBuilder builder(alloc);
+    Location loc = alloc.getLoc();
+    MemRefType type = alloc.getType();
+    int64_t fixed = (type.getElementTypeBitWidth() + 7) / 8;
+    for (int64_t size : type.getShape())
+      fixed *= ShapedType::isStatic(size) ? size : 1;
+    Value bytes = arith::ConstantIndexOp::create(builder, loc, fixed);
+    for (Value size : alloc.getDynamicSizes()) {
+      Value bound = largestOf(builder, size, [&](Value value) { return isKnown(value); });
+      if (!bound)
+        return alloc.emitError("has a size that follows from data, and no bound that follows from "
+                               "the dimensions of the graph");
+      bytes = builder.createOrFold<arith::MulIOp>(loc, bytes, bound);
+    }
+    Value room = memref::AllocOp::create(
+        builder, loc, MemRefType::get({ShapedType::kDynamic}, builder.getI8Type()), bytes);
+    Value begin = arith::ConstantIndexOp::create(builder, loc, 0);
+    auto view = memref::ViewOp::create(builder, loc, type, room, begin, alloc.getDynamicSizes());
+    alloc.replaceAllUsesWith(view.getResult());
+    alloc.erase();
+    isPending.insert(view);
+    pending.push_back(view);
     return success();
   }
 

@@ -40,10 +40,12 @@ struct Accesses {
   }
 };
 
+bool isOfArena(memref::ViewOp view) { return view.getSource().getDefiningOp<lm::ArenaOp>(); }
+
 /// The place that a buffer lies in: buffers of the arena that share a slot share its offset.
 Place placeOf(Value buffer) {
   while (Operation *op = buffer.getDefiningOp()) {
-    if (auto view = dyn_cast<memref::ViewOp>(op))
+    if (auto view = dyn_cast<memref::ViewOp>(op); view && isOfArena(view))
       return view.getByteShift().getAsOpaquePointer();
     auto view = dyn_cast<ViewLikeOpInterface>(op);
     if (!view)
