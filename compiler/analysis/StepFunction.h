@@ -23,6 +23,9 @@ inline mlir::func::FuncOp findStep(mlir::ModuleOp module) {
 /// numbers and names of sizes.
 inline constexpr llvm::StringLiteral kGraphAttr = "moec.graph", kDimensionsName = "dimensions",
                                      kInputsName = "inputs", kOutputsName = "outputs";
+/// The same of what may be wrong with the inputs, in words; and the output of that number, from 1
+/// on, of type i64 and behind all others, which a graph has that checks anything.
+inline constexpr llvm::StringLiteral kFailuresName = "failures", kFailureName = ".failure";
 
 } // namespace moec
 

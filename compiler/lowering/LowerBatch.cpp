@@ -165,6 +165,8 @@ private:
   /// The place of a named thing in one of the lists of the module's attribute.
   template <typename Op> int64_t numberOf(Op op, StringRef list) {
     auto entries = graph ? graph.getAs<ArrayAttr>(list) : ArrayAttr();
+    if (entries && op.getName() == kFailureName && list == kOutputsName)
+      return static_cast<int64_t>(entries.size());
     for (auto [number, entry] :
          llvm::enumerate(entries ? entries.getValue() : ArrayRef<Attribute>()))
       if (auto named = dyn_cast<DictionaryAttr>(entry);

@@ -56,9 +56,13 @@ struct LowerPhases final : moec::impl::LowerPhasesBase<LowerPhases> {
     SmallVector<lm::PhaseOp> phases;
     getOperation().walk([&](lm::PhaseOp phase) { phases.push_back(phase); });
     for (lm::PhaseOp phase : phases) {
-      for (Operation &op : llvm::make_early_inc_range(phase.getBody().front()))
-        if (isa<lm::LmDialect, moe::MoeDialect>(op.getDialect()) && !isa<lm::SetOutputSizeOp>(op) &&
-            failed(lower(phase, op)))
+      SmallVector<Operation *> work;
+      phase.getBody().walk([&](Operation *op) {
+        if (isa<lm::LmDialect, moe::MoeDialect>(op->getDialect()) && !isa<lm::SetOutputSizeOp>(op))
+          work.push_back(op);
+      });
+      for (Operation *op : work)
+        if (failed(lower(phase, *op)))
           return signalPassFailure();
       if (gpu.empty() && failed(checkStack(phase)))
         return signalPassFailure();

@@ -363,6 +363,9 @@ static Status describeGraph(DictionaryAttr graph, Manifest &manifest) {
   if (auto dimensions = graph.getAs<ArrayAttr>(kDimensionsName))
     for (auto dimension : dimensions.getAsRange<StringAttr>())
       into.dimensions.push_back(dimension.str());
+  if (auto failures = graph.getAs<ArrayAttr>(kFailuresName))
+    for (auto failure : failures.getAsRange<StringAttr>())
+      into.failures.push_back(failure.str());
   for (auto [list, tensors] :
        {std::pair(kInputsName, &into.inputs), std::pair(kOutputsName, &into.outputs)}) {
     Result<std::vector<ManifestTensor>> described = describeTensors(graph, list);

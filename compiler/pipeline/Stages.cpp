@@ -50,6 +50,7 @@ static bool runs(const PipelineOptions &options, StringRef pass) {
 /// Products of a graph with its model's tensors become those of `lm`, elementwise ops one where one
 /// feeds the other. A step has none.
 static void buildFuseGraph(OpPassManager &passes) {
+  passes.addPass(createNoteFailures());
   passes.addPass(createRaiseLinear());
   passes.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
   passes.addPass(createLinalgElementwiseOpFusionPass());

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Interfaces/TilingInterface.h"
+#include "runtime/core/PackedLayout.h"
 
 namespace moec {
 #define GEN_PASS_DEF_FORMGRAPHPHASES
@@ -21,6 +22,8 @@ static constexpr int64_t kTileWork = 1 << 15;
 /// Tiles of work whose extent follows from data, so that nobody knows it before.
 static constexpr int64_t kUnknownTiles = 32;
 
+/// Rows of a tile of a product.
+static constexpr int64_t kLinearRows = 128;
 /// Most tiles of an op that works on rows one by one.
 static constexpr int64_t kMostRowTiles = 256;
 
@@ -123,12 +126,17 @@ struct FormGraphPhases final : moec::impl::FormGraphPhasesBase<FormGraphPhases> 
     }
     copyByLoops(graph);
     resolveSizes(graph);
+    graph.walk([&](lm::GraphOutputOp output) {
+      if (output.getName() == kFailureName)
+        failureOutput = output.getValue();
+    });
     graph.walk([](scf::IfOp branch) { chooseBuffers(branch); });
     for (Operation &op : llvm::make_early_inc_range(graph.getBody().front().without_terminator()))
       if (failed(place(op)))
         return signalPassFailure();
     for (Operation *op : llvm::reverse(pending))
       op->erase();
+    leaveOut();
   }
 
 private:
@@ -222,6 +230,8 @@ private:
     }
     if (areKnown && (isComputing(&op) || (op.getNumRegions() == 0 && mayStandBetweenPhases(&op))))
       return success();
+    if (auto linear = dyn_cast<lm::LinearOp>(op))
+      return shareLinear(linear);
     if (isComputing(&op))
       return op.emitOpError("works on buffers whose sizes follow from data");
     if (isMemoryEffectFree(&op)) { // each phase that needs it does it again
@@ -272,6 +282,39 @@ private:
     }
     builder.clone(*op, slices);
     op->erase();
+    return success();
+  }
+
+  /// A product of rows whose number follows from data has tiles for the most there can be.
+  LogicalResult shareLinear(lm::LinearOp op) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    lastAlone = {};
+    Value rows = sizeOf(builder, loc, op.getOut(), 0);
+    Value most = largestOf(builder, rows, [&](Value value) { return isKnown(value); });
+    if (!most)
+      return op.emitOpError("has rows whose number follows from data, and no bound that follows "
+                            "from the dimensions of the graph");
+    const int64_t panels = panelCount(extentOf(op.getOut(), 1));
+    IndexMath outside{builder, loc};
+    Value tiles =
+        outside.mul(outside.ceilDiv(most, outside.constant(kLinearRows)), outside.constant(panels));
+    auto phase = lm::PhaseOp::create(builder, loc, op->getName().stripDialect(), /*plain=*/false,
+                                     tiles, kLinearRows, panels, /*warps=*/0);
+    builder.createBlock(&phase.getBody(), {}, builder.getIndexType(), loc);
+    IRMapping mapping;
+    for (Value value : usedBy(*op))
+      if (failed(compute(value, builder, mapping)))
+        return failure();
+    IndexMath math{builder, loc};
+    Value out = mapping.lookupOrDefault(op.getOut());
+    Value first =
+        math.mul(math.div(phase.getTile(), math.constant(panels)), math.constant(kLinearRows));
+    Value hasRows = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, first,
+                                          sizeOf(builder, loc, out, 0));
+    auto branch = scf::IfOp::create(builder, loc, hasRows);
+    branch.getThenBodyBuilder().clone(*op, mapping);
+    op.erase();
     return success();
   }
 
@@ -356,7 +399,8 @@ private:
     Block &body = lastAlone.getBody().front();
     builder.setInsertionPointToEnd(&body);
     IRMapping mapping;
-    for (Value value : usedBy(op))
+    const llvm::SetVector<Value> used = usedBy(op);
+    for (Value value : used)
       if (failed(compute(value, builder, mapping)))
         return failure();
     op.moveBefore(&body, body.end());
@@ -368,6 +412,10 @@ private:
     for (Value result : op.getResults())
       if (failed(keep(result, builder)))
         return failure();
+    if (failureOutput && used.contains(failureOutput)) {
+      firstCheck = firstCheck ? firstCheck : lastAlone;
+      lastAlone = {}; // what comes behind is left out where that has failed
+    }
     return success();
   }
 
@@ -377,6 +425,27 @@ private:
       if (!next || isComputing(next) || isa<lm::PhaseOp>(next))
         return false;
     return true;
+  }
+
+  /// Phases behind the first check do nothing where one has failed: sizes that do not suit each
+  /// other would lead them out of their buffers.
+  void leaveOut() {
+    if (!firstCheck)
+      return;
+    for (Operation *next = firstCheck->getNextNode(); next; next = next->getNextNode()) {
+      auto phase = dyn_cast<lm::PhaseOp>(next);
+      if (!phase)
+        continue;
+      Block &body = phase.getBody().front();
+      OpBuilder builder = OpBuilder::atBlockBegin(&body);
+      Location loc = phase.getLoc();
+      Value failure = memref::LoadOp::create(builder, loc, failureOutput);
+      Value none = arith::ConstantIntOp::create(builder, loc, 0, 64);
+      Value isWell = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, failure, none);
+      auto branch = scf::IfOp::create(builder, loc, isWell);
+      branch.thenBlock()->getOperations().splice(branch.thenBlock()->begin(), body.getOperations(),
+                                                 std::next(branch->getIterator()), body.end());
+    }
   }
 
   /// Stores a result for the phases behind.
@@ -423,7 +492,9 @@ private:
   llvm::DenseSet<Operation *> isPending;
   SmallVector<Operation *> pending; ///< in order
   llvm::DenseMap<Value, Value> slots;
-  lm::PhaseOp lastAlone; ///< of one tile, which more work may go into
+  Value failureOutput;    ///< where a failure is told; null where nothing is checked
+  lm::PhaseOp firstCheck; ///< that may tell one
+  lm::PhaseOp lastAlone;  ///< of one tile, which more work may go into
 };
 
 } // namespace

@@ -181,6 +181,18 @@ def RecordLargest : Pass<"lm-record-largest", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::moec::lm::LmDialect"];
 }
 
+def NoteFailures : Pass<"lm-note-failures", "::mlir::ModuleOp"> {
+  let summary = "what a graph checks is told to its caller";
+  let description = [{
+    A `cf.assert` of the function `graph` writes, where it fails, its number among those of
+    different words to a buffer of the caller, to whom the module's attribute `moec.graph` tells the
+    words. Work behind it is left out then (lm-form-graph-phases). It is an error that something is
+    checked in a branch or loop.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::moec::lm::LmDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+
 def SeparateDestinations : Pass<"lm-separate-destinations", "::mlir::func::FuncOp"> {
   let summary = "each op of a graph has a destination of its own";
   let description = [{

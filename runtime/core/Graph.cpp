@@ -43,7 +43,8 @@ Result<std::unique_ptr<Graph>> Graph::open(const ModelOptions &options) {
     graph->results.push_back({.shape = {},
                               .elementBytes = dataTypeBits(*parseDataType(output.type)) / 8,
                               .room = std::make_unique<PageBuffer>()});
-  graph->outputPlaces.resize(graph->results.size());
+  graph->outputPlaces.resize(graph->results.size() + 1);
+  graph->outputPlaces.back() = reinterpret_cast<uint8_t *>(&graph->failure);
   return graph;
 }
 
@@ -165,7 +166,11 @@ Status Graph::run(std::span<const GraphInput> inputs) {
   arguments.weights = weights->packed();
   arguments.weight_pieces = weights->pieces();
   arguments.team = &pool->team();
+  failure = 0;
   pool->step(moec_program_steps[levelIndex], arguments);
+  if (const std::vector<std::string> &failures = signature().failures;
+      failure > 0 && failure <= static_cast<int64_t>(failures.size()))
+    return {Code::Usage, failures[failure - 1]};
   for (size_t output = 0; output < results.size(); ++output)
     finishShape(output);
   return {};

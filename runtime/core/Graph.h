@@ -55,6 +55,7 @@ private:
   std::vector<const uint8_t *> inputPlaces;
   std::vector<uint8_t *> outputPlaces;
   std::vector<Output> results;
+  int64_t failure = 0; ///< its number in the signature, from 1 on
   moec_graph_arguments given = {};
   PageBuffer arena;
   std::unique_ptr<Threads> pool; ///< last, as its threads read the above

@@ -313,6 +313,8 @@ static ManifestGraph readGraph(Reader &reader) {
   graph.dimensions = inner.texts("dimensions");
   graph.inputs = readTensors(inner, "inputs");
   graph.outputs = readTensors(inner, "outputs");
+  if (inner.has("failures"))
+    graph.failures = inner.texts("failures");
   for (const ManifestTensor &input : graph.inputs)
     for (const ManifestSize &size : input.shape)
       if (size.size < 0 && std::find(graph.dimensions.begin(), graph.dimensions.end(),
@@ -465,6 +467,8 @@ std::string writeManifest(const Manifest &manifest) {
     root["graph"] = {{"dimensions", manifest.graph->dimensions},
                      {"inputs", writeTensors(manifest.graph->inputs)},
                      {"outputs", writeTensors(manifest.graph->outputs)}};
+  if (manifest.graph && !manifest.graph->failures.empty())
+    root["graph"]["failures"] = manifest.graph->failures;
   json &versions = root["versions"] = json::object(), &options = root["options"] = json::object();
   for (const auto &[name, value] : manifest.versions)
     versions[name] = value;

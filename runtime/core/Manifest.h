@@ -134,6 +134,7 @@ struct ManifestTensor {
 struct ManifestGraph {
   std::vector<std::string> dimensions; ///< symbolic sizes, each of some input
   std::vector<ManifestTensor> inputs, outputs;
+  std::vector<std::string> failures; ///< what may be wrong with inputs, in words
 };
 
 struct Manifest {
