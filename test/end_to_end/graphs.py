@@ -174,6 +174,22 @@ def check_small_floats(checks, folder):
                 break
 
 
+def check_checks(checks, folder):
+    random = np.random.default_rng(4)
+    weights = {"w": random.standard_normal((3, 5), dtype=np.float32)}
+    save(weights, folder / "weights.safetensors")
+    program = compile_graph("checks", folder / "program", f"--tensors={folder}/weights.safetensors")
+    for rows in [1, 9, 700]:
+        a, b = random.standard_normal((2, rows, 3), dtype=np.float32)
+        got = compute(program, {"a": a, "b": b}, folder, "--threads=3")
+        checks.that(np.array_equal(got["sum"], a + b), f"{rows} rows: sum is wrong")
+        checks.that(near(got["rows"], (a + b)[(a + b)[:, 0] > 0] @ weights["w"], 1e-5), f"{rows} rows: rows is wrong")
+    save({"a": a, "b": b[:5]}, folder / "in.safetensors")
+    done = run(program, "graph", "--input", folder / "in.safetensors", "--output", folder / "none.safetensors")
+    checks.that(done.returncode == 2 and "a and b differ in their rows" in done.stderr.decode(), f"rows differ: {done.returncode}, {done.stderr.decode()}")
+    checks.that(not (folder / "none.safetensors").exists(), "rows differ: there is an output")
+
+
 def check_libraries(checks, folder):
     """Shared and static, from C."""
     main, include = GRAPHS / "main.c", TEST.parent / "runtime/include"
@@ -213,7 +229,7 @@ def check_refusals(checks, folder):
 
 def main():
     checks = Checks()
-    checks.run_parts(check_choices, check_control, check_types, check_attention, check_small_floats, check_libraries, check_refusals)
+    checks.run_parts(check_choices, check_control, check_types, check_attention, check_small_floats, check_checks, check_libraries, check_refusals)
     checks.finish()
 
 

@@ -79,7 +79,8 @@ TEST(Manifest, TellsWhatAGraphTakesAndGives) {
   manifest.graph = ManifestGraph{
       .dimensions = {"n"},
       .inputs = {{"x", "F32", {{.size = -1, .dimension = "n"}, {.size = 40, .dimension = {}}}}},
-      .outputs = {{"y", "I64", {{.size = -1, .dimension = {}}}}, {"z", "BOOL", {}}}};
+      .outputs = {{"y", "I64", {{.size = -1, .dimension = {}}}}, {"z", "BOOL", {}}},
+      .failures = {"too few"}};
   const std::string text = writeManifest(manifest);
   Result<Manifest> parsed = parseManifest(text);
   ASSERT_TRUE(parsed.ok()) << parsed.status().message;
@@ -87,6 +88,7 @@ TEST(Manifest, TellsWhatAGraphTakesAndGives) {
   EXPECT_EQ(parsed->graph->inputs[0].shape[0].dimension, "n");
   EXPECT_EQ(parsed->graph->inputs[0].shape[1].size, 40);
   EXPECT_EQ(parsed->graph->outputs[1].type, "BOOL");
+  EXPECT_EQ(parsed->graph->failures, std::vector<std::string>{"too few"});
   EXPECT_EQ(parsed->vocabulary, 0) << "of a language model";
   auto errorOf = [&](const std::string &from, const std::string &to) {
     std::string changed = text;
