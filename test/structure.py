@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     "dialects": ["dialects"],
     "frontends/checkpoint": ["frontends/checkpoint", "runtime"],
     "frontends/onnx": ["frontends/onnx", "runtime"],
+    "frontends/onnx/import": ["frontends/onnx", "dialects", "runtime"],
     "frontends": ["frontends", "dialects", "runtime"],
     "compiler": ["compiler", "dialects", "frontends/checkpoint", "runtime"],
     "tools": ["tools", "frontends", "compiler", "dialects", "runtime"],

@@ -15,9 +15,12 @@
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightFormats.h"
 #include "frontends/models/Import.h"
+#include "frontends/onnx/OnnxReader.h"
+#include "frontends/onnx/import/OnnxImport.h"
 #include "runtime/core/AtomicFile.h"
 #include "tools/moec/Artifact.h"
 #include "tools/moec/DeviceImages.h"
+#include "tools/moec/InspectOnnx.h"
 #include "tools/moec/Mapping.h"
 #include "tools/moec/Placement.h"
 #include "tools/moec/Progress.h"
@@ -115,6 +118,7 @@ private:
   Status openInput();
   Status parseModule();
   Status importDirectory();
+  Status importGraph();
   Status runStages();
   Status place();
   Status runStage(const Stage &stage, Emit emit);
@@ -141,7 +145,9 @@ private:
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
-  std::optional<Checkpoint> checkpoint; ///< none where the input is a module
+  std::optional<Checkpoint> checkpoint; ///< of an input that is a model directory
+  std::optional<OnnxModel> onnx;        ///< of one in ONNX's format
+  std::vector<OnnxSource> onnxSources;  ///< the tensors that its module reads
   /// One, and from the lower stage on one for each level or GPU architecture.
   std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules;
   /// What GPUs leave to CPUs, for each level but the first, whose lies in the first of `modules`.
@@ -254,6 +260,8 @@ Status Compile::prepare() {
 Status Compile::openInput() {
   if (llvm::sys::path::extension(request.input) == ".mlir")
     return parseModule();
+  if (isOnnx(request.input))
+    return importGraph();
   return importDirectory();
 }
 
@@ -291,6 +299,33 @@ Status Compile::parseModule() {
     return opened.status();
   checkpoint.emplace(std::move(*opened));
   return {};
+}
+
+Status Compile::importGraph() {
+  for (auto [option, isGiven] : {std::pair("--context", request.context != 0),
+                                 std::pair("--mla", request.latentForm.has_value())})
+    if (isGiven)
+      return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a graph",
+                                       option, request.input)};
+  Result<OnnxModel> model = readOnnx(request.input, {.headersOnly = request.headersOnly,
+                                                     .followLinks = request.followLinks});
+  if (!model.ok())
+    return model.status();
+  onnx.emplace(std::move(*model));
+  for (const OnnxFile &file : onnx->files)
+    for (const std::string &path : {request.output, request.output + ".weights"})
+      if (isSameFile(path, file.path))
+        return {Code::Usage, fmt::format("-o: '{}' is a file of the model itself", path)};
+  Result<OnnxImport> imported =
+      importOnnx(*onnx, context, llvm::sys::path::stem(request.input).str());
+  if (!imported.ok())
+    return {imported.status().code,
+            stages.diagnostics().errors(request.input + ": " + imported.status().message)};
+  for (const std::string &line : imported->notices)
+    say(line);
+  onnxSources = std::move(imported->sources);
+  modules.push_back(std::move(imported->module));
+  return stages.dump("import.mlir", [&] { return printModule(*modules.front()); });
 }
 
 Status Compile::importDirectory() {
