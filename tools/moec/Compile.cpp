@@ -307,8 +307,8 @@ Status Compile::importGraph() {
     if (isGiven)
       return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a graph",
                                        option, request.input)};
-  Result<OnnxModel> model = readOnnx(request.input, {.headersOnly = request.headersOnly,
-                                                     .followLinks = request.followLinks});
+  Result<OnnxModel> model = readOnnx(
+      request.input, {.headersOnly = request.headersOnly, .followLinks = request.followLinks});
   if (!model.ok())
     return model.status();
   onnx.emplace(std::move(*model));

@@ -11,9 +11,9 @@ static void importFloats(NodeImport &node,
                          llvm::function_ref<Value(ElementBuilder &, Value)> body) {
   node.requireFloat(node.input(0), "its input");
   if (!node.failed())
-    node.result(node.build().map(
-        node.input(0).element, node.input(0),
-        [&](ElementBuilder &make, ValueRange x) { return body(make, x[0]); }));
+    node.result(
+        node.build().map(node.input(0).element, node.input(0),
+                         [&](ElementBuilder &make, ValueRange x) { return body(make, x[0]); }));
 }
 
 static void importSigmoid(NodeImport &node) {
@@ -21,10 +21,9 @@ static void importSigmoid(NodeImport &node) {
 }
 
 static void importRelu(NodeImport &node) {
-  node.result(node.build().map(node.input(0).element, node.input(0),
-                               [](ElementBuilder &make, ValueRange x) {
-                                 return make.max(x[0], make.number(x[0], 0));
-                               }));
+  node.result(node.build().map(
+      node.input(0).element, node.input(0),
+      [](ElementBuilder &make, ValueRange x) { return make.max(x[0], make.number(x[0], 0)); }));
 }
 
 /// `x` where it is positive, else `body` of it.
@@ -123,7 +122,8 @@ static void importGelu(NodeImport &node) {
   importFloats(node, [&](ElementBuilder &make, Value x) {
     Value half = make.mul(make.number(x, 0.5), x), one = make.number(x, 1);
     if (form == "none")
-      return make.mul(half, make.add(one, make.erf(make.mul(x, make.number(x, 0.70710678118654752)))));
+      return make.mul(half,
+                      make.add(one, make.erf(make.mul(x, make.number(x, 0.70710678118654752)))));
     Value cube = make.mul(make.mul(x, x), x);
     Value inner = make.mul(make.number(x, 0.79788456080286536),
                            make.add(x, make.mul(make.number(x, 0.044715), cube)));
@@ -144,20 +144,20 @@ static void importPRelu(NodeImport &node) {
                    shapeText(node.input(1).shape), shapeText(node.input(0).shape));
   if (node.failed())
     return;
-  node.result(node.build().map(
-      node.input(0).element, {node.input(0), node.input(1)},
-      [](ElementBuilder &make, ValueRange x) {
-        return whereNegative(make, x[0], make.mul(x[1], x[0]));
-      }));
+  node.result(node.build().map(node.input(0).element, {node.input(0), node.input(1)},
+                               [](ElementBuilder &make, ValueRange x) {
+                                 return whereNegative(make, x[0], make.mul(x[1], x[0]));
+                               }));
 }
 static void importShrink(NodeImport &node) {
   const float bias = node.real("bias", 0), lambda = node.real("lambd", 0.5f);
   node.result(node.build().map(
       node.input(0).element, node.input(0), [&](ElementBuilder &make, ValueRange x) {
         Value zero = make.number(x[0], 0), shift = make.number(x[0], bias);
-        Value high = make.select(make.less(make.number(x[0], lambda), x[0]),
-                                 make.sub(x[0], shift), zero);
-        return make.select(make.less(x[0], make.number(x[0], -lambda)), make.add(x[0], shift), high);
+        Value high =
+            make.select(make.less(make.number(x[0], lambda), x[0]), make.sub(x[0], shift), zero);
+        return make.select(make.less(x[0], make.number(x[0], -lambda)), make.add(x[0], shift),
+                           high);
       }));
 }
 

@@ -56,10 +56,10 @@ template <Relation relation> static void importRelation(NodeImport &node) {
       (a.elements->size() == b.elements->size() || b.elements->size() == 1)) {
     SmallVector<Size, 1> results;
     for (auto [place, element] : llvm::enumerate(*a.elements))
-      results.push_back(compare(build, relation, element,
-                                (*b.elements)[b.elements->size() == 1 ? 0 : place]));
-    return node.result(build.ofElements(ElementType::Bool, std::move(results),
-                                        a.rank() == 0 && b.rank() == 0));
+      results.push_back(
+          compare(build, relation, element, (*b.elements)[b.elements->size() == 1 ? 0 : place]));
+    return node.result(
+        build.ofElements(ElementType::Bool, std::move(results), a.rank() == 0 && b.rank() == 0));
   }
   node.result(build.map(ElementType::Bool, {a, b}, [](ElementBuilder &make, ValueRange x) {
     return compare(make, relation, x[0], x[1]);
@@ -89,28 +89,26 @@ static void importWhere(NodeImport &node) {
         return (*value.elements)[value.elements->size() == 1 ? 0 : place];
       };
       for (size_t place = 0; place < count; ++place)
-        results.push_back(build.compute(
-            SizeOp::Choice, {at(condition, place), at(yes, place), at(no, place)}));
-      return node.result(build.ofElements(
-          yes.element, std::move(results),
-          condition.rank() == 0 && yes.rank() == 0 && no.rank() == 0));
+        results.push_back(
+            build.compute(SizeOp::Choice, {at(condition, place), at(yes, place), at(no, place)}));
+      return node.result(
+          build.ofElements(yes.element, std::move(results),
+                           condition.rank() == 0 && yes.rank() == 0 && no.rank() == 0));
     }
   }
   GraphValue result =
-      build.map(yes.element, {condition, yes, no}, [](ElementBuilder &make, ValueRange x) {
-        return make.select(x[0], x[1], x[2]);
-      });
+      build.map(yes.element, {condition, yes, no},
+                [](ElementBuilder &make, ValueRange x) { return make.select(x[0], x[1], x[2]); });
   node.result(std::move(result));
 }
 
 static void importIsNan(NodeImport &node) {
   node.requireFloat(node.input(0), "its input");
   if (!node.failed())
-    node.result(node.build().map(ElementType::Bool, node.input(0),
-                                 [](ElementBuilder &make, ValueRange x) {
-                                   return make.make<arith::CmpFOp>(arith::CmpFPredicate::UNO, x[0],
-                                                                   x[0]);
-                                 }));
+    node.result(
+        node.build().map(ElementType::Bool, node.input(0), [](ElementBuilder &make, ValueRange x) {
+          return make.make<arith::CmpFOp>(arith::CmpFPredicate::UNO, x[0], x[0]);
+        }));
 }
 
 static void importIsInf(NodeImport &node) {
@@ -119,8 +117,8 @@ static void importIsInf(NodeImport &node) {
     return;
   const bool up = node.integer("detect_positive", 1) != 0,
              down = node.integer("detect_negative", 1) != 0;
-  node.result(node.build().map(
-      ElementType::Bool, node.input(0), [&](ElementBuilder &make, ValueRange x) {
+  node.result(
+      node.build().map(ElementType::Bool, node.input(0), [&](ElementBuilder &make, ValueRange x) {
         const double infinity = std::numeric_limits<double>::infinity();
         Value result = make.integer(make.ops().getI1Type(), 0);
         if (up)
@@ -177,8 +175,16 @@ llvm::ArrayRef<OpRule> moec::comparisonOps() {
       {"", "Where", {{9, "", 3, 3}}, importWhere},
       {"", "IsNaN", {{9, "", 1, 1}}, importIsNan},
       {"", "IsInf", {{10, "detect_negative:i detect_positive:i", 1, 1}}, importIsInf},
-      {"", "Cast", {{9, "to:i", 1, 1}, {19, "saturate:i to:i", 1, 1}, {24, "round_mode:s saturate:i to:i", 1, 1}}, importCast},
-      {"", "CastLike", {{15, "", 2, 2}, {19, "saturate:i", 2, 2}, {24, "round_mode:s saturate:i", 2, 2}}, importCastLike},
+      {"",
+       "Cast",
+       {{9, "to:i", 1, 1},
+        {19, "saturate:i to:i", 1, 1},
+        {24, "round_mode:s saturate:i to:i", 1, 1}},
+       importCast},
+      {"",
+       "CastLike",
+       {{15, "", 2, 2}, {19, "saturate:i", 2, 2}, {24, "round_mode:s saturate:i", 2, 2}},
+       importCastLike},
   };
   return rules;
 }

@@ -3,6 +3,7 @@
 #include "frontends/onnx/import/GraphImporter.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 using namespace moec;
@@ -73,11 +74,34 @@ static void importConstantOfShape(NodeImport &node) {
     return node.keep(value.status());
   if (shape->size() == 1 && (*shape)[0].isKnown() && (*shape)[0].value() <= 64 && value->elements)
     return node.result(build.ofElements(
-        value->element, SmallVector<Size, 1>((*shape)[0].value(), value->elements->front()), false));
+        value->element, SmallVector<Size, 1>((*shape)[0].value(), value->elements->front()),
+        false));
   std::optional<double> number = build.knownNumber(*value);
   if (number)
     return node.result(build.filled(value->element, *shape, *number));
   node.result(build.broadcast(build.reshape(*value, {}), *shape));
+}
+
+/// Of floats that show only when they are there.
+static void importOpenRange(NodeImport &node) {
+  TensorBuilder &build = node.build();
+  const ElementType element = node.input(0).element;
+  OpBuilder &builder = build.ops();
+  ElementBuilder make(builder, build.where());
+  Type wide = builder.getF64Type(), stored = build.typeOf(element);
+  Value numbers[3];
+  for (size_t place : {0, 1, 2})
+    numbers[place] = make.convert(
+        TensorBuilder::extract(make, build.tensorOf(build.reshape(node.input(place), {})), {}),
+        wide, false);
+  Value count = make.make<math::CeilOp>(make.div(make.sub(numbers[1], numbers[0]), numbers[2]));
+  count = make.max(count, make.number(wide, 0));
+  Size size = build.sizeTable().addOfData(
+      make.toIndex(make.convert(count, builder.getI64Type(), false)), /*isNegativePossible=*/false);
+  node.result(build.build(element, size, [&](ElementBuilder &inside, ArrayRef<Value> place) {
+    Value number = inside.mul(inside.fromIndex(place[0], wide), numbers[2]);
+    return inside.convert(inside.add(number, numbers[0]), stored, false);
+  }));
 }
 
 static void importRange(NodeImport &node) {
@@ -96,20 +120,21 @@ static void importRange(NodeImport &node) {
                                 limit = build.knownNumber(node.input(1)),
                                 step = build.knownNumber(node.input(2));
     if (!start || !limit || !step)
-      return node.unsupported("a range of floats must be known when the model is compiled");
+      return importOpenRange(node);
     if (*step == 0)
       return node.malformed("its step is 0");
     const double count = std::max(0.0, std::ceil((*limit - *start) / *step));
     if (count > 1e9)
       return node.malformed("it has {} elements", count);
-    return node.result(build.build(
-        element, Size(static_cast<int64_t>(count)), [&](ElementBuilder &make, ArrayRef<Value> place) {
-          Type computed = make.ops().getF64Type();
-          Value number = make.fromIndex(place[0], computed);
-          Value value = make.add(make.mul(number, make.number(computed, *step)),
-                                 make.number(computed, *start));
-          return make.convert(value, build.typeOf(element), false);
-        }));
+    return node.result(build.build(element, Size(static_cast<int64_t>(count)),
+                                   [&](ElementBuilder &make, ArrayRef<Value> place) {
+                                     Type computed = make.ops().getF64Type();
+                                     Value number = make.fromIndex(place[0], computed);
+                                     Value value =
+                                         make.add(make.mul(number, make.number(computed, *step)),
+                                                  make.number(computed, *start));
+                                     return make.convert(value, build.typeOf(element), false);
+                                   }));
   }
   std::optional<SmallVector<Size, 1>> start = node.numbers(0, "the start"),
                                       limit = node.numbers(1, "the limit"),
@@ -143,15 +168,14 @@ static void importRange(NodeImport &node) {
     return node.result(std::move(value));
   }
   Value from = build.indexOf(first), step1 = build.indexOf(by);
-  GraphValue value =
-      build.build(element, count, [&](ElementBuilder &make, ArrayRef<Value> place) {
-        Value number = place[0];
-        if (!by.is(1))
-          number = make.mul(number, step1);
-        if (!first.is(0))
-          number = make.add(number, from);
-        return make.fromIndex(number, build.typeOf(element));
-      });
+  GraphValue value = build.build(element, count, [&](ElementBuilder &make, ArrayRef<Value> place) {
+    Value number = place[0];
+    if (!by.is(1))
+      number = make.mul(number, step1);
+    if (!first.is(0))
+      number = make.add(number, from);
+    return make.fromIndex(number, build.typeOf(element));
+  });
   if (build.sizeTable().isNonNegative(first) && by.is(1))
     value.below = build.maxOf(last, first);
   node.result(std::move(value));
@@ -171,8 +195,7 @@ static void importShape(NodeImport &node) {
 }
 
 static void importSize(NodeImport &node) {
-  node.result(
-      node.build().ofElements(ElementType::Int64, {productOf(node.input(0).shape)}, true));
+  node.result(node.build().ofElements(ElementType::Int64, {productOf(node.input(0).shape)}, true));
 }
 
 static void importEyeLike(NodeImport &node) {
@@ -243,26 +266,32 @@ static void importOneHot(NodeImport &node) {
   Value tensor = build.tensorOf(values), places = build.tensorOf(indices),
         depth = build.indexOf(numbers->front());
   const bool noSign = isUnsigned(indices.element), isInside = indices.below.has_value();
-  node.result(
-      build.build(values.element, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
-        SmallVector<Value> from(place);
-        from.erase(from.begin() + dim);
-        Value index = TensorBuilder::extract(make, places, from);
-        if (isa<FloatType>(index.getType())) {
-          ElementBuilder wide(make.ops(), make.where());
-          index = wide.convert(index, make.ops().getI64Type(), false);
-        }
-        index = ElementBuilder(make.ops(), make.where(), noSign).toIndex(index);
-        if (!isInside && !noSign) // counted from the end
-          index = make.select(make.less(index, make.index(0)), make.add(index, depth), index);
-        Value which = make.select(make.equal(index, place[dim]), make.index(1), make.index(0));
-        return TensorBuilder::extract(make, tensor, which);
-      }));
+  node.result(build.build(values.element, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
+    SmallVector<Value> from(place);
+    from.erase(from.begin() + dim);
+    Value index = TensorBuilder::extract(make, places, from);
+    if (isa<FloatType>(index.getType())) {
+      ElementBuilder wide(make.ops(), make.where());
+      index = wide.convert(index, make.ops().getI64Type(), false);
+    }
+    index = ElementBuilder(make.ops(), make.where(), noSign).toIndex(index);
+    if (!isInside && !noSign) // counted from the end
+      index = make.select(make.less(index, make.index(0)), make.add(index, depth), index);
+    Value which = make.select(make.equal(index, place[dim]), make.index(1), make.index(0));
+    return TensorBuilder::extract(make, tensor, which);
+  }));
 }
 
 llvm::ArrayRef<OpRule> moec::constantOps() {
   static const OpRule rules[] = {
-      {"", "Constant", {{11, "sparse_value:sparse value:t", 0, 0}, {12, "sparse_value:sparse value:t value_float:f value_floats:fs value_int:i value_ints:is value_string:s value_strings:ss", 0, 0}}, importConstant},
+      {"",
+       "Constant",
+       {{11, "sparse_value:sparse value:t", 0, 0},
+        {12,
+         "sparse_value:sparse value:t value_float:f value_floats:fs value_int:i value_ints:is "
+         "value_string:s value_strings:ss",
+         0, 0}},
+       importConstant},
       {"", "ConstantOfShape", {{9, "value:t", 1, 1}}, importConstantOfShape},
       {"", "Range", {{11, "", 3, 3}, {27, "stash_type:i", 3, 3}}, importRange},
       {"", "Shape", {{1, "", 1, 1}, {15, "end:i start:i", 1, 1}}, importShape},

@@ -77,9 +77,7 @@ Value ElementBuilder::abs(Value a) {
 }
 
 Value ElementBuilder::reciprocal(Value a) { return div(number(a, 1.0), a); }
-Value ElementBuilder::sigmoid(Value a) {
-  return reciprocal(add(number(a, 1.0), exp(neg(a))));
-}
+Value ElementBuilder::sigmoid(Value a) { return reciprocal(add(number(a, 1.0), exp(neg(a)))); }
 Value ElementBuilder::exp(Value a) { return make<math::ExpOp>(a); }
 Value ElementBuilder::log(Value a) { return make<math::LogOp>(a); }
 Value ElementBuilder::sqrt(Value a) { return make<math::SqrtOp>(a); }
@@ -110,9 +108,7 @@ Value ElementBuilder::select(Value condition, Value yes, Value no) {
 }
 Value ElementBuilder::both(Value a, Value b) { return make<arith::AndIOp>(a, b); }
 Value ElementBuilder::either(Value a, Value b) { return make<arith::OrIOp>(a, b); }
-Value ElementBuilder::negation(Value a) {
-  return make<arith::XOrIOp>(a, integer(a.getType(), -1));
-}
+Value ElementBuilder::negation(Value a) { return make<arith::XOrIOp>(a, integer(a.getType(), -1)); }
 
 Value ElementBuilder::floatToInteger(Value a, IntegerType to, bool toUnsigned) {
   const auto type = cast<FloatType>(a.getType());
@@ -150,7 +146,8 @@ Value ElementBuilder::convert(Value a, Type to, bool toUnsigned) {
   const bool widensByZeros = isUnsigned || from.isInteger(1);
   if (toFloat)
     return widensByZeros ? make<arith::UIToFPOp>(to, a) : make<arith::SIToFPOp>(to, a);
-  const unsigned wide = cast<IntegerType>(to).getWidth(), narrow = cast<IntegerType>(from).getWidth();
+  const unsigned wide = cast<IntegerType>(to).getWidth(),
+                 narrow = cast<IntegerType>(from).getWidth();
   if (wide == narrow)
     return a;
   if (wide < narrow)

@@ -66,8 +66,8 @@ static Value inverseCosh(ElementBuilder &make, Value x) {
 }
 static Value inverseTanh(ElementBuilder &make, Value x) {
   Value one = make.number(x, 1);
-  return make.mul(make.number(x, 0.5), make.sub(make.make<math::Log1pOp>(x),
-                                                make.log(make.sub(one, x))));
+  return make.mul(make.number(x, 0.5),
+                  make.sub(make.make<math::Log1pOp>(x), make.log(make.sub(one, x))));
 }
 
 template <Value (*body)(ElementBuilder &, Value)> static void importUnary(NodeImport &node) {
@@ -106,9 +106,9 @@ static void importBinary(NodeImport &node,
   if (combine)
     if (std::optional<GraphValue> known = combineKnown(node, combine))
       return node.result(std::move(*known));
-  node.result(node.build().map(
-      node.input(0).element, {node.input(0), node.input(1)},
-      [&](ElementBuilder &make, ValueRange x) { return body(make, x[0], x[1]); }));
+  node.result(
+      node.build().map(node.input(0).element, {node.input(0), node.input(1)},
+                       [&](ElementBuilder &make, ValueRange x) { return body(make, x[0], x[1]); }));
 }
 
 static void importAdd(NodeImport &node) {
@@ -129,9 +129,7 @@ static void importMul(NodeImport &node) {
 static void importDiv(NodeImport &node) {
   importBinary(
       node,
-      [&](const Size &a, const Size &b) {
-        return node.build().compute(SizeOp::Quotient, {a, b});
-      },
+      [&](const Size &a, const Size &b) { return node.build().compute(SizeOp::Quotient, {a, b}); },
       [](ElementBuilder &make, Value a, Value b) { return make.div(a, b); });
 }
 
@@ -155,9 +153,9 @@ static Value remainder(ElementBuilder &make, Value a, Value b, bool isFmod, bool
   Value rest = make.make<arith::RemSIOp>(a, make.select(none, one, b));
   if (isFmod)
     return rest;
-  Value differs = make.both(
-      make.make<arith::CmpIOp>(arith::CmpIPredicate::ne, rest, zero),
-      make.make<arith::CmpIOp>(arith::CmpIPredicate::ne, make.less(rest, zero), make.less(b, zero)));
+  Value differs = make.both(make.make<arith::CmpIOp>(arith::CmpIPredicate::ne, rest, zero),
+                            make.make<arith::CmpIOp>(arith::CmpIPredicate::ne,
+                                                     make.less(rest, zero), make.less(b, zero)));
   return make.select(differs, make.add(rest, b), rest);
 }
 
@@ -181,6 +179,27 @@ static void importMod(NodeImport &node) {
       });
 }
 
+/// By squares; of a negative power only 1 and -1 leave anything.
+static Value wholePower(ElementBuilder &make, Value base, Value power, bool noSign) {
+  Type type = base.getType();
+  Value zero = make.integer(type, 0), one = make.integer(type, 1), minus = make.integer(type, -1);
+  Value isNegative = noSign ? make.integer(make.ops().getI1Type(), 0)
+                            : make.make<arith::CmpIOp>(arith::CmpIPredicate::slt, power, zero);
+  Value isOdd = make.equal(make.both(power, one), one);
+  Value result = one, square = base, rest = power;
+  // Of more bits than these only the last matters: higher powers are 0, 1 or -1, or wrapped.
+  for (int bit = 0; bit < 6; ++bit) {
+    Value takes = make.equal(make.both(rest, one), one);
+    result = make.mul(result, make.select(takes, square, one));
+    square = make.mul(square, square);
+    rest = make.make<arith::ShRUIOp>(rest, one);
+  }
+  Value unit =
+      make.select(make.equal(base, one), one,
+                  make.select(make.equal(base, minus), make.select(isOdd, minus, one), zero));
+  return make.select(isNegative, unit, result);
+}
+
 static void importPow(NodeImport &node) {
   const GraphValue &base = node.input(0), &power = node.input(1);
   node.broadcastShape({base, power});
@@ -199,8 +218,10 @@ static void importPow(NodeImport &node) {
     if (exponent == 0.5 && !isWhole)
       return make.sqrt(x[0]);
     if (isWhole && isInteger(power.element))
-      return make.make<math::IPowIOp>(
-          x[0], make.convert(x[1], x[0].getType(), isUnsigned(base.element)));
+      return wholePower(make, x[0],
+                        ElementBuilder(make.ops(), make.where(), isUnsigned(power.element))
+                            .convert(x[1], x[0].getType(), isUnsigned(base.element)),
+                        isUnsigned(power.element));
     Type floats = isWhole ? make.ops().getF64Type() : x[0].getType();
     ElementBuilder ofBase(make.ops(), make.where(), isUnsigned(base.element)),
         ofPower(make.ops(), make.where(), isUnsigned(power.element));
@@ -219,10 +240,9 @@ static void importFold(NodeImport &node, SizeOp operation,
   if (node.failed())
     return;
   if (inputs.size() == 2)
-    if (std::optional<GraphValue> known =
-            combineKnown(node, [&](const Size &a, const Size &b) {
-              return node.build().compute(operation, {a, b});
-            }))
+    if (std::optional<GraphValue> known = combineKnown(node, [&](const Size &a, const Size &b) {
+          return node.build().compute(operation, {a, b});
+        }))
       return node.result(std::move(*known));
   node.result(node.build().map(inputs[0].element, inputs, [&](ElementBuilder &make, ValueRange x) {
     Value all = x[0];
@@ -309,13 +329,17 @@ static void importBitShift(NodeImport &node) {
   if (direction != "LEFT" && direction != "RIGHT")
     return node.malformed("`direction` is '{}', wanted LEFT or RIGHT", shownName(direction));
   const auto bits = static_cast<double>(elementTypeBits(node.input(0).element));
+  const bool noSign = isUnsigned(node.input(0).element);
   importBinary(node, nullptr, [&](ElementBuilder &make, Value a, Value b) {
     // So far that nothing is left.
     Value gone = make.make<arith::CmpIOp>(arith::CmpIPredicate::uge, b, make.number(a, bits));
     Value zero = make.number(a, 0), by = make.select(gone, zero, b);
-    Value shifted = direction == "LEFT" ? make.make<arith::ShLIOp>(a, by)
-                                        : make.make<arith::ShRUIOp>(a, by);
-    return make.select(gone, zero, shifted);
+    if (direction == "LEFT")
+      return make.select(gone, zero, make.make<arith::ShLIOp>(a, by));
+    if (noSign)
+      return make.select(gone, zero, make.make<arith::ShRUIOp>(a, by));
+    Value most = make.number(a, bits - 1); // all that is left is the sign
+    return make.make<arith::ShRSIOp>(a, make.select(gone, most, b));
   });
 }
 

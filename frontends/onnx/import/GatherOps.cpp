@@ -1,39 +1,39 @@
 // Elements at places that other tensors hold.
 
+#include "frontends/onnx/import/IndexReader.h"
 #include "frontends/onnx/import/NodeImport.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace moec;
 
-namespace {
-/// Reads indices into a dimension, and keeps them inside of it.
-class IndexReader {
-public:
-  IndexReader(TensorBuilder &build, const GraphValue &indices, const Size &size)
-      : tensor(build.tensorOf(indices)), size(build.indexOf(size)),
-        isUnsigned(moec::isUnsigned(indices.element)),
-        isInside(indices.below && build.sizeTable().isNonNegative(size - *indices.below)) {
-    if (!isInside)
-      last = build.indexOf(size - Size(1));
-  }
+Value moec::readInside(ElementBuilder &make, Value isInside, Value tensor, ArrayRef<Value> from,
+                       Value fill, bool mayBeEmpty) {
+  if (!mayBeEmpty)
+    return make.select(isInside, TensorBuilder::extract(make, tensor, from), fill);
+  auto choice = scf::IfOp::create(make.ops(), make.where(), fill.getType(), isInside,
+                                  /*withElseRegion=*/true);
+  OpBuilder yes = choice.getThenBodyBuilder(), no = choice.getElseBodyBuilder();
+  scf::YieldOp::create(yes, make.where(),
+                       Value(tensor::ExtractOp::create(yes, make.where(), tensor, from)));
+  scf::YieldOp::create(no, make.where(), fill);
+  return choice.getResult(0);
+}
 
-  /// The index at `place` of the tensor.
-  Value at(ElementBuilder &make, ArrayRef<Value> place) const {
-    Value index = ElementBuilder(make.ops(), make.where(), isUnsigned)
-                      .toIndex(TensorBuilder::extract(make, tensor, place));
-    if (isInside)
-      return index;
-    Value zero = make.index(0);
-    if (!isUnsigned)
-      index = make.select(make.less(index, zero), make.add(index, size), index);
-    return make.max(make.min(index, last), zero);
-  }
-
-private:
-  Value tensor, size, last;
-  bool isUnsigned, isInside;
-};
-} // namespace
+GraphValue moec::gatherRows(TensorBuilder &build, const GraphValue &table,
+                            const GraphValue &indices) {
+  Sizes shape = indices.shape;
+  shape.append(table.shape.begin() + 1, table.shape.end());
+  Value tensor = build.tensorOf(table);
+  IndexReader reader(build, indices, table.shape[0]);
+  return build.build(table.element, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
+    SmallVector<Value> from{reader.at(make, place.take_front(indices.rank()))};
+    llvm::append_range(from, place.drop_front(indices.rank()));
+    return TensorBuilder::extract(make, tensor, from);
+  });
+}
 
 static bool areIndices(NodeImport &node, const GraphValue &indices) {
   if (isInteger(indices.element))
@@ -110,12 +110,12 @@ static void importGatherElements(NodeImport &node) {
   TensorBuilder &build = node.build();
   Value tensor = build.tensorOf(value);
   IndexReader reader(build, indices, value.shape[dim]);
-  GraphValue result = build.build(value.element, indices.shape,
-                                  [&](ElementBuilder &make, ArrayRef<Value> place) {
-                                    SmallVector<Value> from(place);
-                                    from[dim] = reader.at(make, place);
-                                    return TensorBuilder::extract(make, tensor, from);
-                                  });
+  GraphValue result =
+      build.build(value.element, indices.shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
+        SmallVector<Value> from(place);
+        from[dim] = reader.at(make, place);
+        return TensorBuilder::extract(make, tensor, from);
+      });
   result.below = value.below;
   node.result(std::move(result));
 }

@@ -3,7 +3,6 @@
 #include "frontends/onnx/import/GraphImporter.h"
 
 #include "dialects/lm/LmDialect.h"
-#include "frontends/onnx/OnnxSummary.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -62,7 +61,8 @@ Result<GraphValue> GraphImporter::constant(const OnnxTensor &tensor, const std::
     value.shape.push_back(Size(dim));
   const std::span<const uint8_t> bytes = model.bytesOf(tensor);
   const bool isThere = bytes.size() == tensor.bytes;
-  if (!isFloat(tensor.type) && tensor.dims.size() <= 1 && tensor.elements <= kMostKnown && isThere) {
+  if (!isFloat(tensor.type) && tensor.dims.size() <= 1 && tensor.elements <= kMostKnown &&
+      isThere) {
     value.elements.emplace();
     for (int64_t place = 0; place < tensor.elements; ++place)
       value.elements->push_back(Size(numberOf(bytes, place, tensor.type)));
@@ -75,8 +75,8 @@ Result<GraphValue> GraphImporter::constant(const OnnxTensor &tensor, const std::
           floats, APFloat(floats.getFloatSemantics(),
                           APInt(floats.getWidth(), bitsOf(bytes, 0, floats.getWidth()))));
     else
-      element = tensors.ops().getIntegerAttr(type.getElementType(),
-                                             numberOf(bytes, 0, tensor.type));
+      element =
+          tensors.ops().getIntegerAttr(type.getElementType(), numberOf(bytes, 0, tensor.type));
     value.tensor = arith::ConstantOp::create(tensors.ops(), tensors.where(),
                                              DenseElementsAttr::get(type, element));
   }
@@ -89,14 +89,13 @@ static Value unpack(TensorBuilder &tensors, const OnnxTensor &tensor, Value byte
   Sizes shape;
   for (int64_t dim : tensor.dims)
     shape.push_back(Size(dim));
-  return tensors.tensorOf(tensors.build(
-      tensor.type, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
+  return tensors.tensorOf(
+      tensors.build(tensor.type, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
         Value number = make.index(0);
         for (auto [dim, index] : llvm::zip_equal(tensor.dims, place))
           number = make.add(make.mul(number, make.index(dim)), index);
         Value many = make.index(perByte);
-        Value byte =
-            TensorBuilder::extract(make, bytes, make.make<arith::DivUIOp>(number, many));
+        Value byte = TensorBuilder::extract(make, bytes, make.make<arith::DivUIOp>(number, many));
         Value first = make.mul(make.make<arith::RemUIOp>(number, many), make.index(bits));
         // Up to the top, then down with the sign, if there is one.
         Value up = make.make<arith::SubIOp>(make.index(8 - bits), first);
@@ -110,9 +109,9 @@ static Value unpack(TensorBuilder &tensors, const OnnxTensor &tensor, Value byte
 Value GraphImporter::loadConstant(const OnnxTensor &tensor) {
   const bool isPacked = elementTypeBits(tensor.type) < 8;
   RankedTensorType type =
-      isPacked ? RankedTensorType::get(static_cast<int64_t>(tensor.bytes),
-                                       tensors.ops().getI8Type())
-               : RankedTensorType::get(tensor.dims, tensors.typeOf(tensor.type));
+      isPacked
+          ? RankedTensorType::get(static_cast<int64_t>(tensor.bytes), tensors.ops().getI8Type())
+          : RankedTensorType::get(tensor.dims, tensors.typeOf(tensor.type));
   std::string &symbol = symbols[&tensor];
   if (symbol.empty()) {
     std::string source = names.lookup(&tensor);
@@ -144,9 +143,8 @@ Status GraphImporter::importNode(const OnnxNode &node) {
       version = &each;
   if (!version)
     return {Code::Unsupported,
-            describeNode(model, node) +
-                fmt::format(": moec knows the operator from version {} on",
-                            rule->versions.front().since)};
+            describeNode(model, node) + fmt::format(": moec knows the operator from version {} on",
+                                                    rule->versions.front().since)};
   tensors.setLocation(named(module.getContext(), model.nameOf(node)));
   NodeImport import(*this, tensors, model, node, *version);
   import.check();
@@ -157,19 +155,14 @@ Status GraphImporter::importNode(const OnnxNode &node) {
   for (auto [place, output] : llvm::enumerate(node.outputs)) {
     if (output == kAbsent)
       continue;
-    const std::optional<GraphValue> &made = import.made()[place];
-    if (!made)
-      return {Code::Unsupported,
-              describeNode(model, node) + fmt::format(": output {} is not supported", place)};
-    values[output] = made;
+    values[output] = import.made()[place]; // none where moec does not compute it
   }
   return {};
 }
 
 Status GraphImporter::importNodes(const OnnxGraph &graph) {
   for (const OnnxInitializer &initializer : graph.initializers) {
-    Result<GraphValue> value =
-        constant(initializer.tensor, model.nameOf(initializer.value));
+    Result<GraphValue> value = constant(initializer.tensor, model.nameOf(initializer.value));
     if (!value.ok())
       return value.status();
     values[initializer.value] = std::move(*value);
@@ -177,6 +170,10 @@ Status GraphImporter::importNodes(const OnnxGraph &graph) {
   for (const OnnxNode &node : graph.nodes)
     if (Status status = importNode(node); !status.ok())
       return status;
+  for (const OnnxOutput &output : graph.outputs)
+    if (!isDefined(output.value))
+      return {Code::Unsupported,
+              fmt::format("output '{}' is one that moec does not compute", shownName(output.name))};
   return {};
 }
 
@@ -189,10 +186,10 @@ Size GraphImporter::dimension(const std::string &name) {
     return Size(std::stoll(name));
   auto [place, isNew] = dimensions.try_emplace(name);
   if (isNew) {
-    place->second = tensors.sizeTable().add(
-        lm::DimensionOp::create(tensors.ops(), tensors.where(), tensors.ops().getIndexType(), batch,
-                                name),
-        /*isNegativePossible=*/false);
+    place->second =
+        tensors.sizeTable().add(lm::DimensionOp::create(tensors.ops(), tensors.where(),
+                                                        tensors.ops().getIndexType(), batch, name),
+                                /*isNegativePossible=*/false);
     dimensionNames[*place->second.asUnknown()] = name;
   }
   return place->second;
@@ -248,10 +245,10 @@ Attribute GraphImporter::describe(const std::string &name, ElementType element,
     std::optional<uint32_t> unknown = size.asUnknown();
     dims.push_back(builder.getStringAttr(unknown ? dimensionNames.lookup(*unknown) : ""));
   }
-  return builder.getDictionaryAttr({builder.getNamedAttr("name", builder.getStringAttr(name)),
-                                    builder.getNamedAttr(
-                                        "element", builder.getStringAttr(std::string(storedName(element)))),
-                                    builder.getNamedAttr("shape", builder.getArrayAttr(dims))});
+  return builder.getDictionaryAttr(
+      {builder.getNamedAttr("name", builder.getStringAttr(name)),
+       builder.getNamedAttr("type", builder.getStringAttr(std::string(storedName(element)))),
+       builder.getNamedAttr("shape", builder.getArrayAttr(dims))});
 }
 
 Result<GraphValue> GraphImporter::importInput(const OnnxInput &input) {
@@ -262,8 +259,9 @@ Result<GraphValue> GraphImporter::importInput(const OnnxInput &input) {
                               "safetensors has",
                               shownName(name), elementTypeName(input.type.element))};
   if (!input.type.shape)
-    return Status{Code::Unsupported,
-                  fmt::format("input '{}' has no shape; wanted at least its rank", shownName(name))};
+    return Status{
+        Code::Unsupported,
+        fmt::format("input '{}' has no shape; wanted at least its rank", shownName(name))};
   tensors.setLocation(named(module.getContext(), shownName(name)));
   Sizes shape;
   SmallVector<Value> open;
@@ -277,9 +275,8 @@ Result<GraphValue> GraphImporter::importInput(const OnnxInput &input) {
       open.push_back(tensors.indexOf(shape.back()));
   }
   inputs.push_back(describe(name, input.type.element, shape));
-  Value tensor =
-      lm::GraphInputOp::create(tensors.ops(), tensors.where(),
-                               tensors.typeOf(input.type.element, shape), batch, name, open);
+  Value tensor = lm::GraphInputOp::create(
+      tensors.ops(), tensors.where(), tensors.typeOf(input.type.element, shape), batch, name, open);
   return tensors.ofTensor(tensor, input.type.element, std::move(shape));
 }
 
@@ -307,13 +304,13 @@ Status GraphImporter::importOutputs() {
                           "safetensors has",
                           shownName(name), elementTypeName(result.element))};
     if (output.type.element != ElementType::Undefined && output.type.element != result.element)
-      return {Code::Model, fmt::format("output '{}' is said to be of {}, and is of {}",
-                                       shownName(name), elementTypeName(output.type.element),
-                                       elementTypeName(result.element))};
+      return {Code::Model,
+              fmt::format("output '{}' is said to be of {}, and is of {}", shownName(name),
+                          elementTypeName(output.type.element), elementTypeName(result.element))};
     if (output.type.shape && output.type.shape->size() != result.shape.size())
-      return {Code::Model, fmt::format("output '{}' is said to be of rank {}, and is {}",
-                                       shownName(name), output.type.shape->size(),
-                                       shapeText(result.shape))};
+      return {Code::Model,
+              fmt::format("output '{}' is said to be of rank {}, and is {}", shownName(name),
+                          output.type.shape->size(), shapeText(result.shape))};
     outputs.push_back(describe(name, result.element, result.shape));
     SmallVector<Value> open;
     SmallVector<int64_t> sizes;
@@ -373,10 +370,14 @@ Status GraphImporter::importModel() {
   if (Status status = importOutputs(); !status.ok())
     return status;
   func::ReturnOp::create(builder, function.getLoc());
-  module->setAttr("moec.graph",
-                  builder.getDictionaryAttr(
-                      {builder.getNamedAttr("name", builder.getStringAttr(module.getName().value_or("graph"))),
-                       builder.getNamedAttr("inputs", builder.getArrayAttr(inputs)),
-                       builder.getNamedAttr("outputs", builder.getArrayAttr(outputs))}));
+  SmallVector<StringRef> dimensionsInOrder;
+  for (const auto &[name, size] : dimensions)
+    dimensionsInOrder.push_back(name);
+  module->setAttr(
+      "moec.graph",
+      builder.getDictionaryAttr(
+          {builder.getNamedAttr("dimensions", builder.getStrArrayAttr(dimensionsInOrder)),
+           builder.getNamedAttr("inputs", builder.getArrayAttr(inputs)),
+           builder.getNamedAttr("outputs", builder.getArrayAttr(outputs))}));
   return {};
 }

@@ -23,6 +23,7 @@ public:
 
   TensorBuilder &build() { return tensors; }
   const OnnxModel &onnx() const { return model; }
+  bool isDefined(uint32_t id) const { return values[id].has_value(); }
   const GraphValue &value(uint32_t id) const { return *values[id]; }
   void define(uint32_t id, GraphValue value) { values[id] = std::move(value); }
   /// A stored tensor; its numbers are known where it is small.

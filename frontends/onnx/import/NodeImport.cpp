@@ -53,9 +53,14 @@ static std::string_view kindOf(const OnnxAttribute::Value &value) {
 
 static std::string_view kindText(std::string_view kind) {
   static constexpr std::pair<std::string_view, std::string_view> words[] = {
-      {"f", "a float"},   {"i", "an integer"},       {"s", "a string"},
-      {"t", "a tensor"},  {"g", "a graph"},          {"fs", "a list of floats"},
-      {"is", "a list of integers"}, {"ss", "a list of strings"}};
+      {"f", "a float"},
+      {"i", "an integer"},
+      {"s", "a string"},
+      {"t", "a tensor"},
+      {"g", "a graph"},
+      {"fs", "a list of floats"},
+      {"is", "a list of integers"},
+      {"ss", "a list of strings"}};
   for (auto [letter, text] : words)
     if (letter == kind)
       return text;
@@ -85,8 +90,11 @@ void NodeImport::check() {
     return malformed("has {} inputs, wanted {}", node.inputs.size(),
                      rangeText(rules.leastInputs, rules.mostInputs, "inputs"));
   for (size_t place = 0; place < rules.leastInputs; ++place)
-    if (!has(place))
+    if (!has(place) && !(rules.optionalInputs >> place & 1))
       return malformed("leaves out input {}, which it needs", place);
+  for (uint32_t value : node.inputs)
+    if (value != kAbsent && !importer.isDefined(value))
+      return unsupported("reads '{}', an output that moec does not compute", model.nameOf(value));
   if (node.outputs.size() < rules.leastOutputs || node.outputs.size() > rules.mostOutputs)
     return malformed("has {} outputs, wanted {}", node.outputs.size(),
                      rangeText(rules.leastOutputs, rules.mostOutputs, "outputs"));
@@ -164,8 +172,7 @@ int64_t NodeImport::dim(int64_t dim, int64_t rank, std::string_view what) {
   return found.value_or(0);
 }
 
-SmallVector<int64_t> NodeImport::dims(ArrayRef<int64_t> dims, int64_t rank,
-                                      std::string_view what) {
+SmallVector<int64_t> NodeImport::dims(ArrayRef<int64_t> dims, int64_t rank, std::string_view what) {
   SmallVector<int64_t> result;
   for (int64_t each : dims)
     result.push_back(dim(each, rank, what));

@@ -104,6 +104,10 @@ private:
   Status failure;
 };
 
+/// The product of stacks of matrices, of which vectors are rows or columns; narrow floats become
+/// f32. Fails where shapes do not suit.
+GraphValue matmul(NodeImport &node, GraphValue a, GraphValue b);
+
 /// "node 'x' (Softmax, version 13)".
 std::string describeNode(const OnnxModel &model, const OnnxNode &node);
 

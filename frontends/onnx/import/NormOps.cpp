@@ -41,10 +41,11 @@ static Normalized normalize(TensorBuilder &build, const GraphValue &value, Array
     result.mean = meanOf(build, x, dims);
     x = build.sub(x, result.mean);
   }
-  GraphValue variance = meanOf(
-      build, build.map(x.element, x, [](ElementBuilder &make, ValueRange y) {
-        return make.mul(y[0], y[0]);
-      }), dims);
+  GraphValue variance =
+      meanOf(build,
+             build.map(x.element, x,
+                       [](ElementBuilder &make, ValueRange y) { return make.mul(y[0], y[0]); }),
+             dims);
   result.inverse = build.map(variance.element, variance, [&](ElementBuilder &make, ValueRange y) {
     return make.reciprocal(make.sqrt(make.add(y[0], make.number(y[0], norm.epsilon))));
   });
@@ -84,8 +85,8 @@ static void importLayerNorm(NodeImport &node) {
   if (node.failed())
     return;
   // Scaled after rounding, as the definition has it.
-  GraphValue result = build.mul(build.convert(made.values, value.element),
-                                build.convert(scale, value.element));
+  GraphValue result =
+      build.mul(build.convert(made.values, value.element), build.convert(scale, value.element));
   if (node.has(2))
     result = build.add(result, build.convert(node.input(2), value.element));
   node.result(std::move(result));
@@ -189,12 +190,12 @@ static void importBatchNorm(NodeImport &node) {
     return build.reshape(build.convert(node.input(place), value.element), shape);
   };
   const float epsilon = node.real("epsilon", 1e-5f);
-  node.result(build.map(
-      value.element, {value, channel(1), channel(2), channel(3), channel(4)},
-      [&](ElementBuilder &make, ValueRange x) {
-        Value root = make.sqrt(make.add(x[4], make.number(x[4], epsilon)));
-        return make.add(make.mul(make.div(make.sub(x[0], x[3]), root), x[1]), x[2]);
-      }));
+  node.result(build.map(value.element, {value, channel(1), channel(2), channel(3), channel(4)},
+                        [&](ElementBuilder &make, ValueRange x) {
+                          Value root = make.sqrt(make.add(x[4], make.number(x[4], epsilon)));
+                          return make.add(make.mul(make.div(make.sub(x[0], x[3]), root), x[1]),
+                                          x[2]);
+                        }));
 }
 
 static void importMeanVariance(NodeImport &node) {
@@ -205,8 +206,8 @@ static void importMeanVariance(NodeImport &node) {
   if (node.failed())
     return;
   Norm norm{.epsilon = 1e-9f, .centers = true, .computed = value.element};
-  node.result(node.build().convert(normalize(node.build(), value, dims, norm).values,
-                                   value.element));
+  node.result(
+      node.build().convert(normalize(node.build(), value, dims, norm).values, value.element));
 }
 
 /// Divided by the sum of magnitudes, or by the root of that of squares; 0 stays 0.
@@ -246,7 +247,8 @@ template <bool centers> static void importSkipNorm(NodeImport &node) {
   GraphValue sum = build.add(value, skip);
   if (node.has(bias))
     sum = build.add(sum, node.input(bias));
-  Norm norm{.epsilon = node.real("epsilon", 1e-12f), .centers = centers,
+  Norm norm{.epsilon = node.real("epsilon", 1e-12f),
+            .centers = centers,
             .computed = value.element == ElementType::Double ? value.element : ElementType::Float};
   GraphValue values = normalize(build, sum, value.rank() - 1, norm).values;
   GraphValue result = build.mul(values, build.convert(gamma, norm.computed));
@@ -259,17 +261,36 @@ template <bool centers> static void importSkipNorm(NodeImport &node) {
 
 llvm::ArrayRef<OpRule> moec::normOps() {
   static const OpRule rules[] = {
-      {"", "LayerNormalization", {{17, "axis:i epsilon:f stash_type:i", 2, 3, 1, 3}}, importLayerNorm},
+      {"",
+       "LayerNormalization",
+       {{17, "axis:i epsilon:f stash_type:i", 2, 3, 1, 3}},
+       importLayerNorm},
       {"", "RMSNormalization", {{23, "axis:i epsilon:f stash_type:i", 2, 2}}, importRmsNorm},
       // In the empty domain, though none of ONNX's own.
-      {"", "SimplifiedLayerNormalization", {{1, "axis:i epsilon:f stash_type:i", 2, 2}}, importRmsNorm},
+      {"",
+       "SimplifiedLayerNormalization",
+       {{1, "axis:i epsilon:f stash_type:i", 2, 2}},
+       importRmsNorm},
       {"", "InstanceNormalization", {{6, "epsilon:f", 3, 3}}, importInstanceNorm},
-      {"", "GroupNormalization", {{21, "epsilon:f num_groups:i stash_type:i", 3, 3}}, importGroupNorm},
-      {"", "BatchNormalization", {{9, "epsilon:f momentum:f", 5, 5, 1, 5}, {14, "epsilon:f momentum:f training_mode:i", 5, 5, 1, 3}}, importBatchNorm},
+      {"",
+       "GroupNormalization",
+       {{21, "epsilon:f num_groups:i stash_type:i", 3, 3}},
+       importGroupNorm},
+      {"",
+       "BatchNormalization",
+       {{9, "epsilon:f momentum:f", 5, 5, 1, 5},
+        {14, "epsilon:f momentum:f training_mode:i", 5, 5, 1, 3}},
+       importBatchNorm},
       {"", "MeanVarianceNormalization", {{9, "axes:is", 1, 1}}, importMeanVariance},
       {"", "LpNormalization", {{1, "axis:i p:i", 1, 1}}, importLpNorm},
-      {"com.microsoft", "SkipLayerNormalization", {{1, "epsilon:f", 3, 5, 1, 4}}, importSkipNorm<true>},
-      {"com.microsoft", "SkipSimplifiedLayerNormalization", {{1, "epsilon:f", 3, 4, 1, 4}}, importSkipNorm<false>},
+      {"com.microsoft",
+       "SkipLayerNormalization",
+       {{1, "epsilon:f", 3, 5, 1, 4}},
+       importSkipNorm<true>},
+      {"com.microsoft",
+       "SkipSimplifiedLayerNormalization",
+       {{1, "epsilon:f", 3, 4, 1, 4}},
+       importSkipNorm<false>},
   };
   return rules;
 }

@@ -11,8 +11,10 @@ static std::string keyOf(std::string_view domain, std::string_view name) {
 }
 
 OpTable::OpTable() {
-  for (auto group : {elementwiseOps, activationOps, comparisonOps, constantOps, shapeOps, placeOps,
-                     gatherOps, scatterOps, selectionOps, reductionOps, normOps, productOps})
+  for (auto group :
+       {elementwiseOps, activationOps, comparisonOps, constantOps, shapeOps, placeOps, gatherOps,
+        scatterOps, selectionOps, reductionOps, normOps, productOps, convolutionOps, rotaryOps,
+        attentionOps, quantizationOps, expertOps, controlFlowOps})
     for (const OpRule &rule : group())
       rules[keyOf(rule.domain, rule.name)] = &rule;
 }

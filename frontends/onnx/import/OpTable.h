@@ -22,6 +22,8 @@ struct OpVersion {
   std::string_view attributes;
   size_t leastInputs, mostInputs;
   size_t leastOutputs = 1, mostOutputs = 1;
+  /// Bit i: input i may be left out, though there are later ones.
+  uint32_t optionalInputs = 0;
 };
 
 /// As many as one likes.
@@ -46,6 +48,12 @@ llvm::ArrayRef<OpRule> selectionOps();
 llvm::ArrayRef<OpRule> reductionOps();
 llvm::ArrayRef<OpRule> normOps();
 llvm::ArrayRef<OpRule> productOps();
+llvm::ArrayRef<OpRule> convolutionOps();
+llvm::ArrayRef<OpRule> rotaryOps();
+llvm::ArrayRef<OpRule> attentionOps();
+llvm::ArrayRef<OpRule> quantizationOps();
+llvm::ArrayRef<OpRule> expertOps();
+llvm::ArrayRef<OpRule> controlFlowOps();
 
 /// Finds rules by operator.
 class OpTable {

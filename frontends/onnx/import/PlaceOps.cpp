@@ -1,9 +1,7 @@
 // Parts of tensors, and tensors repeated, padded and turned.
 
+#include "frontends/onnx/import/IndexReader.h"
 #include "frontends/onnx/import/NodeImport.h"
-
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace moec;
@@ -31,7 +29,7 @@ static Size clamped(TensorBuilder &build, const Size &place, const Size &least, 
 }
 
 static Part partOf(TensorBuilder &build, const Size &start, const Size &end, const Size &step,
-                     const Size &size) {
+                   const Size &size) {
   const bool isUp = build.sizeTable().isPositive(step);
   // Ends far beyond any size, as exporters write them.
   auto place = [&](const Size &given) {
@@ -98,8 +96,7 @@ static void importSlice(NodeImport &node) {
   if (value.elements && value.rank() == 1 && parts[0].first.isKnown() && parts[0].size.isKnown()) {
     SmallVector<Size, 1> elements;
     for (int64_t place = 0; place < parts[0].size.value(); ++place)
-      elements.push_back(
-          (*value.elements)[parts[0].first.value() + place * parts[0].step.value()]);
+      elements.push_back((*value.elements)[parts[0].first.value() + place * parts[0].step.value()]);
     return node.result(build.ofElements(value.element, std::move(elements), false));
   }
   Sizes offsets, shape;
@@ -166,20 +163,6 @@ static std::optional<Padding> paddingOf(NodeImport &node) {
       return padding;
   node.malformed("`mode` is '{}', wanted constant, reflect, edge or wrap", shownName(mode));
   return std::nullopt;
-}
-
-/// The element at `from`, which is inside of the tensor where it has elements at all, or `fill`.
-static Value whenInside(ElementBuilder &make, Value isInside, Value tensor, ArrayRef<Value> from,
-                        Value fill, bool mayBeEmpty) {
-  if (!mayBeEmpty)
-    return make.select(isInside, TensorBuilder::extract(make, tensor, from), fill);
-  auto choice = scf::IfOp::create(make.ops(), make.where(), fill.getType(), isInside,
-                                  /*withElseRegion=*/true);
-  OpBuilder yes = choice.getThenBodyBuilder(), no = choice.getElseBodyBuilder();
-  scf::YieldOp::create(yes, make.where(),
-                       Value(tensor::ExtractOp::create(yes, make.where(), tensor, from)));
-  scf::YieldOp::create(no, make.where(), fill);
-  return choice.getResult(0);
 }
 
 static void importPad(NodeImport &node) {
@@ -255,7 +238,7 @@ static void importPad(NodeImport &node) {
     if (!isInside)
       return TensorBuilder::extract(make, tensor, from);
     Value fill = filler ? TensorBuilder::extract(make, filler, {}) : make.number(stored, 0);
-    return whenInside(make, isInside, tensor, from, fill, mayBeEmpty);
+    return readInside(make, isInside, tensor, from, fill, mayBeEmpty);
   }));
 }
 
@@ -334,7 +317,10 @@ llvm::ArrayRef<OpRule> moec::placeOps() {
       {"", "Tile", {{6, "", 2, 2}}, importTile},
       {"", "Pad", {{11, "mode:s", 2, 3}, {18, "mode:s", 2, 4}}, importPad},
       {"", "DepthToSpace", {{11, "blocksize:i mode:s", 1, 1}}, importDepthToSpace},
-      {"", "SpaceToDepth", {{1, "blocksize:i", 1, 1}, {28, "blocksize:i mode:s", 1, 1}}, importSpaceToDepth},
+      {"",
+       "SpaceToDepth",
+       {{1, "blocksize:i", 1, 1}, {28, "blocksize:i mode:s", 1, 1}},
+       importSpaceToDepth},
       {"", "ReverseSequence", {{10, "batch_axis:i time_axis:i", 2, 2}}, importReverseSequence},
   };
   return rules;

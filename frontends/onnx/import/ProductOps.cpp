@@ -7,8 +7,7 @@
 using namespace mlir;
 using namespace moec;
 
-/// The product of stacks of matrices; vectors are rows or columns.
-static GraphValue matmul(NodeImport &node, GraphValue a, GraphValue b) {
+GraphValue moec::matmul(NodeImport &node, GraphValue a, GraphValue b) {
   TensorBuilder &build = node.build();
   const bool isRow = a.rank() == 1, isColumn = b.rank() == 1;
   if (isRow)
@@ -53,8 +52,8 @@ static GraphValue matmul(NodeImport &node, GraphValue a, GraphValue b) {
   Sizes loops = *stack;
   loops.append({a.shape[a.shape.size() - 2], b.shape.back(), a.shape.back()});
   SmallVector<int64_t> resultLoops = llvm::to_vector(llvm::seq<int64_t>(0, rank + 2));
-  GraphValue product = build.contract(a, loopsOf(a, row, inner), b, loopsOf(b, inner, column),
-                                      resultLoops, loops);
+  GraphValue product =
+      build.contract(a, loopsOf(a, row, inner), b, loopsOf(b, inner, column), resultLoops, loops);
   SmallVector<int64_t> dropped;
   if (isRow)
     dropped.push_back(rank);
@@ -146,7 +145,8 @@ static char dottedLetter(int64_t fromEnd) { return static_cast<char>(1 + fromEnd
 
 std::optional<std::string> EinsumImport::expand(StringRef text, int64_t rank) {
   std::string letters;
-  const auto plain = static_cast<int64_t>(text.size()) - 3 * static_cast<int64_t>(text.count("..."));
+  const auto plain =
+      static_cast<int64_t>(text.size()) - 3 * static_cast<int64_t>(text.count("..."));
   for (size_t place = 0; place < text.size(); ++place) {
     if (text.substr(place).starts_with("...")) {
       const int64_t count = rank - plain;
@@ -189,7 +189,8 @@ bool EinsumImport::parse() {
     subscripts.push_back(std::move(*letters));
   }
   if (equation.find("->") != std::string::npos) {
-    const auto plain = static_cast<int64_t>(right.size()) - 3 * static_cast<int64_t>(right.count("..."));
+    const auto plain =
+        static_cast<int64_t>(right.size()) - 3 * static_cast<int64_t>(right.count("..."));
     std::optional<std::string> letters =
         expand(right, plain + (right.contains("...") ? dotted : 0));
     if (!letters) {
@@ -273,18 +274,14 @@ void EinsumImport::run() {
     std::string loops, made;
     Sizes sizes;
     const std::string &its = subscripts[next];
-    for (auto [letter, from] :
-         llvm::concat<std::pair<char, Size>>(
-             llvm::to_vector(llvm::map_range(llvm::zip_equal(letters, all.shape),
-                                             [](auto pair) {
-                                               return std::pair(std::get<0>(pair),
-                                                                std::get<1>(pair));
-                                             })),
-             llvm::to_vector(llvm::map_range(llvm::zip_equal(its, values[next].shape),
-                                             [](auto pair) {
-                                               return std::pair(std::get<0>(pair),
-                                                                std::get<1>(pair));
-                                             })))) {
+    for (auto [letter, from] : llvm::concat<std::pair<char, Size>>(
+             llvm::to_vector(llvm::map_range(
+                 llvm::zip_equal(letters, all.shape),
+                 [](auto pair) { return std::pair(std::get<0>(pair), std::get<1>(pair)); })),
+             llvm::to_vector(
+                 llvm::map_range(llvm::zip_equal(its, values[next].shape), [](auto pair) {
+                   return std::pair(std::get<0>(pair), std::get<1>(pair));
+                 })))) {
       const size_t place = loops.find(letter);
       if (place == std::string::npos) {
         loops += letter;
@@ -301,9 +298,8 @@ void EinsumImport::run() {
       SmallVector<int64_t> result;
       for (auto [dim, letter] : llvm::enumerate(of)) {
         const size_t loop = loops.find(letter);
-        result.push_back(value.shape[dim].is(1) && !sizes[loop].is(1)
-                             ? -1
-                             : static_cast<int64_t>(loop));
+        result.push_back(value.shape[dim].is(1) && !sizes[loop].is(1) ? -1
+                                                                      : static_cast<int64_t>(loop));
       }
       return result;
     };

@@ -61,10 +61,9 @@ static GraphValue reduced(TensorBuilder &build, const GraphValue &value, ArrayRe
     const ElementType element = isFloat(value.element) && elementTypeBits(value.element) < 32
                                     ? ElementType::Float
                                     : value.element;
-    return build.reduce(value, dims, build.zeroOf(element),
-                        [&](ElementBuilder &make, Value x, Value sum) {
-                          return make.add(sum, body(make, x));
-                        });
+    return build.reduce(
+        value, dims, build.zeroOf(element),
+        [&](ElementBuilder &make, Value x, Value sum) { return make.add(sum, body(make, x)); });
   };
   switch (reduction) {
   case Reduction::Sum:
@@ -84,9 +83,9 @@ static GraphValue reduced(TensorBuilder &build, const GraphValue &value, ArrayRe
     TypedAttr one = isFloat(wide.element)
                         ? TypedAttr(build.ops().getFloatAttr(build.typeOf(wide.element), 1.0))
                         : TypedAttr(build.ops().getIntegerAttr(build.typeOf(wide.element), 1));
-    return build.reduce(
-        wide, dims, one,
-        [](ElementBuilder &make, Value x, Value product) { return make.mul(product, x); });
+    return build.reduce(wide, dims, one, [](ElementBuilder &make, Value x, Value product) {
+      return make.mul(product, x);
+    });
   }
   case Reduction::L1:
     return sumOf([](ElementBuilder &make, Value x) { return make.abs(x); });
@@ -100,7 +99,8 @@ static GraphValue reduced(TensorBuilder &build, const GraphValue &value, ArrayRe
     });
   }
   case Reduction::LogSum:
-    return mapped(build.sum(value, dims), [](ElementBuilder &make, Value x) { return make.log(x); });
+    return mapped(build.sum(value, dims),
+                  [](ElementBuilder &make, Value x) { return make.log(x); });
   case Reduction::LogSumExp: {
     // Relative to the largest, so that nothing overflows; where that is infinite, to 0.
     GraphValue most = build.greatest(value, dims);
@@ -110,9 +110,9 @@ static GraphValue reduced(TensorBuilder &build, const GraphValue &value, ArrayRe
     });
     SmallVector<int64_t> sorted(dims);
     llvm::sort(sorted);
-    GraphValue powers =
-        build.map(base.element, {value, build.unsqueeze(base, sorted)},
-                  [](ElementBuilder &make, ValueRange x) { return make.exp(make.sub(x[0], x[1])); });
+    GraphValue powers = build.map(
+        base.element, {value, build.unsqueeze(base, sorted)},
+        [](ElementBuilder &make, ValueRange x) { return make.exp(make.sub(x[0], x[1])); });
     GraphValue sum = build.sum(powers, dims);
     return build.map(base.element, {sum, base}, [](ElementBuilder &make, ValueRange x) {
       return make.add(make.log(x[0]), x[1]);
@@ -179,9 +179,8 @@ static void overFlattened(NodeImport &node,
 }
 
 static void importSoftmax(NodeImport &node) {
-  overFlattened(node, [&](const GraphValue &value, int64_t dim) {
-    return node.build().softmax(value, dim);
-  });
+  overFlattened(
+      node, [&](const GraphValue &value, int64_t dim) { return node.build().softmax(value, dim); });
 }
 
 static void importLogSoftmax(NodeImport &node) {
@@ -226,16 +225,46 @@ static void importHardmax(NodeImport &node) {
 
 llvm::ArrayRef<OpRule> moec::reductionOps() {
   static const OpRule rules[] = {
-      {"", "ReduceSum", {{11, "axes:is keepdims:i", 1, 1}, {13, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::Sum>},
-      {"", "ReduceMean", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::Mean>},
-      {"", "ReduceMax", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::Max>},
-      {"", "ReduceMin", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::Min>},
-      {"", "ReduceProd", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::Product>},
-      {"", "ReduceL1", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::L1>},
-      {"", "ReduceL2", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::L2>},
-      {"", "ReduceLogSum", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::LogSum>},
-      {"", "ReduceLogSumExp", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::LogSumExp>},
-      {"", "ReduceSumSquare", {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}}, importReduction<Reduction::SumSquare>},
+      {"",
+       "ReduceSum",
+       {{11, "axes:is keepdims:i", 1, 1}, {13, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::Sum>},
+      {"",
+       "ReduceMean",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::Mean>},
+      {"",
+       "ReduceMax",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::Max>},
+      {"",
+       "ReduceMin",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::Min>},
+      {"",
+       "ReduceProd",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::Product>},
+      {"",
+       "ReduceL1",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::L1>},
+      {"",
+       "ReduceL2",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::L2>},
+      {"",
+       "ReduceLogSum",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::LogSum>},
+      {"",
+       "ReduceLogSumExp",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::LogSumExp>},
+      {"",
+       "ReduceSumSquare",
+       {{11, "axes:is keepdims:i", 1, 1}, {18, "keepdims:i noop_with_empty_axes:i", 1, 2}},
+       importReduction<Reduction::SumSquare>},
       {"", "Softmax", {{11, "axis:i", 1, 1}, {13, "axis:i", 1, 1}}, importSoftmax},
       {"", "LogSoftmax", {{11, "axis:i", 1, 1}, {13, "axis:i", 1, 1}}, importLogSoftmax},
       {"", "Hardmax", {{11, "axis:i", 1, 1}, {13, "axis:i", 1, 1}}, importHardmax},

@@ -110,8 +110,7 @@ static void importTensorScatter(NodeImport &node) {
     node.malformed("`mode` is '{}', wanted linear or circular", shownName(mode));
   node.requireSameElement({past, update});
   if (past.rank() != update.rank() || past.rank() < 2 || dim == 0)
-    node.malformed("puts {} into {} along {}", shapeText(update.shape), shapeText(past.shape),
-                   dim);
+    node.malformed("puts {} into {} along {}", shapeText(update.shape), shapeText(past.shape), dim);
   if (node.failed())
     return;
   for (int64_t other = 0; other < past.rank(); ++other)
@@ -154,7 +153,10 @@ static void importTensorScatter(NodeImport &node) {
 
 llvm::ArrayRef<OpRule> moec::scatterOps() {
   static const OpRule rules[] = {
-      {"", "ScatterElements", {{11, "axis:i", 3, 3}, {16, "axis:i reduction:s", 3, 3}}, importScatterElements},
+      {"",
+       "ScatterElements",
+       {{11, "axis:i", 3, 3}, {16, "axis:i reduction:s", 3, 3}},
+       importScatterElements},
       {"", "ScatterND", {{11, "", 3, 3}, {16, "reduction:s", 3, 3}}, importScatterNd},
       {"", "TensorScatter", {{24, "axis:i mode:s", 2, 3}}, importTensorScatter},
   };

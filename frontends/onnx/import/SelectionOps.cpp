@@ -24,7 +24,8 @@ static std::pair<GraphValue, GraphValue> topK(TensorBuilder &build, const GraphV
   GraphValue turned = build.transpose(value, order);
   Sizes shape = turned.shape;
   shape.back() = count;
-  Value values = build.empty(value.element, shape), indices = build.empty(ElementType::Int64, shape);
+  Value values = build.empty(value.element, shape),
+        indices = build.empty(ElementType::Int64, shape);
   auto op = linalg_ext::TopKOp::create(
       build.ops(), build.where(), TypeRange{values.getType(), indices.getType()},
       /*smallest=*/!isLargest, isUnsigned(value.element), build.tensorOf(turned), values, indices);
@@ -47,12 +48,10 @@ static void importTopK(NodeImport &node) {
   if (node.failed())
     return;
   const Size &count = counts->front();
-  if (count.isKnown() && (count.value() < 0 || (value.shape[dim].isKnown() &&
-                                                count.value() > value.shape[dim].value())))
-    return node.malformed("k is {}, of {} elements", count.value(),
-                          shapeText(value.shape[dim]));
-  auto [values, places] =
-      topK(node.build(), value, dim, count, node.integer("largest", 1) != 0);
+  if (count.isKnown() && (count.value() < 0 ||
+                          (value.shape[dim].isKnown() && count.value() > value.shape[dim].value())))
+    return node.malformed("k is {}, of {} elements", count.value(), shapeText(value.shape[dim]));
+  auto [values, places] = topK(node.build(), value, dim, count, node.integer("largest", 1) != 0);
   node.result(std::move(values), 0);
   if (node.wants(1))
     node.result(std::move(places), 1);
@@ -71,12 +70,12 @@ template <bool isLargest> static void importArgOf(NodeImport &node) {
   // Of equal elements the first one is found: so to find the last the order is turned.
   if (isLast) {
     Value tensor = build.tensorOf(value), last = build.indexOf(size - Size(1));
-    value = build.build(value.element, value.shape,
-                        [&](ElementBuilder &make, ArrayRef<Value> place) {
-                          SmallVector<Value> from(place);
-                          from[dim] = make.sub(last, place[dim]);
-                          return TensorBuilder::extract(make, tensor, from);
-                        });
+    value =
+        build.build(value.element, value.shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
+          SmallVector<Value> from(place);
+          from[dim] = make.sub(last, place[dim]);
+          return TensorBuilder::extract(make, tensor, from);
+        });
   }
   GraphValue places = topK(build, value, dim, Size(1), isLargest).second;
   if (isLast) {
@@ -136,8 +135,8 @@ static void importCompress(NodeImport &node) {
   shape[dim] = places.shape[1];
   node.result(build.build(value.element, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
     SmallVector<Value> from(place);
-    from[dim] = make.min(
-        make.toIndex(TensorBuilder::extract(make, at, {make.index(0), place[dim]})), last);
+    from[dim] =
+        make.min(make.toIndex(TensorBuilder::extract(make, at, {make.index(0), place[dim]})), last);
     return TensorBuilder::extract(make, tensor, from);
   }));
 }
@@ -163,8 +162,14 @@ template <Combining combining> static void importScan(NodeImport &node) {
 llvm::ArrayRef<OpRule> moec::selectionOps() {
   static const OpRule rules[] = {
       {"", "TopK", {{11, "axis:i largest:i sorted:i", 2, 2, 2, 2}}, importTopK},
-      {"", "ArgMax", {{11, "axis:i keepdims:i", 1, 1}, {12, "axis:i keepdims:i select_last_index:i", 1, 1}}, importArgOf<true>},
-      {"", "ArgMin", {{11, "axis:i keepdims:i", 1, 1}, {12, "axis:i keepdims:i select_last_index:i", 1, 1}}, importArgOf<false>},
+      {"",
+       "ArgMax",
+       {{11, "axis:i keepdims:i", 1, 1}, {12, "axis:i keepdims:i select_last_index:i", 1, 1}},
+       importArgOf<true>},
+      {"",
+       "ArgMin",
+       {{11, "axis:i keepdims:i", 1, 1}, {12, "axis:i keepdims:i select_last_index:i", 1, 1}},
+       importArgOf<false>},
       {"", "NonZero", {{9, "", 1, 1}}, importNonzero},
       {"", "Compress", {{11, "axis:i", 2, 2}}, importCompress},
       {"", "CumSum", {{11, "exclusive:i reverse:i", 2, 2}}, importScan<Combining::Add>},

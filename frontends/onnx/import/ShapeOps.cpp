@@ -39,9 +39,8 @@ static void importReshape(NodeImport &node) {
       return node.malformed("leaves a size open beside one of 0");
     std::optional<Size> quotient = total.dividedBy(others);
     if (!quotient && total.isKnown() && others.isKnown())
-      return node.malformed("makes {} of {}: {} elements are no multiple of {}",
-                            shapeText(*wanted), shapeText(value.shape), total.value(),
-                            others.value());
+      return node.malformed("makes {} of {}: {} elements are no multiple of {}", shapeText(*wanted),
+                            shapeText(value.shape), total.value(), others.value());
     shape[*rest] = quotient ? *quotient : build.compute(SizeOp::Quotient, {total, others});
   }
   node.requireEqual(total, productOf(shape), "the numbers of elements before and after");
@@ -146,8 +145,7 @@ static void importConcat(NodeImport &node) {
     return;
   for (const GraphValue &value : values) {
     if (value.rank() != values[0].rank())
-      return node.malformed("joins {} and {}", shapeText(values[0].shape),
-                            shapeText(value.shape));
+      return node.malformed("joins {} and {}", shapeText(values[0].shape), shapeText(value.shape));
     for (int64_t other = 0; other < value.rank() && !node.failed(); ++other)
       if (other != dim)
         node.requireEqual(values[0].shape[other], value.shape[other],
@@ -216,10 +214,11 @@ static void importSplit(NodeImport &node) {
       return node.malformed("a part has size {}", size.value());
     if (node.wants(part)) {
       if (value.elements && value.rank() == 1 && size.isKnown() && offset.isKnown())
-        node.result(build.ofElements(value.element,
-                                     SmallVector<Size, 1>(ArrayRef<Size>(*value.elements).slice(
-                                         offset.value(), size.value())),
-                                     false),
+        node.result(build.ofElements(
+                        value.element,
+                        SmallVector<Size, 1>(
+                            ArrayRef<Size>(*value.elements).slice(offset.value(), size.value())),
+                        false),
                     part);
       else
         node.result(build.slice(value, dim, offset, size), part);
@@ -237,7 +236,12 @@ llvm::ArrayRef<OpRule> moec::shapeOps() {
       {"", "Expand", {{8, "", 2, 2}}, importExpand},
       {"", "Transpose", {{1, "perm:is", 1, 1}}, importTranspose},
       {"", "Concat", {{11, "axis:i", 1, kAny}}, importConcat},
-      {"", "Split", {{11, "axis:i split:is", 1, 1, 1, kAny}, {13, "axis:i", 1, 2, 1, kAny}, {18, "axis:i num_outputs:i", 1, 2, 1, kAny}}, importSplit},
+      {"",
+       "Split",
+       {{11, "axis:i split:is", 1, 1, 1, kAny},
+        {13, "axis:i", 1, 2, 1, kAny},
+        {18, "axis:i num_outputs:i", 1, 2, 1, kAny}},
+       importSplit},
   };
   return rules;
 }

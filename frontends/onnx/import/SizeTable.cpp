@@ -104,8 +104,8 @@ std::optional<int64_t> SizeTable::fold(Operation operation, ArrayRef<int64_t> op
 
 std::optional<Size> SizeTable::simplify(Operation operation, ArrayRef<Size> operands) const {
   if (llvm::all_of(operands, [](const Size &size) { return size.isKnown(); }))
-    return Size(
-        *fold(operation, llvm::map_to_vector(operands, [](const Size &size) { return size.value(); })));
+    return Size(*fold(
+        operation, llvm::map_to_vector(operands, [](const Size &size) { return size.value(); })));
   const Size &a = operands[0];
   switch (operation) {
   case Operation::Quotient:
@@ -139,7 +139,8 @@ std::optional<Size> SizeTable::simplify(Operation operation, ArrayRef<Size> oper
   case Operation::Or:
     for (auto [one, other] : {std::pair(a, operands[1]), std::pair(operands[1], a)})
       if (one.isKnown())
-        return one.is(0) == (operation == Operation::And) ? Size(operation == Operation::Or) : other;
+        return one.is(0) == (operation == Operation::And) ? Size(operation == Operation::Or)
+                                                          : other;
     return std::nullopt;
   case Operation::Not:
     return std::nullopt;

@@ -32,6 +32,8 @@ public:
 
   enum class Operation { Quotient, Remainder, Max, Min, Less, Equal, And, Or, Not, Choice };
 
+  /// How many unknowns there are; later ones have higher numbers.
+  size_t count() const { return unknowns.size(); }
   /// A size that `index` has; one that follows from data is at most `bound`, if that is given.
   Size add(mlir::Value index, bool isNegativePossible);
   Size addOfData(mlir::Value index, bool isNegativePossible, std::optional<Size> bound = {});

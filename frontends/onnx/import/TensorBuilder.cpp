@@ -135,8 +135,8 @@ std::optional<Sizes> TensorBuilder::broadcastShape(ArrayRef<ArrayRef<Size>> shap
 void TensorBuilder::requireEqual(const Size &a, const Size &b, const std::string &message) {
   if (a == b)
     return;
-  Value isEqual = arith::CmpIOp::create(builder, location, arith::CmpIPredicate::eq, indexOf(a),
-                                        indexOf(b));
+  Value isEqual =
+      arith::CmpIOp::create(builder, location, arith::CmpIPredicate::eq, indexOf(a), indexOf(b));
   require(isEqual, message);
 }
 
@@ -173,10 +173,7 @@ GraphValue TensorBuilder::scalar(ElementType element, double number) {
                   element, {});
 }
 
-TypedAttr TensorBuilder::zeroOf(ElementType element) {
-  return scalarAttribute(typeOf(element), 0);
-}
-
+TypedAttr TensorBuilder::zeroOf(ElementType element) { return scalarAttribute(typeOf(element), 0); }
 
 Value TensorBuilder::constantTensor(const GraphValue &value) {
   RankedTensorType type = typeOf(value.element, value.shape);
@@ -198,9 +195,9 @@ Value TensorBuilder::tensorOf(const GraphValue &value) {
     SmallVector<Value> numbers;
     for (const Size &element : *value.elements) {
       Value index = indexOf(element);
-      numbers.push_back(isBool(value.element)
-                            ? make.make<arith::CmpIOp>(arith::CmpIPredicate::ne, index, make.index(0))
-                            : make.fromIndex(index, type));
+      numbers.push_back(isBool(value.element) ? make.make<arith::CmpIOp>(arith::CmpIPredicate::ne,
+                                                                         index, make.index(0))
+                                              : make.fromIndex(index, type));
     }
     return tensor::FromElementsOp::create(builder, location, typeOf(value.element, value.shape),
                                           numbers);
@@ -211,10 +208,10 @@ Value TensorBuilder::tensorOf(const GraphValue &value) {
 
 TypedAttr TensorBuilder::scalarConstant(const GraphValue &value) {
   if (value.elements && value.elements->size() == 1 && value.isKnown())
-    return builder.getIntegerAttr(
-        typeOf(value.element),
-        APInt(typeOf(value.element).getIntOrFloatBitWidth(),
-              static_cast<uint64_t>(value.elements->front().value()), false, true));
+    return builder.getIntegerAttr(typeOf(value.element),
+                                  APInt(typeOf(value.element).getIntOrFloatBitWidth(),
+                                        static_cast<uint64_t>(value.elements->front().value()),
+                                        false, true));
   DenseElementsAttr elements;
   if (value.tensor)
     if (auto constant = value.tensor.getDefiningOp<arith::ConstantOp>())
@@ -252,20 +249,22 @@ std::optional<SmallVector<Size, 1>> TensorBuilder::numbersOf(const GraphValue &v
       element = make.make<arith::IndexCastUIOp>(builder.getIndexType(), element);
     else
       element = make.toIndex(element);
-    numbers.push_back(sizes.addOfData(element, !value.below && !isBool(value.element),
-                                      isBool(value.element) ? std::optional(Size(1)) : value.below));
+    numbers.push_back(
+        sizes.addOfData(element, !value.below && !isBool(value.element),
+                        isBool(value.element) ? std::optional(Size(1)) : value.below));
   }
   return numbers;
 }
 
 Value TensorBuilder::empty(ElementType element, ArrayRef<Size> shape) {
-  return tensor::EmptyOp::create(
-      builder, location, llvm::map_to_vector(shape, [&](const Size &size) -> OpFoldResult {
-        if (size.isKnown())
-          return builder.getIndexAttr(size.value());
-        return indexOf(size);
-      }),
-      typeOf(element));
+  return tensor::EmptyOp::create(builder, location,
+                                 llvm::map_to_vector(shape,
+                                                     [&](const Size &size) -> OpFoldResult {
+                                                       if (size.isKnown())
+                                                         return builder.getIndexAttr(size.value());
+                                                       return indexOf(size);
+                                                     }),
+                                 typeOf(element));
 }
 
 static Value fill(OpBuilder &builder, Location location, TypedAttr number, Value into) {
@@ -274,9 +273,9 @@ static Value fill(OpBuilder &builder, Location location, TypedAttr number, Value
 }
 
 GraphValue TensorBuilder::filled(ElementType element, ArrayRef<Size> shape, double number) {
-  return ofTensor(fill(builder, location, scalarAttribute(typeOf(element), number),
-                       empty(element, shape)),
-                  element, Sizes(shape));
+  return ofTensor(
+      fill(builder, location, scalarAttribute(typeOf(element), number), empty(element, shape)),
+      element, Sizes(shape));
 }
 
 // Loops over all elements
@@ -346,9 +345,9 @@ GraphValue TensorBuilder::map(ElementType element, Values inputs, MapBody body) 
         SmallVector<Value> elements;
         size_t next = 0;
         for (TypedAttr constant : constants)
-          elements.push_back(
-              widened(make, constant ? arith::ConstantOp::create(inside, where, constant).getResult()
-                                     : arguments[next++]));
+          elements.push_back(widened(
+              make, constant ? arith::ConstantOp::create(inside, where, constant).getResult()
+                             : arguments[next++]));
         Value result = stored(make, body(make, elements), typeOf(element), isUnsigned(element));
         linalg::YieldOp::create(inside, where, result);
       });
@@ -359,16 +358,16 @@ GraphValue TensorBuilder::build(ElementType element, ArrayRef<Size> shape, Place
   const auto rank = static_cast<unsigned>(shape.size());
   Value out = empty(element, shape);
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(
-      builder, location, out.getType(), ValueRange(), out,
-      AffineMap::getMultiDimIdentityMap(rank, builder.getContext()), iterators,
-      [&](OpBuilder &inside, Location where, ValueRange) {
-        ElementBuilder make(inside, where);
-        SmallVector<Value> place;
-        for (unsigned dim = 0; dim < rank; ++dim)
-          place.push_back(linalg::IndexOp::create(inside, where, dim));
-        linalg::YieldOp::create(inside, where, body(make, place));
-      });
+  auto generic =
+      linalg::GenericOp::create(builder, location, out.getType(), ValueRange(), out,
+                                AffineMap::getMultiDimIdentityMap(rank, builder.getContext()),
+                                iterators, [&](OpBuilder &inside, Location where, ValueRange) {
+                                  ElementBuilder make(inside, where);
+                                  SmallVector<Value> place;
+                                  for (unsigned dim = 0; dim < rank; ++dim)
+                                    place.push_back(linalg::IndexOp::create(inside, where, dim));
+                                  linalg::YieldOp::create(inside, where, body(make, place));
+                                });
   return ofTensor(generic.getResult(0), element, Sizes(shape));
 }
 
@@ -406,20 +405,21 @@ GraphValue TensorBuilder::reduce(const GraphValue &input, Dims dims, TypedAttr s
 }
 
 GraphValue TensorBuilder::sum(const GraphValue &input, Dims dims) {
-  return reduce(input, dims, zeroOf(summedType(input.element)),
-                [](ElementBuilder &make, Value element, Value sum) { return make.add(sum, element); });
+  return reduce(
+      input, dims, zeroOf(summedType(input.element)),
+      [](ElementBuilder &make, Value element, Value sum) { return make.add(sum, element); });
 }
 
 /// The smallest number of a type, or the largest.
 static TypedAttr extreme(Type type, bool isUnsigned, bool isLargest) {
   Builder builder(type.getContext());
   if (auto floats = dyn_cast<FloatType>(type))
-    return builder.getFloatAttr(floats,
-                                APFloat::getInf(floats.getFloatSemantics(), /*Negative=*/!isLargest));
+    return builder.getFloatAttr(
+        floats, APFloat::getInf(floats.getFloatSemantics(), /*Negative=*/!isLargest));
   const unsigned bits = type.getIntOrFloatBitWidth();
   if (isUnsigned || bits == 1)
-    return builder.getIntegerAttr(type, isLargest ? APInt::getMaxValue(bits)
-                                                  : APInt::getMinValue(bits));
+    return builder.getIntegerAttr(type,
+                                  isLargest ? APInt::getMaxValue(bits) : APInt::getMinValue(bits));
   return builder.getIntegerAttr(type, isLargest ? APInt::getSignedMaxValue(bits)
                                                 : APInt::getSignedMinValue(bits));
 }
@@ -451,7 +451,8 @@ GraphValue TensorBuilder::contract(const GraphValue &a, Dims aLoops, const Graph
   auto mapOf = [&](Dims dims) {
     SmallVector<AffineExpr> places;
     for (int64_t loop : dims)
-      places.push_back(loop < 0 ? builder.getAffineConstantExpr(0) : builder.getAffineDimExpr(loop));
+      places.push_back(loop < 0 ? builder.getAffineConstantExpr(0)
+                                : builder.getAffineDimExpr(loop));
     return AffineMap::get(count, 0, places, context);
   };
   const ElementType element = summedType(a.element);
@@ -513,10 +514,9 @@ GraphValue TensorBuilder::div(const GraphValue &a, const GraphValue &b) {
 
 GraphValue TensorBuilder::softmax(const GraphValue &value, int64_t dim) {
   GraphValue most = unsqueeze(greatest(value, dim), dim);
-  GraphValue powers =
-      map(most.element, {value, most}, [](ElementBuilder &make, ValueRange x) {
-        return make.exp(make.sub(x[0], x[1]));
-      });
+  GraphValue powers = map(most.element, {value, most}, [](ElementBuilder &make, ValueRange x) {
+    return make.exp(make.sub(x[0], x[1]));
+  });
   GraphValue total = unsqueeze(sum(powers, dim), dim);
   return map(value.element, {powers, total},
              [](ElementBuilder &make, ValueRange x) { return make.div(x[0], x[1]); });

@@ -20,8 +20,7 @@ public:
   using Values = llvm::ArrayRef<GraphValue>;
   using Dims = llvm::ArrayRef<int64_t>;
   using MapBody = llvm::function_ref<mlir::Value(ElementBuilder &, mlir::ValueRange)>;
-  using PlaceBody =
-      llvm::function_ref<mlir::Value(ElementBuilder &, llvm::ArrayRef<mlir::Value>)>;
+  using PlaceBody = llvm::function_ref<mlir::Value(ElementBuilder &, llvm::ArrayRef<mlir::Value>)>;
   using FoldBody = llvm::function_ref<mlir::Value(ElementBuilder &, mlir::Value, mlir::Value)>;
   /// Makes the IR of a stored tensor.
   using LoadConstant = std::function<mlir::Value(const OnnxTensor &)>;

@@ -60,7 +60,8 @@ static SmallVector<DimGroup> groupDims(ArrayRef<Size> from, ArrayRef<Size> to) {
 
 /// From or to rank 0, where all sizes are 1, known or not.
 GraphValue TensorBuilder::reshapeScalar(const GraphValue &value, ArrayRef<Size> shape) {
-  RankedTensorType ones = typeOf(value.element, Sizes(std::max(shape.size(), value.shape.size()), Size(1)));
+  RankedTensorType ones =
+      typeOf(value.element, Sizes(std::max(shape.size(), value.shape.size()), Size(1)));
   Value tensor = tensorOf(value);
   RankedTensorType type = typeOf(value.element, shape);
   if (shape.empty()) {
@@ -139,10 +140,9 @@ GraphValue TensorBuilder::transpose(const GraphValue &value, Dims order) {
   for (int64_t dim : order)
     shape.push_back(value.shape[dim]);
   Value out = empty(value.element, shape);
-  GraphValue result =
-      ofTensor(linalg::TransposeOp::create(builder, location, tensorOf(value), out, order)
-                   ->getResult(0),
-               value.element, std::move(shape));
+  GraphValue result = ofTensor(
+      linalg::TransposeOp::create(builder, location, tensorOf(value), out, order)->getResult(0),
+      value.element, std::move(shape));
   result.below = value.below;
   return result;
 }
@@ -216,10 +216,10 @@ GraphValue TensorBuilder::slice(const GraphValue &value, ArrayRef<Size> offsets,
   for (size_t dim = 0; dim < shape.size(); ++dim)
     strides.push_back(builder.getIndexAttr(steps.empty() ? 1 : steps[dim]));
   Value tensor = tensorOf(value);
-  GraphValue result = ofTensor(tensor::ExtractSliceOp::create(builder, location,
-                                                              typeOf(value.element, shape), tensor,
-                                                              from, sizes, strides),
-                               value.element, Sizes(shape));
+  GraphValue result =
+      ofTensor(tensor::ExtractSliceOp::create(builder, location, typeOf(value.element, shape),
+                                              tensor, from, sizes, strides),
+               value.element, Sizes(shape));
   result.below = value.below;
   return result;
 }
