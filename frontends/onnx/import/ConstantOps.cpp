@@ -246,10 +246,14 @@ static void importOneHot(NodeImport &node) {
   const GraphValue indices = node.input(0), values = node.input(2);
   std::optional<SmallVector<Size, 1>> numbers;
   if (isFloat(node.input(1).element)) {
-    std::optional<double> depth = node.build().knownNumber(node.input(1));
-    if (!depth)
-      return node.unsupported("a depth of floats must be known when the model is compiled");
-    numbers = SmallVector<Size, 1>{Size(static_cast<int64_t>(*depth))};
+    if (!productOf(node.input(1).shape).is(1))
+      return node.malformed("its depth is {}, wanted a scalar", shapeText(node.input(1).shape));
+    TensorBuilder &build = node.build();
+    const std::optional<double> depth = build.knownNumber(node.input(1));
+    numbers =
+        depth
+            ? SmallVector<Size, 1>{Size(static_cast<int64_t>(*depth))}
+            : build.numbersOf(build.reshape(build.convert(node.input(1), ElementType::Int64), {}));
   } else {
     numbers = node.numbers(1, "the depth");
   }
