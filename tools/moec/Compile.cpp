@@ -22,6 +22,7 @@
 #include "tools/moec/DeviceImages.h"
 #include "tools/moec/InspectOnnx.h"
 #include "tools/moec/Mapping.h"
+#include "tools/moec/OnnxTensors.h"
 #include "tools/moec/Placement.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
@@ -145,9 +146,9 @@ private:
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
-  std::optional<Checkpoint> checkpoint; ///< of an input that is a model directory
-  std::optional<OnnxModel> onnx;        ///< of one in ONNX's format
-  std::vector<OnnxSource> onnxSources;  ///< the tensors that its module reads
+  std::optional<Checkpoint> checkpoint;   ///< of an input that is a model directory
+  std::optional<OnnxModel> onnx;          ///< of one in ONNX's format
+  std::optional<ScratchFile> onnxTensors; ///< those of its tensors that lie in no file of it
   /// One, and from the lower stage on one for each level or GPU architecture.
   std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules;
   /// What GPUs leave to CPUs, for each level but the first, whose lies in the first of `modules`.
@@ -307,6 +308,10 @@ Status Compile::importGraph() {
     if (isGiven)
       return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a graph",
                                        option, request.input)};
+  if (request.device == Device::Cuda)
+    return {Code::Unsupported, fmt::format("--target=cuda: '{}' is a graph of tensors, which are "
+                                           "compiled for CPUs alone so far",
+                                           request.input)};
   Result<OnnxModel> model = readOnnx(
       request.input, {.headersOnly = request.headersOnly, .followLinks = request.followLinks});
   if (!model.ok())
@@ -323,8 +328,11 @@ Status Compile::importGraph() {
             stages.diagnostics().errors(request.input + ": " + imported.status().message)};
   for (const std::string &line : imported->notices)
     say(line);
-  onnxSources = std::move(imported->sources);
   modules.push_back(std::move(imported->module));
+  Result<Checkpoint> tensors = findOnnxTensors(*onnx, imported->sources, onnxTensors);
+  if (!tensors.ok())
+    return tensors.status();
+  checkpoint.emplace(std::move(*tensors));
   return stages.dump("import.mlir", [&] { return printModule(*modules.front()); });
 }
 

@@ -257,14 +257,22 @@ std::optional<SmallVector<Size, 1>> TensorBuilder::numbersOf(const GraphValue &v
 }
 
 Value TensorBuilder::empty(ElementType element, ArrayRef<Size> shape) {
-  return tensor::EmptyOp::create(builder, location,
-                                 llvm::map_to_vector(shape,
-                                                     [&](const Size &size) -> OpFoldResult {
-                                                       if (size.isKnown())
-                                                         return builder.getIndexAttr(size.value());
-                                                       return indexOf(size);
-                                                     }),
-                                 typeOf(element));
+  Sizes whole(shape);
+  for (Size &size : whole)
+    size = sizes.bound(size).value_or(size);
+  auto folded = [&](const Size &size) -> OpFoldResult {
+    if (size.isKnown())
+      return builder.getIndexAttr(size.value());
+    return indexOf(size);
+  };
+  Value all = tensor::EmptyOp::create(builder, location, llvm::map_to_vector(whole, folded),
+                                      typeOf(element));
+  if (ArrayRef<Size>(whole) == shape)
+    return all;
+  SmallVector<OpFoldResult> zeros(shape.size(), builder.getIndexAttr(0)),
+      ones(shape.size(), builder.getIndexAttr(1));
+  return tensor::ExtractSliceOp::create(builder, location, typeOf(element, shape), all, zeros,
+                                        llvm::map_to_vector(shape, folded), ones);
 }
 
 static Value fill(OpBuilder &builder, Location location, TypedAttr number, Value into) {

@@ -72,6 +72,7 @@ public:
   /// Element by element, read out of the tensor where needs be; none where it is not of rank 0 or
   /// 1, not whole numbers, or long or of unknown length.
   std::optional<llvm::SmallVector<Size, 1>> numbersOf(const GraphValue &value);
+  /// What follows from data is a part of as much as there may be at most.
   mlir::Value empty(ElementType element, llvm::ArrayRef<Size> shape);
   GraphValue filled(ElementType element, llvm::ArrayRef<Size> shape, double number);
 

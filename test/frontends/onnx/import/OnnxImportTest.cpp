@@ -142,6 +142,8 @@ TEST(OnnxImportTest, AttributesAreThoseOfTheVersion) {
   expectFailure(model, Code::Unsupported, {"Softmax_0", "`beta`"});
   node.mutable_attribute(0)->set_name("axis");
   node.mutable_attribute(0)->set_type(AttributeProto::FLOAT);
+  node.mutable_attribute(0)->clear_i();
+  node.mutable_attribute(0)->set_f(0);
   expectFailure(model, Code::Model, {"`axis` is a float, wanted an integer"});
 }
 
