@@ -15,14 +15,12 @@
 #include "compiler/transforms/Passes.h"
 #include "compiler/transforms/WeightFormats.h"
 #include "frontends/models/Import.h"
-#include "frontends/onnx/OnnxReader.h"
-#include "frontends/onnx/import/OnnxImport.h"
 #include "runtime/core/AtomicFile.h"
 #include "tools/moec/Artifact.h"
 #include "tools/moec/DeviceImages.h"
+#include "tools/moec/GraphInput.h"
 #include "tools/moec/InspectOnnx.h"
 #include "tools/moec/Mapping.h"
-#include "tools/moec/OnnxTensors.h"
 #include "tools/moec/Placement.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/StageRunner.h"
@@ -146,9 +144,8 @@ private:
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
-  std::optional<Checkpoint> checkpoint;   ///< of an input that is a model directory
-  std::optional<OnnxModel> onnx;          ///< of one in ONNX's format
-  std::optional<ScratchFile> onnxTensors; ///< those of its tensors that lie in no file of it
+  std::optional<Checkpoint> checkpoint;      ///< none where the input is a module without tensors
+  std::optional<ScratchFile> decodedTensors; ///< of those that no file of an ONNX model holds
   /// One, and from the lower stage on one for each level or GPU architecture.
   std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules;
   /// What GPUs leave to CPUs, for each level but the first, whose lies in the first of `modules`.
@@ -290,12 +287,7 @@ Status Compile::parseModule() {
                                        request.input)};
     return {};
   }
-  if (request.device == Device::Cuda)
-    return {Code::Unsupported, fmt::format("--target=cuda: '{}' is a graph of tensors, which are "
-                                           "compiled for CPUs alone so far",
-                                           request.input)};
-  Result<Checkpoint> opened = request.tensors.empty() ? Checkpoint::ofTensors("", {}, {})
-                                                      : Checkpoint::openTensors(request.tensors);
+  Result<Checkpoint> opened = openGraphTensors(request);
   if (!opened.ok())
     return opened.status();
   checkpoint.emplace(std::move(*opened));
@@ -303,36 +295,15 @@ Status Compile::parseModule() {
 }
 
 Status Compile::importGraph() {
-  for (auto [option, isGiven] : {std::pair("--context", request.context != 0),
-                                 std::pair("--mla", request.latentForm.has_value())})
-    if (isGiven)
-      return {Code::Usage, fmt::format("{} is for reading a model directory, and '{}' is a graph",
-                                       option, request.input)};
-  if (request.device == Device::Cuda)
-    return {Code::Unsupported, fmt::format("--target=cuda: '{}' is a graph of tensors, which are "
-                                           "compiled for CPUs alone so far",
-                                           request.input)};
-  Result<OnnxModel> model = readOnnx(
-      request.input, {.headersOnly = request.headersOnly, .followLinks = request.followLinks});
-  if (!model.ok())
-    return model.status();
-  onnx.emplace(std::move(*model));
-  for (const OnnxFile &file : onnx->files)
-    for (const std::string &path : {request.output, request.output + ".weights"})
-      if (isSameFile(path, file.path))
-        return {Code::Usage, fmt::format("-o: '{}' is a file of the model itself", path)};
-  Result<OnnxImport> imported =
-      importOnnx(*onnx, context, llvm::sys::path::stem(request.input).str());
-  if (!imported.ok())
-    return {imported.status().code,
-            stages.diagnostics().errors(request.input + ": " + imported.status().message)};
-  for (const std::string &line : imported->notices)
+  Result<GraphInput> input = openOnnx(request, context);
+  if (!input.ok())
+    return {input.status().code, stages.diagnostics().errors(input.status().message)};
+  for (const std::string &line : input->notices)
     say(line);
-  modules.push_back(std::move(imported->module));
-  Result<Checkpoint> tensors = findOnnxTensors(*onnx, imported->sources, onnxTensors);
-  if (!tensors.ok())
-    return tensors.status();
-  checkpoint.emplace(std::move(*tensors));
+  modules.push_back(std::move(input->module));
+  checkpoint.emplace(std::move(input->tensors));
+  if (input->decoded)
+    decodedTensors.emplace(std::move(*input->decoded));
   return stages.dump("import.mlir", [&] { return printModule(*modules.front()); });
 }
 
