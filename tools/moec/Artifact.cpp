@@ -244,3 +244,18 @@ Status ArtifactMaker::writeHeader() {
 Status moec::makeArtifact(const ArtifactParts &parts, AtomicFile &output) {
   return ArtifactMaker(parts, output).make();
 }
+
+Status moec::checkOutput(const CompileRequest &request, const Checkpoint &checkpoint) {
+  std::vector<std::string> files;
+  for (const CheckpointFile &file : checkpoint.files())
+    files.push_back(file.path);
+  std::error_code unreadable; // then nothing in it was read either
+  for (const auto &entry : std::filesystem::directory_iterator(request.input, unreadable))
+    if (const auto kind = entry.path().extension(); kind == ".json" || kind == ".jinja")
+      files.push_back(entry.path());
+  for (const std::string &file : files)
+    for (const std::string &path : {request.output, request.output + ".weights"})
+      if (isSameFile(path, file))
+        return {Code::Usage, fmt::format("-o: '{}' is a file of the model itself", path)};
+  return {};
+}

@@ -31,6 +31,9 @@ Status makeArtifact(const ArtifactParts &parts, AtomicFile &output);
 /// Says a line, unless the request is to be quiet.
 void notify(const CompileRequest &request, Progress &progress, const std::string &line);
 
+/// Fails where an output would replace a file of the model directory that `request` names.
+Status checkOutput(const CompileRequest &request, const Checkpoint &checkpoint);
+
 } // namespace moec
 
 #endif // MOEC_TOOLS_MOEC_ARTIFACT_H

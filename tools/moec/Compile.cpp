@@ -313,17 +313,8 @@ Status Compile::importDirectory() {
   if (!opened.ok())
     return opened.status();
   checkpoint.emplace(std::move(*opened));
-  std::vector<std::string> files;
-  for (const CheckpointFile &file : checkpoint->files())
-    files.push_back(file.path);
-  std::error_code unreadable; // then nothing in it was read either
-  for (const auto &entry : std::filesystem::directory_iterator(request.input, unreadable))
-    if (const auto kind = entry.path().extension(); kind == ".json" || kind == ".jinja")
-      files.push_back(entry.path());
-  for (const std::string &file : files)
-    for (const std::string &path : {request.output, request.output + ".weights"})
-      if (isSameFile(path, file))
-        return {Code::Usage, fmt::format("-o: '{}' is a file of the model itself", path)};
+  if (Status status = checkOutput(request, *checkpoint); !status.ok())
+    return status;
   Result<mlir::OwningOpRef<mlir::ModuleOp>> imported =
       importModel(*checkpoint, context,
                   {.context = request.context,

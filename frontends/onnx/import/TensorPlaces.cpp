@@ -206,6 +206,9 @@ GraphValue TensorBuilder::broadcast(const GraphValue &value, ArrayRef<Size> shap
 
 GraphValue TensorBuilder::slice(const GraphValue &value, ArrayRef<Size> offsets,
                                 ArrayRef<Size> shape, Dims steps) {
+  // Of nothing there is no place to begin at.
+  if (llvm::any_of(shape, [](const Size &size) { return size.is(0); }))
+    return ofTensor(empty(value.element, shape), value.element, Sizes(shape));
   auto folded = [&](const Size &size) -> OpFoldResult {
     if (size.isKnown())
       return builder.getIndexAttr(size.value());
