@@ -5,6 +5,7 @@
 #include "dialects/lm/LmDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 #include <algorithm>
@@ -331,25 +332,19 @@ Status GraphImporter::importOutputs() {
     auto type = MemRefType::get(sizes, tensors.typeOf(result.element));
     Value tensor = tensors.tensorOf(result);
     Value buffer = lm::GraphOutputOp::create(builder, tensors.where(), type, batch, name, open);
-    if (!parts.empty()) {
-      // The result fills the beginning of what was made for it.
+    if (!parts.empty()) { // the result fills the beginning of its buffer
       SmallVector<OpFoldResult> offsets(sizes.size(), builder.getIndexAttr(0)),
           steps(sizes.size(), builder.getIndexAttr(1)), extents;
       for (const Size &size : result.shape)
         extents.push_back(size.isKnown() ? OpFoldResult(builder.getIndexAttr(size.value()))
                                          : OpFoldResult(tensors.indexOf(size)));
-      for (auto [place, size] : parts)
-        lm::SetOutputSizeOp::create(builder, tensors.where(), batch, name, place,
-                                    tensors.indexOf(size));
-      Sizes whole;
-      for (const Size &size : result.shape)
-        whole.push_back(*tensors.sizeTable().bound(size));
-      tensor = tensor::InsertSliceOp::create(builder, tensors.where(), tensor,
-                                             tensors.empty(result.element, whole), offsets, extents,
-                                             steps);
+      buffer = memref::SubViewOp::create(builder, tensors.where(), buffer, offsets, extents, steps);
     }
     bufferization::MaterializeInDestinationOp::create(builder, tensors.where(), TypeRange(), tensor,
                                                       buffer, /*restrict=*/true, /*writable=*/true);
+    for (auto [place, size] : parts)
+      lm::SetOutputSizeOp::create(builder, tensors.where(), batch, name, place,
+                                  tensors.indexOf(size));
   }
   return {};
 }

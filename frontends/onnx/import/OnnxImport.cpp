@@ -11,6 +11,7 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Diagnostics.h"
@@ -21,10 +22,11 @@ using namespace moec;
 
 Result<OnnxImport> moec::importOnnx(const OnnxModel &model, MLIRContext &context,
                                     const std::string &name) {
-  context.loadDialect<arith::ArithDialect, bufferization::BufferizationDialect,
-                      cf::ControlFlowDialect, func::FuncDialect, linalg::LinalgDialect,
-                      linalg_ext::LinalgExtDialect, lm::LmDialect, math::MathDialect,
-                      moe::MoeDialect, scf::SCFDialect, tensor::TensorDialect>();
+  context
+      .loadDialect<arith::ArithDialect, bufferization::BufferizationDialect, cf::ControlFlowDialect,
+                   func::FuncDialect, linalg::LinalgDialect, linalg_ext::LinalgExtDialect,
+                   lm::LmDialect, math::MathDialect, memref::MemRefDialect, moe::MoeDialect,
+                   scf::SCFDialect, tensor::TensorDialect>();
   OnnxImport import;
   import.module = ModuleOp::create(NameLoc::get(StringAttr::get(&context, name)), name);
   import.notices = model.notices;
