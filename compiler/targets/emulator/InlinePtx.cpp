@@ -79,6 +79,7 @@ static Value fence(PtxCall &call) {
 }
 
 static Value nothing(PtxCall &) { return {}; }
+static Value same(PtxCall &call) { return call.operands[0]; }
 
 static Value waitForAllCopies(PtxCall &call) {
   call.code.call("moec_emulator_copy_commit", {});
@@ -112,6 +113,7 @@ static const PtxEmulation kTable[] = {
      multiplyBytes<emu::MatrixType::E5M2, emu::MatrixType::E4M3>},
     {"mma.sync.aligned.m16n8k32.row.col.f32.e5m2.e5m2.f32", kProduct,
      multiplyBytes<emu::MatrixType::E5M2, emu::MatrixType::E5M2>},
+    {"mov.b64", "$0, $1", same},
     {"fence.acq_rel.gpu", "", fence},
     {"fence.sc.gpu", "", fence},
     {"membar.gl", "", fence},

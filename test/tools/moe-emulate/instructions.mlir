@@ -75,8 +75,8 @@ gpu.module @kernels {
     llvm.return
   }
 
-  // 1 + 2^-11 to tf32, ties away; 1 in the high and -2 in the low half, as bf16 and as f16; bytes 7, 0, 4 and the sign of byte 3; 2^3; 1/4; 1 and -2 of e4m3 as f16.
-  // CONVERSIONS: 1065361408 1065402368 1006682112 -2012129793 1090519040 1048576000 -1073726464
+  // 1 + 2^-11 to tf32, ties away; 1 in the high and -2 in the low half, as bf16 and as f16; bytes 7, 0, 4 and the sign of byte 3; 2^3; 1/4; 1 and -2 of e4m3 as f16; 9.
+  // CONVERSIONS: 1065361408 1065402368 1006682112 -2012129793 1090519040 1048576000 -1073726464 9
   llvm.func @conversions(%out: !llvm.ptr) attributes {nvvm.kernel} {
     %tie = llvm.mlir.constant(1.00048828125 : f32) : f32
     %tf32 = nvvm.convert.float.to.tf32 %tie {rnd = #nvvm.fp_rnd_mode<rna>}
@@ -107,6 +107,11 @@ gpu.module @kernels {
     %wide = nvvm.convert.f8x2.to.f16x2 %pair : vector<2xi8> (f8E4M3FN) -> vector<2xf16>
     %p6 = llvm.getelementptr %out[6] : (!llvm.ptr) -> !llvm.ptr, i32
     llvm.store %wide, %p6 : vector<2xf16>, !llvm.ptr
+    %nine = llvm.mlir.constant(9 : i64) : i64
+    %same = llvm.inline_asm has_side_effects "mov.b64 $0, $1;", "=l,l" %nine : (i64) -> i64
+    %word = llvm.trunc %same : i64 to i32
+    %p7 = llvm.getelementptr %out[7] : (!llvm.ptr) -> !llvm.ptr, i32
+    llvm.store %word, %p7 : i32, !llvm.ptr
     llvm.return
   }
 
