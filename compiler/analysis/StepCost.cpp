@@ -57,7 +57,9 @@ private:
   void addPhase(lm::PhaseOp phase);
   void addOperands(Operation &op, PhaseCost &cost, int64_t rows);
   void addOperations(Operation &op, PhaseCost &cost);
-  void addAttention(lm::CacheOp cache, int64_t heads, int64_t chosen, PhaseCost &cost) const;
+  void addAttention(lm::CacheOp cache, Value queries, int64_t chosen, PhaseCost &cost) const;
+  int64_t blocksOfSequence();
+  double usedShare(Operation &op, Value buffer) const;
 
   ModuleOp module;
   const StepShape shape;
@@ -92,6 +94,7 @@ void StepWalk::runArithmetic(Operation &op) {
           .Case([&](lm::TokenCountOp) { return shape.rows; })
           .Case([&](lm::OutputCountOp) { return shape.outputs; })
           .Case([&](lm::QueryTileCountOp) { return int64_t(1); })
+          .Case([&](lm::BlockCountOp) { return blocksOfSequence(); })
           .Case([&](lm::LayerKindOp kind) { return kind.getKinds()[operand(0)]; })
           .Case([&](memref::DimOp dim) { return extent(dim.getSource(), operand(1)); })
           .Default(std::optional<int64_t>());
@@ -176,9 +179,23 @@ void StepWalk::addPhase(lm::PhaseOp phase) {
             : shape.rows;
     addOperands(op, cost, rows);
     addOperations(op, cost);
-    // Their tiles are for blocks of threads with many columns.
-    cost.isOnTensorCores |= phase.getWarps() > 0 && phase.getPanels() > 0;
+    // Tiles of products that are for blocks of threads have many columns.
+    cost.isOnTensorCores |= isa<lm::AttendTilesOp, lm::AttendPiecesOp>(op) ||
+                            (phase.getWarps() > 0 && phase.getPanels() > 0);
   }
+}
+
+/// How much of `buffer` is used: there is room for more pieces than a sequence may have.
+double StepWalk::usedShare(Operation &op, Value buffer) const {
+  return llvm::TypeSwitch<Operation *, double>(&op)
+      .Case<lm::AttendPiecesOp, lm::JoinPiecesOp>([&](auto piecewise) {
+        if (piecewise.getParts() != buffer)
+          return 1.0;
+        const auto positions = static_cast<double>(shape.first + shape.rows);
+        return std::min(1.0, std::ceil(positions / static_cast<double>(piecewise.getPiece())) /
+                                 static_cast<double>(piecewise.getPieces()));
+      })
+      .Default(1.0);
 }
 
 /// Buffers, and of weights what `rows` rows of the result need.
@@ -189,7 +206,7 @@ void StepWalk::addOperands(Operation &op, PhaseCost &cost, int64_t rows) {
       double bytes = type.getElementTypeBitWidth() / 8.0;
       for (unsigned i = 0; i < static_cast<unsigned>(type.getRank()); ++i)
         bytes *= static_cast<double>(i == 0 && selects ? rows : extent(operand, i));
-      cost.bytes += bytes;
+      cost.bytes += bytes * usedShare(op, operand);
     }
     auto load = operand.getDefiningOp<lm::LoadWeightOp>();
     if (!load)
@@ -229,19 +246,26 @@ void StepWalk::addOperations(Operation &op, PhaseCost &cost) {
                            static_cast<double>(sizes[0]) * static_cast<double>(sizes[1]);
       })
       .Case([&](lm::AttentionOp attention) {
-        auto cache = lm::cacheOf(attention);
         const int64_t chosen = attention.getChosen() ? extentOf(attention.getChosen(), 1) - 1 : 0;
-        addAttention(cache, extentOf(attention.getQueries(), 1) / int64_t(cache.getSize()), chosen,
-                     cost);
+        addAttention(lm::cacheOf(attention), attention.getQueries(), chosen, cost);
       })
-      .Case([&](lm::ChooseKeysOp choice) {
-        auto cache = lm::cacheOf(choice);
-        addAttention(cache, extentOf(choice.getQueries(), 1) / int64_t(cache.getSize()), 0, cost);
+      .Case<lm::ChooseKeysOp, lm::AttendTilesOp, lm::AttendPiecesOp>([&](auto attention) {
+        addAttention(lm::cacheOf(attention), attention.getQueries(), 0, cost);
       });
 }
 
-void StepWalk::addAttention(lm::CacheOp cache, int64_t heads, int64_t chosen,
+/// Blocks of positions that the sequence has.
+int64_t StepWalk::blocksOfSequence() {
+  auto caches = module.getOps<lm::CacheOp>();
+  if (caches.empty())
+    return 0;
+  const auto block = static_cast<int64_t>((*caches.begin()).getBlock());
+  return (shape.first + shape.rows + block - 1) / block;
+}
+
+void StepWalk::addAttention(lm::CacheOp cache, Value queries, int64_t chosen,
                             PhaseCost &cost) const {
+  const int64_t heads = extentOf(queries, 1) / static_cast<int64_t>(cache.getSize());
   const int64_t window = cache.getWindow(), chunk = cache.getChunk();
   double seen = 0; // positions, of all rows
   for (int64_t row = 0; row < shape.rows; ++row) {

@@ -3,6 +3,7 @@
 #ifndef MOEC_COMPILER_ANALYSIS_WARPTILES_H
 #define MOEC_COMPILER_ANALYSIS_WARPTILES_H
 
+#include <algorithm>
 #include <cstdint>
 
 namespace moec {
@@ -72,6 +73,85 @@ constexpr const MmaTile &mmaTileOf(MmaKind kind, int64_t rows) {
 constexpr int64_t mmaPanels(const MmaTile &tile, int64_t columns, int64_t matrices) {
   return (columns + tile.columns(matrices) - 1) / tile.columns(matrices);
 }
+
+/// A tile of attention that a block of threads makes by tensor cores. Rows are heads of tokens; the
+/// instruction multiplies 16 of them with 8 keys, or columns of values, over 16 elements.
+struct MmaAttentionTile {
+  int64_t warps;
+  int64_t rowTiles; ///< of 16 rows: 1, 2 or 4
+  int64_t keys;     ///< in a stage: 16 or 32, which warps share
+  int64_t stages;   ///< in shared memory at a time
+
+  constexpr int64_t rows() const { return rowTiles * kAttentionRows; }
+  static constexpr int64_t kAttentionRows = 16, kAttentionDepth = 16;
+};
+
+/// Tokens of a query tile that the runtime makes for a GPU: rows enough for a tile where each head
+/// has keys of its own.
+inline constexpr int64_t kGpuQueryTile = 64;
+
+/// Pieces of a row at most, which become longer where they would be more.
+inline constexpr int64_t kAttentionPieces = 64;
+
+/// Positions of a piece, which a block reads one after another, where sequences have at most
+/// `context`: few, so that a sequence is many blocks' work, and many, so that putting pieces
+/// together costs little beside.
+constexpr int64_t attentionPiece(int64_t context) {
+  constexpr int64_t least = 128, most = 512;
+  int64_t piece = least;
+  while (piece < most && piece * kAttentionPieces < context)
+    piece *= 2;
+  return piece;
+}
+
+/// The pieces that a row's positions are cut into, from multiples of their length on.
+struct AttentionPieces {
+  /// Of `piece` positions at least, of a cache with that window or chunk (0: none), where sequences
+  /// have at most `context`.
+  constexpr AttentionPieces(int64_t piece, int64_t window, int64_t chunk, int64_t context)
+      : length(piece), span(window > 0 ? window : chunk) {
+    if (span > 0)
+      while ((span - 1) / length + 2 > kAttentionPieces)
+        length *= 2;
+    most = std::min((context + length - 1) / length,
+                    span > 0 ? (span - 1) / length + 2 : kAttentionPieces);
+  }
+
+  int64_t length; ///< the shortest; where there is neither window nor chunk others may be longer
+  int64_t span;   ///< positions that a row sees at most; 0: all before it
+  int64_t most;   ///< of a row
+};
+
+/// Tokens whose pieces are a block's each, and how many bytes those may take, at most. Of more
+/// tokens a block goes round the pieces of its rows: there are many blocks then.
+inline constexpr int64_t kFewTokens = 16, kPieceBytes = int64_t(64) << 20;
+/// Warps that put the pieces of a row and head together.
+inline constexpr int64_t kJoinWarps = 4;
+
+/// Query heads of a token in a tile, of the `group` that share a key head: all, or an equal part.
+constexpr int64_t attentionHeads(int64_t group) {
+  int64_t heads = group < 64 ? group : 64;
+  while (group % heads != 0)
+    --heads;
+  return heads;
+}
+/// Tiles of 16 rows for one token's `heads`.
+constexpr int64_t fewAttentionRows(int64_t heads) { return heads <= 16 ? 1 : heads <= 32 ? 2 : 4; }
+/// The same for several tokens.
+inline constexpr int64_t kManyAttentionRows = 4;
+/// Tokens in a tile of that many.
+constexpr int64_t attentionTokens(int64_t heads) {
+  return kManyAttentionRows * MmaAttentionTile::kAttentionRows / heads;
+}
+/// Blocks of such tiles, and of pieces, at work on a multiprocessor at most: more would have too
+/// few registers.
+inline constexpr int64_t kTileBlocks = 2, kPieceBlocks = 3;
+/// Tiles of a query tile.
+constexpr int64_t attentionTilesOfEntry(int64_t heads) {
+  return (kGpuQueryTile + attentionTokens(heads) - 1) / attentionTokens(heads);
+}
+/// Warps of a block: each has columns of its own, which their registers have to have room for.
+constexpr int64_t attentionWarps(int64_t values) { return values > 256 ? 8 : 4; }
 
 } // namespace moec
 

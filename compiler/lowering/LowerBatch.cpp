@@ -62,6 +62,9 @@ private:
                                {field(builder, op, offsetof(moec_step_arguments, tokens),
                                       builder.getI64Type())}));
           })
+          .Case([&](lm::BlockCountOp op) {
+            replace(op, count(builder, op, offsetof(moec_step_arguments, block_stride)));
+          })
           .Case([&](lm::TokenIdsOp op) {
             replace(op, ids(builder, op, offsetof(moec_step_arguments, token_ids),
                             offsetof(moec_step_arguments, tokens)));

@@ -74,6 +74,8 @@ private:
   Status findTarget() {
     if (!gpu.empty()) {
       Result<const CudaTarget *> found = findCudaTarget(gpu);
+      if (found.ok())
+        architecture = *found;
       return found.ok() ? Status() : found.status();
     }
     Result<const CpuTarget *> found = findCpuTarget(cpu);
@@ -157,8 +159,8 @@ private:
     return success();
   }
 
-  static LogicalResult lowerForWarps(lm::PhaseOp phase, Operation &op, OpBuilder &builder,
-                                     const Tile &tile) {
+  LogicalResult lowerForWarps(lm::PhaseOp phase, Operation &op, OpBuilder &builder,
+                              const Tile &tile) const {
     ThreadBuilder threads(builder, op.getLoc());
     if (phase.getWarps() > 0 && lowerByBlock(threads, phase, op, tile))
       return success();
@@ -246,8 +248,8 @@ private:
         .Default(false);
   }
 
-  static bool lowerByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, Operation &op,
-                           const Tile &tile) {
+  bool lowerByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, Operation &op,
+                    const Tile &tile) const {
     return llvm::TypeSwitch<Operation *, bool>(&op)
         .Case([&](lm::LinearOp op) { return lowerLinearByBlock(kernel, phase, op, tile), true; })
         .Case([&](lm::HeadLinearOp op) {
@@ -262,10 +264,20 @@ private:
           GroupBuilder warp(kernel.builder, kernel.loc, /*warps=*/0);
           return lowerAttentionByBlock(warp, kernel, phase, op, tile), true;
         })
+        .Case([&](lm::AttendTilesOp op) {
+          return lowerAttendTilesByBlock(kernel, phase, op, tile, *architecture), true;
+        })
+        .Case([&](lm::AttendPiecesOp op) {
+          return lowerAttendPiecesByBlock(kernel, phase, op, tile, *architecture), true;
+        })
+        .Case([&](lm::JoinPiecesOp op) {
+          return lowerJoinPiecesByBlock(kernel, phase, op, tile), true;
+        })
         .Default(false);
   }
 
-  const CpuTarget *level = nullptr; ///< null for a GPU
+  const CpuTarget *level = nullptr;         ///< null for a GPU
+  const CudaTarget *architecture = nullptr; ///< null for a CPU
 };
 
 } // namespace

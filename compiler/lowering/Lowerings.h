@@ -5,6 +5,7 @@
 
 #include "compiler/lowering/Operands.h"
 #include "compiler/targets/cpu/CpuKernelBuilder.h"
+#include "compiler/targets/cuda/CudaTarget.h"
 #include "compiler/targets/cuda/ThreadBuilder.h"
 
 namespace moec {
@@ -87,6 +88,12 @@ void lowerGroupedMatmulByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::Gr
                                const Tile &tile);
 void lowerGroupedGluByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::GroupedGluOp op,
                             const Tile &tile);
+void lowerAttendTilesByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::AttendTilesOp op,
+                             const Tile &tile, const CudaTarget &target);
+void lowerAttendPiecesByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::AttendPiecesOp op,
+                              const Tile &tile, const CudaTarget &target);
+void lowerJoinPiecesByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::JoinPiecesOp op,
+                            const Tile &tile);
 
 // The same by plain loops; one tile does everything.
 void lowerLinearPlainly(KernelBuilder &kernel, lm::LinearOp op);
@@ -107,6 +114,10 @@ void chooseLargestByWarp(KernelBuilder &kernel, mlir::Value keys, mlir::Value co
                          mlir::Value out);
 
 // What lowerings share.
+
+/// The shared memory of the block at work (!llvm.ptr<3>), of a phase with one such op; the phase
+/// notes how much it is, and that a multiprocessor is to have `blocks` at work, at most.
+mlir::Value blockMemory(ThreadBuilder &kernel, lm::PhaseOp phase, int64_t bytes, int64_t blocks);
 
 /// An entry of the list that moe.dispatch makes: rows of an expert, one after another in the sorted
 /// order. All i64.

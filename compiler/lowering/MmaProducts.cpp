@@ -29,9 +29,7 @@ static MmaRows mmaRows(Value input, Value base, Value stride, Value count) {
   return rows;
 }
 
-/// The shared memory of the block at work; the phase notes how much it is, and how many blocks are
-/// to be at work.
-static Value blockMemory(ThreadBuilder &kernel, lm::PhaseOp phase, int64_t bytes, int64_t blocks) {
+Value moec::blockMemory(ThreadBuilder &kernel, lm::PhaseOp phase, int64_t bytes, int64_t blocks) {
   constexpr StringRef kName = "block_memory";
   constexpr uint64_t kAlignment = 128;
   auto module = phase->getParentOfType<ModuleOp>();

@@ -177,8 +177,10 @@ CacheLayout::CacheLayout(lm::CacheOp cache)
     : element(cache.getElement()), heads(cache.getHeads()), size(cache.getSize()),
       values(cache.getValueSize()), block(cache.getBlock()), window(cache.getWindow()),
       chunk(cache.getChunk()), layers(cache.getLayers().size()), latent(cache.getLatent()),
-      indexed(cache.getIndexed()), elementBytes(bytesOf(element)),
-      keyDepth(panelDepth(size, elementBytes)), valueWidth(roundUpTo(values, kPanelLanes)) {}
+      rows(cache.getRows() || cache.getIndexed()), indexed(cache.getIndexed()),
+      elementBytes(bytesOf(element)),
+      keyDepth(cache.getRows() ? roundUpTo(size, kPanelLanes) : panelDepth(size, elementBytes)),
+      valueWidth(roundUpTo(values, kPanelLanes)) {}
 
 CacheView moec::cacheView(KernelBuilder &kernel, lm::CacheOp cache, Value layer) {
   int64_t group = 0;
@@ -237,7 +239,7 @@ static Value rowOffset(KernelBuilder &kernel, const CacheLayout &layout, int64_t
 }
 
 Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
-  if (layout.indexed)
+  if (layout.rows)
     return rowOffset(kernel, layout, layout.keyDepth, slot, i);
   return panelOffset(kernel, layout, layout.keyDepth, i, slot);
 }
@@ -245,8 +247,8 @@ Value moec::keyOffset(KernelBuilder &kernel, const CacheLayout &layout, Value sl
 Value moec::valueOffset(KernelBuilder &kernel, const CacheLayout &layout, Value slot, Value i) {
   if (layout.latent)
     return keyOffset(kernel, layout, slot, i);
-  Value offset = layout.indexed ? rowOffset(kernel, layout, layout.valueWidth, slot, i)
-                                : panelOffset(kernel, layout, layout.block, slot, i);
+  Value offset = layout.rows ? rowOffset(kernel, layout, layout.valueWidth, slot, i)
+                             : panelOffset(kernel, layout, layout.block, slot, i);
   return kernel.add(kernel.integer(layout.keyBytes()), offset);
 }
 

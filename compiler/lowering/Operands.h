@@ -77,9 +77,10 @@ struct CacheLayout {
   mlir::Type element;
   int64_t heads, size, values, block, window, chunk, layers;
   bool latent;  ///< values are the first elements of keys
-  bool indexed; ///< keys, and values, are [block][size] instead
+  bool rows;    ///< keys, and values, are [block][size] instead
+  bool indexed; ///< as well
   int64_t elementBytes;
-  int64_t keyDepth;   ///< size, even where elements have 16 bits
+  int64_t keyDepth;   ///< size, even where elements have 16 bits; in rows as values
   int64_t valueWidth; ///< values rounded up to whole vectors
 
   int64_t keyBytes() const { return keyDepth * block * elementBytes; }

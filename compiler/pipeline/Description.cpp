@@ -3,6 +3,7 @@
 #include "compiler/pipeline/Description.h"
 #include "compiler/analysis/AttentionTiles.h"
 #include "compiler/analysis/PackedWeights.h"
+#include "compiler/analysis/WarpTiles.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/transforms/Passes.h"
 #include "runtime/core/PackedLayout.h"
@@ -407,7 +408,7 @@ Result<ProgramDescription> moec::describeProgram(ModuleOp module, const Pipeline
     manifest.gpus.assign(gpus.begin(), gpus.end());
   }
   manifest.versions = {{"llvm", LLVM_VERSION_STRING}, {"moec", MOEC_VERSION}};
-  manifest.queryTile = kQueryTile;
+  manifest.queryTile = onGpu ? kGpuQueryTile : kQueryTile;
   const int64_t routed = numberOf(model, "experts");
   if (Status status = describeCaches(module, manifest); !status.ok())
     return status;

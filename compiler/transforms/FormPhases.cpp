@@ -60,6 +60,10 @@ struct FormPhases final : moec::impl::FormPhasesBase<FormPhases> {
 private:
   void wrap(Operation *op) {
     OpBuilder builder(op);
+    if (auto attention = dyn_cast<lm::AttentionOp>(op);
+        attention && warps && !reference && lm::cacheOf(attention).getRows() &&
+        getElementTypeOrSelf(attention.getQueries()).isBF16())
+      return wrapAttention(attention, builder);
     if (warps && !reference)
       if (std::optional<MmaKind> kind = tensorCoresFor(op))
         return wrapForTensorCores(op, *kind, builder);
@@ -85,6 +89,71 @@ private:
       OpBuilder inBranch(own);
       wrap(own, mmaCutOf(own, *tile, inBranch));
     }
+  }
+
+  /// The step knows how many rows there are: few have many pieces at work at once, which are put
+  /// together behind them; of more, tiles of rows go round their pieces.
+  void wrapAttention(lm::AttentionOp op, OpBuilder &builder) {
+    Location loc = op.getLoc();
+    auto cache = lm::cacheOf(op);
+    const int64_t heads = extentOf(op.getQueries(), 1) / static_cast<int64_t>(cache.getSize()),
+                  group = heads / static_cast<int64_t>(cache.getHeads()),
+                  tilesOfRow = heads / attentionHeads(group), values = cache.getValueSize(),
+                  block = cache.getBlock();
+    const int64_t context = contextOf(op), piece = attentionPiece(context);
+    const AttentionPieces pieces(piece, cache.getWindow(), cache.getChunk(), context);
+    const int64_t width = heads * pieces.most * (values + lm::kPieceNumbers),
+                  few = std::clamp<int64_t>(kPieceBytes / (width * 4), 1, kFewTokens);
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, value);
+    };
+    auto product = [&](Value a, int64_t b) -> Value {
+      return arith::MulIOp::create(builder, loc, a, constant(b));
+    };
+    Value count = builder.createOrFold<memref::DimOp>(loc, op.getOut(), 0);
+    Value isFew =
+        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ule, count, constant(few));
+    auto room = [&](Value rows, int64_t columns) -> Value {
+      auto type = MemRefType::get({ShapedType::kDynamic, columns}, builder.getF32Type());
+      return memref::AllocOp::create(builder, loc, type, rows);
+    };
+    Value parts = room(arith::MinUIOp::create(builder, loc, count, constant(few)), width),
+          together = room(count, heads * values);
+    auto branch = scf::IfOp::create(builder, loc, isFew, /*withElseRegion=*/true);
+    builder.setInsertionPoint(branch.thenYield());
+    Value positions = product(
+        lm::BlockCountOp::create(builder, loc, builder.getIndexType(), op.getBatch()), block);
+    Value most = arith::MinUIOp::create(
+        builder, loc, arith::CeilDivUIOp::create(builder, loc, positions, constant(piece)),
+        constant(pieces.most));
+    Value splitTiles = arith::MulIOp::create(builder, loc, product(count, tilesOfRow), most),
+          joinTiles = product(count, heads);
+    auto split = lm::AttendPiecesOp::create(builder, loc, TypeRange(), op.getCacheAttr(),
+                                            op.getScaleAttr(), builder.getI64IntegerAttr(piece),
+                                            builder.getI64IntegerAttr(pieces.most), op.getLayer(),
+                                            op.getBatch(), most, op.getQueries(), parts);
+    auto join = lm::JoinPiecesOp::create(
+        builder, loc, TypeRange(), op.getCacheAttr(), builder.getI64IntegerAttr(piece),
+        builder.getI64IntegerAttr(pieces.most), op.getBatch(), parts, op.getSinks(), op.getOut());
+    wrap(split, {splitTiles, 0, 0, attentionWarps(values)});
+    wrap(join, {joinTiles, 0, 0, kJoinWarps});
+    builder.setInsertionPoint(branch.elseYield());
+    Value entries =
+        lm::QueryTileCountOp::create(builder, loc, builder.getIndexType(), op.getBatch());
+    Value allTiles = product(entries, attentionTilesOfEntry(attentionHeads(group)) * tilesOfRow);
+    auto tiles = lm::AttendTilesOp::create(
+        builder, loc, TypeRange(), op.getCacheAttr(), op.getScaleAttr(),
+        builder.getI64IntegerAttr(piece), builder.getI64IntegerAttr(pieces.most), op.getLayer(),
+        op.getBatch(), op.getQueries(), op.getSinks(), op.getOut(), together);
+    wrap(tiles, {allTiles, 0, 0, attentionWarps(values)});
+    op.erase();
+  }
+
+  /// Positions that a sequence has at most; many where the module does not say.
+  static int64_t contextOf(Operation *op) {
+    auto model = op->getParentOfType<ModuleOp>()->getAttrOfType<DictionaryAttr>("moec.model");
+    auto context = model ? model.getAs<IntegerAttr>("context") : IntegerAttr();
+    return context ? context.getInt() : int64_t(1) << 20;
   }
 
   static int64_t expertsOf(Operation *op) {

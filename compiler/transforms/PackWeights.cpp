@@ -45,6 +45,13 @@ struct PackWeights final : moec::impl::PackWeightsBase<PackWeights> {
       next += stackBytes(weight, packed);
     }
     placeTensors(module, next);
+    if (rows)
+      module.walk([&](lm::AttentionOp attention) {
+        auto cache = lm::cacheOf(attention);
+        if (getElementTypeOrSelf(attention.getQueries()).isBF16() && cache.getElement().isBF16() &&
+            !cache.getIndexed())
+          cache.setRows(true);
+      });
   }
 
 private:

@@ -152,7 +152,8 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
     those that are to be quantised have the
     elements of their format. Codes that the checkpoint stores are kept in a format that holds them
     as they are; where a group of its columns would have several scales they become floats of that
-    type, also in tables.
+    type, also in tables. With `rows`, caches of bf16 that queries of bf16 attend to are rows as
+    well.
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let options = [Option<"activations", "activations", "std::string", /*default=*/"\"f32\"",
@@ -239,7 +240,9 @@ def FormPhases : Pass<"lm-form-phases", "::mlir::func::FuncOp"> {
     of a product, or of one piece of an expert's rows, for one; one row of all else, and one row and
     head of attention, for some together. Products of bf16 with weights of bf16, or with codes that
     are floats, and of integers with codes are for tensor cores, in two ways, for few rows and for
-    more, between which the step chooses by the batch's counts.
+    more, between which the step chooses by the batch's counts; so is attention to caches in rows:
+    of few rows a tile is a piece of one's positions, in pieces that a phase of its own puts
+    together, of more it is some rows, with all theirs.
   }];
   let dependentDialects = ["::moec::lm::LmDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];

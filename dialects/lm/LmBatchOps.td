@@ -38,6 +38,16 @@ def Lm_QueryTileCountOp : Lm_BatchCountOp<"query_tile_count",
   }];
 }
 
+def Lm_BlockCountOp : Lm_BatchCountOp<"block_count", "blocks of the longest sequence"> {
+  let description = [{
+    How many blocks of positions a sequence of the batch has at most.
+
+    ```mlir
+    %B = lm.block_count %batch
+    ```
+  }];
+}
+
 class Lm_BatchIdsOp<string mnemonic, string what> : Lm_Op<mnemonic, [Pure]> {
   let summary = what;
   let arguments = (ins Lm_BatchType:$batch);

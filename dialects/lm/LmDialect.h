@@ -34,6 +34,9 @@ inline constexpr int64_t kMostLayers = int64_t(1) << 20;
 /// Most positions that keys are chosen among.
 inline constexpr int64_t kMostScored = int64_t(1) << 20;
 
+/// What lm.attend_pieces holds of a piece beside its sums.
+inline constexpr int64_t kPieceNumbers = 2;
+
 /// The keys and values of all sequences, as a resource of memory effects.
 struct CacheResource : mlir::SideEffects::Resource::Base<CacheResource> {
   llvm::StringRef getName() final { return "<Cache>"; }

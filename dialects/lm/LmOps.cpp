@@ -55,6 +55,7 @@ MOEC_DESTINATION_EFFECTS(TemperatureOp)
 MOEC_DESTINATION_EFFECTS(SliceHeadsOp)
 MOEC_DESTINATION_EFFECTS(JoinHeadsOp)
 MOEC_DESTINATION_EFFECTS(HeadLinearOp)
+MOEC_DESTINATION_EFFECTS(JoinPiecesOp)
 MOEC_DESTINATION_EFFECTS(ScaleRowsOp)
 MOEC_DESTINATION_EFFECTS(AddOp)
 MOEC_DESTINATION_EFFECTS(RoundOp)
@@ -69,6 +70,16 @@ void ChooseKeysOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &ef
 }
 
 void AttentionOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addDestinationStyleEffects(*this, readsDestinations(), effects);
+  effects.emplace_back(MemoryEffects::Read::get(), CacheResource::get());
+}
+
+void AttendTilesOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
+  addDestinationStyleEffects(*this, readsDestinations(), effects);
+  effects.emplace_back(MemoryEffects::Read::get(), CacheResource::get());
+}
+
+void AttendPiecesOp::getEffects(SmallVectorImpl<MemoryEffects::EffectInstance> &effects) {
   addDestinationStyleEffects(*this, readsDestinations(), effects);
   effects.emplace_back(MemoryEffects::Read::get(), CacheResource::get());
 }
@@ -298,6 +309,79 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
                        "elements of the heads' values", heads * cache.getValueSize());
 }
 
+/// What the ops on pieces ask of the cache that they name; null after a report.
+static CacheOp verifyPieces(Operation *op, FlatSymbolRefAttr name, int64_t piece,
+                            SymbolTableCollection &symbols) {
+  constexpr int64_t kPieceStep = 64; // positions; no step of the kernels straddles it
+  auto cache = lookup<CacheOp>(op, name, symbols);
+  if (!cache)
+    return {};
+  if (!cache.getElement().isBF16() || !cache.getRows() || cache.getIndexed()) {
+    op->emitOpError("is to a cache that is not of bf16 in rows, or is indexed");
+    return {};
+  }
+  if (piece % kPieceStep != 0 || !llvm::isPowerOf2_64(static_cast<uint64_t>(piece))) {
+    op->emitOpError() << "has pieces of " << piece << " positions, no power of two from "
+                      << kPieceStep << " on";
+    return {};
+  }
+  return cache;
+}
+
+/// How many query heads there are; 0 after a report.
+static int64_t verifyQueries(Operation *op, Value queries, CacheOp cache) {
+  const int64_t width = extentOf(queries, 1), size = cache.getSize(), heads = cache.getHeads();
+  if (getElementTypeOrSelf(queries) == cache.getElement() && width > 0 &&
+      width % (heads * size) == 0)
+    return width / size;
+  op->emitOpError() << "has queries of " << width << " " << getElementTypeOrSelf(queries)
+                    << ", wanted bf16 for a multiple of the cache's " << heads << " heads of "
+                    << size;
+  return 0;
+}
+
+static LogicalResult verifySinks(Operation *op, Value sinks, int64_t heads) {
+  return sinks ? verifyExtents(op, "entries of the sinks", extentOf(sinks, 0),
+                               "heads of the queries", heads)
+               : success();
+}
+
+LogicalResult AttendTilesOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = verifyPieces(*this, getCacheAttr(), static_cast<int64_t>(getPiece()), symbols);
+  const int64_t heads = cache ? verifyQueries(*this, getQueries(), cache) : 0;
+  if (heads == 0 || failed(verifySinks(*this, getSinks(), heads)))
+    return failure();
+  for (Value buffer : {getOut(), getRoom()})
+    if (failed(verifyExtents(*this, "columns of a result", extentOf(buffer, 1),
+                             "elements of the heads' values", heads * cache.getValueSize())))
+      return failure();
+  return success();
+}
+
+LogicalResult AttendPiecesOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = verifyPieces(*this, getCacheAttr(), static_cast<int64_t>(getPiece()), symbols);
+  const int64_t heads = cache ? verifyQueries(*this, getQueries(), cache) : 0;
+  if (heads == 0)
+    return failure();
+  return verifyExtents(
+      *this, "columns of the parts", extentOf(getParts(), 1), "elements of the heads' pieces",
+      heads * static_cast<int64_t>(getPieces()) * (cache.getValueSize() + kPieceNumbers));
+}
+
+LogicalResult JoinPiecesOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = verifyPieces(*this, getCacheAttr(), static_cast<int64_t>(getPiece()), symbols);
+  if (!cache)
+    return failure();
+  const int64_t width = extentOf(getOut(), 1), heads = width / cache.getValueSize();
+  if (failed(verifyExtents(*this, "columns of the result", width, "elements of the heads' values",
+                           heads * cache.getValueSize())) ||
+      failed(verifySinks(*this, getSinks(), heads)))
+    return failure();
+  return verifyExtents(
+      *this, "columns of the parts", extentOf(getParts(), 1), "elements of the heads' pieces",
+      heads * static_cast<int64_t>(getPieces()) * (cache.getValueSize() + kPieceNumbers));
+}
+
 OpFoldResult LayerKindOp::fold(FoldAdaptor adaptor) {
   ArrayRef<int64_t> kinds = getKinds();
   if (llvm::all_equal(kinds) && !kinds.empty())
@@ -428,6 +512,10 @@ LogicalResult AttentionOp::verify() {
     return emitOpError("is to what has no room for a position behind their number");
   return success();
 }
+
+LogicalResult AttendTilesOp::verify() { return success(); }
+LogicalResult AttendPiecesOp::verify() { return success(); }
+LogicalResult JoinPiecesOp::verify() { return success(); }
 
 LogicalResult SliceHeadsOp::verify() {
   const int64_t heads = getHeads(), from = extentOf(getInput(), 1), to = extentOf(getOut(), 1);

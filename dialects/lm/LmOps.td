@@ -360,6 +360,8 @@ def Lm_AttentionOp : Lm_DestinationOp<"attention", 1,
   let extraClassDeclaration = destinationDeclarations # overwrites;
 }
 
+include "dialects/lm/LmPieceOps.td"
+
 def Lm_RecordRoutingOp : Lm_Op<"record_routing",
                                [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
                                 RowWiseOpInterface]> {

@@ -201,8 +201,9 @@ def Lm_CacheOp : Lm_Op<"cache", [Symbol]> {
     Keys of `heads` heads of `size` elements, and values of as many or of `values`, for each of
     `layers`, in blocks of `block` positions, a multiple of 16. Of a `latent` cache the values are
     the first `values` elements of the keys, which are held once. Of an `indexed` one single
-    positions are read. A `window` of W lets a row see the W latest positions including its own, a
-    `chunk` of C those from the last multiple of C on; 0: all.
+    positions are read. Where it lies in `rows`, which lm-pack-weights chooses, the elements of a
+    position are adjacent. A `window` of W lets a row see the W latest positions including its own,
+    a `chunk` of C those from the last multiple of C on; 0: all.
 
     ```mlir
     lm.cache @attention layers [0, 1] heads 2 size 12 block 32 : f32
@@ -213,13 +214,14 @@ def Lm_CacheOp : Lm_Op<"cache", [Symbol]> {
                        ConfinedAttr<I64Attr, [IntPositive]>:$heads,
                        ConfinedAttr<I64Attr, [IntPositive]>:$size,
                        OptionalAttr<ConfinedAttr<I64Attr, [IntPositive]>>:$values, UnitAttr:$latent,
-                       UnitAttr:$indexed, ConfinedAttr<I64Attr, [IntPositive]>:$block,
+                       UnitAttr:$indexed, UnitAttr:$rows,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$block,
                        DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$window,
                        DefaultValuedAttr<ConfinedAttr<I64Attr, [IntNonNegative]>, "0">:$chunk,
                        TypeAttrOf<AnyTypeOf<[F32, BF16]>>:$element);
   let assemblyFormat = [{
     $sym_name `layers` $layers `heads` $heads `size` $size (`values` $values^)? (`latent` $latent^)?
-    (`indexed` $indexed^)? `block` $block (`window` $window^)?
+    (`indexed` $indexed^)? (`rows` $rows^)? `block` $block (`window` $window^)?
     (`chunk` $chunk^)? `:` $element attr-dict
   }];
   let hasVerifier = 1;

@@ -23,12 +23,13 @@ static std::string symbolOf(const CacheKind &kind) {
 lm::CacheOp CacheTable::declare(const CacheKind &kind, ArrayRef<int64_t> layers, StringRef name) {
   auto known = llvm::find_if(declared, [&](const auto &entry) { return entry.first == kind; });
   if (known == declared.end()) {
-    auto cache = lm::CacheOp::create(
-        symbols, NameLoc::get(symbols.getStringAttr(name)), symbolOf(kind), layers, kind.heads,
-        kind.size,
-        kind.values == kind.size && !kind.latent ? IntegerAttr()
-                                                 : symbols.getI64IntegerAttr(kind.values),
-        kind.latent, kind.indexed, kCacheBlock, kind.window, kind.chunk, symbols.getF32Type());
+    auto cache = lm::CacheOp::create(symbols, NameLoc::get(symbols.getStringAttr(name)),
+                                     symbolOf(kind), layers, kind.heads, kind.size,
+                                     kind.values == kind.size && !kind.latent
+                                         ? IntegerAttr()
+                                         : symbols.getI64IntegerAttr(kind.values),
+                                     kind.latent, kind.indexed, /*rows=*/false, kCacheBlock,
+                                     kind.window, kind.chunk, symbols.getF32Type());
     declared.emplace_back(kind, cache);
     return cache;
   }

@@ -1,9 +1,10 @@
 """Runs the CUDA target's kernels of golden cases on the emulated GPU, and compares what `eval` gives with their numbers.
 
-    devices.py CASE|shapes|codes...
+    devices.py CASE|shapes|codes|pieces...
 
 The case `shapes` has models larger than the golden ones: with more experts than a warp has lanes and rows than a tile has. The case `codes`
-has one whose weights are codes, of every format that a program can hold, all of which tensor cores multiply.
+has one whose weights are codes, of every format that a program can hold, all of which tensor cores multiply. The case `pieces` has sequences
+that attention reads in several pieces.
 
 What kernels do that they must not - races, accesses out of bounds, memory read before it is written - makes `eval` fail. With
 MOEC_TEST_ALL=1 more forms, more architectures and all the tokens that follow.
@@ -75,22 +76,27 @@ SHAPES = {"many experts": checkpoints.qwen3_moe(136, 1, 70, 6, 88, 4, 2, 32, 200
           "many rows": checkpoints.mixtral(72, 1, 3, 2, 136, 4, 2, 140, head_dim=24)}
 
 
-def check_shapes(checks):
-    """Against plain loops on a CPU."""
-    for (name, config), activations in itertools.product(SHAPES.items(), ("f32", "bf16")):
+# Of sequences of at most 8192 tokens, pieces are 128 positions.
+PIECES = {"all positions": checkpoints.qwen3_moe(64, 1, 4, 2, 32, 8, 2, 24, 140, max_position_embeddings=8192),
+          "a window": checkpoints.mixtral(64, 1, 3, 2, 64, 4, 2, 140, max_position_embeddings=1024, sliding_window=150)}
+
+
+def check_models(checks, models, forms, lengths, way):
+    """Against plain loops on a CPU; cut and shared in another way, the same to the byte."""
+    for (name, config), activations in itertools.product(models.items(), forms):
         what = f"{name}, {activations}"
         with work_folder() as folder, checks.about(what):
             checkpoints.write_random(folder / "model", config, "BF16", 3, router=2.0)
             source, random = folder / "in.safetensors", np.random.default_rng(5)
-            save_file({f"s{i}.input_ids": random.integers(0, 140, length) for i, length in enumerate((1, 9, 100))}, source)
+            save_file({f"s{i}.input_ids": random.integers(0, 140, length) for i, length in enumerate(lengths)}, source)
             form, ask = f"--activations={activations}", ["--routing", "--greedy", "2"]
             plain = compile_model(folder / "model", folder / "plain", form, "--reference")
             wanted = load_file(evaluate(plain, source, folder / "plain.safetensors", *ask))
             program = compile_model(folder / "model", folder / "program", "--target=cuda", "--gpu=sm_80", "--emulate", form)
             first = evaluate(program, source, folder / "first.safetensors", "--device=emulated", *ask)
             compare_outputs(checks, what, load_file(first), wanted, activations, ties=True)
-            other = evaluate(program, source, folder / "other.safetensors", "--device=emulated", *ask, "--chunk", "40", "--batch")
-            checks.that(other.read_bytes() == first.read_bytes(), f"{what}: chunks in a batch give other bytes")
+            other = evaluate(program, source, folder / "other.safetensors", "--device=emulated", *ask, *way)
+            checks.that(other.read_bytes() == first.read_bytes(), f"{what}: {' '.join(way)} gives other bytes")
 
 
 # What weights are: as a checkpoint stores them, or made codes of when packed. With bf16 activations tensor cores multiply floats that are
@@ -146,9 +152,12 @@ if __name__ == "__main__":
     checks = Checks()
     for case in sys.argv[1:]:
         if case == "shapes":
-            check_shapes(checks)
+            check_models(checks, SHAPES, ("f32", "bf16"), (1, 9, 100), ["--chunk", "40", "--batch"])
         elif case == "codes":
             check_codes(checks)
+        elif case == "pieces":
+            # Of few rows in a step each piece is a block's.
+            check_models(checks, PIECES, ("bf16",), (5, 300), ["--chunk", "8", "--batch"])
         else:
             check_case(checks, case)
     checks.finish()

@@ -28,9 +28,10 @@ SPILLS = ["LDL", "STL"]
 class Intent(NamedTuple):
     """Of a kernel that multiplies by tensor cores."""
 
-    shared: int  # bytes
+    warps: int
+    shared: dict  # bytes, by architecture
     blocks: dict  # by architecture: at work on a multiprocessor, as many as its shared memory holds with 1 KiB more for each, but at most
-    # 3, or 2 where codes are multiplied with many rows
+    # 3, or 2 where codes are multiplied with many rows, and of attend_tiles
     stage: dict  # instructions of a thread or warp for a stage, by opcode and modifiers
 
 
@@ -38,7 +39,8 @@ FEW, MANY = 8, 64  # rows of a tile
 # Tiles as in compiler/analysis/WarpTiles.h: each has 128 columns, of 4 warps with 2 tiles of 16 each. A stage is 64 elements of K, in
 # 128 bytes for each column and row, and three are in shared memory; the sums that come after them take less.
 few = Intent(
-    shared=3 * 128 * (128 + 8),
+    warps=4,
+    shared=dict.fromkeys(GPUS, 3 * 128 * (128 + 8)),
     blocks={"sm_80": 3, "sm_90a": 3},  # of 164 and 228 KiB
     stage={
         "HMMA": 4 * 2,  # of 16 columns, 8 rows and 16 elements of K
@@ -47,7 +49,8 @@ few = Intent(
         "LDGSTS": 9,  # of 16 bytes: 8 for each column and row make 8.5 for each of 128 threads
     })
 many = Intent(
-    shared=3 * 128 * (128 + 64),
+    warps=4,
+    shared=dict.fromkeys(GPUS, 3 * 128 * (128 + 64)),
     blocks={"sm_80": 2, "sm_90a": 3},
     stage={
         "HMMA": 4 * 2 * 64 // 8,
@@ -58,7 +61,8 @@ many = Intent(
 # Of codes a stage is 128 elements of K, of 128 bytes a column and 256 a row; for many rows two are in shared memory. Scales come with it:
 # of fp8 in blocks one for 16 columns.
 few_fp8 = Intent(
-    shared=3 * (128 * 128 + 128 + 8 * 256),
+    warps=4,
+    shared=dict.fromkeys(GPUS, 3 * (128 * 128 + 128 + 8 * 256)),
     blocks={"sm_80": 2, "sm_90a": 3},
     stage={
         "HMMA": 8 * 2,
@@ -67,7 +71,8 @@ few_fp8 = Intent(
         "LDGSTS": 8 + 2 + 1,  # codes, rows, scales
     })
 many_fp8 = Intent(
-    shared=2 * (128 * 128 + 128 + 64 * 256),
+    warps=4,
+    shared=dict.fromkeys(GPUS, 2 * (128 * 128 + 128 + 64 * 256)),
     blocks={"sm_80": 2, "sm_90a": 2},
     stage={
         "HMMA": 8 * 2 * 64 // 8,
@@ -77,7 +82,8 @@ many_fp8 = Intent(
     })
 # Of mxfp4 64 bytes a column, and four bytes of scales.
 few_mxfp4 = Intent(
-    shared=3 * (128 * 64 + 128 * 4 + 8 * 256),
+    warps=4,
+    shared=dict.fromkeys(GPUS, 3 * (128 * 64 + 128 * 4 + 8 * 256)),
     blocks={"sm_80": 3, "sm_90a": 3},
     stage={
         "HMMA": 8 * 2,
@@ -86,7 +92,8 @@ few_mxfp4 = Intent(
         "LDGSTS": 4 + 2 + 1,
     })
 many_mxfp4 = Intent(
-    shared=2 * (128 * 64 + 128 * 4 + 64 * 256),
+    warps=4,
+    shared=dict.fromkeys(GPUS, 2 * (128 * 64 + 128 * 4 + 64 * 256)),
     blocks={"sm_80": 2, "sm_90a": 2},
     stage={
         "HMMA": 8 * 2 * 64 // 8,
@@ -101,6 +108,61 @@ INTENDED = {(product, weights, rows): intent
             for product in PRODUCTS
             for weights, rows, intent in [("bf16", FEW, few), ("bf16", MANY, many), ("fp8", FEW, few_fp8), ("fp8", MANY, many_fp8),
                                           ("mxfp4", FEW, few_mxfp4), ("mxfp4", MANY, many_mxfp4)]}
+
+
+class Attention(NamedTuple):
+    """Of a model, as its cache holds them."""
+
+    size: int  # elements of a key
+    values: int
+    latent: bool  # values are the first elements of keys
+    heads: int  # query heads that share a key
+
+
+ATTENTION = {
+    "qwen3-30b-a3b": Attention(128, 128, False, 8),
+    "mixtral-8x7b": Attention(128, 128, False, 4),
+    "deepseek-v3": Attention(576, 512, True, 64),  # half of 128, for which there are no registers
+    "llama-4-maverick": Attention(128, 128, False, 5),
+    "gpt-oss-120b": Attention(64, 64, False, 8),
+}
+ATTENDING = ["attend_pieces", "attend_tiles"]
+KEYS = 32  # of a stage
+MULTIPROCESSOR = {"sm_80": 164 << 10, "sm_90a": 228 << 10}  # bytes of shared memory
+
+
+def attention_intent(shape, kind):
+    """Tiles as in compiler/targets/cuda/AttentionSteps.cpp: two groups of warps have 16 keys each, and have the rows by turns; then all warps
+    have columns of values. Rows of shared memory are an odd number of times 16 bytes."""
+    warps = 8 if shape.values > 256 else 4
+    row_tiles = 4 if kind == "attend_tiles" or shape.heads > 32 else 2 if shape.heads > 16 else 1
+    own_tiles = row_tiles // min(warps // 2, row_tiles)  # of which a warp makes scores
+    columns = -(-shape.values // 16 // warps)
+    steps = KEYS // 16
+
+    def stride(elements):
+        return (elements // 8 | 1) * 16
+
+    stage = KEYS * (stride(shape.size) + (0 if shape.latent else stride(shape.values)))
+    rest = 16 * row_tiles * (stride(shape.size) + stride(KEYS) + steps * 4)
+    stages, blocks = {}, {}
+    for gpu, most in MULTIPROCESSOR.items():
+        half = [number for number in (2, 3, 4) if rest + number * stage <= most // 2 - 1024]
+        stages[gpu] = half[-1] if half else max(number for number in (1, 2, 3, 4) if rest + number * stage <= most - 1024)
+        blocks[gpu] = min(2 if kind == "attend_tiles" else 3, most // (rest + stages[gpu] * stage + 1024))
+    copies = KEYS * (shape.size + (0 if shape.latent else shape.values)) // 8 / (32 * warps)
+    return Intent(
+        warps=warps,
+        shared={gpu: rest + number * stage for gpu, number in stages.items()},
+        blocks=blocks,
+        stage={
+            "HMMA": 2 * own_tiles * shape.size // 16 + 2 * row_tiles * columns * steps,
+            "LDSM.16.M88.4": (1 + own_tiles) * shape.size // 16 + row_tiles * steps,  # keys and queries, then probabilities
+            "LDSM.16.MT88.4": columns * steps,  # values
+            "LDGSTS": -int(-copies // 1),
+        })
+
+
 # What a model has to have, without a byte spilt; it is noticed where one of these is no longer made by tensor cores. Others may have
 # something spilt outside their main loops.
 WANTED = {name: {(product, weights, rows) for product, weights in products for rows in (FEW, MANY)} for name, products in {
@@ -144,13 +206,16 @@ def disassemble(program, cubin):
 
 
 def kinds_of(module):
-    """By kernel what it computes, of which weights and of how many rows its tile is; None and 0 without tensor cores. `module` is what LLVM
-    gets, with one stage at a time: each 8 rows are multiplied in steps of 16 elements of K with 2 tiles of columns, whose four registers
+    """By kernel what it computes, of which weights and of how many rows its tile is; None and 0 without tensor cores, and of attention, which
+    has "cache". `module` is what LLVM gets, with one stage at a time: of products each 8 rows are multiplied in steps of 16 elements of K with 2 tiles of columns, whose four registers
     are made by so many products where they are of codes."""
     kernels = re.split(r"llvm\.func @(phase_\d+_(\w+))", module)[1:]
     kinds = {}
     for name, product, text in zip(kernels[::3], kernels[1::3], kernels[2::3]):
         steps = text.count(" nvvm.mma.sync ") // 2
+        if steps and product in ATTENDING:
+            kinds[name] = product, "cache", 0
+            continue
         made = len(re.findall(r"llvm\.fmul .* vector<2xbf16>", text))
         weights, depth = {0: ("bf16", 4), 8 * 2 * 4: ("fp8", 8), 8 * 2 * 4 * 2: ("mxfp4", 8)}[made]
         kinds[name] = product, weights if steps else None, steps // depth * 8
@@ -192,9 +257,9 @@ def check_kernel(checks, where, intent, most_spilt, numbers, gpu, code):
     checks.that(registers <= REGISTERS and spilt <= most_spilt, f"{where}: {says}; wanted {REGISTERS} registers, {most_spilt} bytes spilt")
     if intent:
         # A multiprocessor has 65536, which threads get 8 at a time.
-        most = min(REGISTERS, 65536 // 128 // intent.blocks[gpu] // 8 * 8)
-        checks.that(registers <= most and stack <= STACK and shared == intent.shared,
-                    f"{where}: {says}; wanted {most} registers, {STACK} bytes of stack, {intent.shared} bytes shared")
+        most = min(REGISTERS, 65536 // (32 * intent.warps) // intent.blocks[gpu] // 8 * 8)
+        checks.that(registers <= most and stack <= STACK and shared == intent.shared[gpu],
+                    f"{where}: {says}; wanted {most} registers, {STACK} bytes of stack, {intent.shared[gpu]} bytes shared")
         says += f"; {check_loop(checks, where, intent.stage, code)}"
     generic = sum(count(code.opcodes, opcode) for opcode in GENERIC)
     checks.that(not generic, f"{where}: {generic} of its instructions are generic; wanted all to name global or shared memory")
@@ -218,15 +283,16 @@ def check_model(checks, name, program):
                 rf"^kernel (\w+) on {gpu}: (\d+) registers, (\d+) bytes of stack, (\d+) bytes spilt, (\d+) bytes of shared", said, re.MULTILINE)}
             if not checks.that(kinds.keys() == told.keys() == codes.keys(), f"{name}: {gpu} has {[*told]} and {[*codes]}, wanted {[*kinds]}"):
                 continue
-            multiply = {kind for kind in kinds.values() if kind[2]}
-            unknown = multiply - INTENDED.keys()
+            multiply = {kind for kind in kinds.values() if kind[1]}
+            intended = INTENDED | {(kind, "cache", 0): attention_intent(ATTENTION[name], kind) for kind in ATTENDING}
+            unknown = multiply - intended.keys()
             checks.that(not unknown, f"{name}: {gpu} has tensor cores at work for {unknown}, of which the table has no row")
-            wanted = WANTED.get(name, set())
+            wanted = WANTED.get(name, set()) | {(kind, "cache", 0) for kind in ATTENDING}
             missing = wanted - multiply
             checks.that(not missing, f"{name}: {gpu} has no tensor cores at work for {missing}")
             for kernel, kind in kinds.items():
                 most_spilt = 0 if kind in wanted else SPILT
-                check_kernel(checks, f"{name}: {kernel} on {gpu}", INTENDED.get(kind), most_spilt, told[kernel], gpu, codes[kernel])
+                check_kernel(checks, f"{name}: {kernel} on {gpu}", intended.get(kind), most_spilt, told[kernel], gpu, codes[kernel])
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ inline constexpr int64_t kStaticSharedBytes = 48 << 10;
 /// Of a phase that is lowered, and of its kernel: bytes of shared memory (i64) that a launch is to
 /// give its blocks.
 inline constexpr llvm::StringLiteral kBlockMemoryAttr = "moec.block_memory";
-/// Of a phase that is lowered: blocks (i64) that a multiprocessor needs registers for, at most.
+
+/// Of a phase that is lowered: how many blocks (i64) a multiprocessor has to have registers for, at
+/// most.
 inline constexpr llvm::StringLiteral kMostBlocksAttr = "moec.most_blocks";
 
 /// All architectures, the oldest first.

@@ -93,13 +93,45 @@ func.func @step(%batch: !lm.batch) {
 }
 })";
 
-std::vector<PhaseCost> cost(const StepShape &shape) {
+constexpr const char *kPieces = R"(
+lm.cache @keys layers [0] heads 2 size 8 rows block 16 : bf16
+func.func @step(%batch: !lm.batch) {
+  %0 = lm.arena %batch : memref<?xi8>
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %rows = lm.token_count %batch
+  %blocks = lm.block_count %batch
+  %isShort = arith.cmpi ule, %blocks, %one : index
+  %q = memref.view %0[%zero][%rows] : memref<?xi8> to memref<?x32xbf16>
+  %r = memref.view %0[%zero][%rows] : memref<?xi8> to memref<?x32xf32>
+  %p = memref.view %0[%zero][%rows] : memref<?xi8> to memref<?x160xf32>
+  scf.if %isShort {
+    lm.phase "attend_tiles" tiles(%rows) rows 0 panels 0 warps 4 {
+    ^bb0(%tile: index):
+      lm.attend_tiles @keys[%zero] of %batch scale 1.0 piece 64 pieces 4 ins(%q : memref<?x32xbf16>)
+          outs(%q, %r : memref<?x32xbf16>, memref<?x32xf32>)
+    }
+  } else {
+    lm.phase "attend_pieces" tiles(%rows) rows 0 panels 0 warps 4 {
+    ^bb0(%tile: index):
+      lm.attend_pieces @keys[%zero] of %batch scale 1.0 piece 64 pieces 4 most %one ins(%q : memref<?x32xbf16>)
+          outs(%p : memref<?x160xf32>)
+    }
+    lm.phase "join_pieces" tiles(%rows) rows 0 panels 0 warps 4 {
+    ^bb0(%tile: index):
+      lm.join_pieces @keys of %batch piece 64 pieces 4 ins(%p : memref<?x160xf32>) outs(%q : memref<?x32xbf16>)
+    }
+  }
+  return
+})";
+
+std::vector<PhaseCost> cost(const StepShape &shape, const char *step = kStep) {
   static mlir::MLIRContext context;
   context
       .loadDialect<lm::LmDialect, moe::MoeDialect, mlir::func::FuncDialect,
                    mlir::arith::ArithDialect, mlir::memref::MemRefDialect, mlir::scf::SCFDialect>();
   mlir::OwningOpRef<mlir::ModuleOp> module =
-      mlir::parseSourceString<mlir::ModuleOp>(kStep, &context);
+      mlir::parseSourceString<mlir::ModuleOp>(step, &context);
   EXPECT_TRUE(module);
   return module ? costOfStep(*module, shape) : std::vector<PhaseCost>();
 }
@@ -136,6 +168,19 @@ TEST(StepCost, IsThatOfAPrompt) {
   // An expert is picked by none of 10 rows with the probability (6 / 8)^10.
   expect(phases[1], "grouped_matmul", 1,
          640 + 8 * (1 - std::pow(0.75, 10)) * 16 * 32 * 2 + 36 + 1280, 2 * 20 * 16 * 32);
+}
+
+TEST(StepCost, OfPiecesIsThatOfThoseThereAre) {
+  // One token at position 69: two pieces of four.
+  std::vector<PhaseCost> phases = cost({.rows = 1, .first = 69, .outputs = 1}, kPieces);
+  ASSERT_EQ(phases.size(), 3u);
+  const double keys = 70 * 2 * 16 * 2, operations = 2 * 70 * 4 * 16, parts = 160 * 4 / 2;
+  expect(phases[0], "attend_tiles", 0, 0, 0);
+  expect(phases[1], "attend_pieces", 1, 64 + parts + keys, operations, true);
+  expect(phases[2], "join_pieces", 1, parts + 64, 0);
+  // 16 positions are one block.
+  phases = cost({.rows = 1, .first = 15, .outputs = 1}, kPieces);
+  expect(phases[0], "attend_tiles", 1, 64 + 64 + 128 + 16 * 2 * 16 * 2, 2 * 16 * 4 * 16, true);
 }
 
 TEST(StepCost, TakesAsLongAsWhatTakesLongest) {

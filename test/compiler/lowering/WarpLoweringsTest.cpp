@@ -4,6 +4,7 @@
 #include "compiler/analysis/WarpTiles.h"
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/SortKey.h"
+#include "compiler/targets/cuda/MmaAttention.h"
 #include "runtime/core/PackedLayout.h"
 #include "runtime/core/Step.h"
 #include "test/compiler/lowering/MemRefOf.h"
@@ -116,6 +117,37 @@ TEST_F(WarpLowerings, RecordTheLargestInOrder) {
     wanted.resize(9);
     EXPECT_EQ(idsOf(logits, 0, 9), wanted);
   }
+}
+
+/// How long the pieces of a row are at each of `positions`.
+std::vector<int64_t> pieceLengths(const MmaAttentionShape &shape, std::vector<int64_t> positions) {
+  const KernelJit kernel(
+      cpuTargets().front(), "pi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
+        kernel.loop(kernel.integer(0), arguments[1], 1, [&](Value at) {
+          Value entry = kernel.address(arguments[0], kernel.i64(), at);
+          kernel.store(emitPieceLength(kernel, shape, kernel.load(kernel.i64(), entry)), entry);
+        });
+      });
+  kernel(positions, static_cast<int64_t>(positions.size()));
+  return positions;
+}
+
+TEST_F(WarpLowerings, PiecesOfARowAreNoMoreThanSixtyFour) {
+  // Those of a row at the last position of so many whole pieces, and of the next row.
+  EXPECT_EQ(pieceLengths({.piece = 64}, {0, 64 * 64 - 1, 64 * 64, 64 * 128 - 1, 64 * 128}),
+            (std::vector<int64_t>{64, 64, 128, 128, 256}));
+  EXPECT_EQ(AttentionPieces(64, 0, 0, 1000).most, 16);
+  EXPECT_EQ(AttentionPieces(64, 0, 0, 1 << 20).most, 64);
+}
+
+TEST_F(WarpLowerings, PiecesOfAWindowAreAlikeAtAllPositions) {
+  EXPECT_EQ(pieceLengths({.window = 128, .piece = 64}, {0, 1 << 20}),
+            (std::vector<int64_t>{64, 64}));
+  // 128 positions that begin inside a piece are in three.
+  EXPECT_EQ(AttentionPieces(64, 128, 0, 1 << 20).most, 3);
+  // 64 pieces of 64 hold all that begins with one, but not all else.
+  EXPECT_EQ(pieceLengths({.chunk = 64 * 64, .piece = 64}, {0, 1 << 20}),
+            (std::vector<int64_t>{128, 128}));
 }
 
 struct HeadCase {

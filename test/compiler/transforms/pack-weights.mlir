@@ -15,11 +15,19 @@
 // MAPPED: lm.weight @table {{.*}} packed <layout = rows, element = bf16, offset = 0, mapped = true>
 // MAPPED: lm.weight @norm {{.*}} packed <layout = rows, element = bf16, offset = 1, mapped = true>
 // MAPPED: lm.weight @matrix {{.*}} packed <layout = rows, element = f32, offset = 3, mapped = true>
+// Caches of bf16 that queries of bf16 attend to become rows as well.
+// CHECK:  lm.cache @attention layers [0, 1] heads 2 size 16 block 16 : bf16
+// ROWS:   lm.cache @attention layers [0, 1] heads 2 size 16 rows block 16 : bf16
+// ROWS:   lm.cache @other layers [0, 1] heads 2 size 16 block 16 : f32
 lm.weight @table : !lm.weight<5x16xbf16> layers [] from [#lm.piece<pattern = "t", rows = 5, stored = bf16>]
 lm.weight @norm : !lm.weight<16xbf16> layers [0, 1] from [#lm.piece<pattern = "n.{l}", rows = 16, stored = bf16>]
 lm.weight @matrix : !lm.weight<20x16xf32> layers [0, 1] from [#lm.piece<pattern = "m.{l}", rows = 20, stored = f32>]
 lm.weight @idle : !lm.weight<20x16xf32> layers [] from [#lm.piece<pattern = "i", rows = 20, stored = f32>]
-func.func @step(%ids: tensor<4xi32>, %layer: index) -> tensor<4x20xf32> {
+lm.cache @attention layers [0, 1] heads 2 size 16 block 16 : bf16
+lm.cache @other layers [0, 1] heads 2 size 16 block 16 : f32
+func.func @step(%batch: !lm.batch, %ids: tensor<4xi32>, %layer: index, %q: tensor<?x64xbf16>, %f: tensor<?x64xf32>) -> tensor<4x20xf32> {
+  %a = lm.attention @attention[%layer] of %batch scale 1.0 ins(%q : tensor<?x64xbf16>) outs(%q : tensor<?x64xbf16>) -> tensor<?x64xbf16>
+  %b = lm.attention @other[%layer] of %batch scale 1.0 ins(%f : tensor<?x64xf32>) outs(%f : tensor<?x64xf32>) -> tensor<?x64xf32>
   %t = lm.load_weight @table : !lm.weight<5x16xbf16>
   %n = lm.load_weight @norm[%layer] : !lm.weight<16xbf16>
   %m = lm.load_weight @matrix[%layer] : !lm.weight<20x16xf32>

@@ -704,3 +704,62 @@ func.func @f(%batch: !lm.batch) {
   %x = lm.graph_output %batch "x"() : memref<2x40xf32, strided<[80, 1]>>
   return
 }
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 block 32 : bf16
+func.func @pieces_of_panels(%batch: !lm.batch, %layer: index, %q: memref<?x96xbf16>, %r: memref<?x96xf32>) {
+  // expected-error @below {{is to a cache that is not of bf16 in rows, or is indexed}}
+  lm.attend_tiles @c[%layer] of %batch scale 0.28 piece 64 pieces 3 ins(%q : memref<?x96xbf16>)
+      outs(%q, %r : memref<?x96xbf16>, memref<?x96xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 rows block 32 : bf16
+func.func @odd_pieces(%batch: !lm.batch, %layer: index, %q: memref<?x96xbf16>, %r: memref<?x96xf32>) {
+  // expected-error @below {{has pieces of 96 positions, no power of two from 64 on}}
+  lm.attend_tiles @c[%layer] of %batch scale 0.28 piece 96 pieces 3 ins(%q : memref<?x96xbf16>)
+      outs(%q, %r : memref<?x96xbf16>, memref<?x96xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 rows block 32 : bf16
+func.func @queries_of_pieces(%batch: !lm.batch, %layer: index, %q: memref<?x96xf32>) {
+  // expected-error @below {{has queries of 96 'f32', wanted bf16 for a multiple of the cache's 1 heads of 48}}
+  lm.attend_tiles @c[%layer] of %batch scale 0.28 piece 64 pieces 3 ins(%q : memref<?x96xf32>)
+      outs(%q, %q : memref<?x96xf32>, memref<?x96xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 rows block 32 : bf16
+func.func @narrow_room(%batch: !lm.batch, %layer: index, %q: memref<?x96xbf16>, %r: memref<?x48xf32>) {
+  // expected-error @below {{columns of a result are 48, but elements of the heads' values are 96}}
+  lm.attend_tiles @c[%layer] of %batch scale 0.28 piece 64 pieces 3 ins(%q : memref<?x96xbf16>)
+      outs(%q, %r : memref<?x96xbf16>, memref<?x48xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 rows block 32 : bf16
+func.func @narrow_parts(%batch: !lm.batch, %layer: index, %most: index, %q: memref<?x96xbf16>, %p: memref<?x288xf32>) {
+  // expected-error @below {{columns of the parts are 288, but elements of the heads' pieces are 300}}
+  lm.attend_pieces @c[%layer] of %batch scale 0.28 piece 64 pieces 3 most %most ins(%q : memref<?x96xbf16>)
+      outs(%p : memref<?x288xf32>)
+  return
+}
+
+// -----
+
+lm.cache @c layers [0] heads 1 size 48 rows block 32 : bf16
+func.func @joined_parts(%batch: !lm.batch, %p: memref<?x288xf32>, %o: memref<?x96xbf16>) {
+  // expected-error @below {{columns of the parts are 288, but elements of the heads' pieces are 300}}
+  lm.join_pieces @c of %batch piece 64 pieces 3 ins(%p : memref<?x288xf32>) outs(%o : memref<?x96xbf16>)
+  return
+}

@@ -80,6 +80,7 @@ func.func @layer_kind(%layer: index) -> index {
 // CHECK:         lm.token_count
 // CHECK:         lm.output_count
 // CHECK:         lm.query_tile_count
+// CHECK:         lm.block_count
 // CHECK:         lm.token_ids %{{.*}} : tensor<?xi32>
 // CHECK:         lm.positions %{{.*}} : tensor<?xi32>
 // CHECK:         lm.output_rows %{{.*}} : memref<?xi32>
@@ -89,6 +90,7 @@ func.func @batch(%batch: !lm.batch) {
   %T = lm.token_count %batch
   %R = lm.output_count %batch
   %Q = lm.query_tile_count %batch
+  %B = lm.block_count %batch
   %ids = lm.token_ids %batch : tensor<?xi32>
   %p = lm.positions %batch : tensor<?xi32>
   %rows = lm.output_rows %batch : memref<?xi32>
@@ -337,5 +339,25 @@ func.func @graph_ops(%batch: !lm.batch) {
   %y = lm.graph_output %batch "y"(%n) : memref<?x40xf32>
   // CHECK: lm.set_output_size %{{.*}} "y" dimension 1 to %[[N]]
   lm.set_output_size %batch "y" dimension 1 to %n
+  return
+}
+
+// Attention in pieces: a tile goes round those of its rows, or each is a tile's and others put them together.
+// CHECK-LABEL: lm.cache @pieces layers [0] heads 2 size 24 values 16 rows block 32 : bf16
+lm.cache @pieces layers [0] heads 2 size 24 values 16 rows block 32 : bf16
+// CHECK-LABEL: func @attend_pieces
+// CHECK:         lm.attend_tiles @pieces[%{{.*}}] of %{{.*}} scale {{[^ ]+}} piece 64 pieces 3 ins(%{{.*}} : memref<?x96xbf16>) sinks(%{{.*}} : memref<4xf32>)
+// CHECK-SAME:      outs(%{{.*}}, %{{.*}} : memref<?x64xbf16>, memref<?x64xf32>)
+// CHECK:         lm.attend_pieces @pieces[%{{.*}}] of %{{.*}} scale {{[^ ]+}} piece 64 pieces 3 most %{{.*}} ins(%{{.*}} : memref<?x96xbf16>)
+// CHECK-SAME:      outs(%{{.*}} : memref<?x216xf32>)
+// CHECK:         lm.join_pieces @pieces of %{{.*}} piece 64 pieces 3 ins(%{{.*}} : memref<?x216xf32>) sinks(%{{.*}} : memref<4xf32>) outs(
+func.func @attend_pieces(%batch: !lm.batch, %layer: index, %most: index, %q: memref<?x96xbf16>, %s: memref<4xf32>, %o: memref<?x64xbf16>,
+                  %r: memref<?x64xf32>, %p: memref<?x216xf32>) {
+  lm.attend_tiles @pieces[%layer] of %batch scale 0.28 piece 64 pieces 3 ins(%q : memref<?x96xbf16>) sinks(%s : memref<4xf32>)
+      outs(%o, %r : memref<?x64xbf16>, memref<?x64xf32>)
+  lm.attend_pieces @pieces[%layer] of %batch scale 0.28 piece 64 pieces 3 most %most ins(%q : memref<?x96xbf16>)
+      outs(%p : memref<?x216xf32>)
+  lm.join_pieces @pieces of %batch piece 64 pieces 3 ins(%p : memref<?x216xf32>) sinks(%s : memref<4xf32>)
+      outs(%o : memref<?x64xbf16>)
   return
 }
