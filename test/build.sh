@@ -9,6 +9,7 @@ preset=$1
 shift
 if [ ! -f "build/$preset/build.ninja" ]; then
   mkdir -p "build/$preset"
+  rm -rf "build/$preset/CMakeCache.txt" "build/$preset/CMakeFiles" # of a configuration that failed
   echo "configuring build/$preset" >&2
   if ! cmake --preset "$preset" >"build/$preset/configure.log" 2>&1; then
     cat "build/$preset/configure.log" >&2
