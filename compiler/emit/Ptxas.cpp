@@ -31,22 +31,22 @@ static std::string readAll(const std::string &path) {
   return buffer ? (*buffer)->getBuffer().str() : std::string();
 }
 
-Result<int> moec::releaseOfPtxas(const std::string &ptxas) {
+Result<Ptxas> moec::identifyPtxas(std::string path) {
   Result<ScratchFile> report = ScratchFile::create(".txt");
   if (!report.ok())
     return report.status();
-  const StringRef words[] = {ptxas, "--version"};
+  const StringRef words[] = {path, "--version"};
   const std::optional<StringRef> redirects[] = {StringRef(), report->path(), report->path()};
   std::string error;
-  const int status = llvm::sys::ExecuteAndWait(ptxas, words, std::nullopt, redirects, 0, 0, &error);
+  const int status = llvm::sys::ExecuteAndWait(path, words, std::nullopt, redirects, 0, 0, &error);
   const std::string said = readAll(report->path());
   StringRef release = StringRef(said).split("release ").second;
   int major = 0, minor = 0;
   if (status != 0 || release.consumeInteger(10, major) || !release.consume_front(".") ||
       release.consumeInteger(10, minor))
-    return Status{Code::Usage, "'" + ptxas + "' does not say which CUDA release it is of: " +
+    return Status{Code::Usage, "'" + path + "' does not say which CUDA release it is of: " +
                                    (error.empty() ? StringRef(said).rtrim().str() : error)};
-  return major * 1000 + minor * 10;
+  return Ptxas{std::move(path), said, major * 1000 + minor * 10};
 }
 
 /// The number in front of `what` in `line`.
@@ -81,7 +81,7 @@ std::vector<KernelResources> moec::parseResources(std::string_view report) {
   return kernels;
 }
 
-Result<Cubin> moec::assemblePtx(const std::string &ptxas, std::string_view ptx,
+Result<Cubin> moec::assemblePtx(const Ptxas &ptxas, std::string_view ptx,
                                 std::string_view architecture) {
   Result<ScratchFile> input = ScratchFile::create(".ptx"), output = ScratchFile::create(".cubin"),
                       report = ScratchFile::create(".txt");
@@ -91,18 +91,19 @@ Result<Cubin> moec::assemblePtx(const std::string &ptxas, std::string_view ptx,
   if (Status status = writeFile(input->path(), ptx); !status.ok())
     return status;
   const std::string target = "-arch=" + std::string(architecture);
-  const StringRef words[] = {ptxas, "-v", target, input->path(), "-o", output->path()};
+  const StringRef words[] = {ptxas.path, "-v", target, input->path(), "-o", output->path()};
   const std::optional<StringRef> redirects[] = {StringRef(), report->path(), report->path()};
   std::string error;
-  const int status = llvm::sys::ExecuteAndWait(ptxas, words, std::nullopt, redirects, 0, 0, &error);
+  const int status =
+      llvm::sys::ExecuteAndWait(ptxas.path, words, std::nullopt, redirects, 0, 0, &error);
   const std::string said = readAll(report->path());
   // It may not know the architecture, or not the PTX that is the oldest to have it.
   if (StringRef(said).contains("'gpu-name'") || StringRef(said).contains("Unsupported .version"))
-    return Status{Code::Usage, "'" + ptxas + "' does not know " + std::string(architecture) +
+    return Status{Code::Usage, "'" + ptxas.path + "' does not know " + std::string(architecture) +
                                    "; install a newer CUDA toolkit"};
   if (status != 0)
-    return Status{Code::Internal, "'" + ptxas + "' does not assemble the kernels for " +
+    return Status{Code::Internal, "'" + ptxas.path + "' does not assemble the kernels for " +
                                       std::string(architecture) + ": " +
                                       (error.empty() ? StringRef(said).rtrim().str() : error)};
-  return Cubin{readAll(output->path()), parseResources(said)};
+  return Cubin{readAll(output->path()), said};
 }

@@ -23,22 +23,27 @@ struct KernelResources {
 
 struct Cubin {
   std::string bytes;
-  std::vector<KernelResources> kernels; ///< in the order of the report
+  std::string report; ///< of `ptxas -v`
+};
+
+struct Ptxas {
+  std::string path;
+  std::string version; ///< all that it says of it
+  int release = 0;     ///< of CUDA, as that counts: 13000 is 13.0
 };
 
 /// The assembler, on PATH or where the toolkit is: in CUDA_HOME, else where it is by default.
 /// Code::Usage where there is none.
 Result<std::string> findPtxas();
 
-/// The CUDA release that the assembler is of, as CUDA counts: 13000 is 13.0.
-Result<int> releaseOfPtxas(const std::string &ptxas);
+/// Asks the assembler at `path` which it is.
+Result<Ptxas> identifyPtxas(std::string path);
 
-/// Assembles `ptx` for `architecture` (sm_80) with the program `ptxas`; Code::Usage where that is
-/// too old for it. May run several times at once.
-Result<Cubin> assemblePtx(const std::string &ptxas, std::string_view ptx,
-                          std::string_view architecture);
+/// Assembles `ptx` for `architecture` (sm_80); Code::Usage where the assembler is too old for it.
+/// May run several times at once.
+Result<Cubin> assemblePtx(const Ptxas &ptxas, std::string_view ptx, std::string_view architecture);
 
-/// Reads what `ptxas -v` reports.
+/// Reads what `ptxas -v` reports, in its order.
 std::vector<KernelResources> parseResources(std::string_view report);
 
 } // namespace moec

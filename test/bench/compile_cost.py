@@ -10,6 +10,7 @@ sm_80 and sm_90a, of models as published, and assembled by ptxas, whose time cou
 
 import argparse
 import multiprocessing
+import os
 import pathlib
 import sys
 import tempfile
@@ -50,11 +51,12 @@ def measure(models, rounds, form):
         with multiprocessing.Pool(1) as pool:
             pool.starmap(checkpoints.write_headers, [(folder / str(number), config) for number, (_, config) in enumerate(models)])
         _, _, floor = timed("true")
+        uncached = os.environ | {"XDG_CACHE_HOME": "", "HOME": ""}
         taken = [[] for _ in models]
         for _ in range(rounds):
             for number, figures in enumerate(taken):
                 figures.append(timed(MOEC, "compile", folder / str(number), "--headers-only", *form, "--quiet",
-                                     "-o", folder / "out"))
+                                     "-o", folder / "out", env=uncached))
     if floor >= min(peak for figures in taken for _, _, peak in figures):
         sys.exit(f"the peaks are no more than this process's own, {floor / 1e6:.0f} MB")
     return taken

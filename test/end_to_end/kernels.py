@@ -89,10 +89,11 @@ def check_refusals(checks, folder):
     # A ptxas that fails, and one that knows no such architecture.
     for words, status, wanted in (("ptxas fatal : something", 1, "does not assemble the kernels for sm_80: ptxas fatal : something"),
                                   ("ptxas fatal : Value 'sm_80' is not defined for option 'gpu-name'", USAGE, "does not know sm_80")):
-        (folder / "ptxas").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 255\n')
+        (folder / "ptxas").write_text(f'#!/bin/sh\n[ $1 != --version ] || {{ echo "release 13.0,"; exit 0; }}\necho "{words}" >&2\nexit 255\n')
         (folder / "ptxas").chmod(0o755)
         broken = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
         refused(status, wanted, cuda, "--gpu=sm_80", "--emit=cubin", *output, env=broken)
+    (folder / "ptxas").write_text("#!/bin/sh\nexit 255\n")
     refused(USAGE, "does not say which CUDA release it is of", cuda, "--gpu=sm_80", *output, env=broken)
     checks.that(not list(folder.glob("out*")), f"a refusal leaves {list(folder.glob('out*'))}")
     # A module that was scheduled for one target goes on for that one.
@@ -149,6 +150,37 @@ def check_program(checks, folder):
     checks.that((code["form"], code["driver"]) == ("ptx", "12.0"), f"inspect --json tells {code}")
 
 
+def check_cache(checks, folder):
+    """Cubins are kept: ptxas runs once for the same text, architecture and version of it."""
+    calls, cache = folder / "calls", folder / "cache"
+    cache.mkdir()
+
+    def compile_cubin(version):
+        (folder / "ptxas").write_text(f"""#!/bin/sh
+[ $1 != --version ] || {{ echo "release {version},"; exit 0; }}
+echo >> {calls}
+while [ $1 != -o ]; do shift; done
+echo code {version} > $2
+""")
+        (folder / "ptxas").chmod(0o755)
+        env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(cache)}
+        succeed(MOEC, "compile", GOLDEN / "mixtral", "-q", "--target=cuda", "--gpu=sm_80,sm_90a", "--emit=cubin", "-o", folder / "kept", env=env)
+        made = (folder / "kept.sm_80.cubin").read_text()
+        checks.that(made == f"code {version}\n", f"the cubin is {made!r}")
+        return len(calls.read_text())
+
+    checks.that(compile_cubin("13.0") == 2, "ptxas does not run once for each architecture")
+    checks.that(compile_cubin("13.0") == 2, "ptxas runs for what is kept")
+    checks.that(compile_cubin("13.1") == 4, "another ptxas's cubins are taken for its own")
+    entry = next((cache / "moec" / "cubins").iterdir())
+    entry.write_bytes(entry.read_bytes()[:-1])
+    checks.that(sorted((compile_cubin("13.0"), compile_cubin("13.1")))[-1] == 5, "a cut entry is not made anew, or others are")
+    # Nothing is kept where nothing can be written.
+    shutil.rmtree(cache / "moec")
+    (cache / "moec").write_text("in the way")
+    checks.that(compile_cubin("13.0") == 7 and compile_cubin("13.0") == 9, "ptxas did not run without a cache")
+
+
 def check_library(checks, folder):
     """A library for GPUs is made as one for CPUs is."""
     succeed(MOEC, "compile", GOLDEN / "mixtral", "-o", folder / "libmixtral.so", "-q", "--target=cuda", "--gpu=sm_80", "--emit=shared")
@@ -161,5 +193,5 @@ if __name__ == "__main__":
     for case in sys.argv[1:] or (CASES + MORE_CASES if ALL else CASES):
         check_case(checks, case)
     if not sys.argv[1:]:
-        checks.run_parts(check_lengths, check_same, check_refusals, check_program, check_library)
+        checks.run_parts(check_lengths, check_same, check_refusals, check_program, check_cache, check_library)
     checks.finish()

@@ -15,6 +15,7 @@ MOEC = pathlib.Path(os.environ.get("MOEC", TEST.parent / "build/release/bin/moec
 ALL = bool(os.environ.get("MOEC_TEST_ALL"))  # test/run.sh --all
 OPTIONAL_PASSES = ["moe-fuse-gate", "moe-fuse-experts", "moe-fold-shared-experts", "lm-fuse-qkv", "lm-fuse-residual"]
 HERE = pathlib.Path.cwd()  # the test's folder; some tests change to others
+os.environ["XDG_CACHE_HOME"] = str(HERE / "cache")  # not the user's own
 SECONDS = 900  # after which a command counts as hanging
 
 

@@ -7,6 +7,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/File.h"
+#include "tools/moec/CacheFolder.h"
 #include "tools/moec/Mapping.h"
 #include "tools/moec/Progress.h"
 #include "tools/moec/TextOutput.h"
@@ -15,8 +16,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/file.h>
@@ -25,18 +24,6 @@
 
 using namespace moec;
 namespace fs = std::filesystem;
-
-/// The folder of all entries, by the XDG base directory rules: a relative path is as good as none.
-static Result<fs::path> cacheFolder() {
-  const char *cache = std::getenv("XDG_CACHE_HOME");
-  if (cache && fs::path(cache).is_absolute())
-    return fs::path(cache) / "moec";
-  const char *home = std::getenv("HOME");
-  if (home && fs::path(home).is_absolute())
-    return fs::path(home) / ".cache" / "moec";
-  return Status{Code::Usage, "no folder for the cache: set XDG_CACHE_HOME or HOME to an absolute "
-                             "path, or use moec compile"};
-}
 
 /// Adds what tells one state of a file from another without reading it.
 static Status addFile(Hasher &hasher, const std::string &name, const fs::path &path) {
@@ -122,22 +109,13 @@ static bool isComplete(const fs::path &program, WeightsMode weights) {
          (weights != WeightsMode::Pack || fs::exists(program.string() + ".weights", error));
 }
 
-/// How long a program is kept that nobody runs.
-static constexpr int kDaysKept = 30;
-
-/// Notes that `program` is used, where the cache may be written.
-static void noteUse(const fs::path &program) {
-  std::error_code ignored;
-  fs::last_write_time(program, fs::file_time_type::clock::now(), ignored);
-}
-
 /// Whether an entry's folder has been used or written to of late, or another process is at it.
 static bool isInUse(const fs::path &entry) {
   std::error_code error;
   fs::file_time_type last = fs::last_write_time(entry, error);
   for (fs::directory_iterator file(entry, error), end; !error && file != end; file.increment(error))
     last = std::max(last, file->last_write_time(error));
-  if (error || last > fs::file_time_type::clock::now() - std::chrono::hours(24 * kDaysKept))
+  if (error || isRecent(last))
     return true;
   int lock = ::open((entry / "lock").c_str(), O_RDWR | O_CLOEXEC);
   if (lock < 0)

@@ -325,6 +325,9 @@ Result<CommandLine> moec::parseCommandLine(int count, const char *const *words) 
 
   CLI::App *compile = app.add_subcommand("compile", "make a program from a model directory");
   addCompileOptions(compile, line.request);
+  compile->footer("What ptxas makes of kernels is kept below $XDG_CACHE_HOME/moec/cubins, or "
+                  "~/.cache/moec/cubins, until it was not used for a month; the folder may be "
+                  "deleted at any time.");
   CLI::App *run = app.add_subcommand("run", "compile into a cache, then run the program");
   CompileRequest runRequest;
   runRequest.weights = WeightsMode::Map;

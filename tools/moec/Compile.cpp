@@ -139,8 +139,7 @@ private:
   std::vector<const CpuTarget *> levels; ///< where GPUs compute, of what they leave to CPUs
   std::vector<const CudaTarget *> gpus;  ///< none where CPUs do all
   std::string hostArchitecture;          ///< of the CPUs that the program runs on
-  std::string ptxas;                     ///< empty where it is not there, or not wanted
-  int ptxasRelease = 0;
+  std::optional<Ptxas> ptxas;            ///< none where it is not there, or not wanted
   PipelineOptions options;
   std::string linkFiles; ///< the folder with what programs are linked from
   std::optional<AtomicFile> output;
@@ -190,13 +189,10 @@ Status Compile::preparePtxas() {
         "at each start, which takes a while");
     return {};
   }
-  if (request.emit > Emit::Cubin) { // a program says which drivers read its cubins
-    Result<int> release = releaseOfPtxas(*found);
-    if (!release.ok())
-      return release.status();
-    ptxasRelease = *release;
-  }
-  ptxas = std::move(*found);
+  Result<Ptxas> identified = identifyPtxas(std::move(*found));
+  if (!identified.ok())
+    return identified.status();
+  ptxas = std::move(*identified);
   return {};
 }
 
@@ -558,7 +554,7 @@ void Compile::report(llvm::ArrayRef<DeviceImage> images) {
 /// What the program has of its kernels.
 Result<std::vector<DeviceCode>> Compile::makeDeviceCodes() {
   progress.start("compiling: kernels");
-  const DeviceWish wish{ptxas.empty() ? DeviceForm::Ptx : DeviceForm::Cubin, /*mayStayPtx=*/true};
+  const DeviceWish wish{ptxas ? DeviceForm::Cubin : DeviceForm::Ptx, /*mayStayPtx=*/true};
   Result<std::vector<DeviceImage>> images = makeDeviceImages(modules, gpus, wish, ptxas);
   if (!images.ok())
     return Status{images.status().code, stages.diagnostics().errors(images.status().message)};
@@ -569,7 +565,7 @@ Result<std::vector<DeviceCode>> Compile::makeDeviceCodes() {
           "start: {}",
           image.target->name.str(), image.obstacle));
   report(*images);
-  return takeDeviceCodes(std::move(*images), ptxasRelease);
+  return takeDeviceCodes(std::move(*images), ptxas ? ptxas->release : 0);
 }
 
 /// A file for each architecture, beside -o, or the text of a single one.

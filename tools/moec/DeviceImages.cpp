@@ -5,6 +5,7 @@
 #include "compiler/emit/ObjectCode.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/targets/emulator/Passes.h"
+#include "tools/moec/CubinCache.h"
 #include "tools/moec/TextOutput.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -29,8 +30,8 @@ static int32_t sharedBytesOf(mlir::LLVM::LLVMFuncOp kernel) {
 }
 
 /// The work that threads share nothing of.
-static Status makeImage(llvm::Module &module, const DeviceWish &wish, const std::string &ptxas,
-                        DeviceImage &image) {
+static Status makeImage(llvm::Module &module, const DeviceWish &wish,
+                        const std::optional<Ptxas> &ptxas, DeviceImage &image) {
   const MachineTarget machine = machineOf(*image.target);
   if (Status status = optimizeLlvm(module, &machine); !status.ok())
     return status;
@@ -45,7 +46,7 @@ static Status makeImage(llvm::Module &module, const DeviceWish &wish, const std:
   image.bytes = std::move(*ptx);
   if (wish.form == DeviceForm::Ptx)
     return {};
-  Result<Cubin> cubin = assemblePtx(ptxas, image.bytes, image.target->name);
+  Result<Cubin> cubin = cachedCubin(*ptxas, image.bytes, image.target->name);
   if (!cubin.ok() && cubin.status().code == Code::Usage && wish.mayStayPtx) {
     image.obstacle = cubin.status().message;
     return {};
@@ -54,14 +55,14 @@ static Status makeImage(llvm::Module &module, const DeviceWish &wish, const std:
     return cubin.status();
   image.form = DeviceForm::Cubin;
   image.ptx = std::exchange(image.bytes, std::move(cubin->bytes));
-  image.resources = std::move(cubin->kernels);
+  image.resources = parseResources(cubin->report);
   return {};
 }
 
 Result<std::vector<DeviceImage>>
 moec::makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules,
                        llvm::ArrayRef<const CudaTarget *> targets, DeviceWish wish,
-                       const std::string &ptxas) {
+                       const std::optional<Ptxas> &ptxas) {
   struct Work {
     llvm::LLVMContext context;
     std::unique_ptr<llvm::Module> module;

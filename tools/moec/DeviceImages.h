@@ -12,6 +12,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,11 @@ struct DeviceImage {
 };
 
 /// Makes the kernels of `modules`, which the emit stage has left, one for each of `targets`.
-/// `ptxas` is where that is, for cubins.
+/// `ptxas` is for cubins.
 Result<std::vector<DeviceImage>>
 makeDeviceImages(llvm::ArrayRef<mlir::OwningOpRef<mlir::ModuleOp>> modules,
                  llvm::ArrayRef<const CudaTarget *> targets, DeviceWish wish,
-                 const std::string &ptxas);
+                 const std::optional<Ptxas> &ptxas);
 
 /// What a program has of the images: each as it is, cubins made by ptxas of the CUDA release
 /// `release`; and of the newest architecture whose code runs on later GPUs too the PTX, for these.
