@@ -203,11 +203,15 @@ private:
     WalkResult result = graph.walk([&](lm::GraphOutputOp output) {
       auto type = cast<MemRefType>(output.getValue().getType());
       for (int64_t dimension = 0; dimension < type.getRank(); ++dimension) {
-        if (!type.isDynamicDim(dimension))
-          continue;
-        Value size = output.sizeOf(dimension);
-        if (failed(cloneCount(output, size, builder, mapping)))
-          return WalkResult::interrupt();
+        Value size;
+        if (type.isDynamicDim(dimension)) {
+          size = output.sizeOf(dimension);
+          if (failed(cloneCount(output, size, builder, mapping)))
+            return WalkResult::interrupt();
+        } else {
+          size =
+              arith::ConstantIndexOp::create(builder, output.getLoc(), type.getDimSize(dimension));
+        }
         lm::SetOutputSizeOp::create(builder, output.getLoc(), sizes.getArgument(0),
                                     output.getNameAttr(), builder.getI64IntegerAttr(dimension),
                                     mapping.lookupOrDefault(size));

@@ -95,9 +95,7 @@ Status Graph::makeRoom(size_t output) {
   result.shape.clear();
   int64_t bytes = result.elementBytes;
   for (size_t axis = 0; axis < tensor.shape.size(); ++axis) {
-    int64_t &size = sizes[output * MOEC_MOST_RANK + axis];
-    if (tensor.shape[axis].size >= 0)
-      size = tensor.shape[axis].size;
+    const int64_t size = sizes[output * MOEC_MOST_RANK + axis];
     result.shape.push_back(size);
     if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes) || bytes >= mostBytes)
       return {Code::Resource, fmt::format("output '{}' would have shape {}, for which there is no "

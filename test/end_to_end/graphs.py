@@ -82,6 +82,15 @@ def check_choices(checks, folder):
         checks.that(near(one["total"], got[got > 1].sum(dtype=np.float64), 1e-5), f"{rows} rows: total is wrong")
 
 
+def check_fixed(checks, folder):
+    program = compile_graph("fixed", folder / "program")
+    random = np.random.default_rng(2)
+    for share in (0, 0.3, 1):
+        x = random.random((70, 90)) < share
+        got = compute(program, {"x": x}, folder)["where"]
+        checks.that(np.array_equal(got, np.array(np.nonzero(x))), f"{share} of all: where is of shape {got.shape}, or wrong")
+
+
 def check_control(checks, folder):
     program = compile_graph("control", folder / "program")
     checks.that(not (folder / "program.weights").exists(), "a graph without tensors has a file of weights")
@@ -229,7 +238,8 @@ def check_refusals(checks, folder):
 
 def main():
     checks = Checks()
-    checks.run_parts(check_choices, check_control, check_types, check_attention, check_small_floats, check_checks, check_libraries, check_refusals)
+    checks.run_parts(check_choices, check_fixed, check_control, check_types, check_attention, check_small_floats, check_checks,
+                     check_libraries, check_refusals)
     checks.finish()
 
 
