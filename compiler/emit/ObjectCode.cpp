@@ -8,12 +8,14 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -114,6 +116,20 @@ Result<std::unique_ptr<llvm::Module>> moec::translateKernels(mlir::ModuleOp modu
   return translated;
 }
 
+/// Has LLVM make vectors of no loop whose indices it would first have to check for wrapping. LLVM
+/// 22 takes such a check of an index for one of another that has fewer bits, and of `i % 8` beside
+/// `i % 4` then reads 8 elements of what has 4.
+static void avoidIndexChecks() {
+  static const bool isSet = [] {
+    auto *threshold = static_cast<llvm::cl::opt<unsigned> *>(
+        llvm::cl::getRegisteredOptions().lookup("vectorize-scev-check-threshold"));
+    assert(threshold && "LLVM has the option");
+    threshold->setValue(0);
+    return true;
+  }();
+  static_cast<void>(isSet);
+}
+
 Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget *gpu) {
   Result<std::unique_ptr<llvm::TargetMachine>> machine = makeMachine(module.getTargetTriple(), gpu);
   if (!machine.ok())
@@ -122,6 +138,8 @@ Status moec::optimizeLlvm(llvm::Module &module, const MachineTarget *gpu) {
   // Kernels come as vectors and unrolled as far as they should be: LLVM's vectorisers find nothing,
   // in much time. Graphs come as loops over elements.
   const bool isGraph = module.getFunction("moec_program_graph_sizes") != nullptr;
+  if (isGraph)
+    avoidIndexChecks();
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = isGraph;
   tuning.LoopInterleaving = isGraph;

@@ -91,6 +91,13 @@ def check_fixed(checks, folder):
         checks.that(np.array_equal(got, np.array(np.nonzero(x))), f"{share} of all: where is of shape {got.shape}, or wrong")
 
 
+def check_remainders(checks, folder):
+    program = compile_graph("remainders", folder / "program")
+    x, b = np.arange(8, dtype=np.float32).reshape(2, 4, 1), np.array([[10], [20], [30], [40]], np.float32)
+    y = compute(program, {"x": x, "b": b}, folder)["y"]
+    checks.that(np.array_equal(y, x + b), f"y is {y.ravel()}, wanted {(x + b).ravel()}")
+
+
 def check_control(checks, folder):
     program = compile_graph("control", folder / "program")
     checks.that(not (folder / "program.weights").exists(), "a graph without tensors has a file of weights")
@@ -238,7 +245,7 @@ def check_refusals(checks, folder):
 
 def main():
     checks = Checks()
-    checks.run_parts(check_choices, check_fixed, check_control, check_types, check_attention, check_small_floats, check_checks,
+    checks.run_parts(check_choices, check_fixed, check_remainders, check_control, check_types, check_attention, check_small_floats, check_checks,
                      check_libraries, check_refusals)
     checks.finish()
 
