@@ -30,12 +30,12 @@ enum { MOEC_MOST_RANK = 16 };
 typedef struct {
   const int64_t *dimensions;    /* the symbolic sizes */
   const uint8_t *const *inputs; /* 64-byte aligned */
-  uint8_t *const *outputs;      /* likewise; room for what moec_program_graph_sizes tells. Behind them
-                                   an int64_t, 0 at first: where the manifest lists failures, a step
-                                   that finds one writes its number, from 1 on, and stops */
-  int64_t *output_sizes;        /* of each output MOEC_MOST_RANK: the sizes of its dimensions, by
-                                   moec_program_graph_sizes; a step makes smaller those that follow
-                                   from data */
+  uint8_t *const *outputs; /* likewise; room for what moec_program_graph_sizes tells. Behind them
+                              an int64_t, 0 at first: where the manifest lists failures, a step
+                              that finds one writes its number, from 1 on, and stops */
+  int64_t *output_sizes;   /* of each output MOEC_MOST_RANK: the sizes of its dimensions, by
+                              moec_program_graph_sizes; a step makes smaller those that follow
+                              from data */
 } moec_graph_arguments;
 
 /* One step over a batch of ragged sequences: T rows (tokens) of S sequences. A sequence's rows are

@@ -1,5 +1,5 @@
-/* A compiled model as a library: tokens in, logits out; or a graph: tensors in, tensors out. C11 and
- * C++.
+/* A compiled model as a library: tokens in, logits out; or a graph: tensors in, tensors out. C11
+ * and C++.
  *
  * Handles are opaque; every open pairs with a close. A function that can fail returns a status and
  * gives its result through its last pointers; moec_error_message says more about the last failure

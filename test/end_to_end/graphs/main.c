@@ -1,7 +1,7 @@
 // Runs the graph of control.mlir as a library: prints the count and the first of its halves.
 
-#include "moec/moec.h"
 #include "control.h"
+#include "moec/moec.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,9 +20,9 @@ int main(int argc, char **argv) {
   const moec_tensor_info *info = moec_graph_inputs(graph, &inputs);
   moec_graph_outputs(graph, &outputs);
   if (inputs != CONTROL_INPUTS || outputs != CONTROL_OUTPUTS ||
-      strcmp(info[CONTROL_INPUT_STEPS].name, "steps") != 0 || info[CONTROL_INPUT_X].type != MOEC_F32 ||
-      info[CONTROL_INPUT_X].rank != 2 || info[CONTROL_INPUT_X].shape[0] != -1 ||
-      strcmp(info[CONTROL_INPUT_X].dimensions[0], "n") != 0)
+      strcmp(info[CONTROL_INPUT_STEPS].name, "steps") != 0 ||
+      info[CONTROL_INPUT_X].type != MOEC_F32 || info[CONTROL_INPUT_X].rank != 2 ||
+      info[CONTROL_INPUT_X].shape[0] != -1 || strcmp(info[CONTROL_INPUT_X].dimensions[0], "n") != 0)
     return 2;
   const float x[6] = {5, 1, 2, 3, 4, 0.5f};
   const int64_t steps = 2;
