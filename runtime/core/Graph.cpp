@@ -95,7 +95,9 @@ Status Graph::makeRoom(size_t output) {
   result.shape.clear();
   int64_t bytes = result.elementBytes;
   for (size_t axis = 0; axis < tensor.shape.size(); ++axis) {
-    const int64_t size = sizes[output * MOEC_MOST_RANK + axis];
+    int64_t &size = sizes[output * MOEC_MOST_RANK + axis];
+    if (tensor.shape[axis].size >= 0) // also of an output that nothing is written to
+      size = tensor.shape[axis].size;
     result.shape.push_back(size);
     if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes) || bytes >= mostBytes)
       return {Code::Resource, fmt::format("output '{}' would have shape {}, for which there is no "
