@@ -24,9 +24,9 @@ namespace {
 
 constexpr int64_t kParameterBytes = 8;
 /// Blocks that a multiprocessor has to have registers for, at least; where shared memory bounds
-/// them, as many as it holds, up to a number. Left to itself, the assembler spills some to have
-/// more; with these nothing is, and more loads are on their way.
-constexpr int64_t kLeastBlocks = 2, kMostBlocks = 3;
+/// them, as many as it holds, up to the phase's own number. Left to itself, the assembler spills
+/// some to have more; with these nothing is, and more loads are on their way.
+constexpr int64_t kLeastBlocks = 2;
 /// What a block takes of shared memory beside its own.
 constexpr int64_t kReservedSharedBytes = 1 << 10;
 /// Parts of a warp's room begin at multiples of it.
@@ -176,9 +176,8 @@ private:
                << "takes " << bytes.getInt() << " bytes of shared memory, and a block of "
                << gpu.getValue() << " has " << target.blockSharedBytes;
       kernel->setAttr(kBlockMemoryAttr, bytes);
-      auto most = phase->getAttrOfType<IntegerAttr>(kMostBlocksAttr);
       blocksAtWork = std::min(target.sharedBytes / (bytes.getInt() + kReservedSharedBytes),
-                              most ? most.getInt() : kMostBlocks);
+                              phase->getAttrOfType<IntegerAttr>(kMostBlocksAttr).getInt());
     }
     kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                     builder.getI32IntegerAttr(static_cast<int32_t>(blocksAtWork)));

@@ -1,6 +1,7 @@
 // The pipeline of stages, rows of bf16, and the way of sums through shared memory.
 
 #include "compiler/targets/cuda/MmaKernel.h"
+#include "compiler/targets/cuda/MatrixInstructions.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -21,10 +22,7 @@ MmaKernel::MmaKernel(ThreadBuilder &kernel, const MmaOperands &operands)
 
 // Shared memory -----------------------------------------------------------------------------------
 
-Value MmaKernel::sharedAt(Value base, Value bytes) {
-  return LLVM::GEPOp::create(kernel.builder, kernel.loc, shared.getType(), kernel.i8(), base,
-                             ArrayRef<LLVM::GEPArg>{bytes});
-}
+Value MmaKernel::sharedAt(Value base, Value bytes) { return moec::sharedAt(kernel, base, bytes); }
 
 Value MmaKernel::stageAt(Value step) {
   Value stage = kernel.rem(step, kernel.integer(tile.stages));
