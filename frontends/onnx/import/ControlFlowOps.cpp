@@ -159,6 +159,7 @@ private:
   /// Imports the body into a block: number, condition, carried and collected in and out. Gives
   /// false where a carried shape had to be widened.
   bool importBody(Region &region);
+  void addStarts(SmallVectorImpl<Value> &starts);
   void finishCounted(Region &region);
   void finishConditional(Region &region);
   void give(ValueRange results, const std::optional<Size> &rounds);
@@ -314,6 +315,17 @@ void LoopImport::give(ValueRange results, const std::optional<Size> &rounds) {
   }
 }
 
+/// What the loop begins with: what is carried, and room for what is collected.
+void LoopImport::addStarts(SmallVectorImpl<Value> &starts) {
+  for (auto [value, type] : llvm::zip_equal(initial, carriedTypes()))
+    starts.push_back(castTo(build, build.tensorOf(value), cast<RankedTensorType>(type)));
+  for (const GraphValue &value : collected) {
+    Sizes whole = value.shape;
+    whole.insert(whole.begin(), build.sizeTable().bound(*most).value_or(*most));
+    starts.push_back(build.empty(value.element, whole));
+  }
+}
+
 void LoopImport::finishCounted(Region &region) {
   Location location = build.where();
   Size rounds = *most;
@@ -322,13 +334,7 @@ void LoopImport::finishCounted(Region &region) {
     rounds = build.compute(SizeOp::Choice, {holds->front(), rounds, Size(0)});
   }
   SmallVector<Value> starts;
-  for (auto [value, type] : llvm::zip_equal(initial, carriedTypes()))
-    starts.push_back(castTo(build, build.tensorOf(value), cast<RankedTensorType>(type)));
-  for (const GraphValue &value : collected) {
-    Sizes whole = value.shape;
-    whole.insert(whole.begin(), build.sizeTable().bound(*most).value_or(*most));
-    starts.push_back(build.empty(value.element, whole));
-  }
+  addStarts(starts);
   {
     InRegion inside(build, &region.front());
     scf::YieldOp::create(build.ops(), location, yields);
@@ -348,13 +354,7 @@ void LoopImport::finishConditional(Region &region) {
       condition ? TensorBuilder::extract(make, build.tensorOf(build.reshape(*condition, {})), {})
                 : make.integer(builder.getI1Type(), 1);
   SmallVector<Value> starts{build.indexOf(Size(0)), truth};
-  for (auto [value, type] : llvm::zip_equal(initial, carriedTypes()))
-    starts.push_back(castTo(build, build.tensorOf(value), cast<RankedTensorType>(type)));
-  for (const GraphValue &value : collected) {
-    Sizes whole = value.shape;
-    whole.insert(whole.begin(), build.sizeTable().bound(*most).value_or(*most));
-    starts.push_back(build.empty(value.element, whole));
-  }
+  addStarts(starts);
   Value limit = most ? build.indexOf(*most) : Value();
   {
     InRegion inside(build, &region.front());

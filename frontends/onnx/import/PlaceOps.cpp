@@ -242,14 +242,20 @@ static void importPad(NodeImport &node) {
   }));
 }
 
-/// Depth and space: blocks of b x b become channels, or the other way.
-static void importDepthToSpace(NodeImport &node) {
-  const GraphValue value = node.input(0);
-  node.requireRank(value, 4, 4, "its input");
+/// The b of blocks of b x b, and whether the blocks are the outer part of channels.
+static std::pair<int64_t, bool> blocksOf(NodeImport &node) {
   const int64_t block = node.integer("blocksize", 0);
   const std::string mode = node.text("mode", "DCR");
   if (block < 1 || (mode != "DCR" && mode != "CRD"))
     node.malformed("`blocksize` is {} and `mode` '{}'", block, shownName(mode));
+  return {block, mode == "DCR"};
+}
+
+/// Depth and space: blocks of b x b become channels, or the other way.
+static void importDepthToSpace(NodeImport &node) {
+  const GraphValue value = node.input(0);
+  node.requireRank(value, 4, 4, "its input");
+  const auto [block, isDcr] = blocksOf(node);
   if (node.failed())
     return;
   const Size b(block);
@@ -259,7 +265,6 @@ static void importDepthToSpace(NodeImport &node) {
                           shapeText(value.shape[1]));
   TensorBuilder &build = node.build();
   const Size n = value.shape[0], h = value.shape[2], w = value.shape[3];
-  const bool isDcr = mode == "DCR";
   GraphValue parts = isDcr ? build.reshape(value, {n, b, b, *depth, h, w})
                            : build.reshape(value, {n, *depth, b, b, h, w});
   GraphValue turned = isDcr ? build.transpose(parts, {0, 3, 4, 1, 5, 2})
@@ -270,10 +275,7 @@ static void importDepthToSpace(NodeImport &node) {
 static void importSpaceToDepth(NodeImport &node) {
   const GraphValue value = node.input(0);
   node.requireRank(value, 4, 4, "its input");
-  const int64_t block = node.integer("blocksize", 0);
-  const std::string mode = node.text("mode", "DCR");
-  if (block < 1 || (mode != "DCR" && mode != "CRD"))
-    node.malformed("`blocksize` is {} and `mode` '{}'", block, shownName(mode));
+  const auto [block, isDcr] = blocksOf(node);
   if (node.failed())
     return;
   const Size b(block);
@@ -283,8 +285,8 @@ static void importSpaceToDepth(NodeImport &node) {
   TensorBuilder &build = node.build();
   const Size n = value.shape[0], c = value.shape[1];
   GraphValue parts = build.reshape(value, {n, c, *h, b, *w, b});
-  GraphValue turned = mode == "DCR" ? build.transpose(parts, {0, 3, 5, 1, 2, 4})
-                                    : build.transpose(parts, {0, 1, 3, 5, 2, 4});
+  GraphValue turned = isDcr ? build.transpose(parts, {0, 3, 5, 1, 2, 4})
+                            : build.transpose(parts, {0, 1, 3, 5, 2, 4});
   node.result(build.reshape(turned, {n, c * b * b, *h, *w}));
 }
 
