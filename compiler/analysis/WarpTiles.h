@@ -20,8 +20,18 @@ constexpr int64_t warpPanels(int64_t columns) {
 /// Warps that work on a row of what is done row by row: enough to have a long row read at once
 /// where there is only one, few enough to meet often.
 inline constexpr int64_t kRowWarps = 4;
+/// A tile of the gate: warps that each read the router for experts of their own, once for its rows.
+struct GateTile {
+  int64_t warps, rows;
+};
+/// For at most so many rows, when it is reading that takes the time, and for more.
+inline constexpr int64_t kFewGateRows = 64;
+inline constexpr GateTile kFewGateTile = {.warps = 16, .rows = 1},
+                          kManyGateTile = {.warps = 8, .rows = 8};
 /// Warps that read the keys of a row and head, for many to be on their way.
 inline constexpr int64_t kAttentionWarps = 8;
+/// Warps that choose the keys of a row: its positions are scored one a thread.
+inline constexpr int64_t kChoiceWarps = 8;
 /// Warps that plan the experts' rows together, each for experts of its own.
 inline constexpr int64_t kDispatchWarps = 16;
 

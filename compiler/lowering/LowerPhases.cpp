@@ -239,12 +239,10 @@ private:
     return llvm::TypeSwitch<Operation *, bool>(&op)
         .Case([&](lm::LinearOp op) { return lowerLinearByWarp(kernel, op, tile), true; })
         .Case([&](lm::HeadLinearOp op) { return lowerHeadLinearByWarp(kernel, op, tile), true; })
-        .Case([&](moe::GateOp op) { return lowerGateByWarp(kernel, op, tile), true; })
         .Case<moe::GroupedMatmulOp>(
             [&](auto op) { return lowerGroupedMatmulByWarp(kernel, op, tile), true; })
         .Case<moe::GroupedGluOp>(
             [&](auto op) { return lowerGroupedGluByWarp(kernel, op, tile), true; })
-        .Case([&](lm::ChooseKeysOp op) { return lowerChooseKeysByWarp(kernel, op, tile), true; })
         .Default(false);
   }
 
@@ -260,6 +258,14 @@ private:
         .Case<moe::GroupedGluOp>(
             [&](auto op) { return lowerGroupedGluByBlock(kernel, phase, op, tile), true; })
         .Case([&](moe::DispatchOp op) { return lowerDispatchByBlock(kernel, phase, op), true; })
+        .Case([&](lm::ChooseKeysOp op) {
+          return lowerChooseKeysByBlock(kernel, phase, op, tile), true;
+        })
+        .Case([&](moe::GateOp op) {
+          GroupBuilder warp(kernel.builder, kernel.loc, /*warps=*/0),
+              group(kernel.builder, kernel.loc, static_cast<int64_t>(phase.getWarps()));
+          return lowerGateByBlock(warp, group, kernel, phase, op, tile), true;
+        })
         .Case([&](lm::AttentionOp op) {
           GroupBuilder warp(kernel.builder, kernel.loc, /*warps=*/0);
           return lowerAttentionByBlock(warp, kernel, phase, op, tile), true;

@@ -69,14 +69,17 @@ void lowerAttention(CpuKernelBuilder &kernel, lm::AttentionOp op, const Tile &ti
 // The same by warps, tiles as lm-form-phases{warps} cuts them.
 void lowerLinearByWarp(KernelBuilder &kernel, lm::LinearOp op, const Tile &tile);
 void lowerHeadLinearByWarp(KernelBuilder &kernel, lm::HeadLinearOp op, const Tile &tile);
-void lowerGateByWarp(KernelBuilder &kernel, moe::GateOp op, const Tile &tile);
 void lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp op, const Tile &tile);
 void lowerGroupedGluByWarp(KernelBuilder &kernel, moe::GroupedGluOp op, const Tile &tile);
-void lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile);
 
+/// `warp` has a warp's lanes, `group` those of the block.
+void lowerGateByBlock(KernelBuilder &warp, KernelBuilder &group, ThreadBuilder &block,
+                      lm::PhaseOp phase, moe::GateOp op, const Tile &tile);
 /// `kernel` has a warp's lanes.
 void lowerAttentionByBlock(KernelBuilder &kernel, ThreadBuilder &block, lm::PhaseOp phase,
                            lm::AttentionOp op, const Tile &tile);
+void lowerChooseKeysByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, lm::ChooseKeysOp op,
+                            const Tile &tile);
 void lowerDispatchByBlock(ThreadBuilder &kernel, lm::PhaseOp phase, moe::DispatchOp op);
 
 // The same by blocks of threads and tensor cores, of phases that lm-form-phases has cut for them.
@@ -108,10 +111,6 @@ void lowerAttentionPlainly(KernelBuilder &kernel, lm::AttentionOp op);
 /// `count` (i64) keys, i32, at `keys` the `most` largest, of equal ones the first.
 void chooseLargestPlainly(KernelBuilder &kernel, mlir::Value keys, mlir::Value count, int64_t most,
                           mlir::Value out);
-/// The same, by passes of all lanes. Up to a multiple of these the keys, none of which is the least
-/// i32 there is, are followed by that.
-void chooseLargestByWarp(KernelBuilder &kernel, mlir::Value keys, mlir::Value count, int64_t most,
-                         mlir::Value out);
 
 // What lowerings share.
 

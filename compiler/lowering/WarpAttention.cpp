@@ -1,11 +1,10 @@
-// Lowers attention, and the choice of its keys, for the warps of a GPU. A row and head of attention
-// are a block's: its warps go round runs of positions, and their lanes are positions where scores
-// are made and columns where values are summed; then what they have is put together.
+// Lowers attention for the warps of a GPU. A row and head are a block's: its warps go round runs of
+// positions, and their lanes are positions where scores are made and columns where values are
+// summed; then what they have is put together.
 
 #include "compiler/lowering/Lowerings.h"
 #include "compiler/targets/ChosenKeys.h"
 #include "compiler/targets/ElementaryFunctions.h"
-#include "compiler/targets/SortKey.h"
 #include "compiler/targets/cuda/CudaTarget.h"
 #include "runtime/core/PackedLayout.h"
 #include "runtime/core/Step.h"
@@ -209,123 +208,4 @@ void RowAttention::emit() {
 void moec::lowerAttentionByBlock(KernelBuilder &kernel, ThreadBuilder &block, lm::PhaseOp phase,
                                  lm::AttentionOp op, const Tile &tile) {
   RowAttention(kernel, block, static_cast<int64_t>(phase.getWarps()), op, tile).emit();
-}
-
-/// How many of the keys, i32, at `keys` are at least `least` (i32), which is above the least of
-/// all.
-static Value countAtLeast(KernelBuilder &kernel, Value keys, Value count, Value least) {
-  const Type words = kernel.lanes(kernel.i32());
-  Value zeros = kernel.integer(words, 0), ones = kernel.integer(words, 1),
-        bound = kernel.broadcast(least);
-  Value counts = kernel.loop(kernel.integer(0), count, kernel.laneCount(), ValueRange{zeros},
-                             [&](Value first, ValueRange now) -> SmallVector<Value> {
-                               Value key = kernel.loadLanes(
-                                   kernel.i32(), kernel.address(keys, kernel.i32(), first),
-                                   kernel.laneCount());
-                               Value isOne = kernel.compare(arith::CmpIPredicate::sge, key, bound);
-                               return {kernel.add(now[0], kernel.select(isOne, ones, zeros))};
-                             })[0];
-  return kernel.sumOfLanes(counts);
-}
-
-/// The `most`th largest of the keys, or less than any where there are fewer: the bits of the
-/// largest bound that so many reach, from the highest on.
-static Value findBound(KernelBuilder &kernel, Value keys, Value count, int64_t most) {
-  Value lowest = kernel.integer(kernel.i32(), std::numeric_limits<int32_t>::min());
-  auto reaches = [&](Value bound) {
-    return kernel.compare(arith::CmpIPredicate::sge, countAtLeast(kernel, keys, count, bound),
-                          kernel.integer(kernel.i32(), most));
-  };
-  Value zero = kernel.integer(kernel.i32(), 0);
-  Value start = kernel.select(reaches(zero), zero, lowest);
-  return kernel.loop(kernel.integer(0), kernel.integer(31), 1, ValueRange{start},
-                     [&](Value step, ValueRange now) -> SmallVector<Value> {
-                       Value shift =
-                           arith::TruncIOp::create(kernel.builder, kernel.loc, kernel.i32(),
-                                                   kernel.sub(kernel.integer(30), step));
-                       Value bit = arith::ShLIOp::create(kernel.builder, kernel.loc,
-                                                         kernel.integer(kernel.i32(), 1), shift);
-                       Value bound = kernel.bitOr(now[0], bit);
-                       return {kernel.select(reaches(bound), bound, now[0])};
-                     })[0];
-}
-
-void moec::chooseLargestByWarp(KernelBuilder &kernel, Value keys, Value count, int64_t most,
-                               Value out) {
-  const Type i32 = kernel.i32();
-  Value bound = findBound(kernel, keys, count, most);
-  Value above = countAtLeast(kernel, keys, count, kernel.add(bound, kernel.integer(i32, 1)));
-  // Of those that are equal to the bound, the first are chosen.
-  Value equals = kernel.sub(kernel.integer(most), arith::ExtSIOp::create(kernel.builder, kernel.loc,
-                                                                         kernel.i64(), above));
-  Value zero = kernel.integer(0), one = kernel.integer(1);
-  Value chosen =
-      kernel.loop(zero, count, 1, ValueRange{zero, equals},
-                  [&](Value at, ValueRange now) -> SmallVector<Value> {
-                    Value key = kernel.load(i32, kernel.address(keys, i32, at));
-                    Value isAbove = kernel.compare(arith::CmpIPredicate::sgt, key, bound);
-                    Value isEqual =
-                        kernel.bitAnd(kernel.compare(arith::CmpIPredicate::eq, key, bound),
-                                      kernel.compare(arith::CmpIPredicate::sgt, now[1], zero));
-                    Value isChosen = kernel.bitOr(isAbove, isEqual), next = kernel.add(now[0], one);
-                    kernel.when(isChosen, [&] { storeId(kernel, at, out, next); });
-                    return {kernel.select(isChosen, next, now[0]),
-                            kernel.sub(now[1], kernel.select(isEqual, one, zero))};
-                  })[0];
-  storeId(kernel, chosen, out, zero);
-}
-
-void moec::lowerChooseKeysByWarp(KernelBuilder &kernel, lm::ChooseKeysOp op, const Tile &tile) {
-  RowBuffer queries = rowBuffer(kernel, op.getQueries()),
-            weights = rowBuffer(kernel, op.getWeights()), out = rowBuffer(kernel, op.getOut());
-  auto cache = cacheView(kernel, lm::cacheOf(op), op.getLayer());
-  const CacheLayout &layout = cache.layout;
-  const Type f32 = kernel.f32();
-  const int64_t lanes = kernel.laneCount();
-  Value zero = kernel.integer(0), one = kernel.integer(1), none = kernel.number(f32, 0);
-  Value positions = batchField(kernel, offsetof(moec_step_arguments, positions), kernel.pointer());
-  Value sequences =
-      batchField(kernel, offsetof(moec_step_arguments, row_sequences), kernel.pointer());
-  Value keys = kernel.scratch(roundUpTo(static_cast<int64_t>(op.getContext()), lanes) * 4);
-  auto [begin, end] = tile.rowsOf(kernel, out);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    Value sequence = loadId(kernel, sequences, row), last = loadId(kernel, positions, row);
-    Value count = kernel.add(last, one);
-    auto scoreAt = [&](Value position) {
-      Value place = cacheHead(kernel, cache, sequence, position, zero),
-            slot = kernel.rem(position, kernel.integer(layout.block));
-      auto addHead = [&](Value head, ValueRange sum) -> SmallVector<Value> {
-        Value start = kernel.mul(head, kernel.integer(layout.size));
-        auto multiply = [&](Value i, ValueRange now) -> SmallVector<Value> {
-          Value q =
-              kernel.load(f32, kernel.address(queries.row(kernel, row), f32, kernel.add(start, i)));
-          Value k = kernel.widen(kernel.load(
-              layout.element, kernel.addressBytes(place, keyOffset(kernel, layout, slot, i))));
-          return {kernel.fma(q, k, now[0])};
-        };
-        Value dot =
-            kernel.loop(zero, kernel.integer(layout.size), 1, ValueRange{none}, multiply)[0];
-        Value weight = kernel.load(f32, kernel.address(weights.row(kernel, row), f32, head));
-        return {kernel.fma(weight, kernel.max(none, dot), sum[0])};
-      };
-      Value score =
-          kernel.loop(zero, kernel.integer(weights.columns), 1, ValueRange{none}, addHead)[0];
-      return kernel.mul(score, kernel.number(f32, op.getScale().convertToFloat()));
-    };
-    kernel.loop(zero, count, lanes, [&](Value first) {
-      // Lanes behind the last position have it too; then the least of all keys.
-      Value scores = kernel.eachLane(
-          lanes, [&](Value lane) { return scoreAt(kernel.min(kernel.add(first, lane), last)); });
-      kernel.storeLanes(emitSortKey(kernel, scores), kernel.address(keys, kernel.i32(), first),
-                        lanes);
-    });
-    Value room =
-        kernel.mul(kernel.div(kernel.add(count, kernel.integer(lanes - 1)), kernel.integer(lanes)),
-                   kernel.integer(lanes));
-    kernel.loop(count, room, 1, [&](Value at) {
-      kernel.store(kernel.integer(kernel.i32(), std::numeric_limits<int32_t>::min()),
-                   kernel.address(keys, kernel.i32(), at));
-    });
-    chooseLargestByWarp(kernel, keys, count, out.columns - 1, out.row(kernel, row));
-  });
 }

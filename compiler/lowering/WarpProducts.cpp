@@ -17,21 +17,23 @@ static Value activationLanes(KernelBuilder &kernel, Type element, Value row, con
   });
 }
 
-/// Products of a row of activations and rows `columns` of each of the matrices, which are of one
-/// shape, matrix by matrix.
-static SmallVector<Value> dots(KernelBuilder &kernel, Type element, Value row,
+/// Products of rows of activations and rows `columns` of each of the matrices, which are of one
+/// shape: matrix by matrix, of each column by column, of that row by row.
+static SmallVector<Value> dots(KernelBuilder &kernel, Type element, ValueRange rows,
                                ArrayRef<Matrix> matrices, ValueRange columns) {
   Value zero = kernel.number(kernel.lanes(kernel.f32()), 0);
-  SmallVector<Value> sums(matrices.size() * columns.size(), zero);
+  SmallVector<Value> sums(matrices.size() * columns.size() * rows.size(), zero);
   sums = kernel.forColumns(
       matrices.front().columns, sums, [&](Value k, int64_t lanes, ValueRange before) {
-        Value x = activationLanes(kernel, element, row, matrices.front(), k, lanes);
-        SmallVector<Value> after;
+        SmallVector<Value> xs, after;
+        for (Value row : rows)
+          xs.push_back(activationLanes(kernel, element, row, matrices.front(), k, lanes));
         for (const Matrix &matrix : matrices)
           for (Value column : columns) {
             Value w = roundedWeight(kernel, element, matrix,
                                     matrixLanes(kernel, matrix, column, k, lanes));
-            after.push_back(kernel.fma(x, w, before[after.size()]));
+            for (Value x : xs)
+              after.push_back(kernel.fma(x, w, before[after.size()]));
           }
         return after;
       });
@@ -41,9 +43,10 @@ static SmallVector<Value> dots(KernelBuilder &kernel, Type element, Value row,
 }
 
 /// put(column, sums) for each of the kWarpColumns columns of block `block` (i64) that there are of
-/// `count`, with the product of the row and that column of each of the matrices.
-static void forColumnsOf(KernelBuilder &kernel, Type element, Value row, ArrayRef<Matrix> matrices,
-                         Value block, int64_t count,
+/// `count`, with the products of the rows and that column of each of the matrices, matrix by
+/// matrix.
+static void forColumnsOf(KernelBuilder &kernel, Type element, ValueRange rows,
+                         ArrayRef<Matrix> matrices, Value block, int64_t count,
                          function_ref<void(Value column, ArrayRef<Value> sums)> put) {
   Value first = kernel.mul(block, kernel.integer(kWarpColumns));
   SmallVector<Value> columns, multiplied;
@@ -53,11 +56,12 @@ static void forColumnsOf(KernelBuilder &kernel, Type element, Value row, ArrayRe
     multiplied.push_back(fits ? columns.back()
                               : kernel.min(columns.back(), kernel.integer(count - 1)));
   }
-  SmallVector<Value> sums = dots(kernel, element, row, matrices, multiplied);
+  SmallVector<Value> sums = dots(kernel, element, rows, matrices, multiplied);
   for (auto [i, column] : llvm::enumerate(columns)) {
     SmallVector<Value> own;
     for (size_t matrix = 0; matrix < matrices.size(); ++matrix)
-      own.push_back(sums[matrix * kWarpColumns + i]);
+      llvm::append_range(
+          own, ArrayRef(sums).slice((matrix * kWarpColumns + i) * rows.size(), rows.size()));
     if (fits)
       put(column, own);
     else
@@ -107,29 +111,41 @@ void moec::lowerHeadLinearByWarp(KernelBuilder &kernel, lm::HeadLinearOp op, con
                });
 }
 
-void moec::lowerGateByWarp(KernelBuilder &kernel, moe::GateOp op, const Tile &tile) {
-  RowBuffer tokens = rowBuffer(kernel, op.getTokens()),
-            experts = rowBuffer(kernel, op.getExperts());
-  RowBuffer weights = rowBuffer(kernel, op.getWeights());
-  Matrix router = matrixOf(kernel, op.getRouter());
-  std::optional<Matrix> bias = vectorOf(kernel, op.getBias());
-  const Routing routing = routingOf(kernel, op, router.rows);
-  Value logits = kernel.scratch(router.rows * 4);
-  auto [begin, end] = tile.rowsOf(kernel, experts);
-  kernel.loop(begin, end, 1, [&](Value row) {
-    Value blocks = kernel.integer(warpPanels(router.rows));
-    kernel.loop(kernel.integer(0), blocks, 1, [&](Value block) {
-      forColumnsOf(kernel, tokens.element, tokens.row(kernel, row), router, block, router.rows,
-                   [&](Value expert, ArrayRef<Value> sums) {
-                     Value logit = sums[0];
-                     if (bias)
-                       logit = kernel.add(logit,
-                                          matrixElement(kernel, *bias, kernel.integer(0), expert));
-                     putElement(kernel, logit, kernel.f32(), logits, expert);
-                   });
-    });
-    emitScores(kernel, op.getFunction(), logits, router.rows);
-    emitRoute(kernel, routing, logits, experts.row(kernel, row), weights.row(kernel, row));
+void moec::lowerGateByBlock(KernelBuilder &warp, KernelBuilder &group, ThreadBuilder &block,
+                            lm::PhaseOp phase, moe::GateOp op, const Tile &tile) {
+  RowBuffer tokens = rowBuffer(block, op.getTokens()), experts = rowBuffer(block, op.getExperts()),
+            weights = rowBuffer(block, op.getWeights());
+  Matrix router = matrixOf(block, op.getRouter());
+  std::optional<Matrix> bias = vectorOf(block, op.getBias());
+  const Routing routing = routingOf(block, op, router.rows);
+  Value logits = block.scratch(tile.rows * router.rows * 4);
+  auto logitsOf = [&](Value number) {
+    return block.address(logits, block.f32(), block.mul(number, block.integer(router.rows)));
+  };
+  auto [begin, end] = tile.rowsOf(block, experts);
+  Value first = begin, last = block.sub(end, block.integer(1));
+  SmallVector<Value> from; // a row that there is not is the last again
+  for (int64_t i = 0; i < tile.rows; ++i)
+    from.push_back(tokens.row(block, block.min(block.add(first, block.integer(i)), last)));
+  block.barrier(); // before the room is another tile's
+  auto put = [&](Value expert, ArrayRef<Value> sums) {
+    for (auto [number, logit] : llvm::enumerate(sums)) {
+      Value sum = logit;
+      if (bias)
+        sum = warp.add(sum, matrixElement(warp, *bias, warp.integer(0), expert));
+      putElement(warp, sum, warp.f32(), logitsOf(warp.integer(static_cast<int64_t>(number))),
+                 expert);
+    }
+  };
+  warp.loop(block.warp(), warp.integer(warpPanels(router.rows)),
+            static_cast<int64_t>(phase.getWarps()), [&](Value panel) {
+              forColumnsOf(warp, tokens.element, from, router, panel, router.rows, put);
+            });
+  block.barrier();
+  group.loop(first, end, 1, [&](Value row) {
+    Value own = logitsOf(group.sub(row, first));
+    emitScores(group, op.getFunction(), own, router.rows);
+    emitRoute(group, routing, own, experts.row(group, row), weights.row(group, row));
   });
 }
 

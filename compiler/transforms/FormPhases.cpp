@@ -64,20 +64,22 @@ private:
         attention && warps && !reference && lm::cacheOf(attention).getRows() &&
         getElementTypeOrSelf(attention.getQueries()).isBF16())
       return wrapAttention(attention, builder);
-    if (warps && !reference)
+    if (warps && !reference) {
       if (std::optional<MmaKind> kind = tensorCoresFor(op))
         return wrapForTensorCores(op, *kind, builder);
+      if (auto gate = dyn_cast<moe::GateOp>(op))
+        return wrapGate(gate, builder);
+    }
     wrap(op, reference ? Cut{arith::ConstantIndexOp::create(builder, op->getLoc(), 1)}
                        : cutOf(op, builder));
   }
 
-  /// The step knows how many rows there are, and runs the tiles for few or for more.
-  void wrapForTensorCores(Operation *op, MmaKind kind, OpBuilder &builder) {
+  /// The step knows how many rows there are, and runs the tiles for at most `few` or for more: `op`
+  /// becomes two, the first for few.
+  static std::pair<Operation *, Operation *> branchByRows(Operation *op, int64_t few,
+                                                          OpBuilder &builder) {
     Location loc = op->getLoc();
     Value out = cast<DestinationStyleOpInterface>(op).getDpsInits().front();
-    int64_t few = kFewRows.rows;
-    if (auto experts = expertsOf(op))
-      few = experts * kFewRows.rows / 2; // then hardly one of them has more
     Value isFew = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ule,
                                         builder.createOrFold<memref::DimOp>(loc, out, 0),
                                         arith::ConstantIndexOp::create(builder, loc, few));
@@ -85,9 +87,30 @@ private:
     OpBuilder inThen = branch.getThenBodyBuilder();
     Operation *copy = inThen.clone(*op);
     op->moveBefore(branch.elseYield());
-    for (auto [own, tile] : {std::pair(copy, &kFewRows), std::pair(op, &manyRowsOf(kind))}) {
+    return {copy, op};
+  }
+
+  void wrapForTensorCores(Operation *op, MmaKind kind, OpBuilder &builder) {
+    int64_t few = kFewRows.rows;
+    if (auto experts = expertsOf(op))
+      few = experts * kFewRows.rows / 2; // then hardly one of them has more
+    auto [forFew, forMany] = branchByRows(op, few, builder);
+    for (auto [own, tile] : {std::pair(forFew, &kFewRows), std::pair(forMany, &manyRowsOf(kind))}) {
       OpBuilder inBranch(own);
       wrap(own, mmaCutOf(own, *tile, inBranch));
+    }
+  }
+
+  void wrapGate(moe::GateOp op, OpBuilder &builder) {
+    auto [few, many] = branchByRows(op, kFewGateRows, builder);
+    for (auto [own, tile] : {std::pair(few, kFewGateTile), std::pair(many, kManyGateTile)}) {
+      OpBuilder inBranch(own);
+      Location loc = own->getLoc();
+      Value rows =
+          inBranch.createOrFold<memref::DimOp>(loc, cast<moe::GateOp>(own).getExperts(), 0);
+      Value tiles = inBranch.createOrFold<arith::CeilDivUIOp>(
+          loc, rows, arith::ConstantIndexOp::create(inBranch, loc, tile.rows));
+      wrap(own, {tiles, tile.rows, 0, tile.warps});
     }
   }
 
@@ -250,7 +273,7 @@ private:
         })
         .Case(
             [&](moe::DispatchOp) -> Cut { return {constant(1), 0, 0, warps ? kDispatchWarps : 0}; })
-        .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), warps ? 1 : kGateRows); })
+        .Case([&](moe::GateOp gate) { return byRows(gate.getTokens(), kGateRows); })
         .Case([&](lm::AttentionOp attention) -> Cut {
           auto cache = lm::cacheOf(attention);
           if (warps)
@@ -261,7 +284,9 @@ private:
                                                        attention.getBatch()),
                           attentionParts(attention, cache))};
         })
-        .Case([&](lm::ChooseKeysOp choice) -> Cut { return {extent(choice.getOut(), 0), 1}; })
+        .Case([&](lm::ChooseKeysOp choice) -> Cut {
+          return {extent(choice.getOut(), 0), 1, 0, warps ? kChoiceWarps : 0};
+        })
         .Case([&](lm::CacheAppendOp append) { return byRows(append.getKeys()); })
         .Case([&](lm::RecordRoutingOp record) { return byRows(record.getExperts()); })
         .Case([&](lm::RecordLargestOp record) -> Cut {

@@ -1,10 +1,10 @@
 """Runs the CUDA target's kernels of golden cases on the emulated GPU, and compares what `eval` gives with their numbers.
 
-    devices.py CASE|shapes|codes|pieces...
+    devices.py CASE|shapes|codes|pieces|choices...
 
 The case `shapes` has models larger than the golden ones: with more experts than a warp has lanes and rows than a tile has. The case `codes`
 has one whose weights are codes, of every format that a program can hold, all of which tensor cores multiply. The case `pieces` has sequences
-that attention reads in several pieces.
+that attention reads in several pieces, the case `choices` such that keys are chosen in several runs.
 
 What kernels do that they must not - races, accesses out of bounds, memory read before it is written - makes `eval` fail. With
 MOEC_TEST_ALL=1 more forms, more architectures and all the tokens that follow.
@@ -19,8 +19,10 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import checkpoints
+import deepseek
 import stored
 from comparison import check_form, compare_outputs
+from families import LATENT
 from golden import NEAR, TURNED, UNFUSED
 from programs import ALL, GOLDEN, Checks, compile_model, evaluate, work_folder
 
@@ -79,6 +81,12 @@ SHAPES = {"many experts": checkpoints.qwen3_moe(136, 1, 70, 6, 88, 4, 2, 32, 200
 # Of sequences of at most 8192 tokens, pieces are 128 positions.
 PIECES = {"all positions": checkpoints.qwen3_moe(64, 1, 4, 2, 32, 8, 2, 24, 140, max_position_embeddings=8192),
           "a window": checkpoints.mixtral(64, 1, 3, 2, 64, 4, 2, 140, max_position_embeddings=1024, sliding_window=150)}
+
+
+# Keys are chosen in runs of 256 positions.
+CHOICES = deepseek.v32(**LATENT | dict(num_hidden_layers=1, first_k_dense_replace=0, vocab_size=140, max_position_embeddings=2048),
+                       q_lora_rank=32, index_topk=20, index_n_heads=8, index_head_dim=20)
+CHOICES = {"runs of keys": {key: value for key, value in CHOICES.items() if key != "quantization_config"}}
 
 
 def check_models(checks, models, forms, lengths, way):
@@ -158,6 +166,8 @@ if __name__ == "__main__":
         elif case == "pieces":
             # Of few rows in a step each piece is a block's.
             check_models(checks, PIECES, ("bf16",), (5, 300), ["--chunk", "8", "--batch"])
+        elif case == "choices":
+            check_models(checks, CHOICES, ("f32",), (5, 290), ["--chunk", "150", "--batch"])
         else:
             check_case(checks, case)
     checks.finish()

@@ -42,41 +42,6 @@ std::vector<float> numbers(std::mt19937 &random, int64_t count) {
   return values;
 }
 
-/// The positions that are chosen of `scores`, `most` of them, plainly or by warps.
-std::vector<int32_t> choose(const std::vector<float> &scores, int64_t most, bool plainly) {
-  const KernelJit kernel(
-      cpuTargets().front(), "pppi", [&](CpuKernelBuilder &kernel, mlir::ValueRange arguments) {
-        kernel.loop(kernel.integer(0), arguments[3], 1, [&](Value at) {
-          Value score = kernel.load(kernel.f32(), kernel.address(arguments[0], kernel.f32(), at));
-          kernel.store(emitSortKey(kernel, score), kernel.address(arguments[1], kernel.i32(), at));
-        });
-        auto lower = plainly ? chooseLargestPlainly : chooseLargestByWarp;
-        lower(kernel, arguments[1], arguments[3], most, arguments[2]);
-      });
-  std::vector<int32_t> keys(roundUpTo(static_cast<int64_t>(scores.size()), kLanes),
-                            std::numeric_limits<int32_t>::min()),
-      out(1 + most, -1);
-  kernel(scores, keys, out, static_cast<int64_t>(scores.size()));
-  return out;
-}
-
-TEST_F(WarpLowerings, ChooseTheLargestAndOfEqualOnesTheFirst) {
-  EXPECT_EQ(choose({1, 5, 2, -0.0F, 2, 2}, 3, false), (std::vector<int32_t>{3, 1, 2, 4}));
-  EXPECT_EQ(choose({-1, 0.0F, -0.0F, 0, 0}, 3, false), (std::vector<int32_t>{3, 1, 2, 3}));
-  EXPECT_EQ(choose({4, 6}, 3, false), (std::vector<int32_t>{2, 0, 1, -1}));
-  EXPECT_EQ(choose({1, kNan, kNan, kNan, 9, kNan, kNan}, 3, false),
-            (std::vector<int32_t>{3, 1, 2, 3}));
-}
-
-TEST_F(WarpLowerings, ChooseAsPlainlyOfMany) {
-  std::mt19937 random(7);
-  for (int64_t count : {1, 16, 40, 133}) {
-    const std::vector<float> scores = numbers(random, count);
-    for (int64_t most : {1, 5, 40})
-      EXPECT_EQ(choose(scores, most, false), choose(scores, most, true)) << most << " of " << count;
-  }
-}
-
 /// The largest of `logits` from `first` on, by emitLargest().
 std::vector<moec_largest> largest(const std::vector<float> &logits, int64_t first, int64_t count) {
   const KernelJit kernel(

@@ -7,6 +7,7 @@
 // SCHEDULED:       lm.weight @up {{.*}} layers [0] {{.*}} packed <layout = rows, element = f32, offset = {{.*}}
 // SCHEDULED:       func.func @moec_program_arena_bytes(
 // SCHEDULED:       func.func @step(
+// SCHEDULED:         lm.phase "gate" {{.*}} rows 8
 // SCHEDULED:         scf.if
 // SCHEDULED-NOT:       lm.phase
 // SCHEDULED:           lm.run_part 0[

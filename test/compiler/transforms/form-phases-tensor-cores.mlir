@@ -57,3 +57,18 @@ func.func @narrow(%x: memref<?x40xbf16, strided<[42, 1]>>, %y: memref<?x300xf32>
   lm.linear ins(%x, %w : memref<?x40xbf16, strided<[42, 1]>>, !lm.weight<300x40xf32>) outs(%y : memref<?x300xf32>)
   return
 }
+
+// A gate has a block for each row, where there are few, else for eight, of which the router is read once.
+// CHECK-LABEL: func @gate(
+// CHECK:         %[[FEW:.*]] = arith.cmpi ule, %{{.*}}, %c64
+// CHECK:         scf.if %[[FEW]]
+// CHECK:           lm.phase "gate" tiles({{.*}}) rows 1 panels 0 warps 16
+// CHECK:         else
+// CHECK:           %[[TILES:.*]] = arith.ceildivui %{{.*}}, %c8
+// CHECK:           lm.phase "gate" tiles(%[[TILES]]) rows 8 panels 0 warps 8
+lm.weight @router : !lm.weight<4x40xf32> layers [] from [#lm.piece<pattern = "r", rows = 4, stored = f32>]
+func.func @gate(%x: memref<?x40xbf16>, %experts: memref<?x2xi32>, %weights: memref<?x2xf32>) {
+  %r = lm.load_weight @router : !lm.weight<4x40xf32>
+  moe.gate softmax ins(%x, %r : memref<?x40xbf16>, !lm.weight<4x40xf32>) outs(%experts, %weights : memref<?x2xi32>, memref<?x2xf32>)
+  return
+}
