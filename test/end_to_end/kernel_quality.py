@@ -18,11 +18,15 @@ from kernels import GPUS, PTXAS, SPILT
 from programs import ALL, MOEC, Checks, run, succeed, work_folder
 
 SKIPPED = 77
-MODELS = ["qwen3-30b-a3b", "mixtral-8x7b", "deepseek-v3", "llama-4-maverick", "gpt-oss-120b"] + (["deepseek-v3.2"] if ALL else [])
+MODELS = ["qwen3-30b-a3b", "mixtral-8x7b", "deepseek-v3", "llama-4-maverick", "gpt-oss-120b"]
+QUANTIZED = "qwen3-30b-a3b of int4 and int8"
+if ALL:
+    MODELS += ["deepseek-v3.2", QUANTIZED]
 REGISTERS = 255  # what an instruction can name
 STACK = 8  # bytes, of products by tensor cores
 GENERIC = ["LD", "ST"]  # these find out where a pointer points; no kernel has one
 SPILLS = ["LDL", "STL"]
+MULTIPLY = ["HMMA", "IMMA"]  # of floats, of integers
 
 
 class Intent(NamedTuple):
@@ -33,6 +37,7 @@ class Intent(NamedTuple):
     blocks: dict  # by architecture: at work on a multiprocessor, as many as its shared memory holds with 1 KiB more for each, but at most
     # 3, or 2 where codes are multiplied with many rows, and of attend_tiles
     stage: dict  # instructions of a thread or warp for a stage, by opcode and modifiers
+    spilt: int = 0  # bytes at most, outside the main loop
 
 
 FEW, MANY = 8, 64  # rows of a tile
@@ -101,13 +106,34 @@ many_mxfp4 = Intent(
         "LDSM.16.M88.2": 0,
         "LDGSTS": 4 + 8 + 1,
     })
+
+
+def integers(rows, code_bytes):
+    """Of integers: as of fp8, but that scales are of 32 elements, in 8 bytes a column, and so are rows, in 40 bytes each with 16 behind them,
+    which are loaded without LDSM."""
+    stages = 3 if rows == FEW else 2
+    codes = 128 * code_bytes // 16 // 128
+    return Intent(
+        warps=4,
+        shared=dict.fromkeys(GPUS, stages * (128 * (code_bytes + 8) + rows * (4 * 40 + 16))),
+        blocks={"sm_80": 2 if code_bytes == 128 or rows == MANY else 3, "sm_90a": 3 if rows == FEW else 2},
+        stage={
+            "IMMA": 4 * 2 * rows // 8,  # of 16 columns, 8 rows and 32 elements of K
+            "LDSM.16.M88.4": codes,
+            "LDSM.16.M88.2": 0,
+            "LDGSTS": codes + 1 + -(-rows * 10 // 128),
+        },
+        spilt=0 if rows == FEW else 80)  # sums are twice in registers, of a group and of all
+
+
 # By what they compute, their weights and the rows of their tile. Linear, head_linear and grouped_matmul have one matrix, which all columns
 # are of. Grouped_glu has two, each with a column tile of a warp, so that rows are loaded once for both.
 PRODUCTS = ["linear", "head_linear", "grouped_matmul", "grouped_glu"]
 INTENDED = {(product, weights, rows): intent
             for product in PRODUCTS
             for weights, rows, intent in [("bf16", FEW, few), ("bf16", MANY, many), ("fp8", FEW, few_fp8), ("fp8", MANY, many_fp8),
-                                          ("mxfp4", FEW, few_mxfp4), ("mxfp4", MANY, many_mxfp4)]}
+                                          ("mxfp4", FEW, few_mxfp4), ("mxfp4", MANY, many_mxfp4),
+                                          *((f"int{bits}", rows, integers(rows, 16 * bits)) for bits in (4, 8) for rows in (FEW, MANY))]}
 
 
 class Attention(NamedTuple):
@@ -170,6 +196,7 @@ WANTED = {name: {(product, weights, rows) for product, weights in products for r
     "qwen3-30b-a3b": [("linear", "bf16"), ("grouped_glu", "bf16"), ("grouped_matmul", "bf16")],
     "deepseek-v3": [("linear", "fp8"), ("grouped_glu", "fp8"), ("grouped_matmul", "fp8")],
     "gpt-oss-120b": [("linear", "bf16"), ("grouped_glu", "mxfp4"), ("grouped_matmul", "mxfp4")],
+    QUANTIZED: [("linear", "int8"), ("grouped_glu", "int4"), ("grouped_matmul", "int4")],
 }.items()}
 
 
@@ -217,6 +244,9 @@ def kinds_of(module):
         if steps and product in ATTENDING:
             kinds[name] = product, "cache", 0
             continue
+        if "#nvvm.mma_type<s8>" in text:
+            kinds[name] = product, "int4" if f"constant({0xf0f0f0f0 - 2**32} :" in text else "int8", steps // 4 * 8
+            continue
         made = len(re.findall(r"llvm\.fmul .* vector<2xbf16>", text))
         weights, depth = {0: ("bf16", 4), 8 * 2 * 4: ("fp8", 8), 8 * 2 * 4 * 2: ("mxfp4", 8)}[made]
         kinds[name] = product, weights if steps else None, steps // depth * 8
@@ -226,7 +256,7 @@ def kinds_of(module):
 def main_loop(code):
     """The opcodes of the smallest loop that multiplies, or of the whole kernel if none does."""
     bodies = [code.opcodes[target:source + 1] for source, target in code.branches if target <= source]
-    return min((body for body in bodies if count(body, "HMMA")), key=len, default=code.opcodes)
+    return min((body for body in bodies if any(count(body, opcode) for opcode in MULTIPLY)), key=len, default=code.opcodes)
 
 
 def count(opcodes, start):
@@ -239,11 +269,12 @@ def check_loop(checks, where, stage, code):
     (Qwen3's grouped_matmul, of 12 stages; Mixtral's has the same code with a loop)."""
     loop = main_loop(code)
     found = {opcode: count(loop, opcode) for opcode in stage}
-    stages = max(1, found["HMMA"] // stage["HMMA"])
+    multiply = next(opcode for opcode in MULTIPLY if opcode in stage)
+    stages = max(1, found[multiply] // stage[multiply])
     wanted = {opcode: stages * number for opcode, number in stage.items()}
     checks.that(found == wanted, f"{where}: the main loop has {found}; wanted {wanted} for {stages} stages")
     if stages > 1:  # there is more in it than the products
-        places = [place for place, opcode in enumerate(loop) if count([opcode], "HMMA")]
+        places = [place for place, opcode in enumerate(loop) if count([opcode], multiply)]
         loop = loop[places[0]:places[-1] + 1]
     slow = {opcode: number for opcode in SPILLS if (number := count(loop, opcode))}
     checks.that(not slow, f"{where}: the main loop has {slow}; wanted no spills")
@@ -259,8 +290,8 @@ def check_kernel(checks, where, intent, most_spilt, numbers, gpu, code):
     if intent:
         # A multiprocessor has 65536, which threads get 8 at a time.
         most = min(REGISTERS, 65536 // (32 * intent.warps) // intent.blocks[gpu] // 8 * 8)
-        checks.that(registers <= most and stack <= STACK and shared == intent.shared[gpu],
-                    f"{where}: {says}; wanted {most} registers, {STACK} bytes of stack, {intent.shared[gpu]} bytes shared")
+        checks.that(registers <= most and stack <= STACK + most_spilt and shared == intent.shared[gpu],
+                    f"{where}: {says}; wanted {most} registers, {STACK + most_spilt} bytes of stack, {intent.shared[gpu]} bytes shared")
         says += f"; {check_loop(checks, where, intent.stage, code)}"
     generic = sum(count(code.opcodes, opcode) for opcode in GENERIC)
     checks.that(not generic, f"{where}: {generic} of its instructions are generic; wanted all to name global or shared memory")
@@ -269,9 +300,11 @@ def check_kernel(checks, where, intent, most_spilt, numbers, gpu, code):
 
 def check_model(checks, name, program):
     with work_folder() as folder, checks.about(name):
-        checkpoints.write_headers(folder / "model", published.MODELS[name][0])
+        model, *quantized = name.split(" of ")
+        options = ["--quantize=experts:int4,attention:int8"] if quantized else []
+        checkpoints.write_headers(folder / "model", published.MODELS[model][0])
         start = time.monotonic()
-        done = run(MOEC, "compile", folder / "model", "--headers-only", "--target=cuda", f"--gpu={','.join(GPUS)}", "--emit=cubin", "--report",
+        done = run(MOEC, "compile", folder / "model", "--headers-only", "--target=cuda", f"--gpu={','.join(GPUS)}", "--emit=cubin", "--report", *options,
                    f"--dump-stages={folder / 'stages'}", "-o", folder / "kernels")
         said = done.stderr.decode()
         if not checks.that(done.returncode == 0, f"{name}: status {done.returncode}: {said[-800:]}"):
@@ -285,7 +318,7 @@ def check_model(checks, name, program):
             if not checks.that(kinds.keys() == told.keys() == codes.keys(), f"{name}: {gpu} has {[*told]} and {[*codes]}, wanted {[*kinds]}"):
                 continue
             multiply = {kind for kind in kinds.values() if kind[1]}
-            attending = {(kind, "cache", 0): attention_intent(ATTENTION[name], kind) for kind in ATTENDING if name in ATTENTION}
+            attending = {(kind, "cache", 0): attention_intent(ATTENTION[model], kind) for kind in ATTENDING if model in ATTENTION}
             intended = INTENDED | attending
             unknown = multiply - intended.keys()
             checks.that(not unknown, f"{name}: {gpu} has tensor cores at work for {unknown}, of which the table has no row")
@@ -293,7 +326,7 @@ def check_model(checks, name, program):
             missing = wanted - multiply
             checks.that(not missing, f"{name}: {gpu} has no tensor cores at work for {missing}")
             for kernel, kind in kinds.items():
-                most_spilt = 0 if kind in wanted else SPILT
+                most_spilt = intended[kind].spilt if kind in wanted else SPILT
                 check_kernel(checks, f"{name}: {kernel} on {gpu}", intended.get(kind), most_spilt, told[kernel], gpu, codes[kernel])
 
 
