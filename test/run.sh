@@ -7,8 +7,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Of two levels whose kernels are nearly those of the next one, the tests that take long are left out.
-all= fuzz_seconds=5 parsers_only=ON left_out='^(Matmul|Attention)KernelTest.*/(avx512|neon)[_ ]|^QuantizedPanelsTest.*/(avx512|neon)_'
+# Left out where others are nearly the same: of CPU levels those whose code of a kind another level has too, of emulated GPUs families of
+# the same kernels.
+levels_out='^(Matmul|Attention)KernelTest.*/(avx512|avx512vnni|neon)[_ ]|^QuantizedPanelsTest.*/(avx512|avx512bf16|neon)_'
+levels_out+='|^(ElementaryFunctions|GatheredKeys|IndexKernel|KernelBuilder)Test.*/(avx512vnni|avx512bf16|amx|neonbf16) '
+devices_out='^end_to_end\.device-(mixtral_bf16|mixtral_sharded|qwen3_moe|qwen3_moe_bf16|olmoe|deepseek_v2|kimi_k2)$'
+all= fuzz_seconds=5 parsers_only=ON left_out="$levels_out|$devices_out"
 case "${1-}" in
   "") ;;
   --all) all=1 fuzz_seconds=120 parsers_only=OFF left_out= ;;
