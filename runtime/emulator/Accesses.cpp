@@ -219,6 +219,13 @@ void moec_emulator_fill(moec_emulated_thread *self, void *to, uint32_t value, ui
     std::memset(target, int(value & 0xff), bytes);
 }
 
+void moec_emulator_division(moec_emulated_thread *self, uint32_t byZero, uint32_t overflows,
+                            uint32_t location) {
+  if (byZero || overflows)
+    launchOf(self).report(Fault::Division, threadOf(self).site(location),
+                          byZero ? "by zero" : "of the least number by -1, which overflows");
+}
+
 void moec_emulator_pause(moec_emulated_thread *self) { launchOf(self).pause(threadOf(self)); }
 
 void moec_emulator_exit(moec_emulated_thread *self) { launchOf(self).finish(threadOf(self)); }

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/AttrTypeSubElements.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/DataLayoutInterfaces.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/SetVector.h"
@@ -89,6 +90,7 @@ private:
   LogicalResult rewrite(Operation *op);
   LogicalResult rewriteMemory(Operation *op);
   LogicalResult rewriteCall(LLVM::CallOp call);
+  void checkDivision(Operation *op);
   void checkAccess(Operation *op, OpOperand &pointer, Type type, std::optional<uint64_t> alignment,
                    bool isWrite);
   void checkAtomic(Operation *op, OpOperand &pointer, Type type, uint32_t order);
@@ -260,6 +262,47 @@ void ModuleEmulation::checkAtomic(Operation *op, OpOperand &pointer, Type type, 
                                                  code.constant(order), code.location()}));
 }
 
+static Value splat(EmulatedCode &code, Type type, const llvm::APInt &number) {
+  Attribute attribute = code.builder.getIntegerAttr(getElementTypeOrSelf(type), number);
+  if (auto vector = dyn_cast<ShapedType>(type))
+    attribute = DenseElementsAttr::get(vector, attribute);
+  return LLVM::ConstantOp::create(code.builder, code.loc, type, cast<TypedAttr>(attribute));
+}
+
+/// Where there is no quotient hosts stop, and GPUs give some number.
+void ModuleEmulation::checkDivision(Operation *op) {
+  const bool isSigned = isa<LLVM::SDivOp, LLVM::SRemOp>(op);
+  Value dividend = op->getOperand(0), divisor = op->getOperand(1);
+  llvm::APInt constant;
+  if (matchPattern(divisor, m_ConstantInt(&constant)) && !constant.isZero() &&
+      !(isSigned && constant.isAllOnes()))
+    return;
+  EmulatedCode code(op, locations, functions);
+  Type type = divisor.getType();
+  const unsigned width = getElementTypeOrSelf(type).getIntOrFloatBitWidth();
+  auto equals = [&](Value value, const llvm::APInt &number) -> Value {
+    return LLVM::ICmpOp::create(code.builder, code.loc, LLVM::ICmpPredicate::eq, value,
+                                splat(code, type, number));
+  };
+  auto any = [&](Value bits) {
+    if (isa<VectorType>(bits.getType()))
+      bits = LLVM::vector_reduce_or::create(code.builder, code.loc, code.builder.getI1Type(), bits);
+    return code.extend(bits, code.i32());
+  };
+  Value undefined = equals(divisor, llvm::APInt::getZero(width)), byZero = any(undefined),
+        overflows = code.constant(0u);
+  if (isSigned) {
+    Value both = LLVM::AndOp::create(code.builder, code.loc,
+                                     equals(dividend, llvm::APInt::getSignedMinValue(width)),
+                                     equals(divisor, llvm::APInt::getAllOnes(width)));
+    overflows = any(both);
+    undefined = LLVM::OrOp::create(code.builder, code.loc, undefined, both);
+  }
+  code.call("moec_emulator_division", {byZero, overflows, code.location()});
+  op->setOperand(1, LLVM::SelectOp::create(code.builder, code.loc, undefined,
+                                           splat(code, type, llvm::APInt(width, 1)), divisor));
+}
+
 LogicalResult ModuleEmulation::rewriteMemory(Operation *op) {
   using emulator::Order;
   if (auto load = dyn_cast<LLVM::LoadOp>(op)) {
@@ -340,6 +383,10 @@ LogicalResult ModuleEmulation::rewrite(Operation *op) {
       .Case([&](LLVM::FMulOp product) {
         if (getElementTypeOrSelf(product.getType()).isBF16())
           emulateBf16Product(product);
+        return success();
+      })
+      .Case<LLVM::SDivOp, LLVM::UDivOp, LLVM::SRemOp, LLVM::URemOp>([&](Operation *division) {
+        checkDivision(division);
         return success();
       })
       .Case([&](LLVM::CallIntrinsicOp call) -> LogicalResult {
