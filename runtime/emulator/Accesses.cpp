@@ -156,6 +156,19 @@ void *moec_emulator_access(moec_emulated_thread *self, void *address, uint64_t b
   return data;
 }
 
+void *moec_emulator_variable(moec_emulated_thread *self, void *address, uint64_t bytes, void *begin,
+                             uint64_t room, uint32_t isWrite, uint32_t location) {
+  const uint64_t offset = uintptr_t(address) - uintptr_t(begin);
+  if (offset <= room && bytes <= room - offset)
+    return address;
+  Thread &thread = threadOf(self);
+  launchOf(self).report(Fault::OutOfBounds, thread.site(location, isWrite != 0),
+                        fmt::format("{} of {} bytes at byte {} of a variable of {}",
+                                    verb(isWrite != 0), bytes, int64_t(offset), room));
+  std::memset(thread.scratch, 0, sizeof thread.scratch);
+  return thread.scratch;
+}
+
 void *moec_emulator_atomic(moec_emulated_thread *self, void *address, uint64_t bytes,
                            uint32_t order, uint32_t location) {
   Launch &launch = launchOf(self);

@@ -40,19 +40,24 @@ static int64_t naturalAlignment(Type type, const DataLayout &layout) {
                            kWidestAccess);
 }
 
-/// Whether the pointer is into the thread's own stack or a parameter, which need no check.
-static bool isPrivate(Value pointer) {
+/// What the pointer was reckoned from.
+static Value rootOf(Value pointer) {
   while (true) {
     if (auto step = pointer.getDefiningOp<LLVM::GEPOp>())
       pointer = step.getBase();
     else if (auto cast = pointer.getDefiningOp<LLVM::AddrSpaceCastOp>())
       pointer = cast.getArg();
     else
-      break;
+      return pointer;
   }
-  if (pointer.getDefiningOp<LLVM::AllocaOp>())
+}
+
+/// Whether the pointer is into the thread's own stack or a parameter, which no other thread sees.
+static bool isPrivate(Value pointer) {
+  Value root = rootOf(pointer);
+  if (root.getDefiningOp<LLVM::AllocaOp>())
     return true;
-  auto argument = dyn_cast<BlockArgument>(pointer);
+  auto argument = dyn_cast<BlockArgument>(root);
   auto function =
       argument ? dyn_cast<LLVM::LLVMFuncOp>(argument.getOwner()->getParentOp()) : nullptr;
   return function && argument.getOwner()->isEntryBlock() &&
@@ -93,6 +98,7 @@ private:
   void checkDivision(Operation *op);
   void checkAccess(Operation *op, OpOperand &pointer, Type type, std::optional<uint64_t> alignment,
                    bool isWrite);
+  void checkVariable(Operation *op, OpOperand &pointer, int64_t bytes, bool isWrite);
   void checkAtomic(Operation *op, OpOperand &pointer, Type type, uint32_t order);
   void addRunFunction(LLVM::LLVMFuncOp function, EmulatedKernel &kernel);
   void findObjects();
@@ -238,14 +244,35 @@ void ModuleEmulation::addRunFunction(LLVM::LLVMFuncOp function, EmulatedKernel &
   LLVM::ReturnOp::create(builder, loc, ValueRange());
 }
 
+/// Of a variable of the thread's own only the bounds can be missed.
+void ModuleEmulation::checkVariable(Operation *op, OpOperand &pointer, int64_t bytes,
+                                    bool isWrite) {
+  Value begin = rootOf(pointer.get());
+  auto variable = begin.getDefiningOp<LLVM::AllocaOp>();
+  llvm::APInt count;
+  if (!checks || !variable || !matchPattern(variable.getArraySize(), m_ConstantInt(&count)))
+    return;
+  const int64_t room =
+      count.getSExtValue() * int64_t(layout.getTypeSize(variable.getElemType()).getFixedValue());
+  if (begin == pointer.get() && bytes <= room)
+    return;
+  EmulatedCode code(op, locations, functions);
+  pointer.set(
+      code.call("moec_emulator_variable", {pointer.get(), code.constant(code.i64(), bytes), begin,
+                                           code.constant(code.i64(), room),
+                                           code.constant(uint32_t(isWrite)), code.location()}));
+}
+
 void ModuleEmulation::checkAccess(Operation *op, OpOperand &pointer, Type type,
                                   std::optional<uint64_t> alignment, bool isWrite) {
-  if (!checks || isPrivate(pointer.get()))
+  const auto bytes = int64_t(layout.getTypeSize(type).getFixedValue());
+  if (isPrivate(pointer.get()))
+    return checkVariable(op, pointer, bytes, isWrite);
+  if (!checks)
     return;
   EmulatedCode code(op, locations, functions);
   const int64_t aligned = std::min<int64_t>(
       alignment ? int64_t(*alignment) : naturalAlignment(type, layout), kWidestAccess);
-  const auto bytes = int64_t(layout.getTypeSize(type).getFixedValue());
   using emulator::AccessKind;
   pointer.set(
       code.call("moec_emulator_access",
@@ -254,10 +281,10 @@ void ModuleEmulation::checkAccess(Operation *op, OpOperand &pointer, Type type,
 }
 
 void ModuleEmulation::checkAtomic(Operation *op, OpOperand &pointer, Type type, uint32_t order) {
-  if (isPrivate(pointer.get()))
-    return;
-  EmulatedCode code(op, locations, functions);
   const auto bytes = int64_t(layout.getTypeSize(type).getFixedValue());
+  if (isPrivate(pointer.get()))
+    return checkVariable(op, pointer, bytes, !(order & emulator::Order::ReadOnly));
+  EmulatedCode code(op, locations, functions);
   pointer.set(code.call("moec_emulator_atomic", {pointer.get(), code.constant(code.i64(), bytes),
                                                  code.constant(order), code.location()}));
 }

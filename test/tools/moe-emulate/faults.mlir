@@ -5,6 +5,7 @@
 // RUN: not moe-emulate %t/kernels.mlir --kernel fresh --grid 1 --block 32 --shared 128 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=FRESH
 // RUN: not moe-emulate %t/kernels.mlir --kernel divergent --grid 1 --block 64 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=DIVERGENT
 // RUN: not moe-emulate %t/kernels.mlir --kernel stuck --grid 1 --block 32 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=STUCK
+// RUN: not moe-emulate %t/kernels.mlir --kernel strays --grid 1 --block 5 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=STRAYS
 // RUN: not moe-emulate %t/kernels.mlir --kernel divides --grid 1 --block 4 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=DIVIDES
 // RUN: moe-emulate %t/kernels.mlir --kernel columns --grid 1 --block 32 --shared 4096 --args %t/in --bank-conflicts | FileCheck %t/kernels.mlir --check-prefix=COLUMNS
 // RUN: moe-emulate %t/kernels.mlir --kernel atomics --grid 2 --block 32 --args %t/in --out %t/out | count 0
@@ -69,6 +70,24 @@ gpu.module @kernels {
   ^upper:
     // The upper lanes wait here for lower ones, which wait above for them.
     nvvm.barrier0
+    llvm.return
+  }
+
+  // A variable of the thread's own is too short for the last thread.
+  llvm.func @strays(%data: !llvm.ptr) attributes {nvvm.kernel} {
+    %thread = nvvm.read.ptx.sreg.tid.x : i32
+    %c4 = llvm.mlir.constant(4 : i32) : i32
+    %variable = llvm.alloca %c4 x i32 : (i32) -> !llvm.ptr
+    llvm.store %c4, %variable : i32, !llvm.ptr
+    %place = llvm.getelementptr %variable[%thread] : (!llvm.ptr, i32) -> !llvm.ptr, i32
+    // STRAYS-DAG: kernels.mlir:[[#@LINE+1]]:5: out of bounds: write of 4 bytes at byte 16 of a variable of 16, by thread (4, 0, 0) of block (0, 0, 0)
+    llvm.store %thread, %place : i32, !llvm.ptr
+    %far = llvm.getelementptr %place[-1000000] : (!llvm.ptr) -> !llvm.ptr, i32
+    // STRAYS-DAG: kernels.mlir:[[#@LINE+1]]:14: out of bounds: read of 4 bytes at byte -4000000 of a variable of 16, by thread (0, 0, 0) of block (0, 0, 0); 5 times
+    %value = llvm.load %far : !llvm.ptr -> i32
+    %address = llvm.getelementptr %data[%thread] : (!llvm.ptr, i32) -> !llvm.ptr, i32
+    llvm.store %value, %address : i32, !llvm.ptr
+    // STRAYS-NOT: kernels.mlir
     llvm.return
   }
 
