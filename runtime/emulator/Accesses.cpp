@@ -156,6 +156,19 @@ void *moec_emulator_access(moec_emulated_thread *self, void *address, uint64_t b
   return data;
 }
 
+void *moec_emulator_variable(moec_emulated_thread *self, void *address, uint64_t bytes, void *begin,
+                             uint64_t room, uint32_t isWrite, uint32_t location) {
+  const uint64_t offset = uintptr_t(address) - uintptr_t(begin);
+  if (offset <= room && bytes <= room - offset)
+    return address;
+  Thread &thread = threadOf(self);
+  launchOf(self).report(Fault::OutOfBounds, thread.site(location, isWrite != 0),
+                        fmt::format("{} of {} bytes at byte {} of a variable of {}",
+                                    verb(isWrite != 0), bytes, int64_t(offset), room));
+  std::memset(thread.scratch, 0, sizeof thread.scratch);
+  return thread.scratch;
+}
+
 void *moec_emulator_atomic(moec_emulated_thread *self, void *address, uint64_t bytes,
                            uint32_t order, uint32_t location) {
   Launch &launch = launchOf(self);
@@ -217,6 +230,13 @@ void moec_emulator_fill(moec_emulated_thread *self, void *to, uint32_t value, ui
     return;
   if (char *target = launchOf(self).check(threadOf(self), to, bytes, 1, true, false, location))
     std::memset(target, int(value & 0xff), bytes);
+}
+
+void moec_emulator_division(moec_emulated_thread *self, uint32_t byZero, uint32_t overflows,
+                            uint32_t location) {
+  if (byZero || overflows)
+    launchOf(self).report(Fault::Division, threadOf(self).site(location),
+                          byZero ? "by zero" : "of the least number by -1, which overflows");
 }
 
 void moec_emulator_pause(moec_emulated_thread *self) { launchOf(self).pause(threadOf(self)); }

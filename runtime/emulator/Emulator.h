@@ -31,6 +31,7 @@ enum class Fault : uint8_t {
   DivergentWarp,    ///< a warp's instruction that not all its lanes execute
   BarrierObject,    ///< a barrier object used before it is made, or arrived at too often
   InvalidArgument,  ///< a code or count that the instruction does not take
+  Division,         ///< one that has no quotient
   Trap,             ///< the kernel gave up
   Deadlock,         ///< nobody can go on
 };

@@ -64,6 +64,8 @@ std::string_view faultName(Fault fault) {
     return "barrier object";
   case Fault::InvalidArgument:
     return "invalid argument";
+  case Fault::Division:
+    return "division";
   case Fault::Trap:
     return "trap";
   case Fault::Deadlock:

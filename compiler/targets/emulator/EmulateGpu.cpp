@@ -7,6 +7,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/AttrTypeSubElements.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/DataLayoutInterfaces.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/SetVector.h"
@@ -39,19 +40,24 @@ static int64_t naturalAlignment(Type type, const DataLayout &layout) {
                            kWidestAccess);
 }
 
-/// Whether the pointer is into the thread's own stack or a parameter, which need no check.
-static bool isPrivate(Value pointer) {
+/// What the pointer was reckoned from.
+static Value rootOf(Value pointer) {
   while (true) {
     if (auto step = pointer.getDefiningOp<LLVM::GEPOp>())
       pointer = step.getBase();
     else if (auto cast = pointer.getDefiningOp<LLVM::AddrSpaceCastOp>())
       pointer = cast.getArg();
     else
-      break;
+      return pointer;
   }
-  if (pointer.getDefiningOp<LLVM::AllocaOp>())
+}
+
+/// Whether the pointer is into the thread's own stack or a parameter, which no other thread sees.
+static bool isPrivate(Value pointer) {
+  Value root = rootOf(pointer);
+  if (root.getDefiningOp<LLVM::AllocaOp>())
     return true;
-  auto argument = dyn_cast<BlockArgument>(pointer);
+  auto argument = dyn_cast<BlockArgument>(root);
   auto function =
       argument ? dyn_cast<LLVM::LLVMFuncOp>(argument.getOwner()->getParentOp()) : nullptr;
   return function && argument.getOwner()->isEntryBlock() &&
@@ -89,8 +95,10 @@ private:
   LogicalResult rewrite(Operation *op);
   LogicalResult rewriteMemory(Operation *op);
   LogicalResult rewriteCall(LLVM::CallOp call);
+  void checkDivision(Operation *op);
   void checkAccess(Operation *op, OpOperand &pointer, Type type, std::optional<uint64_t> alignment,
                    bool isWrite);
+  void checkVariable(Operation *op, OpOperand &pointer, int64_t bytes, bool isWrite);
   void checkAtomic(Operation *op, OpOperand &pointer, Type type, uint32_t order);
   void addRunFunction(LLVM::LLVMFuncOp function, EmulatedKernel &kernel);
   void findObjects();
@@ -236,14 +244,35 @@ void ModuleEmulation::addRunFunction(LLVM::LLVMFuncOp function, EmulatedKernel &
   LLVM::ReturnOp::create(builder, loc, ValueRange());
 }
 
+/// Of a variable of the thread's own only the bounds can be missed.
+void ModuleEmulation::checkVariable(Operation *op, OpOperand &pointer, int64_t bytes,
+                                    bool isWrite) {
+  Value begin = rootOf(pointer.get());
+  auto variable = begin.getDefiningOp<LLVM::AllocaOp>();
+  llvm::APInt count;
+  if (!checks || !variable || !matchPattern(variable.getArraySize(), m_ConstantInt(&count)))
+    return;
+  const int64_t room =
+      count.getSExtValue() * int64_t(layout.getTypeSize(variable.getElemType()).getFixedValue());
+  if (begin == pointer.get() && bytes <= room)
+    return;
+  EmulatedCode code(op, locations, functions);
+  pointer.set(
+      code.call("moec_emulator_variable", {pointer.get(), code.constant(code.i64(), bytes), begin,
+                                           code.constant(code.i64(), room),
+                                           code.constant(uint32_t(isWrite)), code.location()}));
+}
+
 void ModuleEmulation::checkAccess(Operation *op, OpOperand &pointer, Type type,
                                   std::optional<uint64_t> alignment, bool isWrite) {
-  if (!checks || isPrivate(pointer.get()))
+  const auto bytes = int64_t(layout.getTypeSize(type).getFixedValue());
+  if (isPrivate(pointer.get()))
+    return checkVariable(op, pointer, bytes, isWrite);
+  if (!checks)
     return;
   EmulatedCode code(op, locations, functions);
   const int64_t aligned = std::min<int64_t>(
       alignment ? int64_t(*alignment) : naturalAlignment(type, layout), kWidestAccess);
-  const auto bytes = int64_t(layout.getTypeSize(type).getFixedValue());
   using emulator::AccessKind;
   pointer.set(
       code.call("moec_emulator_access",
@@ -252,12 +281,53 @@ void ModuleEmulation::checkAccess(Operation *op, OpOperand &pointer, Type type,
 }
 
 void ModuleEmulation::checkAtomic(Operation *op, OpOperand &pointer, Type type, uint32_t order) {
-  if (isPrivate(pointer.get()))
-    return;
-  EmulatedCode code(op, locations, functions);
   const auto bytes = int64_t(layout.getTypeSize(type).getFixedValue());
+  if (isPrivate(pointer.get()))
+    return checkVariable(op, pointer, bytes, !(order & emulator::Order::ReadOnly));
+  EmulatedCode code(op, locations, functions);
   pointer.set(code.call("moec_emulator_atomic", {pointer.get(), code.constant(code.i64(), bytes),
                                                  code.constant(order), code.location()}));
+}
+
+static Value splat(EmulatedCode &code, Type type, const llvm::APInt &number) {
+  Attribute attribute = code.builder.getIntegerAttr(getElementTypeOrSelf(type), number);
+  if (auto vector = dyn_cast<ShapedType>(type))
+    attribute = DenseElementsAttr::get(vector, attribute);
+  return LLVM::ConstantOp::create(code.builder, code.loc, type, cast<TypedAttr>(attribute));
+}
+
+/// Where there is no quotient hosts stop, and GPUs give some number.
+void ModuleEmulation::checkDivision(Operation *op) {
+  const bool isSigned = isa<LLVM::SDivOp, LLVM::SRemOp>(op);
+  Value dividend = op->getOperand(0), divisor = op->getOperand(1);
+  llvm::APInt constant;
+  if (matchPattern(divisor, m_ConstantInt(&constant)) && !constant.isZero() &&
+      !(isSigned && constant.isAllOnes()))
+    return;
+  EmulatedCode code(op, locations, functions);
+  Type type = divisor.getType();
+  const unsigned width = getElementTypeOrSelf(type).getIntOrFloatBitWidth();
+  auto equals = [&](Value value, const llvm::APInt &number) -> Value {
+    return LLVM::ICmpOp::create(code.builder, code.loc, LLVM::ICmpPredicate::eq, value,
+                                splat(code, type, number));
+  };
+  auto any = [&](Value bits) {
+    if (isa<VectorType>(bits.getType()))
+      bits = LLVM::vector_reduce_or::create(code.builder, code.loc, code.builder.getI1Type(), bits);
+    return code.extend(bits, code.i32());
+  };
+  Value undefined = equals(divisor, llvm::APInt::getZero(width)), byZero = any(undefined),
+        overflows = code.constant(0u);
+  if (isSigned) {
+    Value both = LLVM::AndOp::create(code.builder, code.loc,
+                                     equals(dividend, llvm::APInt::getSignedMinValue(width)),
+                                     equals(divisor, llvm::APInt::getAllOnes(width)));
+    overflows = any(both);
+    undefined = LLVM::OrOp::create(code.builder, code.loc, undefined, both);
+  }
+  code.call("moec_emulator_division", {byZero, overflows, code.location()});
+  op->setOperand(1, LLVM::SelectOp::create(code.builder, code.loc, undefined,
+                                           splat(code, type, llvm::APInt(width, 1)), divisor));
 }
 
 LogicalResult ModuleEmulation::rewriteMemory(Operation *op) {
@@ -340,6 +410,10 @@ LogicalResult ModuleEmulation::rewrite(Operation *op) {
       .Case([&](LLVM::FMulOp product) {
         if (getElementTypeOrSelf(product.getType()).isBF16())
           emulateBf16Product(product);
+        return success();
+      })
+      .Case<LLVM::SDivOp, LLVM::UDivOp, LLVM::SRemOp, LLVM::URemOp>([&](Operation *division) {
+        checkDivision(division);
         return success();
       })
       .Case([&](LLVM::CallIntrinsicOp call) -> LogicalResult {

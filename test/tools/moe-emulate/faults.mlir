@@ -5,6 +5,8 @@
 // RUN: not moe-emulate %t/kernels.mlir --kernel fresh --grid 1 --block 32 --shared 128 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=FRESH
 // RUN: not moe-emulate %t/kernels.mlir --kernel divergent --grid 1 --block 64 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=DIVERGENT
 // RUN: not moe-emulate %t/kernels.mlir --kernel stuck --grid 1 --block 32 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=STUCK
+// RUN: not moe-emulate %t/kernels.mlir --kernel strays --grid 1 --block 5 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=STRAYS
+// RUN: not moe-emulate %t/kernels.mlir --kernel divides --grid 1 --block 4 --args %t/in | FileCheck %t/kernels.mlir --check-prefix=DIVIDES
 // RUN: moe-emulate %t/kernels.mlir --kernel columns --grid 1 --block 32 --shared 4096 --args %t/in --bank-conflicts | FileCheck %t/kernels.mlir --check-prefix=COLUMNS
 // RUN: moe-emulate %t/kernels.mlir --kernel atomics --grid 2 --block 32 --args %t/in --out %t/out | count 0
 // RUN: %python %S/Inputs/tensors.py show %t/out arg0 | FileCheck %t/kernels.mlir --check-prefix=ATOMICS
@@ -68,6 +70,55 @@ gpu.module @kernels {
   ^upper:
     // The upper lanes wait here for lower ones, which wait above for them.
     nvvm.barrier0
+    llvm.return
+  }
+
+  // A variable of the thread's own is too short for the last thread.
+  llvm.func @strays(%data: !llvm.ptr) attributes {nvvm.kernel} {
+    %thread = nvvm.read.ptx.sreg.tid.x : i32
+    %c4 = llvm.mlir.constant(4 : i32) : i32
+    %variable = llvm.alloca %c4 x i32 : (i32) -> !llvm.ptr
+    llvm.store %c4, %variable : i32, !llvm.ptr
+    %place = llvm.getelementptr %variable[%thread] : (!llvm.ptr, i32) -> !llvm.ptr, i32
+    // STRAYS-DAG: kernels.mlir:[[#@LINE+1]]:5: out of bounds: write of 4 bytes at byte 16 of a variable of 16, by thread (4, 0, 0) of block (0, 0, 0)
+    llvm.store %thread, %place : i32, !llvm.ptr
+    %far = llvm.getelementptr %place[-1000000] : (!llvm.ptr) -> !llvm.ptr, i32
+    // STRAYS-DAG: kernels.mlir:[[#@LINE+1]]:14: out of bounds: read of 4 bytes at byte -4000000 of a variable of 16, by thread (0, 0, 0) of block (0, 0, 0); 5 times
+    %value = llvm.load %far : !llvm.ptr -> i32
+    %address = llvm.getelementptr %data[%thread] : (!llvm.ptr, i32) -> !llvm.ptr, i32
+    llvm.store %value, %address : i32, !llvm.ptr
+    // STRAYS-NOT: kernels.mlir
+    llvm.return
+  }
+
+  // Hosts would stop at each.
+  llvm.func @divides(%data: !llvm.ptr) attributes {nvvm.kernel} {
+    %thread = nvvm.read.ptx.sreg.tid.x : i32
+    %c3 = llvm.mlir.constant(3 : i32) : i32
+    %least = llvm.mlir.constant(-2147483648 : i32) : i32
+    %ones = llvm.mlir.constant(-1 : i32) : i32
+    %numbers = llvm.mlir.constant(dense<[7, -2147483648]> : vector<2xi32>) : vector<2xi32>
+    %none = llvm.mlir.undef : vector<2xi32>
+    // DIVIDES-DAG: kernels.mlir:[[#@LINE+1]]:18: division: by zero, by thread (0, 0, 0) of block (0, 0, 0)
+    %quotient0 = llvm.udiv %c3, %thread : i32
+    %negative = llvm.sub %thread, %c3 : i32
+    %lane = llvm.add %negative, %ones : i32
+    // DIVIDES-DAG: kernels.mlir:[[#@LINE+1]]:18: division: of the least number by -1, which overflows, by thread (3, 0, 0) of block (0, 0, 0)
+    %quotient1 = llvm.srem %least, %lane : i32
+    %zero = llvm.mlir.constant(0 : i32) : i32
+    %one = llvm.mlir.constant(1 : i32) : i32
+    %first = llvm.insertelement %one, %none[%zero : i32] : vector<2xi32>
+    %divisors = llvm.insertelement %thread, %first[%one : i32] : vector<2xi32>
+    // DIVIDES-DAG: kernels.mlir:[[#@LINE+1]]:18: division: by zero, by thread (0, 0, 0) of block (0, 0, 0)
+    %quotient2 = llvm.sdiv %numbers, %divisors : vector<2xi32>
+    // DIVIDES-NOT: kernels.mlir
+    %quotient3 = llvm.udiv %thread, %c3 : i32
+    %element = llvm.extractelement %quotient2[%one : i32] : vector<2xi32>
+    %sum0 = llvm.add %quotient0, %quotient1 : i32
+    %sum1 = llvm.add %sum0, %quotient3 : i32
+    %sum = llvm.add %sum1, %element : i32
+    %address = llvm.getelementptr %data[%thread] : (!llvm.ptr, i32) -> !llvm.ptr, i32
+    llvm.store %sum, %address : i32, !llvm.ptr
     llvm.return
   }
 
