@@ -113,6 +113,7 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
   passes.addNestedPass<func::FuncOp>(
       createFormPhases({.reference = options.reference, .warps = onGpu}));
   passes.addNestedPass<func::FuncOp>(createMergePhases());
+  passes.addNestedPass<func::FuncOp>(createLeaveOutFailed());
   passes.addPass(createPlanMemory());
   passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createPlaceBarriers());

@@ -136,7 +136,6 @@ struct FormGraphPhases final : moec::impl::FormGraphPhasesBase<FormGraphPhases> 
         return signalPassFailure();
     for (Operation *op : llvm::reverse(pending))
       op->erase();
-    leaveOut();
   }
 
 private:
@@ -412,10 +411,8 @@ private:
     for (Value result : op.getResults())
       if (failed(keep(result, builder)))
         return failure();
-    if (failureOutput && used.contains(failureOutput)) {
-      firstCheck = firstCheck ? firstCheck : lastAlone;
+    if (failureOutput && used.contains(failureOutput))
       lastAlone = {}; // what comes behind is left out where that has failed
-    }
     return success();
   }
 
@@ -425,27 +422,6 @@ private:
       if (!next || isComputing(next) || isa<lm::PhaseOp>(next))
         return false;
     return true;
-  }
-
-  /// Phases behind the first check do nothing where one has failed: sizes that do not suit each
-  /// other would lead them out of their buffers.
-  void leaveOut() {
-    if (!firstCheck)
-      return;
-    for (Operation *next = firstCheck->getNextNode(); next; next = next->getNextNode()) {
-      auto phase = dyn_cast<lm::PhaseOp>(next);
-      if (!phase)
-        continue;
-      Block &body = phase.getBody().front();
-      OpBuilder builder = OpBuilder::atBlockBegin(&body);
-      Location loc = phase.getLoc();
-      Value failure = memref::LoadOp::create(builder, loc, failureOutput);
-      Value none = arith::ConstantIntOp::create(builder, loc, 0, 64);
-      Value isWell = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, failure, none);
-      auto branch = scf::IfOp::create(builder, loc, isWell);
-      branch.thenBlock()->getOperations().splice(branch.thenBlock()->begin(), body.getOperations(),
-                                                 std::next(branch->getIterator()), body.end());
-    }
   }
 
   /// Stores a result for the phases behind.
@@ -492,9 +468,8 @@ private:
   llvm::DenseSet<Operation *> isPending;
   SmallVector<Operation *> pending; ///< in order
   llvm::DenseMap<Value, Value> slots;
-  Value failureOutput;    ///< where a failure is told; null where nothing is checked
-  lm::PhaseOp firstCheck; ///< that may tell one
-  lm::PhaseOp lastAlone;  ///< of one tile, which more work may go into
+  Value failureOutput;   ///< where a failure is told; null where nothing is checked
+  lm::PhaseOp lastAlone; ///< of one tile, which more work may go into
 };
 
 } // namespace

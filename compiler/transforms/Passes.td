@@ -31,9 +31,9 @@ def FuseGate : Pass<"moe-fuse-gate"> {
 def FuseExperts : Pass<"moe-fuse-experts"> {
   let summary = "dispatch, expert products, activation and combine become moe.expert_ffn";
   let description = [{
-    Starts at each `moe.combine` and follows its operands to the down product, the gated activation,
-    the gate and up products and the dispatch that all of them share. What does not match stays, and
-    a remark says why.
+    Starts at each `moe.combine` and follows its operands to the down product, the gated activation
+    with the gate and up products, or the one product with an activation, and the dispatch that all
+    of them share. What does not match stays, and a remark says why.
   }];
   let dependentDialects = ["::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "expert layers made">];
@@ -166,7 +166,10 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
 
 def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
   let summary = "moe.expert_ffn becomes the ops that are phases";
-  let description = "`moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`.";
+  let description = [{
+    `moe.dispatch`, `moe.grouped_glu` or where there is no gate `moe.grouped_matmul`, a further one
+    and `moe.combine`.
+  }];
   let dependentDialects = ["::moec::moe::MoeDialect", "::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
   let options = [Option<"tileRows", "tile-rows", "int64_t", /*default=*/"64",
@@ -187,7 +190,7 @@ def NoteFailures : Pass<"lm-note-failures", "::mlir::ModuleOp"> {
   let description = [{
     A `cf.assert` of the function `graph` writes, where it fails, its number among those of
     different words to a buffer of the caller, to whom the module's attribute `moec.graph` tells the
-    words. Work behind it is left out then (lm-form-graph-phases). It is an error that something is
+    words. Work behind it is left out then (lm-leave-out-failed). It is an error that something is
     checked in a branch or loop.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::moec::lm::LmDialect",
@@ -263,6 +266,17 @@ def MergePhases : Pass<"lm-merge-phases", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let statistics = [Statistic<"numMerged", "num-merged", "phases that went into the next">];
+}
+
+def LeaveOutFailed : Pass<"lm-leave-out-failed", "::mlir::func::FuncOp"> {
+  let summary = "phases of a graph do nothing once a check has failed";
+  let description = [{
+    Of the function `graph`: phases behind the first one that may tell its caller of a failure
+    (lm-note-failures) look whether one has been told. Sizes that do not suit each other would lead
+    them out of their buffers.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
 }
 
 def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {
