@@ -1,7 +1,7 @@
 // Builds the experts of a layer, as unfused ops, from a choice that is made already.
 
-#ifndef MOEC_DIALECTS_EXPERTLAYER_H
-#define MOEC_DIALECTS_EXPERTLAYER_H
+#ifndef MOEC_DIALECTS_LAYERS_EXPERTLAYER_H
+#define MOEC_DIALECTS_LAYERS_EXPERTLAYER_H
 
 #include "dialects/lm/LmDialect.h"
 #include "dialects/moe/MoeDialect.h"
@@ -12,12 +12,13 @@
 namespace moec {
 
 /// What the experts of a layer have of one kind, as tensors of a graph's model hold it: a matrix of
-/// `rows` x `columns` each, or a bias of `rows`, whose `columns` are then 1.
+/// `rows` x `columns` each, or a bias, a column of `rows`.
 struct ExpertWeight {
   /// One that holds those of all experts one after the other, or one for each expert; all of one
   /// element type, for which isExpertElement().
   llvm::SmallVector<lm::TensorOp> tensors;
-  int64_t rows = 0, columns = 0;
+  int64_t rows = 0, columns = 1;
+  bool areBiases = false;
   /// Which of an expert's stored rows the first one is, and how far apart they are: halves, or rows
   /// in turn, of a tensor that holds gate and up.
   int64_t firstRow = 0, rowStep = 1;
@@ -35,10 +36,11 @@ mlir::Value loadExpertWeight(mlir::OpBuilder &builder, mlir::Location loc,
 
 /// What the ops of an expert layer work on.
 struct ExpertOperands {
-  mlir::Value tokens;           ///< T x H
-  mlir::Value experts, weights; ///< T x K: the choice, as moe.route makes it
-  mlir::Value gate, up, down;   ///< weights of rank 3; no gate: `activation` is of up alone
-  mlir::Value gateBias, upBias, downBias; ///< each may be null
+  mlir::Value tokens;             ///< T x H
+  mlir::Value experts, weights;   ///< T x K: the choice, as moe.route makes it
+  mlir::Value gate = {};          ///< a weight of rank 3; none: `activation` is of up alone
+  mlir::Value up = {}, down = {}; ///< weights of rank 3
+  mlir::Value gateBias = {}, upBias = {}, downBias = {}; ///< each may be null
   moe::ActivationAttr activation;
   bool weighsInput = false; ///< a pick's weight multiplies what the expert gets
 };
@@ -50,4 +52,4 @@ mlir::Value buildExpertLayer(mlir::OpBuilder &builder, mlir::Location loc,
 
 } // namespace moec
 
-#endif // MOEC_DIALECTS_EXPERTLAYER_H
+#endif // MOEC_DIALECTS_LAYERS_EXPERTLAYER_H

@@ -1,7 +1,7 @@
 // Finds or makes the weights of experts, and builds the ops between a choice and the layer's
 // output.
 
-#include "dialects/ExpertLayer.h"
+#include "dialects/layers/ExpertLayer.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -60,11 +60,11 @@ Value moec::loadExpertWeight(OpBuilder &builder, Location loc, SymbolTable &symb
   auto known = symbols.lookup<lm::WeightOp>(name);
   if (!known || known.getType() != type || known.getPieces() != pieces) {
     OpBuilder beside(first);
-    const bool areVectors = weight.columns == 1;
-    known = lm::WeightOp::create(
-        beside, first.getLoc(), beside.getStringAttr(name), TypeAttr::get(type), /*heads=*/nullptr,
-        areVectors ? beside.getUnitAttr() : UnitAttr(), beside.getDenseI64ArrayAttr({}), pieces,
-        /*quantized=*/nullptr, /*packed=*/nullptr);
+    known = lm::WeightOp::create(beside, first.getLoc(), beside.getStringAttr(name),
+                                 TypeAttr::get(type), /*heads=*/nullptr,
+                                 weight.areBiases ? beside.getUnitAttr() : UnitAttr(),
+                                 beside.getDenseI64ArrayAttr({}), pieces,
+                                 /*quantized=*/nullptr, /*packed=*/nullptr);
     symbols.insert(known);
   }
   return lm::LoadWeightOp::create(builder, loc, type, known.getSymName(), /*layer=*/Value());
@@ -79,11 +79,12 @@ public:
 
   Value build() {
     dispatch();
-    Value inner = operands.gate ? gated() : product(operands.tokens, operands.up, operands.upBias);
+    Value inner = operands.gate
+                      ? gated()
+                      : product(operands.tokens, operands.up, operands.upBias, operands.activation);
     Value results = product(inner, operands.down, operands.downBias);
     const bool weighsInput = operands.weighsInput;
-    Value out = empty(tensor::getMixedSize(builder, loc, operands.tokens, 0),
-                      extentOf(operands.down, 1), builder.getF32Type());
+    Value out = empty(tokens, extentOf(operands.down, 1), builder.getF32Type());
     return moe::CombineOp::create(builder, loc, out.getType(), /*accumulate=*/false,
                                   weighsInput
                                       ? builder.getI64IntegerAttr(extentOf(operands.experts, 1))
@@ -95,22 +96,24 @@ public:
 private:
   Value constant(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
 
-  Value empty(OpFoldResult rows, int64_t columns, Type element) {
+  Value empty(Value rows, int64_t columns, Type element) {
     return tensor::EmptyOp::create(
-        builder, loc, ArrayRef<OpFoldResult>{rows, builder.getIndexAttr(columns)}, element);
+        builder, loc,
+        ArrayRef<OpFoldResult>{getAsOpFoldResult(rows), builder.getIndexAttr(columns)}, element);
   }
 
   /// T*K picks, sorted by expert, in at most E + T*K / tile pieces.
   void dispatch() {
     Type id = builder.getI32Type();
-    Value tokens = getValueOrCreateConstantIndexOp(
+    tokens = getValueOrCreateConstantIndexOp(
         builder, loc, tensor::getMixedSize(builder, loc, operands.tokens, 0));
     const int64_t experts = extentOf(operands.up, 0);
-    count = arith::MulIOp::create(builder, loc, tokens, constant(extentOf(operands.experts, 1)));
-    Value pieces = arith::DivUIOp::create(builder, loc, count, constant(kTileRows));
-    Value tileCount = arith::AddIOp::create(builder, loc, pieces, constant(1 + experts));
+    count =
+        builder.createOrFold<arith::MulIOp>(loc, tokens, constant(extentOf(operands.experts, 1)));
+    Value pieces = builder.createOrFold<arith::DivUIOp>(loc, count, constant(kTileRows));
+    Value tileCount = builder.createOrFold<arith::AddIOp>(loc, pieces, constant(1 + experts));
     auto picksOut = [&]() -> Value {
-      return tensor::EmptyOp::create(builder, loc, {ShapedType::kDynamic}, id, count);
+      return tensor::EmptyOp::create(builder, loc, getAsOpFoldResult(ValueRange{count}), id);
     };
     Value rowsOut = picksOut(), inverseOut = picksOut();
     Value offsetsOut = tensor::EmptyOp::create(builder, loc, {experts + 1}, id);
@@ -126,12 +129,13 @@ private:
   }
 
   /// Of the tokens, which are gathered and may be weighed, or of rows that are sorted already.
-  Value product(Value input, Value weight, Value bias) {
+  Value product(Value input, Value weight, Value bias, moe::ActivationAttr activation = {}) {
     const bool gathers = input == operands.tokens, weighs = gathers && operands.weighsInput;
     Value out = empty(count, extentOf(weight, 1), builder.getF32Type());
-    return moe::GroupedMatmulOp::create(
-               builder, loc, out.getType(), input, weight, tiles, gathers ? rows : Value(),
-               weighs ? operands.experts : Value(), weighs ? operands.weights : Value(), bias, out)
+    return moe::GroupedMatmulOp::create(builder, loc, out.getType(), activation, input, weight,
+                                        tiles, gathers ? rows : Value(),
+                                        weighs ? operands.experts : Value(),
+                                        weighs ? operands.weights : Value(), bias, out)
         .getResult(0);
   }
 
@@ -147,7 +151,7 @@ private:
   OpBuilder &builder;
   Location loc;
   const ExpertOperands &operands;
-  Value count;                ///< T*K
+  Value tokens, count;        ///< T and T*K
   Value rows, inverse, tiles; ///< what moe.dispatch gives
 };
 } // namespace
