@@ -16,6 +16,17 @@ UNSUPPORTED = 4
 REFUSED = ["decoder_deepseek_v3_grouped", "decoder_mixtral_grouped", "decoder_mixtral_grouped_ort_cpu"]
 
 
+# What the optimized form of a case has: layers of experts, not loops over all their elements.
+EXPERTS = {"moe_": "moe.expert_ffn", "qmoe_": "moe.route"}
+
+
+def check_experts(checks, case):
+    for start, op in EXPERTS.items():
+        if case.startswith(start):
+            text = succeed(MOEC, "compile", GOLDEN / "onnx" / case / "model.onnx", "-q", "--emit=optimized")
+            checks.that(text.count(op.encode()) == 1, f"{case}: has {text.count(op.encode())} {op}, wanted 1")
+
+
 def check_outputs(checks, case, got, wanted):
     checks.that(got.keys() == wanted.keys(), f"{case}: has {[*got]}, wanted {[*wanted]}")
     for name in got.keys() & wanted.keys():
@@ -39,6 +50,7 @@ def check_case(checks, case):
             return
         if not checks.that(done.returncode == 0, f"{case}: status {done.returncode}: {done.stderr.decode()[-400:]}"):
             return
+        check_experts(checks, case)
         succeed(folder / "graph", "graph", "--input", source / "inputs.safetensors", "--output", folder / "out.safetensors")
         check_outputs(checks, case, load_file(folder / "out.safetensors"), load_file(source / "outputs.safetensors"))
 
