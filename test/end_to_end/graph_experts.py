@@ -27,6 +27,7 @@ class Form:
     activation: str = "silu"
     higher: bool = False       # of equal scores the higher expert
     element: str = "f32"
+    found: bool = False        # the tokens are those that data names
     options: tuple = ()        # of the compiler
     tolerance: float = TOLERANCE
 
@@ -45,6 +46,8 @@ FORMS = {
     "identity": Form(gated=False, activation="identity", biases=True),
     "unfused": Form(joined="halves", biases=True, options=("--without-pass=moe-fuse-experts,moe-fuse-gate",)),
     "plain": Form(gated=False, biases=True, activation="silu", options=("--reference",)),
+    "found": Form(biases=True, found=True),
+    "found-ungated": Form(gated=False, activation="relu", found=True),
     "bf16": Form(biases=True, options=("--activations=bf16",), tolerance=2e-2),
     "int8": Form(options=("--quantize=experts:int8",), tolerance=4e-2),
 }
@@ -136,6 +139,32 @@ def make_model(form, random):
     return weights, tensors, text
 
 
+# Rows of the inputs where `m` is true.
+FOUND = """    %flags = lm.graph_input %graph "m"(%all) : tensor<?xi1>
+    %places_init = tensor.empty(%all) : tensor<1x?xi64>
+    %count_init = tensor.empty() : tensor<i64>
+    %places, %number = linalg_ext.nonzero ins(%flags : tensor<?xi1>) outs(%places_init, %count_init : tensor<1x?xi64>, tensor<i64>) -> tensor<1x?xi64>, tensor<i64>
+    %count = tensor.extract %number[] : tensor<i64>
+    %t = arith.index_cast %count : i64 to index
+    %rows = tensor.extract_slice %places[0, 0] [1, %t] [1, 1] : tensor<1x?xi64> to tensor<?xi64>
+"""
+
+
+def found(name, columns):
+    """Those rows of an input."""
+    kind = f"tensor<?x{columns}xf32>"
+    return f"""    %{name}_init = tensor.empty(%t) : {kind}
+    %{name} = linalg.generic {{indexing_maps = [affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}}
+        ins(%rows : tensor<?xi64>) outs(%{name}_init : {kind}) {{
+    ^bb0(%row: i64, %old: f32):
+      %i = arith.index_cast %row : i64 to index
+      %j = linalg.index 1 : index
+      %v = tensor.extract %{name}_all[%i, %j] : {kind}
+      linalg.yield %v : f32
+    }} -> {kind}
+"""
+
+
 def module(form, symbols):
     """A graph of tokens and logits with one expert layer."""
     value = lambda name: f"!lm.weight<{EXPERTS}x{HIDDEN if name.startswith('down') else WIDTH}x{1 if name.endswith('_bias') else WIDTH if name == 'down' else HIDDEN}x{form.element}>"
@@ -156,14 +185,20 @@ def module(form, symbols):
         first += f"    %a = moe.gated_activation {form.activation} ins(%g, %u : {inner}, {inner}) outs(%g_init : {inner}) -> {inner}\n"
     else:
         first = product("a", "up", "%x", HIDDEN, True, f"activation {form.activation} ")
+    all = "all" if form.found else "t"
+    tokens = FOUND + found("x", HIDDEN) + found("l", EXPERTS) if form.found else ""
+    suffix = "_all" if form.found else ""
+    row = f"memref<?x{HIDDEN}xf32>"
+    given = row.replace(">", ", strided<[%d, 1]>>" % HIDDEN) if form.found else row
+    part = f"    %part = memref.subview %out[0, 0] [%t, {HIDDEN}] [1, 1] : {row} to {given}\n    lm.set_output_size %graph \"y\" dimension 0 to %t\n" if form.found else ""
     return f"""module attributes {{moec.graph = {{dimensions = ["t"],
-    inputs = [{{name = "x", type = "F32", shape = ["t", {HIDDEN} : i64]}}, {{name = "l", type = "F32", shape = ["t", {EXPERTS} : i64]}}],
-    outputs = [{{name = "y", type = "F32", shape = ["t", {HIDDEN} : i64]}}]}}}} {{
+    inputs = [{'{name = "m", type = "BOOL", shape = ["t"]}, ' if form.found else ""}{{name = "x", type = "F32", shape = ["t", {HIDDEN} : i64]}}, {{name = "l", type = "F32", shape = ["t", {EXPERTS} : i64]}}],
+    outputs = [{{name = "y", type = "F32", shape = [{'""' if form.found else '"t"'}, {HIDDEN} : i64]}}]}}}} {{
 {symbols}  func.func @graph(%graph: !lm.batch) {{
-    %t = lm.dimension %graph "t"
-    %x = lm.graph_input %graph "x"(%t) : tensor<?x{HIDDEN}xf32>
-    %l = lm.graph_input %graph "l"(%t) : tensor<?x{EXPERTS}xf32>
-{loads}    %s_init = tensor.empty(%t) : tensor<?x{EXPERTS}xf32>
+    %{all} = lm.dimension %graph "t"
+    %x{suffix} = lm.graph_input %graph "x"(%{all}) : tensor<?x{HIDDEN}xf32>
+    %l{suffix} = lm.graph_input %graph "l"(%{all}) : tensor<?x{EXPERTS}xf32>
+{tokens}{loads}    %s_init = tensor.empty(%t) : tensor<?x{EXPERTS}xf32>
     %s = moe.score softmax ins(%l : tensor<?x{EXPERTS}xf32>) outs(%s_init : tensor<?x{EXPERTS}xf32>) -> tensor<?x{EXPERTS}xf32>
     %e_init = tensor.empty(%t) : tensor<?x{PICKED}xi32>
     %w_init = tensor.empty(%t) : tensor<?x{PICKED}xf32>
@@ -183,8 +218,8 @@ def module(form, symbols):
         -> tensor<?xi32>, tensor<?xi32>, tensor<{EXPERTS + 1}xi32>, tensor<?x3xi32>
 {first}{product("d", "down", "%a", WIDTH, False)}    %y_init = tensor.empty(%t) : tensor<?x{HIDDEN}xf32>
     %y = moe.combine ins(%d, %plan#1, %w : tensor<?x{HIDDEN}xf32>, tensor<?xi32>, tensor<?x{PICKED}xf32>) outs(%y_init : tensor<?x{HIDDEN}xf32>) -> tensor<?x{HIDDEN}xf32>
-    %out = lm.graph_output %graph "y"(%t) : memref<?x{HIDDEN}xf32>
-    bufferization.materialize_in_destination %y in restrict writable %out : (tensor<?x{HIDDEN}xf32>, memref<?x{HIDDEN}xf32>) -> ()
+    %out = lm.graph_output %graph "y"(%{all}) : {row}
+{part}    bufferization.materialize_in_destination %y in restrict writable %{"part" if form.found else "out"} : (tensor<?x{HIDDEN}xf32>, {given}) -> ()
     return
   }}
 }}
@@ -201,7 +236,11 @@ def check_form(checks, name):
         for rows in [0, 1, 7, 130]:
             x = random.standard_normal((rows, HIDDEN)).astype(np.float32)
             logits = random.integers(-2, 3, (rows, EXPERTS)).astype(np.float32)  # many are equal
-            got = [compute(folder / "program", {"x": x, "l": logits}, folder, f"--threads={threads}")["y"] for threads in (1, 3)]
+            inputs = {"x": x, "l": logits}
+            if form.found:
+                inputs["m"] = random.random(rows) < 0.6
+                x, logits = x[inputs["m"]], logits[inputs["m"]]
+            got = [compute(folder / "program", inputs, folder, f"--threads={threads}")["y"] for threads in (1, 3)]
             checks.that(got[0].tobytes() == got[1].tobytes(), f"{name}: {rows} rows depend on the threads")
             wanted = expected(form, weights, x, logits)
             scale = max(np.abs(wanted).max(initial=0), 1e-30)

@@ -122,8 +122,8 @@ TEST_F(ExpertLayerTest, AGatedLayerHasThreeProducts) {
                     .activation = silu});
   EXPECT_TRUE(mlir::succeeded(module->verify()));
   const std::string made = text();
-  EXPECT_EQ(llvm::StringRef(made).count("moe.grouped_matmul ins"), 3u) << made;
-  EXPECT_EQ(llvm::StringRef(made).count("moe.gated_activation silu"), 1u) << made;
+  EXPECT_EQ(llvm::StringRef(made).count("= moe.grouped_matmul"), 3u) << made;
+  EXPECT_EQ(llvm::StringRef(made).count("moe.gated_activation"), 1u) << made;
 }
 
 TEST_F(ExpertLayerTest, ALayerWithoutAGateHasTwo) {
@@ -139,7 +139,7 @@ TEST_F(ExpertLayerTest, ALayerWithoutAGateHasTwo) {
                     .weighsInput = true});
   EXPECT_TRUE(mlir::succeeded(module->verify()));
   const std::string made = text();
-  EXPECT_EQ(llvm::StringRef(made).count("moe.grouped_matmul activation relu"), 1u) << made;
+  EXPECT_EQ(llvm::StringRef(made).count(" relu ins"), 1u) << made;
   EXPECT_EQ(llvm::StringRef(made).count("picks("), 1u) << made;
   EXPECT_EQ(llvm::StringRef(made).count("moe.combine picked 2"), 1u) << made;
 }
