@@ -95,6 +95,9 @@ FusionReport moec::reportFusions(ModuleOp module) {
         if (!entry.fused)
           entry.detail +=
               (weight ? ", " : "") + std::string("apart from other products of the same rows");
+      } else if (auto reason = op->getAttrOfType<StringAttr>(kNotRaisedAttr)) {
+        entry.fused = false;
+        entry.detail = "expert layer not raised: " + reason.str();
       } else if (!missed.empty()) {
         entry.fused = false;
         entry.detail = ("not part of a " + missed).str();

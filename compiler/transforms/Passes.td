@@ -7,6 +7,26 @@ include "mlir/Pass/PassBase.td"
 
 // Optimize
 
+def RaiseExperts : Pass<"moe-raise-experts", "::mlir::ModuleOp"> {
+  let summary = "what computes a layer of experts becomes ops of moe";
+  let description = [{
+    Starts at each `linalg_ext.top_k` of rows and looks for a value in which all that follows from
+    it comes together. An element of that value, as an expression of elements of other tensors, is
+    proved to be a sum over the picks of a token, each a weight times what the chosen expert makes
+    of the token: products with tensors of the model, their biases, and an activation. Which ops,
+    in which order, does not matter: all experts may be computed and masked, or the tokens of each
+    gathered and scattered, or the weights of each pick gathered. Becomes `moe.score`, `moe.route`
+    and an expert layer; a router whose weights are other functions of the chosen scores stays.
+
+    A layer that is not proved stays what it is; a remark, and the attribute `moec.not_raised` of
+    the choice, say why.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numRaised", "num-raised", "layers that became ops of moe">,
+                    Statistic<"numKept", "num-kept", "layers that stayed what they were">];
+}
+
 def RaiseLinear : Pass<"lm-raise-linear", "::mlir::ModuleOp"> {
   let summary = "products with a tensor of a graph's model become lm.linear";
   let description = [{
