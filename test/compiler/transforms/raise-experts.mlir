@@ -174,11 +174,83 @@ func.func @masked(%x: tensor<?x4xf32>, %s: tensor<?x2xf32>) -> tensor<?x4xf32> {
 
 // -----
 
-// The tokens of each expert are gathered, and its results added where they came from.
+// The tokens are a part of a tensor.
+// CHECK-LABEL: func @sliced
+// CHECK:         %[[X:.*]] = tensor.extract_slice
+// CHECK:         moe.grouped_matmul activation relu ins(%[[X]],
+lm.tensor @u0 : tensor<4x6xf32> from "u0"
+lm.tensor @d0 : tensor<6x4xf32> from "d0"
+lm.tensor @u1 : tensor<4x6xf32> from "u1"
+lm.tensor @d1 : tensor<6x4xf32> from "d1"
+func.func @sliced(%big: tensor<?x8xf32>, %n: index, %s: tensor<?x2xf32>) -> tensor<?x4xf32> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %x = tensor.extract_slice %big[0, 0] [%n, 4] [1, 1] : tensor<?x8xf32> to tensor<?x4xf32>
+  %ev = tensor.empty(%n) : tensor<?x1xf32>
+  %ei = tensor.empty(%n) : tensor<?x1xi64>
+  %v, %i = linalg_ext.top_k ins(%s : tensor<?x2xf32>) outs(%ev, %ei : tensor<?x1xf32>, tensor<?x1xi64>) -> tensor<?x1xf32>, tensor<?x1xi64>
+  %e = tensor.empty(%n) : tensor<?x4xf32>
+  %wu0 = lm.load_tensor @u0 : tensor<4x6xf32>
+  %wd0 = lm.load_tensor @d0 : tensor<6x4xf32>
+  %wu1 = lm.load_tensor @u1 : tensor<4x6xf32>
+  %wd1 = lm.load_tensor @d1 : tensor<6x4xf32>
+  %shared = linalg.exp ins(%x : tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %u0e = tensor.empty(%n) : tensor<?x6xf32>
+  %u0z = linalg.fill ins(%zero : f32) outs(%u0e : tensor<?x6xf32>) -> tensor<?x6xf32>
+  %u0 = linalg.matmul ins(%x, %wu0 : tensor<?x4xf32>, tensor<4x6xf32>) outs(%u0z : tensor<?x6xf32>) -> tensor<?x6xf32>
+  %p0 = linalg.max ins(%u0, %u0z : tensor<?x6xf32>, tensor<?x6xf32>) outs(%u0e : tensor<?x6xf32>) -> tensor<?x6xf32>
+  %d0e = tensor.empty(%n) : tensor<?x4xf32>
+  %d0z = linalg.fill ins(%zero : f32) outs(%d0e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %d0 = linalg.matmul ins(%p0, %wd0 : tensor<?x6xf32>, tensor<6x4xf32>) outs(%d0z : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %m0e = tensor.empty(%n) : tensor<?xf32>
+  %m0z = linalg.fill ins(%zero : f32) outs(%m0e : tensor<?xf32>) -> tensor<?xf32>
+  %m0 = linalg.generic {indexing_maps = [affine_map<(t, k) -> (t, k)>, affine_map<(t, k) -> (t, k)>, affine_map<(t, k) -> (t)>], iterator_types = ["parallel", "reduction"]}
+      ins(%v, %i : tensor<?x1xf32>, tensor<?x1xi64>) outs(%m0z : tensor<?xf32>) {
+  ^bb0(%a: f32, %b: i64, %o: f32):
+    %id = arith.constant 0 : i64
+    %is = arith.cmpi eq, %b, %id : i64
+    %one = arith.uitofp %is : i1 to f32
+    %w = arith.mulf %a, %one : f32
+    %y = arith.addf %o, %w : f32
+    linalg.yield %y : f32
+  } -> tensor<?xf32>
+  %b0 = linalg.broadcast ins(%m0 : tensor<?xf32>) outs(%e : tensor<?x4xf32>) dimensions = [1]
+  %t0 = linalg.mul ins(%d0, %b0 : tensor<?x4xf32>, tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %y0 = linalg.add ins(%shared, %t0 : tensor<?x4xf32>, tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %u1e = tensor.empty(%n) : tensor<?x6xf32>
+  %u1z = linalg.fill ins(%zero : f32) outs(%u1e : tensor<?x6xf32>) -> tensor<?x6xf32>
+  %u1 = linalg.matmul ins(%x, %wu1 : tensor<?x4xf32>, tensor<4x6xf32>) outs(%u1z : tensor<?x6xf32>) -> tensor<?x6xf32>
+  %p1 = linalg.max ins(%u1, %u1z : tensor<?x6xf32>, tensor<?x6xf32>) outs(%u1e : tensor<?x6xf32>) -> tensor<?x6xf32>
+  %d1e = tensor.empty(%n) : tensor<?x4xf32>
+  %d1z = linalg.fill ins(%zero : f32) outs(%d1e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %d1 = linalg.matmul ins(%p1, %wd1 : tensor<?x6xf32>, tensor<6x4xf32>) outs(%d1z : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %m1e = tensor.empty(%n) : tensor<?xf32>
+  %m1z = linalg.fill ins(%zero : f32) outs(%m1e : tensor<?xf32>) -> tensor<?xf32>
+  %m1 = linalg.generic {indexing_maps = [affine_map<(t, k) -> (t, k)>, affine_map<(t, k) -> (t, k)>, affine_map<(t, k) -> (t)>], iterator_types = ["parallel", "reduction"]}
+      ins(%v, %i : tensor<?x1xf32>, tensor<?x1xi64>) outs(%m1z : tensor<?xf32>) {
+  ^bb0(%a: f32, %b: i64, %o: f32):
+    %id = arith.constant 1 : i64
+    %is = arith.cmpi eq, %b, %id : i64
+    %one = arith.uitofp %is : i1 to f32
+    %w = arith.mulf %a, %one : f32
+    %y = arith.addf %o, %w : f32
+    linalg.yield %y : f32
+  } -> tensor<?xf32>
+  %b1 = linalg.broadcast ins(%m1 : tensor<?xf32>) outs(%e : tensor<?x4xf32>) dimensions = [1]
+  %t1 = linalg.mul ins(%d1, %b1 : tensor<?x4xf32>, tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %y1 = linalg.add ins(%y0, %t1 : tensor<?x4xf32>, tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  return %y1 : tensor<?x4xf32>
+}
+
+// -----
+
+// The tokens of each expert are gathered, and its results added where they came from. A softmax
+// before the choice, and a division by the sum of the chosen after it, are the router's.
 // CHECK-LABEL: func @looped
 // CHECK-SAME:    %[[X:.*]]: tensor<?x4xf32>, %[[S:.*]]: tensor<?x2xf32>
 // CHECK-NOT:     linalg_ext
-// CHECK:         %[[E:.*]]:2 = moe.route ins(%[[S]]
+// CHECK:         %[[P:.*]] = moe.score softmax ins(%[[S]]
+// CHECK:         %[[E:.*]]:2 = moe.route renormalize ins(%[[P]]
 // CHECK:         moe.grouped_matmul activation relu ins(%[[X]],
 // CHECK:         %[[Y:.*]] = moe.combine ins(%{{.*}}, %[[E]]#1
 // CHECK:         return %[[Y]]
@@ -186,14 +258,29 @@ lm.tensor @u0 : tensor<4x6xf32> from "u0"
 lm.tensor @d0 : tensor<6x4xf32> from "d0"
 lm.tensor @u1 : tensor<4x6xf32> from "u1"
 lm.tensor @d1 : tensor<6x4xf32> from "d1"
-func.func @looped(%x: tensor<?x4xf32>, %s: tensor<?x2xf32>) -> tensor<?x4xf32> {
+func.func @looped(%x: tensor<?x4xf32>, %l: tensor<?x2xf32>) -> tensor<?x4xf32> {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %n = tensor.dim %x, %c0 : tensor<?x4xf32>
+  %er = tensor.empty(%n) : tensor<?xf32>
+  %es = tensor.empty(%n) : tensor<?x2xf32>
+  %least = arith.constant 0xFF800000 : f32
+  %h0 = linalg.fill ins(%least : f32) outs(%er : tensor<?xf32>) -> tensor<?xf32>
+  %h1 = linalg.reduce { arith.maximumf } ins(%l : tensor<?x2xf32>) outs(%h0 : tensor<?xf32>) dimensions = [1]
+  %h2 = linalg.broadcast ins(%h1 : tensor<?xf32>) outs(%es : tensor<?x2xf32>) dimensions = [1]
+  %h3 = linalg.sub ins(%l, %h2 : tensor<?x2xf32>, tensor<?x2xf32>) outs(%es : tensor<?x2xf32>) -> tensor<?x2xf32>
+  %h4 = linalg.exp ins(%h3 : tensor<?x2xf32>) outs(%es : tensor<?x2xf32>) -> tensor<?x2xf32>
+  %h5 = linalg.fill ins(%zero : f32) outs(%er : tensor<?xf32>) -> tensor<?xf32>
+  %h6 = linalg.reduce { arith.addf } ins(%h4 : tensor<?x2xf32>) outs(%h5 : tensor<?xf32>) dimensions = [1]
+  %h7 = linalg.broadcast ins(%h6 : tensor<?xf32>) outs(%es : tensor<?x2xf32>) dimensions = [1]
+  %s = linalg.div ins(%h4, %h7 : tensor<?x2xf32>, tensor<?x2xf32>) outs(%es : tensor<?x2xf32>) -> tensor<?x2xf32>
   %ev = tensor.empty(%n) : tensor<?x2xf32>
   %ei = tensor.empty(%n) : tensor<?x2xi64>
-  %v, %i = linalg_ext.top_k ins(%s : tensor<?x2xf32>) outs(%ev, %ei : tensor<?x2xf32>, tensor<?x2xi64>) -> tensor<?x2xf32>, tensor<?x2xi64>
+  %top, %i = linalg_ext.top_k ins(%s : tensor<?x2xf32>) outs(%ev, %ei : tensor<?x2xf32>, tensor<?x2xi64>) -> tensor<?x2xf32>, tensor<?x2xi64>
   %e = tensor.empty(%n) : tensor<?x4xf32>
+  %w0 = linalg.reduce { arith.addf } ins(%top : tensor<?x2xf32>) outs(%h5 : tensor<?xf32>) dimensions = [1]
+  %w1 = linalg.broadcast ins(%w0 : tensor<?xf32>) outs(%es : tensor<?x2xf32>) dimensions = [1]
+  %v = linalg.div ins(%top, %w1 : tensor<?x2xf32>, tensor<?x2xf32>) outs(%es : tensor<?x2xf32>) -> tensor<?x2xf32>
   %wu0 = lm.load_tensor @u0 : tensor<4x6xf32>
   %wd0 = lm.load_tensor @d0 : tensor<6x4xf32>
   %wu1 = lm.load_tensor @u1 : tensor<4x6xf32>
