@@ -7,7 +7,7 @@ import json
 import sys
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from programs import GOLDEN, MOEC, Checks, run, succeed, work_folder
 
@@ -59,6 +59,18 @@ def check_outputs(checks, case, got, wanted):
         checks.that(error <= TOLERANCE, f"{case}: {name} is off by {error:.1e} of the largest")
 
 
+def check_one_token(checks, case, folder):
+    """Of one token alone, the row that it has among others; most experts then have none."""
+    source = GOLDEN / "onnx" / case
+    rows = load_file(source / "inputs.safetensors")["hidden"]
+    wanted = load_file(source / "outputs.safetensors")["out"]
+    save_file({"hidden": rows[:1]}, folder / "one.safetensors")
+    for options in ([], ["--without-pass=moe-raise-experts"]):
+        succeed(MOEC, "compile", source / "model.onnx", "-q", "-o", folder / "graph", *options)
+        succeed(folder / "graph", "graph", "--input", folder / "one.safetensors", "--output", folder / "out.safetensors")
+        check_outputs(checks, f"{case}, one token", load_file(folder / "out.safetensors"), {"out": wanted[:1]})
+
+
 def check_case(checks, case):
     source = GOLDEN / "onnx" / case
     with work_folder() as folder, checks.about(case):
@@ -71,6 +83,8 @@ def check_case(checks, case):
         check_experts(checks, case)
         succeed(folder / "graph", "graph", "--input", source / "inputs.safetensors", "--output", folder / "out.safetensors")
         check_outputs(checks, case, load_file(folder / "out.safetensors"), load_file(source / "outputs.safetensors"))
+        if case.startswith("loop_"):
+            check_one_token(checks, case, folder)
 
 
 if __name__ == "__main__":
