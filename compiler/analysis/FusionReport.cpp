@@ -32,6 +32,12 @@ static StringRef fusionOf(Operation *op) {
   if (auto activation = dyn_cast<moe::GatedActivationOp>(op))
     if (!activation.getGate().getDefiningOp<moe::GroupedMatmulOp>() && !isShared(activation))
       return "";
+  // A router may be given logits that no product of the model makes.
+  auto score = dyn_cast<moe::ScoreOp>(op);
+  if (auto route = dyn_cast<moe::RouteOp>(op))
+    score = route.getScores().getDefiningOp<moe::ScoreOp>();
+  if (score && !score.getLogits().getDefiningOp<lm::LinearOp>())
+    return "";
   return llvm::StringSwitch<StringRef>(op->getName().getStringRef())
       .Cases({"moe.score", "moe.route"}, "moe.gate")
       .Cases({"moe.dispatch", "moe.grouped_matmul", "moe.gated_activation", "moe.grouped_glu",
@@ -89,6 +95,9 @@ FusionReport moec::reportFusions(ModuleOp module) {
         if (!entry.fused)
           entry.detail +=
               (weight ? ", " : "") + std::string("apart from other products of the same rows");
+      } else if (auto reason = op->getAttrOfType<StringAttr>(kNotRaisedAttr)) {
+        entry.fused = false;
+        entry.detail = "expert layer not raised: " + reason.str();
       } else if (!missed.empty()) {
         entry.fused = false;
         entry.detail = ("not part of a " + missed).str();
@@ -103,13 +112,13 @@ FusionReport moec::reportFusions(ModuleOp module) {
 
 void FusionReport::addPhases(ModuleOp scheduled) {
   scheduled.walk([&](lm::PhaseOp phase) {
-    for (Operation &op : phase.getBody().front()) {
+    phase.getBody().walk([&](Operation *op) {
       for (FusionEntry &entry : entries)
-        if (entry.location == op.getLoc() &&
-            (entry.fused || entry.op == op.getName().getStringRef()) &&
+        if (entry.location == op->getLoc() &&
+            (entry.fused || entry.op == op->getName().getStringRef()) &&
             (entry.phases.empty() || entry.phases.back() != phase.getName()))
           entry.phases.push_back(phase.getName().str());
-    }
+    });
   });
 }
 

@@ -10,6 +10,9 @@
 
 namespace moec {
 
+/// The attribute of a choice that says why the layer of experts behind it was not raised.
+inline constexpr llvm::StringLiteral kNotRaisedAttr = "moec.not_raised";
+
 /// An op that fusion made, or one that it left.
 struct FusionEntry {
   std::string function; ///< that it is in: one per kind of layer

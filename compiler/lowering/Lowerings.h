@@ -146,6 +146,7 @@ struct Routing {
   moe::Weighing weighing;
   double epsilon, scale;
   moe::GroupsAttr groups;           ///< null where all experts are one group
+  bool prefersHigher;               ///< of equal keys the one with the higher id comes first
   std::optional<Matrix> correction; ///< added to scores where they are compared
 };
 /// That of `op`, a moe.route or moe.gate, among `columns` experts.
@@ -156,6 +157,7 @@ template <typename Op> Routing routingOf(KernelBuilder &kernel, Op op, int64_t c
                   op.getEpsilon().convertToDouble(),
                   op.getScale().convertToDouble(),
                   op.getGroupsAttr(),
+                  op.getPreferHigher(),
                   std::nullopt};
   if (op.getCorrection())
     routing.correction = matrixOf(kernel, op.getCorrection());
@@ -164,7 +166,9 @@ template <typename Op> Routing routingOf(KernelBuilder &kernel, Op op, int64_t c
 /// The best of one row of scores, and what they weigh.
 void emitRoute(KernelBuilder &kernel, const Routing &routing, mlir::Value scores,
                mlir::Value experts, mlir::Value weights);
-/// What an activation makes of gate and up, scalars or vectors.
+/// What an activation makes of a product without a gate, or of gate and up; scalars or vectors. A
+/// null activation changes nothing.
+mlir::Value emitActivation(KernelBuilder &kernel, moe::ActivationAttr activation, mlir::Value x);
 mlir::Value emitGatedActivation(KernelBuilder &kernel, moe::ActivationAttr activation,
                                 mlir::Value gate, mlir::Value up);
 /// The weight, f32, with which `token` (i64) picked `expert` (i64): that of the last slot that

@@ -180,7 +180,8 @@ void moec::lowerGroupedMatmulByBlock(ThreadBuilder &kernel, lm::PhaseOp phase,
     work.multiply(block.rows, mmaMatrix(matrixOf(kernel, op.getWeight(), block.expert)),
                   block.column, [&](Value inTile, Value column, ArrayRef<Value> sums) {
                     Value share = shareOf(kernel, op, block, inTile);
-                    put(kernel, emitExpertSum(kernel, sums[0], share, bias, column), out,
+                    Value sum = emitExpertSum(kernel, sums[0], share, bias, column);
+                    put(kernel, emitActivation(kernel, op.getActivationAttr(), sum), out,
                         kernel.add(block.first, inTile), column);
                   });
   });

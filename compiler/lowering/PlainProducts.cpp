@@ -142,8 +142,9 @@ void moec::lowerGroupedMatmulPlainly(KernelBuilder &kernel, moe::GroupedMatmulOp
     ExpertRow work(kernel, op, input, expert, row);
     Value to = out.row(kernel, row);
     forEach(kernel, out.columns, [&](Value column) {
-      kernel.store(kernel.round(out.element, work.times(weight, bias, column)),
-                   kernel.address(to, out.element, column));
+      Value value =
+          emitActivation(kernel, op.getActivationAttr(), work.times(weight, bias, column));
+      kernel.store(kernel.round(out.element, value), kernel.address(to, out.element, column));
     });
   });
 }

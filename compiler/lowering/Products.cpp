@@ -158,8 +158,9 @@ void moec::lowerGroupedMatmul(CpuKernelBuilder &kernel, moe::GroupedMatmulOp op,
                       [&](Value row, Value column, int64_t lanes, ArrayRef<Value> sums) {
                         Value to =
                             kernel.address(work.results, out.element, kernel.mul(row, out.stride));
-                        storeRow(kernel, addBias(kernel, sums[0], bias, column, lanes), out.element,
-                                 to, column, lanes);
+                        Value value = emitActivation(kernel, op.getActivationAttr(),
+                                                     addBias(kernel, sums[0], bias, column, lanes));
+                        storeRow(kernel, value, out.element, to, column, lanes);
                       });
   });
 }

@@ -45,17 +45,21 @@ void moec::emitScores(KernelBuilder &kernel, moe::ScoreFunction function, Value 
 /// Of what must not be chosen: below every other key, those of minus infinity too.
 static constexpr int64_t kNoCandidate = std::numeric_limits<int64_t>::min();
 
+/// Which of two numbers comes first where their keys are equal.
+enum class Ties { LowerFirst, HigherFirst };
+
 /// How many of `columns` keys come before `key`, that of number `id`: the larger ones, and equal
-/// ones with a lower number.
-static Value rankOf(KernelBuilder &kernel, int64_t columns, function_ref<Value(Value id)> keyOf,
-                    Value key, Value id) {
+/// ones whose number comes first.
+static Value rankOf(KernelBuilder &kernel, int64_t columns, Ties ties,
+                    function_ref<Value(Value id)> keyOf, Value key, Value id) {
+  const CmpIPredicate isFirst = ties == Ties::LowerFirst ? CmpIPredicate::slt : CmpIPredicate::sgt;
   return kernel.loop(
       kernel.integer(0), kernel.integer(columns), 1, ValueRange{kernel.integer(0)},
       [&](Value other, ValueRange count) -> SmallVector<Value> {
         Value theirs = keyOf(other);
         Value larger = kernel.compare(CmpIPredicate::sgt, theirs, key),
               same = kernel.compare(CmpIPredicate::eq, theirs, key),
-              before = kernel.compare(CmpIPredicate::slt, other, id);
+              before = kernel.compare(isFirst, other, id);
         Value isAhead =
             arith::OrIOp::create(kernel.builder, kernel.loc, larger,
                                  arith::AndIOp::create(kernel.builder, kernel.loc, same, before));
@@ -66,14 +70,17 @@ static Value rankOf(KernelBuilder &kernel, int64_t columns, function_ref<Value(V
 
 /// Calls visit(slot, id) for the `count` largest of `columns` keys, largest first. At least so many
 /// are candidates.
-static void chooseInTurn(KernelBuilder &kernel, int64_t columns, int64_t count,
+static void chooseInTurn(KernelBuilder &kernel, int64_t columns, int64_t count, Ties ties,
                          function_ref<Value(Value id)> keyOf,
                          function_ref<void(Value slot, Value id)> visit) {
   auto logical = [&](auto op, Value a, Value b) -> Value {
     return decltype(op)::create(kernel.builder, kernel.loc, a, b);
   };
   // The next one is the best of those that come after the last one in the order of (larger key,
-  // lower id).
+  // id that comes first). Ids come in ascending order: of equal keys the first or the last is kept.
+  const bool isLowerFirst = ties == Ties::LowerFirst;
+  const CmpIPredicate isAfter = isLowerFirst ? CmpIPredicate::sgt : CmpIPredicate::slt,
+                      isBetter = isLowerFirst ? CmpIPredicate::sgt : CmpIPredicate::sge;
   Value noKey = kernel.integer(std::numeric_limits<int64_t>::max()), noId = kernel.integer(-1);
   kernel.loop(
       kernel.integer(0), kernel.integer(count), 1, ValueRange{noKey, noId},
@@ -85,10 +92,9 @@ static void chooseInTurn(KernelBuilder &kernel, int64_t columns, int64_t count,
               Value key = keyOf(id);
               Value below = kernel.compare(CmpIPredicate::slt, key, last[0]);
               Value same = logical(arith::AndIOp(), kernel.compare(CmpIPredicate::eq, key, last[0]),
-                                   kernel.compare(CmpIPredicate::sgt, id, last[1]));
+                                   kernel.compare(isAfter, id, last[1]));
               Value left = logical(arith::OrIOp(), below, same);
-              Value better =
-                  logical(arith::AndIOp(), left, kernel.compare(CmpIPredicate::sgt, key, now[0]));
+              Value better = logical(arith::AndIOp(), left, kernel.compare(isBetter, key, now[0]));
               return {kernel.select(better, key, now[0]), kernel.select(better, id, now[1])};
             });
         visit(slot, best[1]);
@@ -97,13 +103,13 @@ static void chooseInTurn(KernelBuilder &kernel, int64_t columns, int64_t count,
 }
 
 /// The same, all keys at once where the target can: each counts those before it.
-static void choose(KernelBuilder &kernel, int64_t columns, int64_t count,
+static void choose(KernelBuilder &kernel, int64_t columns, int64_t count, Ties ties,
                    function_ref<Value(Value id)> keyOf,
                    function_ref<void(Value slot, Value id)> visit) {
   if (!kernel.runsSeveral())
-    return chooseInTurn(kernel, columns, count, keyOf, visit);
+    return chooseInTurn(kernel, columns, count, ties, keyOf, visit);
   kernel.forEach(columns, [&](Value id) {
-    Value rank = rankOf(kernel, columns, keyOf, keyOf(id), id);
+    Value rank = rankOf(kernel, columns, ties, keyOf, keyOf(id), id);
     kernel.when(kernel.compare(CmpIPredicate::slt, rank, kernel.integer(count)),
                 [&] { visit(rank, id); });
   });
@@ -132,16 +138,18 @@ static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value key
     Value members = kernel.address(keys, f32, startOf(group));
     Value value = kernel.address(values, f32, group);
     kernel.store(kernel.number(f32, 0), value);
-    chooseInTurn(kernel, size, summed, sortKeysAt(kernel, members), [&](Value, Value member) {
-      Value key = kernel.load(f32, kernel.address(members, f32, member));
-      kernel.store(kernel.add(kernel.load(f32, value), key), value);
-    });
+    chooseInTurn(kernel, size, summed, Ties::LowerFirst, sortKeysAt(kernel, members),
+                 [&](Value, Value member) {
+                   Value key = kernel.load(f32, kernel.address(members, f32, member));
+                   kernel.store(kernel.add(kernel.load(f32, value), key), value);
+                 });
   });
   if (kernel.runsSeveral()) {
     kernel.forEach(columns, [&](Value id) {
       Value group = kernel.div(id, kernel.integer(size));
       auto valueOf = sortKeysAt(kernel, values);
-      Value rank = rankOf(kernel, groups.getCount(), valueOf, valueOf(group), group);
+      Value rank =
+          rankOf(kernel, groups.getCount(), Ties::LowerFirst, valueOf, valueOf(group), group);
       Value isKept = kernel.compare(CmpIPredicate::slt, rank, kernel.integer(groups.getKept()));
       Value key = kernel.select(isKept, sortKeysAt(kernel, keys)(id), kernel.integer(kNoCandidate));
       kernel.store(key, kernel.address(sortKeys, i64, id));
@@ -151,8 +159,8 @@ static Value keepGroups(KernelBuilder &kernel, moe::GroupsAttr groups, Value key
   kernel.loop(kernel.integer(0), kernel.integer(columns), 1, [&](Value id) {
     kernel.store(kernel.integer(kNoCandidate), kernel.address(sortKeys, i64, id));
   });
-  chooseInTurn(kernel, groups.getCount(), groups.getKept(), sortKeysAt(kernel, values),
-               [&](Value, Value group) {
+  chooseInTurn(kernel, groups.getCount(), groups.getKept(), Ties::LowerFirst,
+               sortKeysAt(kernel, values), [&](Value, Value group) {
                  Value start = startOf(group);
                  kernel.loop(start, kernel.add(start, kernel.integer(size)), 1, [&](Value id) {
                    kernel.store(sortKeysAt(kernel, keys)(id), kernel.address(sortKeys, i64, id));
@@ -224,16 +232,17 @@ void moec::emitRoute(KernelBuilder &kernel, const Routing &routing, Value scores
     kernel.store(kernel.load(kernel.f32(), kernel.address(scores, kernel.f32(), id)),
                  kernel.address(weights, kernel.f32(), slot));
   };
+  const Ties ties = routing.prefersHigher ? Ties::HigherFirst : Ties::LowerFirst;
   if (routing.groups) {
     Value order = keepGroups(kernel, routing.groups, keys, routing.columns);
     choose(
-        kernel, routing.columns, routing.picked,
+        kernel, routing.columns, routing.picked, ties,
         [&](Value id) {
           return kernel.load(kernel.i64(), kernel.address(order, kernel.i64(), id));
         },
         pick);
   } else {
-    choose(kernel, routing.columns, routing.picked, sortKeysAt(kernel, keys), pick);
+    choose(kernel, routing.columns, routing.picked, ties, sortKeysAt(kernel, keys), pick);
   }
   weigh(kernel, routing, weights);
 }

@@ -218,22 +218,46 @@ void moec::lowerSelectRows(KernelBuilder &kernel, lm::SelectRowsOp op, const Til
               });
 }
 
-Value moec::emitGatedActivation(KernelBuilder &kernel, moe::ActivationAttr activation, Value gate,
-                                Value up) {
+Value moec::emitActivation(KernelBuilder &kernel, moe::ActivationAttr activation, Value x) {
+  if (!activation)
+    return x;
+  // The bound comes first: where x is no number, neither is the result.
+  auto positive = [&] { return kernel.max(kernel.number(x.getType(), 0), x); };
   switch (activation.getKind()) {
-  case moe::ActivationKind::Silu:
-    return kernel.mul(emitSilu(kernel, gate), up);
-  case moe::ActivationKind::ClampedSwiglu: {
-    auto number = [&](double value) { return kernel.number(gate.getType(), value); };
-    const double limit = activation.getLimit().getValueAsDouble();
-    gate = kernel.min(gate, number(limit));
-    up = kernel.max(kernel.min(up, number(limit)), number(-limit));
-    Value slope = number(activation.getSlope().getValueAsDouble());
-    Value open = emitSigmoid(kernel, kernel.mul(gate, slope));
-    return kernel.mul(kernel.mul(gate, open), kernel.add(up, number(1)));
+  case moe::ActivationKind::Identity:
+    return x;
+  case moe::ActivationKind::Relu:
+    return positive();
+  case moe::ActivationKind::ReluSquared: {
+    Value root = positive();
+    return kernel.mul(root, root);
+  }
+  case moe::ActivationKind::Gelu:
+    return emitGelu(kernel, x);
+  case moe::ActivationKind::GeluTanh:
+    return emitGeluTanh(kernel, x);
+  case moe::ActivationKind::Silu: {
+    FloatAttr slope = activation.getSlope();
+    if (!slope)
+      return emitSilu(kernel, x);
+    Value inside = kernel.mul(x, kernel.number(x.getType(), slope.getValueAsDouble()));
+    return kernel.mul(x, emitSigmoid(kernel, inside));
   }
   }
   llvm_unreachable("every activation is a case");
+}
+
+Value moec::emitGatedActivation(KernelBuilder &kernel, moe::ActivationAttr activation, Value gate,
+                                Value up) {
+  auto number = [&](double value) { return kernel.number(gate.getType(), value); };
+  if (FloatAttr bound = activation.getLimit()) {
+    const double limit = bound.getValueAsDouble();
+    gate = kernel.min(number(limit), gate);
+    up = kernel.max(number(-limit), kernel.min(number(limit), up));
+  }
+  if (FloatAttr shift = activation.getShift())
+    up = kernel.add(up, number(shift.getValueAsDouble()));
+  return kernel.mul(emitActivation(kernel, activation, gate), up);
 }
 
 void moec::lowerGatedActivation(KernelBuilder &kernel, moe::GatedActivationOp op,

@@ -187,7 +187,8 @@ void moec::lowerGroupedMatmulByWarp(KernelBuilder &kernel, moe::GroupedMatmulOp 
     std::optional<Matrix> bias = vectorOf(kernel, op.getBias(), work.expert);
     forColumnsOf(kernel, input.element, work.from, matrixOf(kernel, op.getWeight(), work.expert),
                  work.block, out.columns, [&](Value column, ArrayRef<Value> sums) {
-                   putElement(kernel, emitExpertSum(kernel, sums[0], work.share, bias, column),
+                   Value sum = emitExpertSum(kernel, sums[0], work.share, bias, column);
+                   putElement(kernel, emitActivation(kernel, op.getActivationAttr(), sum),
                               out.element, work.to, column);
                  });
   });

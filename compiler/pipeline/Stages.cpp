@@ -39,17 +39,19 @@ using namespace mlir;
 using namespace moec;
 
 /// The passes that a program is right without.
-static constexpr StringRef kOptionalPasses[] = {"moe-fuse-gate", "moe-fuse-experts",
-                                                "moe-fold-shared-experts", "lm-fuse-qkv",
-                                                "lm-fuse-residual"};
+static constexpr StringRef kOptionalPasses[] = {"moe-raise-experts", "moe-fuse-gate",
+                                                "moe-fuse-experts",  "moe-fold-shared-experts",
+                                                "lm-fuse-qkv",       "lm-fuse-residual"};
 
 static bool runs(const PipelineOptions &options, StringRef pass) {
   return !llvm::is_contained(options.without, pass);
 }
 
-/// Products of a graph with its model's tensors become those of `lm`, elementwise ops one where one
-/// feeds the other. A step has none.
-static void buildFuseGraph(OpPassManager &passes) {
+/// Layers of experts become ops of `moe`, products of a graph with its model's tensors those of
+/// `lm`, elementwise ops one where one feeds the other. A step has none.
+static void buildFuseGraph(OpPassManager &passes, const PipelineOptions &options) {
+  if (runs(options, "moe-raise-experts"))
+    passes.addPass(createRaiseExperts());
   passes.addPass(createNoteFailures());
   passes.addPass(createRaiseLinear());
   passes.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
@@ -65,7 +67,7 @@ static void buildOptimizeStage(OpPassManager &passes, const PipelineOptions &opt
   passes.addPass(createSymbolDCEPass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
-  buildFuseGraph(passes);
+  buildFuseGraph(passes, options);
   if (runs(options, "moe-fuse-gate"))
     passes.addNestedPass<func::FuncOp>(createFuseGate());
   if (runs(options, "moe-fuse-experts"))
@@ -113,6 +115,7 @@ static void buildScheduleStage(OpPassManager &passes, const PipelineOptions &opt
   passes.addNestedPass<func::FuncOp>(
       createFormPhases({.reference = options.reference, .warps = onGpu}));
   passes.addNestedPass<func::FuncOp>(createMergePhases());
+  passes.addNestedPass<func::FuncOp>(createLeaveOutFailed());
   passes.addPass(createPlanMemory());
   passes.addPass(createCSEPass());
   passes.addNestedPass<func::FuncOp>(createPlaceBarriers());

@@ -128,6 +128,13 @@ Value moec::emitGelu(KernelBuilder &kernel, Value x) {
   return kernel.fma(half, erf, half);
 }
 
+Value moec::emitGeluTanh(KernelBuilder &kernel, Value x) {
+  // (1 + tanh y) / 2 is sigmoid(2 y).
+  const double slope = M_SQRT2 * M_2_SQRTPI; // 2 sqrt(2 / pi)
+  Value cubic = polynomial(kernel, kernel.mul(x, x), {slope, slope * 0.044715});
+  return kernel.div(x, onePlusExpOfMinus(kernel, kernel.mul(x, cubic)));
+}
+
 Value moec::emitRsqrt(KernelBuilder &kernel, Value x) {
   Value root = LLVM::SqrtOp::create(kernel.builder, kernel.loc, x.getType(), x);
   return kernel.div(kernel.number(x.getType(), 1), root);

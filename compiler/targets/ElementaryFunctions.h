@@ -32,6 +32,10 @@ mlir::Value emitErf(KernelBuilder &kernel, mlir::Value x);
 /// x (1 + erf(x / sqrt 2)) / 2 of f32: GELU as defined, absolute error below 1e-6 (1 + |x|).
 mlir::Value emitGelu(KernelBuilder &kernel, mlir::Value x);
 
+/// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 of f32: GELU as it is often approximated,
+/// absolute error below 1e-6 (1 + |x|).
+mlir::Value emitGeluTanh(KernelBuilder &kernel, mlir::Value x);
+
 /// 1 / sqrt(x) of f32 or f64, each of the two operations rounded correctly.
 mlir::Value emitRsqrt(KernelBuilder &kernel, mlir::Value x);
 

@@ -73,12 +73,19 @@ private:
         empty({numRows, index(extentOf(layer.getUp(), 1))}, quantizes ? f32 : layer.getInner());
     // The weights of the picks multiply the tokens, or else what comes of them.
     const bool weighsInput = layer.getWeighInput();
-    inner = moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(),
-                                      layer.getTokens(), layer.getGate(), layer.getUp(), tiles,
-                                      rows, weighsInput ? layer.getExperts() : Value(),
-                                      weighsInput ? layer.getWeights() : Value(),
-                                      layer.getGateBias(), layer.getUpBias(), inner)
-                .getResult(0);
+    Value experts = weighsInput ? layer.getExperts() : Value(),
+          weights = weighsInput ? layer.getWeights() : Value();
+    Operation *first =
+        layer.getGate()
+            ? moe::GroupedGluOp::create(builder, loc, inner.getType(), layer.getActivation(),
+                                        layer.getTokens(), layer.getGate(), layer.getUp(), tiles,
+                                        rows, experts, weights, layer.getGateBias(),
+                                        layer.getUpBias(), inner)
+                  .getOperation()
+            : moe::GroupedMatmulOp::create(builder, loc, inner.getType(), layer.getActivation(),
+                                           layer.getTokens(), layer.getUp(), tiles, rows, experts,
+                                           weights, layer.getUpBias(), inner);
+    inner = first->getResult(0);
     if (quantizes) {
       FailureOr<int64_t> block = blockFor(layer.getDown());
       if (failed(block))
@@ -90,7 +97,8 @@ private:
                   .getResult(0);
     }
     Value down = empty({numRows, index(extentOf(layer.getOut(), 1))}, f32);
-    down = moe::GroupedMatmulOp::create(builder, loc, down.getType(), inner, layer.getDown(), tiles,
+    down = moe::GroupedMatmulOp::create(builder, loc, down.getType(), /*activation=*/nullptr, inner,
+                                        layer.getDown(), tiles,
                                         /*rows=*/Value(), /*experts=*/Value(), /*weights=*/Value(),
                                         layer.getDownBias(), down)
                .getResult(0);

@@ -78,7 +78,7 @@ private:
     found.routed = routed.getDefiningOp<moe::ExpertFfnOp>();
     found.scale = shared.getDefiningOp<lm::ScaleRowsOp>();
     found.down = (found.scale ? found.scale.getInput() : shared).getDefiningOp<lm::LinearOp>();
-    if (!found.routed || !found.down)
+    if (!found.routed || !found.routed.getGate() || !found.down)
       return std::nullopt;
     found.activation = found.down.getInput().getDefiningOp<moe::GatedActivationOp>();
     if (!found.activation)

@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Interfaces/TilingInterface.h"
 #include "runtime/core/PackedLayout.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace moec {
 #define GEN_PASS_DEF_FORMGRAPHPHASES
@@ -22,8 +23,9 @@ static constexpr int64_t kTileWork = 1 << 15;
 /// Tiles of work whose extent follows from data, so that nobody knows it before.
 static constexpr int64_t kUnknownTiles = 32;
 
-/// Rows of a tile of a product.
+/// Rows of a tile of a product, and of other work on rows, where data decides how many there are.
 static constexpr int64_t kLinearRows = 128;
+static constexpr int64_t kFewRows = 8;
 /// Most tiles of an op that works on rows one by one.
 static constexpr int64_t kMostRowTiles = 256;
 
@@ -136,7 +138,6 @@ struct FormGraphPhases final : moec::impl::FormGraphPhasesBase<FormGraphPhases> 
         return signalPassFailure();
     for (Operation *op : llvm::reverse(pending))
       op->erase();
-    leaveOut();
   }
 
 private:
@@ -230,10 +231,8 @@ private:
     }
     if (areKnown && (isComputing(&op) || (op.getNumRegions() == 0 && mayStandBetweenPhases(&op))))
       return success();
-    if (auto linear = dyn_cast<lm::LinearOp>(op))
-      return shareLinear(linear);
     if (isComputing(&op))
-      return op.emitOpError("works on buffers whose sizes follow from data");
+      return shareRowsOfData(op);
     if (isMemoryEffectFree(&op)) { // each phase that needs it does it again
       isPending.insert(&op);
       pending.push_back(&op);
@@ -285,35 +284,61 @@ private:
     return success();
   }
 
-  /// A product of rows whose number follows from data has tiles for the most there can be.
-  LogicalResult shareLinear(lm::LinearOp op) {
-    OpBuilder builder(op);
+  /// How work of `lm` and `moe` is cut: blocks of rows of a buffer, each in panels of a product.
+  struct Cut {
+    Value buffer; ///< null: one tile does everything
+    int64_t height, panels;
+  };
+
+  /// None for what needs to know its sizes beforehand.
+  static std::optional<Cut> cutOf(Operation &op) {
+    auto panelsOf = [](Value out) { return panelCount(extentOf(out, 1)); };
+    return llvm::TypeSwitch<Operation *, std::optional<Cut>>(&op)
+        .Case([&](lm::LinearOp product) {
+          return Cut{product.getOut(), kLinearRows, panelsOf(product.getOut())};
+        })
+        .Case<moe::GroupedMatmulOp, moe::GroupedGluOp>(
+            [&](auto product) { return Cut{product.getTiles(), 1, panelsOf(product.getOut())}; })
+        .Case([](moe::DispatchOp) { return Cut{{}, 0, 0}; })
+        .Case([](RowWiseOpInterface) { return Cut{{}, kFewRows, 0}; })
+        .Default(std::nullopt);
+  }
+
+  /// Work on rows whose number follows from data has tiles for the most there can be.
+  LogicalResult shareRowsOfData(Operation &op) {
+    std::optional<Cut> cut = cutOf(op);
+    if (!cut)
+      return op.emitOpError("works on buffers whose sizes follow from data");
+    OpBuilder builder(&op);
     Location loc = op.getLoc();
     lastAlone = {};
-    Value rows = sizeOf(builder, loc, op.getOut(), 0);
-    Value most = largestOf(builder, rows, [&](Value value) { return isKnown(value); });
-    if (!most)
-      return op.emitOpError("has rows whose number follows from data, and no bound that follows "
-                            "from the dimensions of the graph");
-    const int64_t panels = panelCount(extentOf(op.getOut(), 1));
+    if (cut->height > 0 && !cut->buffer)
+      cut->buffer = cast<DestinationStyleOpInterface>(op).getDpsInits().front();
     IndexMath outside{builder, loc};
-    Value tiles =
-        outside.mul(outside.ceilDiv(most, outside.constant(kLinearRows)), outside.constant(panels));
-    auto phase = lm::PhaseOp::create(builder, loc, op->getName().stripDialect(), /*plain=*/false,
-                                     tiles, kLinearRows, panels, /*warps=*/0);
+    Value tiles = outside.constant(1), panels = outside.constant(std::max<int64_t>(cut->panels, 1));
+    if (cut->buffer) {
+      Value rows = sizeOf(builder, loc, cut->buffer, 0);
+      Value most = largestOf(builder, rows, [&](Value value) { return isKnown(value); });
+      if (!most)
+        return op.emitOpError("has rows whose number follows from data, and no bound that follows "
+                              "from the dimensions of the graph");
+      tiles = outside.mul(outside.ceilDiv(most, outside.constant(cut->height)), panels);
+    }
+    auto phase = lm::PhaseOp::create(builder, loc, op.getName().stripDialect(), /*plain=*/false,
+                                     tiles, cut->height, cut->panels, /*warps=*/0);
     builder.createBlock(&phase.getBody(), {}, builder.getIndexType(), loc);
     IRMapping mapping;
-    for (Value value : usedBy(*op))
+    for (Value value : usedBy(op))
       if (failed(compute(value, builder, mapping)))
         return failure();
-    IndexMath math{builder, loc};
-    Value out = mapping.lookupOrDefault(op.getOut());
-    Value first =
-        math.mul(math.div(phase.getTile(), math.constant(panels)), math.constant(kLinearRows));
-    Value hasRows = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, first,
-                                          sizeOf(builder, loc, out, 0));
-    auto branch = scf::IfOp::create(builder, loc, hasRows);
-    branch.getThenBodyBuilder().clone(*op, mapping);
+    if (cut->buffer) { // tiles behind the rows that there are do nothing
+      IndexMath math{builder, loc};
+      Value first = math.mul(math.div(phase.getTile(), panels), math.constant(cut->height));
+      Value rows = sizeOf(builder, loc, mapping.lookupOrDefault(cut->buffer), 0);
+      Value hasRows = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, first, rows);
+      builder = scf::IfOp::create(builder, loc, hasRows).getThenBodyBuilder();
+    }
+    builder.clone(op, mapping);
     op.erase();
     return success();
   }
@@ -412,10 +437,8 @@ private:
     for (Value result : op.getResults())
       if (failed(keep(result, builder)))
         return failure();
-    if (failureOutput && used.contains(failureOutput)) {
-      firstCheck = firstCheck ? firstCheck : lastAlone;
+    if (failureOutput && used.contains(failureOutput))
       lastAlone = {}; // what comes behind is left out where that has failed
-    }
     return success();
   }
 
@@ -425,27 +448,6 @@ private:
       if (!next || isComputing(next) || isa<lm::PhaseOp>(next))
         return false;
     return true;
-  }
-
-  /// Phases behind the first check do nothing where one has failed: sizes that do not suit each
-  /// other would lead them out of their buffers.
-  void leaveOut() {
-    if (!firstCheck)
-      return;
-    for (Operation *next = firstCheck->getNextNode(); next; next = next->getNextNode()) {
-      auto phase = dyn_cast<lm::PhaseOp>(next);
-      if (!phase)
-        continue;
-      Block &body = phase.getBody().front();
-      OpBuilder builder = OpBuilder::atBlockBegin(&body);
-      Location loc = phase.getLoc();
-      Value failure = memref::LoadOp::create(builder, loc, failureOutput);
-      Value none = arith::ConstantIntOp::create(builder, loc, 0, 64);
-      Value isWell = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, failure, none);
-      auto branch = scf::IfOp::create(builder, loc, isWell);
-      branch.thenBlock()->getOperations().splice(branch.thenBlock()->begin(), body.getOperations(),
-                                                 std::next(branch->getIterator()), body.end());
-    }
   }
 
   /// Stores a result for the phases behind.
@@ -492,9 +494,8 @@ private:
   llvm::DenseSet<Operation *> isPending;
   SmallVector<Operation *> pending; ///< in order
   llvm::DenseMap<Value, Value> slots;
-  Value failureOutput;    ///< where a failure is told; null where nothing is checked
-  lm::PhaseOp firstCheck; ///< that may tell one
-  lm::PhaseOp lastAlone;  ///< of one tile, which more work may go into
+  Value failureOutput;   ///< where a failure is told; null where nothing is checked
+  lm::PhaseOp lastAlone; ///< of one tile, which more work may go into
 };
 
 } // namespace

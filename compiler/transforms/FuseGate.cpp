@@ -31,9 +31,9 @@ struct FuseGatePattern final : OpRewritePattern<moe::RouteOp> {
       return rewriter.notifyMatchFailure(linear, "the router accumulates");
     rewriter.replaceOpWithNewOp<moe::GateOp>(
         route, route.getResultTypes(), score.getFunctionAttr(), route.getWeighingAttr(),
-        route.getEpsilonAttr(), route.getScaleAttr(), route.getGroupsAttr(), linear.getInput(),
-        linear.getWeight(), linear.getBias(), route.getCorrection(), route.getExperts(),
-        route.getWeights());
+        route.getEpsilonAttr(), route.getScaleAttr(), route.getGroupsAttr(),
+        route.getPreferHigherAttr(), linear.getInput(), linear.getWeight(), linear.getBias(),
+        route.getCorrection(), route.getExperts(), route.getWeights());
     ++numFused;
     return success();
   }

@@ -7,6 +7,26 @@ include "mlir/Pass/PassBase.td"
 
 // Optimize
 
+def RaiseExperts : Pass<"moe-raise-experts", "::mlir::ModuleOp"> {
+  let summary = "what computes a layer of experts becomes ops of moe";
+  let description = [{
+    Starts at each `linalg_ext.top_k` of rows and looks for a value in which all that follows from
+    it comes together. An element of that value, as an expression of elements of other tensors, is
+    proved to be a sum over the picks of a token, each a weight times what the chosen expert makes
+    of the token: products with tensors of the model, their biases, and an activation. Which ops,
+    in which order, does not matter: all experts may be computed and masked, or the tokens of each
+    gathered and scattered, or the weights of each pick gathered. Becomes `moe.score`, `moe.route`
+    and an expert layer; a router whose weights are other functions of the chosen scores stays.
+
+    A layer that is not proved stays what it is; a remark, and the attribute `moec.not_raised` of
+    the choice, say why.
+  }];
+  let dependentDialects = ["::moec::lm::LmDialect", "::moec::moe::MoeDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numRaised", "num-raised", "layers that became ops of moe">,
+                    Statistic<"numKept", "num-kept", "layers that stayed what they were">];
+}
+
 def RaiseLinear : Pass<"lm-raise-linear", "::mlir::ModuleOp"> {
   let summary = "products with a tensor of a graph's model become lm.linear";
   let description = [{
@@ -31,9 +51,9 @@ def FuseGate : Pass<"moe-fuse-gate"> {
 def FuseExperts : Pass<"moe-fuse-experts"> {
   let summary = "dispatch, expert products, activation and combine become moe.expert_ffn";
   let description = [{
-    Starts at each `moe.combine` and follows its operands to the down product, the gated activation,
-    the gate and up products and the dispatch that all of them share. What does not match stays, and
-    a remark says why.
+    Starts at each `moe.combine` and follows its operands to the down product, the gated activation
+    with the gate and up products, or the one product with an activation, and the dispatch that all
+    of them share. What does not match stays, and a remark says why.
   }];
   let dependentDialects = ["::moec::moe::MoeDialect"];
   let statistics = [Statistic<"numFused", "num-fused", "expert layers made">];
@@ -166,7 +186,10 @@ def PackWeights : Pass<"lm-pack-weights", "::mlir::ModuleOp"> {
 
 def DecomposeExperts : Pass<"moe-decompose-experts", "::mlir::func::FuncOp"> {
   let summary = "moe.expert_ffn becomes the ops that are phases";
-  let description = "`moe.dispatch`, `moe.grouped_glu`, `moe.grouped_matmul` and `moe.combine`.";
+  let description = [{
+    `moe.dispatch`, `moe.grouped_glu` or where there is no gate `moe.grouped_matmul`, a further one
+    and `moe.combine`.
+  }];
   let dependentDialects = ["::moec::moe::MoeDialect", "::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
   let options = [Option<"tileRows", "tile-rows", "int64_t", /*default=*/"64",
@@ -187,7 +210,7 @@ def NoteFailures : Pass<"lm-note-failures", "::mlir::ModuleOp"> {
   let description = [{
     A `cf.assert` of the function `graph` writes, where it fails, its number among those of
     different words to a buffer of the caller, to whom the module's attribute `moec.graph` tells the
-    words. Work behind it is left out then (lm-form-graph-phases). It is an error that something is
+    words. Work behind it is left out then (lm-leave-out-failed). It is an error that something is
     checked in a branch or loop.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::moec::lm::LmDialect",
@@ -263,6 +286,17 @@ def MergePhases : Pass<"lm-merge-phases", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::moec::lm::LmDialect"];
   let statistics = [Statistic<"numMerged", "num-merged", "phases that went into the next">];
+}
+
+def LeaveOutFailed : Pass<"lm-leave-out-failed", "::mlir::func::FuncOp"> {
+  let summary = "phases of a graph do nothing once a check has failed";
+  let description = [{
+    Of the function `graph`: phases behind the first one that may tell its caller of a failure
+    (lm-note-failures) look whether one has been told. Sizes that do not suit each other would lead
+    them out of their buffers.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
 }
 
 def PlanMemory : Pass<"lm-plan-memory", "::mlir::ModuleOp"> {

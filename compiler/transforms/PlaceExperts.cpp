@@ -57,7 +57,7 @@ public:
     OpBuilder symbols = OpBuilder::atBlockEnd(module.getBody());
     host = ModuleOp::create(symbols, module.getLoc(), StringRef("host"));
     for (moe::ExpertFfnOp site : sites)
-      place(site, loads.symbolOf(site.getGate()).getLayers());
+      place(site, loads.symbolOf(site.getUp()).getLayers());
     buildHostStep();
     for (auto &[name, weight] : split)
       splitWeight(weight);
@@ -104,7 +104,7 @@ private:
     if (llvm::none_of(layers, isOnHost))
       return;
     const int64_t part = partFor(site);
-    Value layer = WeightLoads::loadOf(site.getGate()).getLayer();
+    Value layer = WeightLoads::loadOf(site.getUp()).getLayer();
     OpBuilder builder(site);
     if (llvm::all_of(layers, isOnHost)) {
       site.replaceAllUsesWith(ValueRange{runPart(site, part, layer, builder)});

@@ -62,7 +62,10 @@ private:
     if (auto product = dyn_cast<moe::GroupedGluOp>(op))
       return {&product.getGateMutable(), &product.getUpMutable()};
     auto layer = cast<moe::ExpertFfnOp>(op);
-    return {&layer.getGateMutable(), &layer.getUpMutable(), &layer.getDownMutable()};
+    SmallVector<OpOperand *> weights{&layer.getUpMutable(), &layer.getDownMutable()};
+    for (OpOperand &gate : layer.getGateMutable())
+      weights.insert(weights.begin(), &gate);
+    return weights;
   }
 
   lm::WeightOp symbolAt(OpOperand &operand) {

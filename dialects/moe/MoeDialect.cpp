@@ -22,12 +22,14 @@ LogicalResult GroupsAttr::verify(function_ref<InFlightDiagnostic()> emitError, i
 }
 
 LogicalResult ActivationAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                     ActivationKind kind, FloatAttr limit, FloatAttr slope) {
-  const bool isClamped = kind == ActivationKind::ClampedSwiglu;
-  if (!limit == !isClamped && !slope == !isClamped)
-    return success();
-  return emitError() << stringifyActivationKind(kind)
-                     << (isClamped ? " needs a limit and a slope" : " has no limit and no slope");
+                                     ActivationKind kind, FloatAttr limit, FloatAttr slope,
+                                     FloatAttr) {
+  if (slope && kind != ActivationKind::Silu)
+    return emitError() << stringifyActivationKind(kind) << " has no slope";
+  if (limit && !(limit.getValueAsDouble() > 0))
+    return emitError() << "has a limit of " << limit.getValueAsDouble()
+                       << ", which is not positive";
+  return success();
 }
 
 void MoeDialect::initialize() {

@@ -4,11 +4,61 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpImplementation.h"
 
+using namespace mlir;
+
+/// "%gate, %up, %down : types", or "%up, %down : types" where there is no gate. Biases are there or
+/// not, all of them.
+static ParseResult parseProducts(OpAsmParser &parser,
+                                 std::optional<OpAsmParser::UnresolvedOperand> &gate,
+                                 std::optional<OpAsmParser::UnresolvedOperand> &up,
+                                 std::optional<OpAsmParser::UnresolvedOperand> &down,
+                                 Type &gateType, Type &upType, Type &downType) {
+  SmallVector<OpAsmParser::UnresolvedOperand, 3> operands;
+  SmallVector<Type, 3> types;
+  llvm::SMLoc where = parser.getCurrentLocation();
+  if (parser.parseOperandList(operands) || parser.parseColonTypeList(types))
+    return failure();
+  if (operands.size() < 2 || operands.size() > 3 || types.size() != operands.size())
+    return parser.emitError(where) << "has " << operands.size() << " products and " << types.size()
+                                   << " types, wanted up and down, or a gate before them";
+  down = operands.pop_back_val();
+  up = operands.pop_back_val();
+  downType = types.pop_back_val();
+  upType = types.pop_back_val();
+  if (!operands.empty()) {
+    gate = operands.front();
+    gateType = types.front();
+  }
+  return success();
+}
+
+/// The same for operands that are always there.
+static ParseResult parseProducts(OpAsmParser &parser,
+                                 std::optional<OpAsmParser::UnresolvedOperand> &gate,
+                                 OpAsmParser::UnresolvedOperand &up,
+                                 OpAsmParser::UnresolvedOperand &down, Type &gateType, Type &upType,
+                                 Type &downType) {
+  std::optional<OpAsmParser::UnresolvedOperand> ownUp, ownDown;
+  if (failed(parseProducts(parser, gate, ownUp, ownDown, gateType, upType, downType)))
+    return failure();
+  up = *ownUp;
+  down = *ownDown;
+  return success();
+}
+
+static void printProducts(OpAsmPrinter &printer, Operation *, Value gate, Value up, Value down,
+                          Type, Type, Type) {
+  SmallVector<Value, 3> operands;
+  for (Value operand : {gate, up, down})
+    if (operand)
+      operands.push_back(operand);
+  printer << operands << " : " << ValueRange(operands).getTypes();
+}
+
 #include "dialects/moe/MoeEnums.cpp.inc"
 #define GET_OP_CLASSES
 #include "dialects/moe/MoeOps.cpp.inc"
 
-using namespace mlir;
 using namespace moec;
 using namespace moec::moe;
 
@@ -130,10 +180,19 @@ static LogicalResult verifyExpertBias(Operation *op, Value bias, Value weight) {
   return verifyExtents(op, "columns of a bias", extentOf(bias, 2), "those of a vector", 1);
 }
 
+/// That an activation is one of a product without a gate.
+static LogicalResult verifyUngated(Operation *op, ActivationAttr activation) {
+  if (!activation || (!activation.getLimit() && !activation.getShift()))
+    return success();
+  return op->emitOpError() << "has an activation with a "
+                           << (activation.getLimit() ? "limit" : "shift") << ", but no gate";
+}
+
 LogicalResult GroupedMatmulOp::verify() {
   if (failed(verifyProductInput(*this, "inner columns of the weight", extentOf(getWeight(), 2),
                                 "columns of the input", getInput())) ||
-      failed(verifyWeighing(*this)) || failed(verifyExpertBias(*this, getBias(), getWeight())))
+      failed(verifyWeighing(*this)) || failed(verifyExpertBias(*this, getBias(), getWeight())) ||
+      failed(verifyUngated(*this, getActivationAttr())))
     return failure();
   return verifyExtents(*this, "rows of each weight", extentOf(getWeight(), 1),
                        "columns of the result", extentOf(getOut(), 1));
@@ -172,29 +231,41 @@ LogicalResult CombineOp::verify() {
                        "columns of the result", extentOf(getOut(), 1));
 }
 
+/// That the gate of a layer, if it has one, suits its other weights.
+static LogicalResult verifyGate(ExpertFfnOp op) {
+  Value gate = op.getGate();
+  if (!gate)
+    return verifyUngated(op, op.getActivation());
+  if (failed(verifyProductInput(op, "inner columns of gate", extentOf(gate, 2),
+                                "columns of the tokens", op.getTokens())) ||
+      failed(verifyExtents(op, "rows of each gate", extentOf(gate, 1), "rows of each up",
+                           extentOf(op.getUp(), 1))) ||
+      failed(verifyExtents(op, "experts of gate", extentOf(gate, 0), "experts of up",
+                           extentOf(op.getUp(), 0))))
+    return failure();
+  return verifyExpertBias(op, op.getGateBias(), gate);
+}
+
 LogicalResult ExpertFfnOp::verify() {
-  if (failed(verifyProductInput(*this, "inner columns of gate", extentOf(getGate(), 2),
-                                "columns of the tokens", getTokens())) ||
+  if (failed(verifyGate(*this)) ||
       failed(verifyProductInput(*this, "inner columns of up", extentOf(getUp(), 2),
                                 "columns of the tokens", getTokens())) ||
       failed(verifyExtents(*this, "inner columns of down", extentOf(getDown(), 2),
                            "rows of each up", extentOf(getUp(), 1))) ||
-      failed(verifyExtents(*this, "rows of each gate", extentOf(getGate(), 1), "rows of each up",
-                           extentOf(getUp(), 1))) ||
       failed(verifyExtents(*this, "rows of each down", extentOf(getDown(), 1),
                            "columns of the result", extentOf(getOut(), 1))) ||
+      failed(verifyExtents(*this, "experts of up", extentOf(getUp(), 0), "experts of down",
+                           extentOf(getDown(), 0))) ||
       failed(verifyExtents(*this, "picked experts", extentOf(getExperts(), 1), "weights",
                            extentOf(getWeights(), 1))))
     return failure();
-  for (Value weight : {getUp(), getDown()})
-    if (failed(verifyExtents(*this, "experts of gate", extentOf(getGate(), 0),
-                             "experts of another weight", extentOf(weight, 0))))
-      return failure();
-  if (failed(verifySameBiases(*this, {getGateBias(), getUpBias(), getDownBias()})))
+  if (!getGate() && getGateBias())
+    return emitOpError("has a bias of a gate, but no gate");
+  SmallVector<Value> biases{getUpBias(), getDownBias()};
+  if (getGate())
+    biases.push_back(getGateBias());
+  if (failed(verifySameBiases(*this, biases)) ||
+      failed(verifyExpertBias(*this, getUpBias(), getUp())))
     return failure();
-  for (auto [bias, weight] : {std::pair(getGateBias(), getGate()), std::pair(getUpBias(), getUp()),
-                              std::pair(getDownBias(), getDown())})
-    if (failed(verifyExpertBias(*this, bias, weight)))
-      return failure();
-  return success();
+  return verifyExpertBias(*this, getDownBias(), getDown());
 }

@@ -54,23 +54,33 @@ def Moe_GroupsAttr : AttrDef<Moe_Dialect, "Groups"> {
   let assemblyFormat = "`<` $kept `of` $count `by` $value `>`";
   let genVerifyDecl = 1;
 }
-def Moe_ActivationKind : I32EnumAttr<"ActivationKind", "what joins the gate and the up product", [
-    I32EnumAttrCase<"Silu", 0, "silu">, I32EnumAttrCase<"ClampedSwiglu", 1, "clamped_swiglu">]> {
+def Moe_ActivationKind : I32EnumAttr<"ActivationKind", "a function of one number", [
+    I32EnumAttrCase<"Silu", 0, "silu">, I32EnumAttrCase<"Identity", 1, "identity">,
+    I32EnumAttrCase<"Relu", 2, "relu">, I32EnumAttrCase<"ReluSquared", 3, "relu_squared">,
+    I32EnumAttrCase<"Gelu", 4, "gelu">, I32EnumAttrCase<"GeluTanh", 5, "gelu_tanh">]> {
   let cppNamespace = "::moec::moe";
   let genSpecializedAttr = 0;
 }
 def Moe_ActivationKindParameter : EnumParameter<Moe_ActivationKind>;
 def Moe_ActivationAttr : AttrDef<Moe_Dialect, "Activation"> {
   let mnemonic = "activation";
-  let summary = "what joins the gate and the up product of an expert";
+  let summary = "what joins the gate and the up product of an expert, or follows its only one";
   let description = [{
-    `silu`: `g sigmoid(g) u`, of gate g and up u. `clamped_swiglu limit L slope S`: with g no larger
-    than L, and u within +-L, `g sigmoid(S g) (u + 1)`. In f32.
+    `KIND limit L slope S shift B`: with gate g no larger than L, and up u within +-L,
+    `a(g) (u + B)`; of one product x without a gate `a(x)`, which has neither limit nor shift.
+    Without the words that is no limit, a slope of 1 and a shift of 0. The function `a` of x is x
+    itself (`identity`), x or 0, whichever is larger (`relu`), the square of that (`relu_squared`),
+    `x (1 + erf(x / sqrt 2)) / 2` (`gelu`), `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`
+    (`gelu_tanh`) or `x sigmoid(S x)` (`silu`). In f32.
   }];
   let parameters = (ins Moe_ActivationKindParameter:$kind,
                         OptionalParameter<"::mlir::FloatAttr">:$limit,
-                        OptionalParameter<"::mlir::FloatAttr">:$slope);
-  let assemblyFormat = "$kind (`limit` $limit^)? (`slope` $slope^)?";
+                        OptionalParameter<"::mlir::FloatAttr">:$slope,
+                        OptionalParameter<"::mlir::FloatAttr">:$shift);
+  let assemblyFormat = "$kind (`limit` $limit^)? (`slope` $slope^)? (`shift` $shift^)?";
+  let builders = [AttrBuilder<(ins "ActivationKind":$kind), [{
+    return $_get($_ctxt, kind, nullptr, nullptr, nullptr);
+  }]>];
   let genVerifyDecl = 1;
 }
 
@@ -79,9 +89,9 @@ defvar routingArguments = (ins DefaultValuedAttr<Moe_Weighing,
                                                  "::moec::moe::Weighing::AsIs">:$weighing,
                                DefaultValuedAttr<F32Attr, "0.0f">:$epsilon,
                                DefaultValuedAttr<F32Attr, "1.0f">:$scale,
-                               OptionalAttr<Moe_GroupsAttr>:$groups);
+                               OptionalAttr<Moe_GroupsAttr>:$groups, UnitAttr:$prefer_higher);
 defvar routingFormat = "($weighing^)? (`epsilon` $epsilon^)? (`scale` $scale^)? "
-                       "(`groups` $groups^)?";
+                       "(`groups` $groups^)? (`prefer_higher` $prefer_higher^)?";
 
 class Moe_Op<string mnemonic, int destinations, list<Trait> traits = []>
     : DestinationOp<Moe_Dialect, mnemonic, destinations, traits>;
@@ -109,9 +119,10 @@ def Moe_RouteOp : Moe_Op<"route", 2, [RowWiseOpInterface]> {
   let summary = "choose the experts of every token";
   let description = [{
     Row `t` of `experts` holds the ids of the K experts of the largest keys, largest first; equal
-    keys go to the lower id, and a NaN counts as largest. K is the extent of `experts`. An expert's
-    key is its score in row `t`, plus its entry of `correction` where that is given; with `groups`,
-    only experts of the groups that are kept are chosen.
+    keys go to the lower id, or with `prefer_higher` to the higher one, and a NaN counts as largest.
+    K is the extent of `experts`. An expert's key is its score in row `t`, plus its entry of
+    `correction` where that is given; with `groups`, only experts of the groups that are kept are
+    chosen.
 
     `weights` holds what becomes of the chosen scores s, which `correction` does not change: s
     itself (`as_is`); s divided by the sum of the K and `epsilon` (`renormalize`); the softmax over
@@ -228,8 +239,9 @@ def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1, [AttrSizedOperandSegments]
     the weight (N x M) of the expert whose tile holds r. Where `picks` are given, the experts and
     weights that `moe.route` chose (T x K), it is multiplied by the weight with which its token
     picked that expert; which is to weigh the input. Then that expert's `bias` (E x N x 1) is added,
-    where that is given. All that is in f32, and rounded once, to the element type of `out`. An
-    input of i8 is quantised (`lm.quantize`) for weights that are.
+    where that is given, and the result is what `activation`, one without a gate, makes of it. All
+    that is in f32, and rounded once, to the element type of `out`. An input of i8 is quantised
+    (`lm.quantize`) for weights that are.
 
     ```mlir
     %up = moe.grouped_matmul
@@ -237,10 +249,12 @@ def Moe_GroupedMatmulOp : Moe_Op<"grouped_matmul", 1, [AttrSizedOperandSegments]
         rows(%rows : tensor<?xi32>) outs(%init : tensor<?x28xf32>) -> tensor<?x28xf32>
     ```
   }];
-  let arguments = (ins OperandRows:$input, Weight<3>:$weight, IdRows:$tiles, Optional<Ids>:$rows,
+  let arguments = (ins OptionalAttr<Moe_ActivationAttr>:$activation, OperandRows:$input,
+                       Weight<3>:$weight, IdRows:$tiles, Optional<Ids>:$rows,
                        Optional<IdRows>:$experts, Optional<FloatRows>:$weights,
                        Optional<Weight<3>>:$bias, Rows:$out);
   let assemblyFormat = [{
+    (`activation` $activation^)?
     `ins` `(` $input `,` $weight `,` $tiles `:` type($input) `,` type($weight) `,` type($tiles) `)`
     (`rows` `(` $rows^ `:` type($rows) `)`)?
     (`picks` `(` $experts^ `,` $weights `:` type($experts) `,` type($weights) `)`)?
@@ -333,9 +347,10 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface, AttrSizedOper
   let description = [{
     For each token the sum, over its picks in slot order, of the pick's weight times
     `down(activation(gate x, up x))` of that expert; that is `moe.dispatch`, `moe.grouped_glu`,
-    `moe.grouped_matmul` and `moe.combine`. With `weigh_input` the weight multiplies x instead. Each
-    of the three products has a bias of its expert where `biases` are given, for all of them. The
-    inner result is rounded to `inner`, the type of the operands of the down product; i8 stands for
+    `moe.grouped_matmul` and `moe.combine`. Without a gate it is `down(activation(up x))`, of two
+    `moe.grouped_matmul`. With `weigh_input` the weight multiplies x instead. Each product has a
+    bias of its expert where `biases` are given, for all of them. The inner result is rounded to
+    `inner`, the type of the operands of the down product; i8 stands for
     `lm.quantize`, as its weight's format has it. Shared experts are experts that each token picks,
     see `moe.pick_shared`. With `accumulate` the sum is added to what `out` holds.
 
@@ -348,17 +363,17 @@ def Moe_ExpertFfnOp : Moe_Op<"expert_ffn", 1, [RowWiseOpInterface, AttrSizedOper
   }];
   let arguments = (ins Moe_ActivationAttr:$activation, UnitAttr:$weigh_input, UnitAttr:$accumulate,
                        TypeAttrOf<AnyTypeOf<[F32, BF16, I8]>>:$inner, OperandRows:$tokens,
-                       IdRows:$experts, FloatRows:$weights, Weight<3>:$gate, Weight<3>:$up,
-                       Weight<3>:$down, Optional<Weight<3>>:$gate_bias,
+                       IdRows:$experts, FloatRows:$weights, Optional<Weight<3>>:$gate,
+                       Weight<3>:$up, Weight<3>:$down, Optional<Weight<3>>:$gate_bias,
                        Optional<Weight<3>>:$up_bias, Optional<Weight<3>>:$down_bias,
                        FloatRows:$out);
   let assemblyFormat = [{
     $activation (`weigh_input` $weigh_input^)? (`accumulate` $accumulate^)? `inner` $inner
     `ins` `(` $tokens `,` $experts `,` $weights
     `:` type($tokens) `,` type($experts) `,` type($weights) `)`
-    `experts` `(` $gate `,` $up `,` $down `:` type($gate) `,` type($up) `,` type($down) `)`
-    (`biases` `(` $gate_bias^ `,` $up_bias `,` $down_bias
-    `:` type($gate_bias) `,` type($up_bias) `,` type($down_bias) `)`)?
+    `experts` `(` custom<Products>($gate, $up, $down, type($gate), type($up), type($down)) `)`
+    (`biases` `(` custom<Products>($gate_bias, $up_bias, $down_bias, type($gate_bias),
+                                   type($up_bias), type($down_bias))^ `)`)?
     `outs` `(` $out `:` type($out) `)` attr-dict (`->` type($results)^)?
   }];
   let extraClassDeclaration = destinationDeclarations

@@ -53,10 +53,10 @@ struct RoutingConfig {
   bool weighInput = false; ///< the weight multiplies what the expert gets, not what it gives
 };
 
-/// What joins gate and up; see moe.gated_activation.
+/// What joins gate and up; see moe.activation, which has none of the numbers that are 0.
 struct ActivationConfig {
   moe::ActivationKind kind = moe::ActivationKind::Silu;
-  double limit = 0, slope = 0; ///< of a clamped one
+  double limit = 0, slope = 0, shift = 0;
 };
 
 /// E experts of width F, of which each token picks K.

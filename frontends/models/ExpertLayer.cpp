@@ -1,26 +1,13 @@
-// Builds the experts of a layer: the router's choice, the plan of the rows, and the products.
+// Builds the experts of a layer: the router's choice, and their weights.
 
 #include "frontends/models/LayerBuilder.h"
 
+#include "dialects/layers/ExpertLayer.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace moec;
-
-/// Rows of one expert that a piece of work takes at most.
-static constexpr int64_t kTileRows = 64;
-
-namespace moec {
-
-/// The rows of each expert, and the choice that they follow from.
-struct ExpertPlan {
-  Value experts, weights;     ///< T x K: the choice
-  Value rows, inverse, tiles; ///< what moe.dispatch gives
-  Value count;                ///< T*K
-};
-
-} // namespace moec
 
 /// The weight of an expert product, `rows` x `columns` for each of `experts`. Where the checkpoint
 /// lacks what is published, it is the part of `fused` from `firstRow` on, a tensor of all experts.
@@ -38,8 +25,8 @@ TensorRows LayerBuilder::named(TensorRows rows) const {
   return rows;
 }
 
-ExpertPlan LayerBuilder::route(Value x, const ExpertConfig &config,
-                               const ExpertTensors &published) {
+std::pair<Value, Value> LayerBuilder::route(Value x, const ExpertConfig &config,
+                                            const ExpertTensors &published) {
   const int64_t experts = config.experts, picked = config.picked;
   const RoutingConfig &routing = config.routing;
   Type id = builder.getI32Type();
@@ -73,7 +60,7 @@ ExpertPlan LayerBuilder::route(Value x, const ExpertConfig &config,
                            moe::WeighingAttr::get(builder.getContext(), routing.weighing),
                            builder.getF32FloatAttr(static_cast<float>(routing.epsilon)),
                            builder.getF32FloatAttr(static_cast<float>(routing.scale)), groups,
-                           scores, correction, idsOut, sharesOut);
+                           /*prefer_higher=*/nullptr, scores, correction, idsOut, sharesOut);
 
   SmallVector<int64_t> ordinals(decoder.layers, 0); // layers without experts do not come here
   for (auto [ordinal, moeLayer] : llvm::enumerate(moeLayers))
@@ -82,53 +69,21 @@ ExpertPlan LayerBuilder::route(Value x, const ExpertConfig &config,
       lm::LayerKindOp::create(builder, location, builder.getIndexType(), layer, ordinals);
   lm::RecordRoutingOp::create(builder, location, ordinal, batch, picked, choice.getResult(0),
                               choice.getResult(1));
-  return {choice.getResult(0), choice.getResult(1), {}, {}, {}, {}};
+  return {choice.getResult(0), choice.getResult(1)};
 }
 
-void LayerBuilder::dispatch(ExpertPlan &plan, const ExpertConfig &config, Location location) {
-  // T*K picks, sorted by expert, in at most E + T*K / tile pieces.
-  Type id = builder.getI32Type();
-  auto constant = [&](int64_t value) -> Value {
-    return arith::ConstantIndexOp::create(builder, location, value);
-  };
-  plan.count = arith::MulIOp::create(builder, location, tokens, constant(config.picked));
-  Value pieces = arith::DivUIOp::create(builder, location, plan.count, constant(kTileRows));
-  Value tileCount = arith::AddIOp::create(builder, location, pieces, constant(1 + config.experts));
-  auto picksOut = [&]() -> Value {
-    return tensor::EmptyOp::create(builder, location, {ShapedType::kDynamic}, id, plan.count);
-  };
-  Value rowsOut = picksOut(), inverseOut = picksOut();
-  Value offsetsOut = tensor::EmptyOp::create(builder, location, {config.experts + 1}, id);
-  Value tilesOut = emptyRows(builder, location, tileCount, 3, id);
-  auto dispatch = moe::DispatchOp::create(
-      builder, location,
-      TypeRange{rowsOut.getType(), inverseOut.getType(), offsetsOut.getType(), tilesOut.getType()},
-      kTileRows, plan.experts, rowsOut, inverseOut, offsetsOut, tilesOut);
-  plan.rows = dispatch.getResult(0);
-  plan.inverse = dispatch.getResult(1);
-  plan.tiles = dispatch.getResult(3);
-}
-
-Value LayerBuilder::groupedMatmul(Value x, const Weight &weight, const TensorRows &bias,
-                                  const ExpertPlan &plan, bool gathers, bool weighs) {
-  Value handle = load(weight), shift;
-  if (!bias.pattern.empty())
-    shift = load({weight.symbol + ".bias",
-                  {weight.shape[0], weight.shape[1], 1},
-                  named(bias),
-                  /*areHeads=*/false,
-                  /*areVectors=*/true});
-  Value out = emptyRows(builder, handle.getLoc(), plan.count, weight.shape[1]);
-  return moe::GroupedMatmulOp::create(builder, handle.getLoc(), out.getType(), x, handle,
-                                      plan.tiles, gathers ? plan.rows : Value(),
-                                      weighs ? plan.experts : Value(),
-                                      weighs ? plan.weights : Value(), shift, out)
-      .getResult(0);
+Value LayerBuilder::expertBias(const Weight &weight, const TensorRows &bias) {
+  if (bias.pattern.empty())
+    return {};
+  return load({weight.symbol + ".bias",
+               {weight.shape[0], weight.shape[1], 1},
+               named(bias),
+               /*areHeads=*/false,
+               /*areVectors=*/true});
 }
 
 Value LayerBuilder::experts(Value x, const ExpertConfig &config, const ExpertTensors &published) {
   const int64_t hidden = decoder.hidden, width = config.width, experts = config.experts;
-  const bool weighsInput = config.routing.weighInput;
   const std::string gateUp = nameOf("mlp.experts.gate_up_proj");
   Weight gateWeight = expertWeight(weights, layers, "experts.gate", {experts, width, hidden},
                                    named(published.gate), gateUp, 0, 2 * width);
@@ -138,31 +93,21 @@ Value LayerBuilder::experts(Value x, const ExpertConfig &config, const ExpertTen
       expertWeight(weights, layers, "experts.down", {experts, hidden, width}, named(published.down),
                    nameOf("mlp.experts.down_proj"), 0, hidden);
 
-  ExpertPlan plan = route(x, config, published);
-  const std::string &down = published.down.pattern;
-  Location location = at(down.substr(0, down.find(".{e}")));
-  dispatch(plan, config, location);
-
-  Value gate =
-      groupedMatmul(x, gateWeight, published.gateBias, plan, /*gathers=*/true, weighsInput);
-  Value up = groupedMatmul(x, upWeight, published.upBias, plan, /*gathers=*/true, weighsInput);
+  ExpertOperands operands{.tokens = x, .weighsInput = config.routing.weighInput};
+  std::tie(operands.experts, operands.weights) = route(x, config, published);
+  operands.gate = load(gateWeight);
+  operands.gateBias = expertBias(gateWeight, published.gateBias);
+  operands.up = load(upWeight);
+  operands.upBias = expertBias(upWeight, published.upBias);
+  operands.down = load(downWeight);
+  operands.downBias = expertBias(downWeight, published.downBias);
   auto number = [&](double value) {
     return value ? builder.getF32FloatAttr(static_cast<float>(value)) : FloatAttr();
   };
   const ActivationConfig &activation = config.activation;
-  Value innerOut = emptyRows(builder, location, plan.count, width);
-  Value inner = moe::GatedActivationOp::create(
-                    builder, location, innerOut.getType(),
-                    moe::ActivationAttr::get(builder.getContext(), activation.kind,
-                                             number(activation.limit), number(activation.slope)),
-                    gate, up, innerOut)
-                    .getResult(0);
-  Value results = groupedMatmul(inner, downWeight, published.downBias, plan, /*gathers=*/false,
-                                /*weighs=*/false);
-  Value out = destination(location, hidden);
-  return moe::CombineOp::create(builder, location, out.getType(), /*accumulate=*/false,
-                                weighsInput ? builder.getI64IntegerAttr(config.picked)
-                                            : IntegerAttr(),
-                                results, plan.inverse, weighsInput ? Value() : plan.weights, out)
-      .getResult(0);
+  operands.activation =
+      moe::ActivationAttr::get(builder.getContext(), activation.kind, number(activation.limit),
+                               number(activation.slope), number(activation.shift));
+  const std::string &down = published.down.pattern;
+  return buildExpertLayer(builder, at(down.substr(0, down.find(".{e}"))), operands);
 }

@@ -82,9 +82,10 @@ Status moec::buildGptOss(ConfigReader &config, ModelBuilder &model) {
                            .defaultPicked = 4,
                            .defaultWidth = 2880});
   experts.routing = {.score = moe::ScoreFunction::None, .weighing = moe::Weighing::Softmax};
-  experts.activation = {.kind = moe::ActivationKind::ClampedSwiglu,
+  experts.activation = {.kind = moe::ActivationKind::Silu,
                         .limit = config.number("swiglu_limit", 7.0, 1e-3, 1e6),
-                        .slope = config.number("swiglu_alpha", 1.702, 1e-3, 1e3)};
+                        .slope = config.number("swiglu_alpha", 1.702, 1e-3, 1e3),
+                        .shift = 1};
   SeenLayers seen = readSeenLayers(config, decoder.layers);
   int64_t window = config.integer("sliding_window", 128, 1, kMaxPositions);
   bool bias = config.boolean("attention_bias", true);

@@ -203,8 +203,7 @@ Value LayerBuilder::gatedMlp(Value x, const std::string &module, int64_t width) 
   Value up = linear(x, module + ".up_proj", width);
   Location location = at(module);
   Value out = destination(location, width);
-  auto silu = moe::ActivationAttr::get(builder.getContext(), moe::ActivationKind::Silu,
-                                       /*limit=*/FloatAttr(), /*slope=*/FloatAttr());
+  auto silu = moe::ActivationAttr::get(builder.getContext(), moe::ActivationKind::Silu);
   Value inner =
       moe::GatedActivationOp::create(builder, location, out.getType(), silu, gate, up, out)
           .getResult(0);

@@ -37,8 +37,6 @@ struct AttentionConfig {
 mlir::Value emptyRows(mlir::OpBuilder &builder, mlir::Location location, mlir::Value rows,
                       int64_t columns, mlir::Type element = {});
 
-struct ExpertPlan;
-
 /// Which entries of a head rope rotates together: of one half with the other, or each even one with
 /// the next; and where they are, if not all are rotated.
 enum class RopePairs { Halves, Neighbours };
@@ -111,14 +109,11 @@ private:
   /// A destination of as many rows as the step has.
   mlir::Value destination(mlir::Location location, int64_t columns, mlir::Type element = {});
   mlir::Value load(const Weight &weight);
-  /// The choice of experts.
-  ExpertPlan route(mlir::Value x, const ExpertConfig &config, const ExpertTensors &published);
-  /// The rest of the plan.
-  void dispatch(ExpertPlan &plan, const ExpertConfig &config, mlir::Location location);
-  /// Each pick's row times the weight of its expert: the row of its token where it `gathers`, else
-  /// the pick's own; `weighs` multiplies it by the pick's weight.
-  mlir::Value groupedMatmul(mlir::Value x, const Weight &weight, const TensorRows &bias,
-                            const ExpertPlan &plan, bool gathers, bool weighs);
+  /// The choice of experts, and the weights of the chosen ones.
+  std::pair<mlir::Value, mlir::Value> route(mlir::Value x, const ExpertConfig &config,
+                                            const ExpertTensors &published);
+  /// The bias of each row of an expert weight; null where none is named.
+  mlir::Value expertBias(const Weight &weight, const TensorRows &bias);
 
   WeightTable &weights;
   CacheTable &caches;

@@ -2,8 +2,10 @@
 
 #include "frontends/onnx/import/NodeImport.h"
 
+#include "dialects/layers/ExpertLayer.h"
 #include "dialects/linalg_ext/LinalgExtDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "llvm/ADT/StringSwitch.h"
 
 #include <cmath>
 
@@ -31,6 +33,15 @@ private:
                     int64_t rows, int64_t columns);
   void route();
   void routeSparsely();
+  /// The layer as ops of `moe`; none where its weights are no floats of the model.
+  std::optional<GraphValue> buildLayer();
+  bool isOfModel(const Matrices &matrices);
+  /// An expert's rows from `firstRow` on, `rowStep` apart, and their bias, which may be null.
+  std::pair<Value, Value> load(const Matrices &matrices, int64_t rows, int64_t firstRow = 0,
+                               int64_t rowStep = 1);
+  moe::ActivationAttr activationOf();
+  /// The layer by loops over elements.
+  GraphValue buildByElements();
   /// Of tokens, or of each token's picked experts: the rows of those experts times the rows.
   GraphValue multiply(const Matrices &matrices, const GraphValue &rows);
   Value weightAt(ElementBuilder &make, const Matrices &matrices, ArrayRef<Value> tensors,
@@ -67,6 +78,8 @@ bool ExpertLayerImport::readAttributes() {
     node.malformed("`activation_type` is '{}'", shownName(activation));
   if (fusion < 0 || fusion > 2)
     node.malformed("`swiglu_fusion` is {}, wanted 0, 1 or 2", fusion);
+  if (!(limit > 0))
+    node.malformed("`swiglu_limit` is {}, wanted a positive number", limit);
   if (isSparse && picked != 2)
     node.malformed("`use_sparse_mixer` picks two experts, and `k` is {}", picked);
   if (!isQuantized)
@@ -97,9 +110,6 @@ bool ExpertLayerImport::readMatrices(Matrices &matrices, size_t weights, size_t 
                     "elements of weights, there and wanted");
   if (node.failed() || columns % pack != 0)
     return false;
-  // Stacks in the older order have the same bytes.
-  matrices.weights =
-      build.reshape(matrices.weights, {Size(experts), Size(rows), Size(columns / pack)});
   auto shaped = [&](size_t place, int64_t each, const char *what) -> std::optional<GraphValue> {
     if (!node.has(place))
       return std::nullopt;
@@ -108,7 +118,11 @@ bool ExpertLayerImport::readMatrices(Matrices &matrices, size_t weights, size_t 
       return std::nullopt;
     return build.reshape(node.input(place), {Size(experts), Size(rows), Size(each)});
   };
-  matrices.bias = shaped(bias, 1, "elements of a bias, there and wanted");
+  if (node.has(bias)) {
+    matrices.bias = node.input(bias);
+    node.requireEqual(productOf(matrices.bias->shape), Size(experts * rows),
+                      "elements of a bias, there and wanted");
+  }
   if (!isQuantized)
     return !node.failed();
   const int64_t blocks = block ? columns / block : 1;
@@ -197,36 +211,35 @@ bool ExpertLayerImport::readShapes() {
   return !hasThird || readMatrices(third.emplace(), 6, kAny, 7, kAny, inner, hidden);
 }
 
-/// The largest, of equal ones those with the highest number, and which they are.
+/// The largest, of equal ones those with the highest number, and what they weigh.
 void ExpertLayerImport::route() {
-  GraphValue scores = build.softmax(logits, 1);
-  const Size count = scores.shape[0];
-  Value tensor = build.tensorOf(scores);
-  GraphValue turned = build.build(ElementType::Float, scores.shape,
-                                  [&](ElementBuilder &make, ArrayRef<Value> place) {
-                                    Value expert = make.sub(make.index(experts - 1), place[1]);
-                                    return TensorBuilder::extract(make, tensor, {place[0], expert});
-                                  });
-  const Sizes shape{count, Size(picked)};
-  Value values = build.empty(ElementType::Float, shape),
-        places = build.empty(ElementType::Int64, shape);
-  auto top = linalg_ext::TopKOp::create(
-      build.ops(), build.where(), TypeRange{values.getType(), places.getType()},
-      /*smallest=*/false, /*unsigned=*/false, build.tensorOf(turned), values, places);
-  weights = build.ofTensor(top->getResult(0), ElementType::Float, shape);
-  ids = build.map(ElementType::Int64, build.ofTensor(top->getResult(1), ElementType::Int64, shape),
-                  [&](ElementBuilder &make, ValueRange x) {
-                    return make.sub(make.integer(x[0].getType(), experts - 1), x[0]);
-                  });
-  if (isQuantized && node.has(14)) {
-    Value mixing = build.tensorOf(build.convert(node.input(14), ElementType::Float)),
-          chosen = build.tensorOf(ids);
-    weights =
-        build.build(ElementType::Float, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
-          Value expert = make.toIndex(TensorBuilder::extract(make, chosen, place));
-          return TensorBuilder::extract(make, mixing, {place[0], expert});
-        });
-  }
+  const bool mixesOthers = isQuantized && node.has(14);
+  const Sizes shape{logits.shape[0], Size(picked)};
+  OpBuilder &ops = build.ops();
+  Value scoresOut = build.empty(ElementType::Float, logits.shape);
+  Value scores =
+      moe::ScoreOp::create(ops, build.where(), scoresOut.getType(), moe::ScoreFunction::Softmax,
+                           build.tensorOf(logits), scoresOut)
+          .getResult(0);
+  Value idsOut = build.empty(ElementType::Int32, shape),
+        weightsOut = build.empty(ElementType::Float, shape);
+  const auto weighing =
+      normalizes && !mixesOthers ? moe::Weighing::Renormalize : moe::Weighing::AsIs;
+  auto choice = moe::RouteOp::create(
+      ops, build.where(), TypeRange{idsOut.getType(), weightsOut.getType()}, weighing,
+      /*epsilon=*/llvm::APFloat(0.0f), /*scale=*/llvm::APFloat(1.0f), /*groups=*/nullptr,
+      /*prefer_higher=*/true, scores, /*correction=*/Value(), idsOut, weightsOut);
+  ids = build.ofTensor(choice.getResult(0), ElementType::Int32, shape);
+  weights = build.ofTensor(choice.getResult(1), ElementType::Float, shape);
+  if (!mixesOthers)
+    return;
+  Value mixing = build.tensorOf(build.convert(node.input(14), ElementType::Float)),
+        chosen = build.tensorOf(ids);
+  weights =
+      build.build(ElementType::Float, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
+        Value expert = make.toIndex(TensorBuilder::extract(make, chosen, place));
+        return TensorBuilder::extract(make, mixing, {place[0], expert});
+      });
   if (normalizes)
     weights = build.div(weights, build.unsqueeze(build.sum(weights, 1), 1));
 }
@@ -267,7 +280,7 @@ void ExpertLayerImport::routeSparsely() {
         });
     chosen.push_back(std::move(which));
   }
-  ids = build.concat(chosen, 1);
+  ids = build.convert(build.concat(chosen, 1), ElementType::Int32);
   weights = build.concat(shares, 1);
 }
 
@@ -304,7 +317,10 @@ Value ExpertLayerImport::weightAt(ElementBuilder &make, const Matrices &matrices
 }
 
 GraphValue ExpertLayerImport::multiply(const Matrices &matrices, const GraphValue &rows) {
-  SmallVector<Value> tensors{build.tensorOf(matrices.weights)};
+  // Stacks in the older order have the same bytes.
+  const int64_t pack = isQuantized ? 8 / bits : 1;
+  SmallVector<Value> tensors{build.tensorOf(build.reshape(
+      matrices.weights, {Size(experts), Size(matrices.rows), Size(matrices.columns / pack)}))};
   tensors.push_back(matrices.scales ? build.tensorOf(*matrices.scales) : Value());
   tensors.push_back(matrices.zeros ? build.tensorOf(*matrices.zeros) : Value());
   OpBuilder &builder = build.ops();
@@ -335,11 +351,11 @@ GraphValue ExpertLayerImport::multiply(const Matrices &matrices, const GraphValu
   GraphValue result = build.ofTensor(product.getResult(0), ElementType::Float, shape);
   if (!matrices.bias)
     return result;
-  Value bias = build.tensorOf(*matrices.bias), chosen = build.tensorOf(ids),
-        products = build.tensorOf(result);
+  Value bias = build.tensorOf(build.reshape(*matrices.bias, {Size(experts), Size(matrices.rows)})),
+        chosen = build.tensorOf(ids), products = build.tensorOf(result);
   return build.build(ElementType::Float, shape, [&](ElementBuilder &make, ArrayRef<Value> place) {
     Value expert = make.toIndex(TensorBuilder::extract(make, chosen, place.take_front(2)));
-    Value shift = TensorBuilder::extract(make, bias, {expert, place[2], make.index(0)});
+    Value shift = TensorBuilder::extract(make, bias, {expert, place[2]});
     return make.add(TensorBuilder::extract(make, products, place),
                     make.convert(shift, make.ops().getF32Type(), false));
   });
@@ -390,6 +406,95 @@ GraphValue ExpertLayerImport::activate(const GraphValue &made,
   return other ? build.mul(result, *other) : result;
 }
 
+/// The tensor of the model that a value holds the bytes of, if it does; perhaps in another shape.
+static lm::TensorOp tensorOfModel(TensorBuilder &build, const GraphValue &value) {
+  Value tensor = build.tensorOf(value);
+  while (Operation *op = tensor.getDefiningOp()) {
+    if (auto load = llvm::dyn_cast<lm::LoadTensorOp>(op))
+      return SymbolTable::lookupNearestSymbolFrom<lm::TensorOp>(load, load.getTensorAttr());
+    if (!llvm::isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(op))
+      return {};
+    tensor = op->getOperand(0);
+  }
+  return {};
+}
+
+bool ExpertLayerImport::isOfModel(const Matrices &matrices) {
+  auto mayBeWeight = [&](const GraphValue &value) {
+    lm::TensorOp tensor = tensorOfModel(build, value);
+    return tensor && isExpertElement(getElementTypeOrSelf(tensor.getType()));
+  };
+  return matrices.rows > 0 && matrices.columns > 0 && mayBeWeight(matrices.weights) &&
+         (!matrices.bias || mayBeWeight(*matrices.bias));
+}
+
+std::pair<Value, Value> ExpertLayerImport::load(const Matrices &matrices, int64_t rows,
+                                                int64_t firstRow, int64_t rowStep) {
+  OpBuilder &ops = build.ops();
+  SymbolTable symbols(ops.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>());
+  auto loaded = [&](const GraphValue &value, int64_t columns, bool areBiases) {
+    return loadExpertWeight(ops, build.where(), symbols, experts,
+                            {.tensors = {tensorOfModel(build, value)},
+                             .rows = rows,
+                             .columns = columns,
+                             .areBiases = areBiases,
+                             .firstRow = firstRow,
+                             .rowStep = rowStep});
+  };
+  return {loaded(matrices.weights, matrices.columns, false),
+          matrices.bias ? loaded(*matrices.bias, 1, true) : Value()};
+}
+
+moe::ActivationAttr ExpertLayerImport::activationOf() {
+  MLIRContext *context = build.ops().getContext();
+  if (activation != "swiglu") {
+    const auto kind = llvm::StringSwitch<moe::ActivationKind>(activation)
+                          .Case("relu", moe::ActivationKind::Relu)
+                          .Case("gelu", moe::ActivationKind::GeluTanh)
+                          .Case("silu", moe::ActivationKind::Silu)
+                          .Default(moe::ActivationKind::Identity);
+    return moe::ActivationAttr::get(context, kind);
+  }
+  auto number = [&](float value, bool isThere) {
+    return isThere ? build.ops().getF32FloatAttr(value) : FloatAttr();
+  };
+  return moe::ActivationAttr::get(context, moe::ActivationKind::Silu,
+                                  number(limit, std::isfinite(limit)), number(alpha, alpha != 1),
+                                  number(beta, beta != 0));
+}
+
+std::optional<GraphValue> ExpertLayerImport::buildLayer() {
+  if (isQuantized || !isOfModel(first) || !isOfModel(second) || (third && !isOfModel(*third)))
+    return std::nullopt;
+  ExpertOperands operands{.tokens = build.tensorOf(tokens),
+                          .experts = build.tensorOf(ids),
+                          .weights = build.tensorOf(weights),
+                          .activation = activationOf()};
+  if (third) {
+    std::tie(operands.gate, operands.gateBias) = load(first, inner);
+    std::tie(operands.up, operands.upBias) = load(*third, inner);
+  } else if (activation == "swiglu") { // gates and values in turn, or one half behind the other
+    const int64_t step = fusion == 1 ? 2 : 1;
+    std::tie(operands.gate, operands.gateBias) = load(first, inner, 0, step);
+    std::tie(operands.up, operands.upBias) = load(first, inner, fusion == 1 ? 1 : inner, step);
+  } else {
+    std::tie(operands.up, operands.upBias) = load(first, inner);
+  }
+  std::tie(operands.down, operands.downBias) = load(second, hidden);
+  return build.ofTensor(buildExpertLayer(build.ops(), build.where(), operands), ElementType::Float,
+                        {tokens.shape[0], Size(hidden)});
+}
+
+GraphValue ExpertLayerImport::buildByElements() {
+  GraphValue made = multiply(first, tokens);
+  std::optional<GraphValue> other;
+  if (third)
+    other = multiply(*third, tokens);
+  GraphValue result = multiply(second, activate(made, other));
+  const Sizes loops{tokens.shape[0], Size(hidden), Size(picked)};
+  return build.contract(result, {0, 2, 1}, weights, {0, 2}, {0, 1}, loops);
+}
+
 void ExpertLayerImport::run() {
   if (!readAttributes() || !readShapes())
     return;
@@ -397,15 +502,11 @@ void ExpertLayerImport::run() {
     routeSparsely();
   else
     route();
-  GraphValue made = multiply(first, tokens);
-  std::optional<GraphValue> other;
-  if (third)
-    other = multiply(*third, tokens);
-  GraphValue result = multiply(second, activate(made, other));
-  const Sizes loops{tokens.shape[0], Size(hidden), Size(picked)};
-  GraphValue sum = build.contract(result, {0, 2, 1}, weights, {0, 2}, {0, 1}, loops);
+  std::optional<GraphValue> sum = buildLayer();
+  if (!sum)
+    sum = buildByElements();
   const GraphValue &input = node.input(0);
-  node.result(build.convert(build.reshape(sum, input.shape), input.element));
+  node.result(build.convert(build.reshape(*sum, input.shape), input.element));
 }
 
 static void importMoe(NodeImport &node) { ExpertLayerImport(node, false).run(); }

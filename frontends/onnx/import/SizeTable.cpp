@@ -75,6 +75,13 @@ bool SizeTable::isNonNegative(const Size &size) const {
   });
 }
 
+bool SizeTable::isOneBeside(const Size &size, const Size &other) const {
+  std::optional<uint32_t> unknown = size.asUnknown();
+  std::optional<Size> most = bound(other);
+  return unknown && most && unknowns[*unknown].emptyWith &&
+         most->dividedBy(*unknowns[*unknown].emptyWith);
+}
+
 std::optional<int64_t> SizeTable::fold(Operation operation, ArrayRef<int64_t> operands) {
   const int64_t a = operands[0], b = operands.size() > 1 ? operands[1] : 0;
   switch (operation) {
@@ -244,6 +251,11 @@ Size SizeTable::compute(OpBuilder &builder, Location location, Operation operati
   });
   Size size = isOfData ? addOfData(result, isNegativePossible, boundOf(operation, operands))
                        : add(result, isNegativePossible);
+  if (operation == Operation::Min && !isNegativePossible)
+    for (auto [one, other] :
+         {std::pair(operands[0], operands[1]), std::pair(operands[1], operands[0])})
+      if (one.is(1))
+        unknowns.back().emptyWith = other;
   calls.emplace(call, size);
   made.emplace_back(std::move(call));
   return size;

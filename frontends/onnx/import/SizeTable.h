@@ -50,6 +50,8 @@ public:
   /// What follows from no data and is never smaller; `size` itself where that is so; none where
   /// there is no such.
   std::optional<Size> bound(const Size &size) const;
+  /// Whether `size` is 1, or 0 where `other` is 0 too: it broadcasts to `other`.
+  bool isOneBeside(const Size &size, const Size &other) const;
   bool isPositive(const Size &size) const { return isNonNegative(size - Size(1)); }
 
 private:
@@ -59,6 +61,7 @@ private:
     bool isNegativePossible;
     bool isOfData = false;
     std::optional<Size> bound = {};
+    std::optional<Size> emptyWith = {}; ///< it is 1, or 0 where this is
   };
 
   static std::optional<int64_t> fold(Operation operation, llvm::ArrayRef<int64_t> operands);

@@ -126,7 +126,9 @@ std::optional<Sizes> TensorBuilder::broadcastShape(ArrayRef<ArrayRef<Size>> shap
         return std::nullopt;
       else if (size.isKnown())
         all = size; // the other turns out to be as large, or 1
-      else if (!all.isKnown())
+      else if (sizes.isOneBeside(all, size))
+        all = size;
+      else if (!sizes.isOneBeside(size, all))
         all = maxOf(all, size);
     }
   return result;

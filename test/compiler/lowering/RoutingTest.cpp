@@ -21,7 +21,8 @@ struct Groups {
 
 /// The experts that `scores` lead to, best first.
 std::vector<int32_t> choose(const std::vector<float> &scores, int64_t picked,
-                            std::optional<Groups> groups = std::nullopt) {
+                            std::optional<Groups> groups = std::nullopt,
+                            bool prefersHigher = false) {
   std::vector<int32_t> experts(picked, -1);
   std::vector<float> weights(picked);
   const CpuTarget *target = *findCpuTarget("native");
@@ -36,6 +37,7 @@ std::vector<int32_t> choose(const std::vector<float> &scores, int64_t picked,
                     groups
                         ? moe::GroupsAttr::get(context, groups->kept, groups->count, groups->value)
                         : moe::GroupsAttr(),
+                    prefersHigher,
                     std::nullopt};
     emitRoute(kernel, routing, arguments[0], arguments[1], arguments[2]);
   });
@@ -53,6 +55,14 @@ TEST(RoutingTest, EqualScoresGoToTheLowerExpert) {
   EXPECT_EQ(choose({1, 3, 3, 2}, 3), (Ids{1, 2, 3}));
   EXPECT_EQ(choose({0.0f, -0.0f, 0.0f}, 2), (Ids{0, 1}));
   EXPECT_EQ(choose(std::vector<float>(4, -infinity), 3), (Ids{0, 1, 2}));
+}
+
+TEST(RoutingTest, EqualScoresGoToTheHigherExpertWhereThatIsPreferred) {
+  auto chooseHigher = [](const std::vector<float> &scores, int64_t picked) {
+    return choose(scores, picked, std::nullopt, /*prefersHigher=*/true);
+  };
+  EXPECT_EQ(chooseHigher({1, 3, 3, 2, 3}, 4), (Ids{4, 2, 1, 3}));
+  EXPECT_EQ(chooseHigher(std::vector<float>(4, -infinity), 3), (Ids{3, 2, 1}));
 }
 
 TEST(RoutingTest, NanCountsAsLargest) {

@@ -23,3 +23,12 @@ func.func @quantized(%x: tensor<?x16xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf
   %y = moe.expert_ffn silu inner i8 ins(%x, %e, %w : tensor<?x16xf32>, tensor<?x2xi32>, tensor<?x2xf32>) experts(%g, %g, %d : tensor<8x12x16xf32>, tensor<8x12x16xf32>, !lm.weight<8x16x12xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
   return %y : tensor<?x16xf32>
 }
+
+// Without a gate the first product has the activation.
+// CHECK-LABEL: func @ungated(
+// CHECK:         %[[INNER:.*]] = moe.grouped_matmul activation relu ins(%{{.*}}, {{.*}} rows({{.*}} bias(
+// CHECK:         moe.grouped_matmul ins(%[[INNER]], {{.*}} bias(
+func.func @ungated(%x: tensor<?x16xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %u: tensor<8x12x16xf32>, %d: tensor<8x16x12xf32>, %b: tensor<8x12x1xf32>, %c: tensor<8x16x1xf32>, %h: tensor<?x16xf32>) -> tensor<?x16xf32> {
+  %y = moe.expert_ffn relu inner f32 ins(%x, %e, %w : tensor<?x16xf32>, tensor<?x2xi32>, tensor<?x2xf32>) experts(%u, %d : tensor<8x12x16xf32>, tensor<8x16x12xf32>) biases(%b, %c : tensor<8x12x1xf32>, tensor<8x16x1xf32>) outs(%h : tensor<?x16xf32>) -> tensor<?x16xf32>
+  return %y : tensor<?x16xf32>
+}

@@ -95,7 +95,7 @@ func.func @down_gathers(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu:
 }
 
 // Gate and up are added, not joined by an activation.
-// WHY:           remark: its input is not a gated activation of its own
+// WHY:           remark: its input is not an activation of its own
 // CHECK-LABEL: func @no_activation(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -117,7 +117,7 @@ func.func @no_activation(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu
 }
 
 // The activation has a second user.
-// WHY:           remark: its input is not a gated activation of its own
+// WHY:           remark: its input is not an activation of its own
 // CHECK-LABEL: func @activation_used(
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
@@ -299,6 +299,25 @@ func.func @other_picks(%x: tensor<?x40xf32>, %wg: !lm.weight<8x28x40xf32>, %wu: 
 // CHECK-NOT:     moe.expert_ffn
 // CHECK:         moe.combine
 func.func @no_product(%d: tensor<?x40xf32>, %inverse: tensor<?xi32>, %w: tensor<?x2xf32>, %o: tensor<?x40xf32>) -> tensor<?x40xf32> {
+  %y = moe.combine ins(%d, %inverse, %w : tensor<?x40xf32>, tensor<?xi32>, tensor<?x2xf32>) outs(%o : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return %y : tensor<?x40xf32>
+}
+
+// A product that has its activation itself is a layer without a gate.
+// CHECK-LABEL: func @ungated(
+// CHECK-SAME:    %[[X:[^:]+]]: tensor<?x40xf32>, %[[U:[^:]+]]: !lm.weight<8x28x40xf32>, %[[D:[^:]+]]: !lm.weight<8x40x28xf32>
+// CHECK:         moe.expert_ffn relu inner f32 ins(%[[X]], {{.*}} experts(%[[U]], %[[D]] : {{.*}}) biases(%{{.*}}, %{{.*}} :
+// CHECK-NEXT:    return
+func.func @ungated(%x: tensor<?x40xf32>, %wu: !lm.weight<8x28x40xf32>, %wd: !lm.weight<8x40x28xf32>, %bu: !lm.weight<8x28x1xf32>, %bd: !lm.weight<8x40x1xf32>,
+    %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %i: tensor<?x28xf32>, %o: tensor<?x40xf32>, %r: tensor<?xi32>, %f: tensor<9xi32>, %t: tensor<?x3xi32>)
+    -> tensor<?x40xf32> {
+  %rows, %inverse, %offsets, %tiles = moe.dispatch tile_rows 64 ins(%e : tensor<?x2xi32>)
+      outs(%r, %r, %f, %t : tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>)
+      -> tensor<?xi32>, tensor<?xi32>, tensor<9xi32>, tensor<?x3xi32>
+  %u = moe.grouped_matmul activation relu ins(%x, %wu, %tiles : tensor<?x40xf32>, !lm.weight<8x28x40xf32>, tensor<?x3xi32>) rows(%rows : tensor<?xi32>)
+      bias(%bu : !lm.weight<8x28x1xf32>) outs(%i : tensor<?x28xf32>) -> tensor<?x28xf32>
+  %d = moe.grouped_matmul ins(%u, %wd, %tiles : tensor<?x28xf32>, !lm.weight<8x40x28xf32>, tensor<?x3xi32>)
+      bias(%bd : !lm.weight<8x40x1xf32>) outs(%o : tensor<?x40xf32>) -> tensor<?x40xf32>
   %y = moe.combine ins(%d, %inverse, %w : tensor<?x40xf32>, tensor<?xi32>, tensor<?x2xf32>) outs(%o : tensor<?x40xf32>) -> tensor<?x40xf32>
   return %y : tensor<?x40xf32>
 }

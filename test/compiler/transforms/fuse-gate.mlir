@@ -96,3 +96,15 @@ func.func @no_product(%l: tensor<?x8xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi
       -> tensor<?x2xi32>, tensor<?x2xf32>
   return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
 }
+
+// Which of equal scores is preferred the gate keeps.
+// CHECK-LABEL: func @prefer_higher
+// CHECK:         moe.gate softmax prefer_higher ins(
+func.func @prefer_higher(%x: tensor<?x40xf32>, %r: !lm.weight<8x40xf32>, %i: tensor<?x8xf32>, %a: tensor<?x2xi32>,
+                         %b: tensor<?x2xf32>) -> (tensor<?x2xi32>, tensor<?x2xf32>) {
+  %l = lm.linear ins(%x, %r : tensor<?x40xf32>, !lm.weight<8x40xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = moe.score softmax ins(%l : tensor<?x8xf32>) outs(%i : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %e, %w = moe.route prefer_higher ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>)
+      -> tensor<?x2xi32>, tensor<?x2xf32>
+  return %e, %w : tensor<?x2xi32>, tensor<?x2xf32>
+}

@@ -272,7 +272,7 @@ func.func @expert_ffn_picks(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memre
 
 func.func @expert_ffn_experts(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %g: memref<8x28x40xf32>,
                               %u: memref<8x28x40xf32>, %d: memref<7x40x28xf32>, %out: memref<?x40xf32>) {
-  // expected-error @below {{experts of gate are 8, but experts of another weight are 7}}
+  // expected-error @below {{experts of up are 8, but experts of down are 7}}
   moe.expert_ffn silu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
       experts(%g, %u, %d : memref<8x28x40xf32>, memref<8x28x40xf32>, memref<7x40x28xf32>) outs(%out : memref<?x40xf32>)
   return
@@ -349,9 +349,55 @@ func.func @gate_bias(%x: memref<?x40xf32>, %r: memref<8x40xf32>, %c: memref<9xf3
 
 // -----
 
-func.func @unlimited(%g: memref<?x28xf32>, %a: memref<?x28xf32>) {
-  // expected-error @below {{clamped_swiglu needs a limit and a slope}}
-  moe.gated_activation clamped_swiglu ins(%g, %g : memref<?x28xf32>, memref<?x28xf32>) outs(%a : memref<?x28xf32>)
+func.func @sloped(%g: memref<?x28xf32>, %a: memref<?x28xf32>) {
+  // expected-error @below {{relu has no slope}}
+  moe.gated_activation relu slope 2.0 : f32 ins(%g, %g : memref<?x28xf32>, memref<?x28xf32>) outs(%a : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @no_limit(%g: memref<?x28xf32>, %a: memref<?x28xf32>) {
+  // expected-error @below {{has a limit of 0.000000e+00, which is not positive}}
+  moe.gated_activation silu limit 0.0 : f32 ins(%g, %g : memref<?x28xf32>, memref<?x28xf32>) outs(%a : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @limited_without_gate(%x: memref<?x40xf32>, %w: memref<8x28x40xf32>, %tiles: memref<?x3xi32>, %out: memref<?x28xf32>) {
+  // expected-error @below {{has an activation with a limit, but no gate}}
+  moe.grouped_matmul activation silu limit 7.0 : f32 ins(%x, %w, %tiles : memref<?x40xf32>, memref<8x28x40xf32>, memref<?x3xi32>) outs(%out : memref<?x28xf32>)
+  return
+}
+
+// -----
+
+func.func @shifted_without_gate(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %u: memref<8x28x40xf32>,
+                                %d: memref<8x40x28xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{has an activation with a shift, but no gate}}
+  moe.expert_ffn silu shift 1.0 : f32 inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%u, %d : memref<8x28x40xf32>, memref<8x40x28xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @bias_of_no_gate(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %u: memref<8x28x40xf32>,
+                           %d: memref<8x40x28xf32>, %b: memref<8x28x1xf32>, %c: memref<8x40x1xf32>, %out: memref<?x40xf32>) {
+  // expected-error @below {{has a bias of a gate, but no gate}}
+  moe.expert_ffn relu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      experts(%u, %d : memref<8x28x40xf32>, memref<8x40x28xf32>)
+      biases(%b, %b, %c : memref<8x28x1xf32>, memref<8x28x1xf32>, memref<8x40x1xf32>) outs(%out : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+func.func @one_product(%x: memref<?x40xf32>, %e: memref<?x2xi32>, %w: memref<?x2xf32>, %d: memref<8x40x28xf32>, %out: memref<?x40xf32>) {
+  moe.expert_ffn relu inner f32 ins(%x, %e, %w : memref<?x40xf32>, memref<?x2xi32>, memref<?x2xf32>)
+      // expected-error @below {{has 1 products and 1 types, wanted up and down, or a gate before them}}
+      experts(%d : memref<8x40x28xf32>) outs(%out : memref<?x40xf32>)
   return
 }
 

@@ -165,7 +165,7 @@ func.func @expert_ffn(%x: tensor<?x40xf32>, %e: tensor<?x2xi32>, %w: tensor<?x2x
 // What an expert is given may be weighed, and each of its products may have a bias.
 // CHECK-LABEL: func @biases
 // CHECK:         moe.grouped_matmul {{.*}} rows({{.*}}) picks(%{{.*}}, %{{.*}} : tensor<?x2xi32>, tensor<?x2xf32>) bias(%{{.*}} : tensor<8x28x1xf32>)
-// CHECK:         moe.grouped_glu clamped_swiglu limit 7.000000e+00 : f32 slope 1.702000e+00 : f32 ins({{.*}} rows({{.*}}) picks({{.*}}) biases(
+// CHECK:         moe.grouped_glu silu limit 7.000000e+00 : f32 slope 1.702000e+00 : f32 shift 1.000000e+00 : f32 ins({{.*}} rows({{.*}}) picks({{.*}}) biases(
 // CHECK:         moe.combine picked 2 ins(%{{.*}}, %{{.*}} : tensor<?x40xf32>, tensor<?xi32>) outs(
 // CHECK:         moe.expert_ffn silu weigh_input inner f32 ins({{.*}}) experts({{.*}}) biases(%{{.*}}, %{{.*}}, %{{.*}} : {{.*}}) outs(
 func.func @biases(%x: tensor<?x40xf32>, %g: tensor<8x28x40xf32>, %d: tensor<8x40x28xf32>, %tiles: tensor<?x3xi32>,
@@ -173,7 +173,7 @@ func.func @biases(%x: tensor<?x40xf32>, %g: tensor<8x28x40xf32>, %d: tensor<8x40
                   %c: tensor<8x40x1xf32>, %i: tensor<?x28xf32>, %h: tensor<?x40xf32>) {
   %0 = moe.grouped_matmul ins(%x, %g, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>) rows(%rows : tensor<?xi32>)
       picks(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) bias(%b : tensor<8x28x1xf32>) outs(%i : tensor<?x28xf32>) -> tensor<?x28xf32>
-  %1 = moe.grouped_glu clamped_swiglu limit 7.0 : f32 slope 1.702 : f32
+  %1 = moe.grouped_glu silu limit 7.0 : f32 slope 1.702 : f32 shift 1.0 : f32
       ins(%x, %g, %g, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>) rows(%rows : tensor<?xi32>)
       picks(%e, %w : tensor<?x2xi32>, tensor<?x2xf32>) biases(%b, %b : tensor<8x28x1xf32>, tensor<8x28x1xf32>)
       outs(%i : tensor<?x28xf32>) -> tensor<?x28xf32>
@@ -182,5 +182,31 @@ func.func @biases(%x: tensor<?x40xf32>, %g: tensor<8x28x40xf32>, %d: tensor<8x40
       experts(%g, %g, %d : tensor<8x28x40xf32>, tensor<8x28x40xf32>, tensor<8x40x28xf32>)
       biases(%b, %b, %c : tensor<8x28x1xf32>, tensor<8x28x1xf32>, tensor<8x40x1xf32>)
       outs(%h : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return
+}
+
+// A layer without a gate has an activation of its first product alone.
+// CHECK-LABEL: func @ungated
+// CHECK:         moe.grouped_matmul activation relu_squared ins(
+// CHECK:         moe.expert_ffn gelu_tanh inner f32 ins({{.*}}) experts(%{{.*}}, %{{.*}} : tensor<8x28x40xf32>, tensor<8x40x28xf32>) outs(
+// CHECK:         moe.expert_ffn identity inner f32 ins({{.*}}) experts({{.*}}) biases(%{{.*}}, %{{.*}} : tensor<8x28x1xf32>, tensor<8x40x1xf32>) outs(
+func.func @ungated(%x: tensor<?x40xf32>, %u: tensor<8x28x40xf32>, %d: tensor<8x40x28xf32>, %tiles: tensor<?x3xi32>, %rows: tensor<?xi32>,
+                   %e: tensor<?x2xi32>, %w: tensor<?x2xf32>, %b: tensor<8x28x1xf32>, %c: tensor<8x40x1xf32>, %i: tensor<?x28xf32>, %h: tensor<?x40xf32>) {
+  %0 = moe.grouped_matmul activation relu_squared ins(%x, %u, %tiles : tensor<?x40xf32>, tensor<8x28x40xf32>, tensor<?x3xi32>)
+      rows(%rows : tensor<?xi32>) outs(%i : tensor<?x28xf32>) -> tensor<?x28xf32>
+  %1 = moe.expert_ffn gelu_tanh inner f32 ins(%x, %e, %w : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+      experts(%u, %d : tensor<8x28x40xf32>, tensor<8x40x28xf32>) outs(%h : tensor<?x40xf32>) -> tensor<?x40xf32>
+  %2 = moe.expert_ffn identity inner f32 ins(%x, %e, %w : tensor<?x40xf32>, tensor<?x2xi32>, tensor<?x2xf32>)
+      experts(%u, %d : tensor<8x28x40xf32>, tensor<8x40x28xf32>) biases(%b, %c : tensor<8x28x1xf32>, tensor<8x40x1xf32>)
+      outs(%h : tensor<?x40xf32>) -> tensor<?x40xf32>
+  return
+}
+
+// CHECK-LABEL: func @prefer_higher
+// CHECK:         moe.route renormalize prefer_higher ins(
+// CHECK:         moe.gate softmax prefer_higher ins(
+func.func @prefer_higher(%s: tensor<?x8xf32>, %x: tensor<?x40xf32>, %r: tensor<8x40xf32>, %a: tensor<?x2xi32>, %b: tensor<?x2xf32>) {
+  %e, %w = moe.route renormalize prefer_higher ins(%s : tensor<?x8xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
+  %f, %v = moe.gate softmax prefer_higher ins(%x, %r : tensor<?x40xf32>, tensor<8x40xf32>) outs(%a, %b : tensor<?x2xi32>, tensor<?x2xf32>) -> tensor<?x2xi32>, tensor<?x2xf32>
   return
 }

@@ -73,9 +73,9 @@ TEST(GptOssTest, EveryProductOfExpertsHasABias) {
 
 TEST(GptOssTest, TheActivationIsClamped) {
   TinyModel model = tinyGptOss();
-  EXPECT_EQ(count(model.text(), "clamped_swiglu limit 7.000000e+00 : f32 slope 1.702"), 2);
+  EXPECT_EQ(count(model.text(), "silu limit 7.000000e+00 : f32 slope 1.702"), 2);
   model.config.update({{"swiglu_limit", 2.5}, {"swiglu_alpha", 0.5}});
-  EXPECT_EQ(count(model.text(), "clamped_swiglu limit 2.500000e+00 : f32 slope 5.000000e-01"), 2);
+  EXPECT_EQ(count(model.text(), "silu limit 2.500000e+00 : f32 slope 5.000000e-01"), 2);
 }
 
 // Attention -------------------------------------------------------------------------------------

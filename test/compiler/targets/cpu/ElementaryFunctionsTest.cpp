@@ -112,12 +112,15 @@ TEST_P(ElementaryFunctions, SigmoidAndSilu) {
 
 TEST_P(ElementaryFunctions, ErfAndGelu) {
   const std::vector<float> x = range(-6, 6, 20000), e = run(x, one<emitErf>),
-                           g = run(x, one<emitGelu>);
+                           g = run(x, one<emitGelu>), t = run(x, one<emitGeluTanh>);
   for (size_t i = 0; i < x.size(); ++i) {
     ASSERT_NEAR(e[i], std::erf(double(x[i])), 2e-7) << x[i];
     ASSERT_NEAR(g[i], x[i] * (1 + std::erf(x[i] * M_SQRT1_2)) / 2, 1e-6) << x[i];
+    const double y = double(x[i]), inside = std::sqrt(2 / M_PI) * (y + 0.044715 * y * y * y);
+    ASSERT_NEAR(t[i], y * (1 + std::tanh(inside)) / 2, 1e-6) << x[i];
   }
   EXPECT_EQ(run({infinity, -1e30f}, one<emitErf>), (std::vector<float>{1, -1}));
+  EXPECT_EQ(run({1e30f, 0}, one<emitGeluTanh>), (std::vector<float>{1e30f, 0}));
 }
 
 TEST_P(ElementaryFunctions, RsqrtRoundsRootAndQuotient) {
