@@ -15,9 +15,12 @@
 using namespace moec;
 using llvm::StringRef;
 
+static constexpr char kElfMagic[] = "\x7f"
+                                    "ELF"; ///< what a cubin begins with
+
 Result<std::string> moec::findPtxas() {
   const char *home = std::getenv("CUDA_HOME");
-  const std::string folder = std::string(home ? home : "/usr/local/cuda") + "/bin";
+  const std::string folder = std::string(home && *home ? home : "/usr/local/cuda") + "/bin";
   if (llvm::ErrorOr<std::string> found = llvm::sys::findProgramByName("ptxas"))
     return *found;
   if (llvm::ErrorOr<std::string> found = llvm::sys::findProgramByName("ptxas", {folder}))
@@ -105,5 +108,9 @@ Result<Cubin> moec::assemblePtx(const Ptxas &ptxas, std::string_view ptx,
     return Status{Code::Internal, "'" + ptxas.path + "' does not assemble the kernels for " +
                                       std::string(architecture) + ": " +
                                       (error.empty() ? StringRef(said).rtrim().str() : error)};
-  return Cubin{readAll(output->path()), said};
+  std::string code = readAll(output->path());
+  if (!StringRef(code).starts_with(kElfMagic))
+    return Status{Code::Internal, "'" + ptxas.path + "' ends well and has written no cubin for " +
+                                      std::string(architecture)};
+  return Cubin{std::move(code), said};
 }

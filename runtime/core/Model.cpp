@@ -73,7 +73,7 @@ static Status checkDevice(const Manifest &manifest, const ModelOptions &options)
   if (!manifest.host && (options.threads || options.numa != NumaPolicy::Default))
     return usage(fmt::format("{}: it is for programs that compute on CPUs, and this one was "
                              "compiled with --target=cuda, all of it for the GPU",
-                             options.threads ? "threads" : "numa"));
+                             options.threads ? "--threads" : "--numa"));
   return {};
 }
 

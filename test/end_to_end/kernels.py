@@ -93,8 +93,14 @@ def check_refusals(checks, folder):
         (folder / "ptxas").chmod(0o755)
         broken = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
         refused(status, wanted, cuda, "--gpu=sm_80", "--emit=cubin", *output, env=broken)
+    (folder / "ptxas").write_text('#!/bin/sh\n[ $1 != --version ] || echo "release 13.0,"\n')
+    refused(1, "has written no cubin for sm_80", cuda, "--gpu=sm_80", "--emit=cubin", *output, env=broken)
     (folder / "ptxas").write_text("#!/bin/sh\nexit 255\n")
     refused(USAGE, "does not say which CUDA release it is of", cuda, "--gpu=sm_80", *output, env=broken)
+    # One output that cannot be written leaves none.
+    (folder / "out.sm_90a.ptx").mkdir()
+    refused(USAGE, "out.sm_90a.ptx", cuda, "--gpu=sm_80,sm_90a", "--emit=ptx", *output)
+    (folder / "out.sm_90a.ptx").rmdir()
     checks.that(not list(folder.glob("out*")), f"a refusal leaves {list(folder.glob('out*'))}")
     # A module that was scheduled for one target goes on for that one.
     succeed(MOEC, "compile", GOLDEN / "mixtral", "-q", cuda, "--gpu=sm_80", "--emit=scheduled", "-o", folder / "gpu.mlir")
@@ -121,7 +127,7 @@ def check_program(checks, folder):
     says(USAGE, "compile it with --emulate", "bench", "--device=emulated")
     says(USAGE, "--device=cpu: this program was compiled with --target=cuda", "bench", "--device=cpu")
     says(USAGE, "'gpu' is not cpu, cuda or emulated", "bench", "--device=gpu")
-    says(USAGE, "threads: it is for programs that compute on CPUs", "bench", "--threads=2")
+    says(USAGE, "--threads: it is for programs that compute on CPUs", "bench", "--threads=2")
     os.environ["MOEC_GPU"] = "sm_86"
     says(USAGE, "MOEC_GPU asks for 'sm_86', and this program was compiled for: sm_80, sm_90a", "bench")
     del os.environ["MOEC_GPU"]
@@ -160,13 +166,13 @@ def check_cache(checks, folder):
 [ $1 != --version ] || {{ echo "release {version},"; exit 0; }}
 echo >> {calls}
 while [ $1 != -o ]; do shift; done
-echo code {version} > $2
+printf '\\177ELF{version}' > $2
 """)
         (folder / "ptxas").chmod(0o755)
         env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(cache)}
         succeed(MOEC, "compile", GOLDEN / "mixtral", "-q", "--target=cuda", "--gpu=sm_80,sm_90a", "--emit=cubin", "-o", folder / "kept", env=env)
         made = (folder / "kept.sm_80.cubin").read_text()
-        checks.that(made == f"code {version}\n", f"the cubin is {made!r}")
+        checks.that(made == f"\x7fELF{version}", f"the cubin is {made!r}")
         return len(calls.read_text())
 
     checks.that(compile_cubin("13.0") == 2, "ptxas does not run once for each architecture")

@@ -146,7 +146,9 @@ def check_refusals(checks, folder):
 
     cuda = ["--target=cuda", "--gpu=sm_80"]
     refused(MEMORY, "--device-memory: of 1.0 kB, even with all routed experts left to the CPUs the GPU needs ", *cuda, "--device-memory=1k")
-    refused(USAGE, "--device-memory: ", *cuda, "--device-memory=lots")
+    refused(MEMORY, "--device-memory: of 1.5 kB, even", *cuda, "--device-memory=1.5kB")
+    refused(USAGE, "--device-memory: 'lots' is no size from 1 byte to 2^50; wanted one such as 24G", *cuda, "--device-memory=lots")
+    refused(USAGE, "--device-memory: '0x100' is no size", *cuda, "--device-memory=0x100")
     refused(USAGE, "--device-memory: ", *cuda, "--device-memory=24X")
     refused(USAGE, "--device-memory: ", *cuda, "--device-memory=0")
     refused(USAGE, "--device-memory: ", *cuda, "--device-memory=-1G")

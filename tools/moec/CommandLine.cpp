@@ -10,6 +10,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <charconv>
+#include <cmath>
 #include <sstream>
 
 using namespace moec;
@@ -38,6 +40,27 @@ static const std::map<std::string, Device> deviceNames = {{"cpu", Device::Cpu},
                                                           {"cuda", Device::Cuda}};
 static const std::map<std::string, std::optional<LatentForm>> latentNames = {
     {"absorbed", LatentForm::Absorbed}, {"expanded", LatentForm::Expanded}};
+
+/// Makes bytes of a size such as 24G, 1.5GB or 24GiB; returns what is wrong with it, or nothing.
+static std::string makeBytes(std::string &text) {
+  static constexpr std::pair<std::string_view, double> units[] = {
+      {"", 1},         {"K", 1e3},      {"M", 1e6},     {"G", 1e9},     {"T", 1e12},
+      {"B", 1},        {"KB", 1e3},     {"MB", 1e6},    {"GB", 1e9},    {"TB", 1e12},
+      {"KI", 0x1p10},  {"MI", 0x1p20},  {"GI", 0x1p30}, {"TI", 0x1p40}, {"KIB", 0x1p10},
+      {"MIB", 0x1p20}, {"GIB", 0x1p30}, {"TIB", 0x1p40}};
+  constexpr double most = 0x1p50;
+  double number = 0;
+  const char *end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const std::string unit = llvm::StringRef(rest, static_cast<size_t>(end - rest)).trim().upper();
+  const auto *known = llvm::find_if(units, [&](const auto &entry) { return entry.first == unit; });
+  const double bytes = known != std::end(units) ? number * known->second : 0;
+  if (error != std::errc() || !(bytes >= 1 && bytes <= most))
+    return fmt::format(
+        "'{}' is no size from 1 byte to 2^50; wanted one such as 24G, 1.5GB or 24GiB", text);
+  text = std::to_string(static_cast<uint64_t>(bytes));
+  return {};
+}
 
 /// Adds an option whose values are the keys of `names`; its help ends with the default, which is
 /// `value` unless `standard` says more.
@@ -172,8 +195,7 @@ static void addCompileOptions(CLI::App *app, CompileRequest &request) {
          "sequence as long as --context, and activations, such as 24G or 24GiB; the routed "
          "experts of layers that do not fit are computed by the CPUs, for which --cpu says "
          "what they are; by default all is the GPU's")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 50).description(""))
+      ->transform(CLI::Validator(makeBytes, ""))
       ->type_name("SIZE")
       ->group("Target")
       ->take_last();

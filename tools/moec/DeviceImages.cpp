@@ -5,6 +5,7 @@
 #include "compiler/emit/ObjectCode.h"
 #include "compiler/pipeline/Description.h"
 #include "compiler/targets/emulator/Passes.h"
+#include "runtime/core/AtomicFile.h"
 #include "tools/moec/CubinCache.h"
 #include "tools/moec/TextOutput.h"
 
@@ -149,13 +150,25 @@ Status moec::keepHostCode(mlir::ModuleOp module, bool emulates) {
 Status moec::writeDeviceImages(llvm::ArrayRef<DeviceImage> images, DeviceForm form,
                                const std::string &output) {
   const bool isSingle = form == DeviceForm::LlvmIr || output == "-";
-  for (const DeviceImage &image : images) {
-    const std::string path = isSingle ? output
-                                      : fmt::format("{}.{}.{}", output, image.target->name.str(),
-                                                    form == DeviceForm::Ptx ? "ptx" : "cubin");
-    if (Status status = writeText(path, image.bytes); !status.ok())
-      return status;
+  if (isSingle) {
+    for (const DeviceImage &image : images)
+      if (Status status = writeText(output, image.bytes); !status.ok())
+        return status;
+    return {};
   }
+  std::vector<AtomicFile> files; // all have their names, or none
+  for (const DeviceImage &image : images) {
+    Result<AtomicFile> file = AtomicFile::create(fmt::format(
+        "{}.{}.{}", output, image.target->name.str(), form == DeviceForm::Ptx ? "ptx" : "cubin"));
+    if (!file.ok())
+      return file.status();
+    if (Status status = file->append(image.bytes); !status.ok())
+      return status;
+    files.push_back(std::move(*file));
+  }
+  for (AtomicFile &file : files)
+    if (Status status = file.commit(); !status.ok())
+      return status;
   return {};
 }
 
@@ -210,8 +223,8 @@ static std::string reportStep(const StepCosts &step, const CudaTarget &target) {
   double seconds = 0;
   for (const PhaseCost &phase : step.phases)
     seconds += leastSeconds(phase, ratesOf(target));
-  return fmt::format("step of {} rows from position {} on {}: at least {:.3f} ms with what a {} "
-                     "does: {} GB/s, {} TFLOP/s of tensor cores, {} of others\n",
+  return fmt::format("step of {} rows from position {} on {}: at least {:.3f} ms at the rates of "
+                     "{}: {} GB/s, {} TFLOP/s of tensor cores, {} of others\n",
                      step.shape.rows, step.shape.first, target.name.str(), seconds * 1e3,
                      target.gpu.str(), target.gigabytes, target.tensorTeraOps, target.floatTeraOps);
 }
