@@ -44,11 +44,7 @@ std::optional<double> Element::real() const {
   return value.getValueAsDouble();
 }
 
-template <typename T> static ArrayRef<T> copied(llvm::BumpPtrAllocator &memory, ArrayRef<T> list) {
-  return list.copy(memory);
-}
-
-Expr ElementTable::get(const Node &node) {
+Expr ElementTable::get(Node node) {
   llvm::FoldingSetNodeID id;
   profile(id, node.kind, node.level, node.attribute, node.name, node.tensor, node.operands,
           node.factors);
@@ -61,8 +57,8 @@ Expr ElementTable::get(const Node &node) {
   made->attribute = node.attribute;
   made->name = node.name;
   made->tensor = node.tensor;
-  made->operands = copied(memory, node.operands);
-  made->factors = copied(memory, node.factors);
+  made->operands = node.operands.copy(memory);
+  made->factors = node.factors.copy(memory);
   made->number = count++;
   for (Expr operand : node.operands)
     made->loops |= operand->loops;

@@ -115,7 +115,7 @@ private:
     void add(Expr product, int64_t factor);
   };
 
-  Expr get(const Node &node);
+  Expr get(Node node);
   Expr combine(Expr a, Expr b, int64_t factor);
   Expr product(llvm::ArrayRef<Expr> factors);
   Polynomial polynomial(Expr e);
