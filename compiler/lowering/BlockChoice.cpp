@@ -49,7 +49,6 @@ private:
     Value before, all;
   };
   Sums sumsOfWarps(Value own);
-  Value votesFor(Value condition);
   Value countAtLeast(Value total, Value least);
   Value findBound(Value total);
   void keepLargest(Value total);
@@ -144,13 +143,6 @@ BlockChoice::Sums BlockChoice::sumsOfWarps(Value own) {
   return {sums[0], sums[1]};
 }
 
-/// A bit (i32) for each lane of the warp.
-Value BlockChoice::votesFor(Value condition) {
-  return NVVM::VoteSyncOp::create(kernel.builder, kernel.loc, kernel.i32(),
-                                  kernel.integer(kernel.i32(), -1), condition,
-                                  NVVM::VoteSyncKind::ballot);
-}
-
 /// How many of the keys of `total` entries are no less than `least`, i32.
 Value BlockChoice::countAtLeast(Value total, Value least) {
   Value none = kernel.integer(0), last = kernel.sub(total, kernel.integer(1));
@@ -159,10 +151,7 @@ Value BlockChoice::countAtLeast(Value total, Value least) {
     Value isEntry = kernel.compare(CmpIPredicate::slt, index, total);
     Value key = keyAt(kernel.min(index, last));
     Value isLarge = kernel.bitAnd(isEntry, kernel.compare(CmpIPredicate::sge, key, least));
-    Value found =
-        LLVM::CtPopOp::create(kernel.builder, kernel.loc, kernel.i32(), votesFor(isLarge));
-    return {kernel.add(now[0],
-                       arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), found))};
+    return {kernel.add(now[0], kernel.bitCount(kernel.votes(isLarge)))};
   };
   Value own = kernel.loop(none, total, warps * kWarpLanes, ValueRange{none}, count)[0];
   return sumsOfWarps(own).all;
@@ -199,14 +188,8 @@ void BlockChoice::keepLargest(Value total) {
   // Two counts in one integer: of those above the bound, and of those equal to it.
   constexpr int64_t half = 32;
   Value lowHalf = kernel.integer((int64_t(1) << half) - 1);
-  auto both = [&](Value a, Value b) {
-    return kernel.add(
-        arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), a),
-        kernel.shiftLeft(arith::ExtUIOp::create(kernel.builder, kernel.loc, kernel.i64(), b),
-                         half));
-  };
-  auto countOf = [&](Value bits) -> Value {
-    return LLVM::CtPopOp::create(kernel.builder, kernel.loc, i32, bits);
+  auto countBoth = [&](Value a, Value b) {
+    return kernel.add(kernel.bitCount(a), kernel.shiftLeft(kernel.bitCount(b), half));
   };
   auto take = [&](Value first, ValueRange now) -> SmallVector<Value> {
     Value index = kernel.add(first, thread);
@@ -215,13 +198,13 @@ void BlockChoice::keepLargest(Value total) {
     Value key = keyAt(safe), position = loadId(kernel, places, safe);
     Value isAbove = kernel.bitAnd(isEntry, kernel.compare(CmpIPredicate::sgt, key, bound)),
           isEqual = kernel.bitAnd(isEntry, kernel.compare(CmpIPredicate::eq, key, bound));
-    Value aboves = votesFor(isAbove), equalOnes = votesFor(isEqual);
+    Value aboves = kernel.votes(isAbove), equalOnes = kernel.votes(isEqual);
     // Behind its barriers all threads have read their entries, which others may now replace.
-    const Sums sums = sumsOfWarps(both(countOf(aboves), countOf(equalOnes)));
+    const Sums sums = sumsOfWarps(countBoth(aboves, equalOnes));
     Value below = NVVM::LaneMaskLtOp::create(kernel.builder, kernel.loc, i32);
     Value before =
-        kernel.add(kernel.add(now[0], sums.before), both(countOf(kernel.bitAnd(aboves, below)),
-                                                         countOf(kernel.bitAnd(equalOnes, below))));
+        kernel.add(kernel.add(now[0], sums.before),
+                   countBoth(kernel.bitAnd(aboves, below), kernel.bitAnd(equalOnes, below)));
     Value equalsBefore = kernel.shiftRight(before, half);
     Value to = kernel.add(kernel.bitAnd(before, lowHalf), kernel.min(equalsBefore, equals));
     Value isKept = kernel.bitOr(

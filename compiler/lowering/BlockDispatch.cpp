@@ -80,18 +80,13 @@ Value BlockDispatch::forPicksOf(Value expert,
         id = kernel.max(kernel.integer(0), kernel.min(id, kernel.integer(numExperts - 1)));
         Value isOwn = arith::AndIOp::create(kernel.builder, kernel.loc, isPick,
                                             kernel.compare(arith::CmpIPredicate::eq, id, expert));
-        Value found = NVVM::VoteSyncOp::create(kernel.builder, kernel.loc, kernel.i32(),
-                                               kernel.integer(kernel.i32(), -1), isOwn,
-                                               NVVM::VoteSyncKind::ballot);
-        auto count = [&](Value bits) {
-          return wide(LLVM::CtPopOp::create(kernel.builder, kernel.loc, kernel.i32(), bits));
-        };
+        Value found = kernel.votes(isOwn);
         if (body) {
           Value below = NVVM::LaneMaskLtOp::create(kernel.builder, kernel.loc, kernel.i32());
-          Value number = kernel.add(before[0], count(kernel.bitAnd(found, below)));
+          Value number = kernel.add(before[0], kernel.bitCount(kernel.bitAnd(found, below)));
           kernel.when(isOwn, [&] { body(token, pick, number); });
         }
-        return {kernel.add(before[0], count(found))};
+        return {kernel.add(before[0], kernel.bitCount(found))};
       })[0];
 }
 

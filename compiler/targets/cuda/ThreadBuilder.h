@@ -17,6 +17,11 @@ public:
   mlir::Value thread();
   mlir::Value warp();
   mlir::Value lane();
+  /// For each lane of the warp a bit (i32) that says whether `condition` (i1) is so there. All
+  /// come.
+  mlir::Value votes(mlir::Value condition);
+  /// How many bits of an i32 are set, in i64.
+  mlir::Value bitCount(mlir::Value bits);
   /// Until all threads of the block are here, and what they stored is seen.
   void barrier();
 
